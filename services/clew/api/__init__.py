@@ -1,0 +1,43 @@
+"""The REST API: reads over storage, shaped as the answers of /api/v1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from clew.api import logs, services, traces, transactions
+from clew.api.problems import add_problem_handlers, document
+from clew.storage import Reader
+
+__all__ = ["create_app"]
+
+
+def create_app(reader: Reader, ready: Callable[[], bool]) -> FastAPI:
+    """The application. `ready` says whether ingest and queries work."""
+    app = FastAPI(
+        title="clew",
+        version=version("clew"),
+        description="One call per business transaction: its metrics, traces, logs and exceptions, joined.",
+        default_response_class=JSONResponse,
+    )
+    app.state.reader = reader
+    add_problem_handlers(app)
+    for module in (transactions, traces, logs, services):
+        app.include_router(module.router)
+
+    @app.get("/healthz", tags=["health"], response_class=PlainTextResponse)
+    async def healthz() -> str:
+        """The process is up."""
+        return "ok\n"
+
+    @app.get("/readyz", tags=["health"], response_model=None)
+    def readyz() -> PlainTextResponse | JSONResponse:
+        """Ingest and queries work."""
+        if ready():
+            return PlainTextResponse("ready\n")
+        return document(503, "clew is starting, or its database does not answer")
+
+    return app

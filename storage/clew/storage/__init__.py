@@ -1,0 +1,49 @@
+"""Storage: the tables, the SQL, and the one client that reaches them.
+
+Everything above (collector, api) stands on this package; it knows nobody above it.
+
+    Store         the database behind a DSN: embedded (chDB) or a ClickHouse server
+    migrate       bring the schema up to date
+    Ingest        put a segment of OTLP bytes into the tables, exactly once
+    Reader        run the named queries of queries/*.sql, within limits
+
+Errors, all under StorageError:
+
+    StorageError
+    ├── SettingError        the DSN or a setting cannot be used; says what to write instead
+    ├── SchemaError         a migration was edited after it ran, or the database is newer than this clew
+    ├── FilterError         an attribute filter that cannot be read
+    ├── LimitExceeded       a query took more time, rows or memory than a read may
+    └── InsertError         an insert did not report success
+        └── NestedValues    nothing was stored: the segment holds values that SQL has no form for
+"""
+
+from clew.storage.errors import InsertError, NestedValues, SchemaError, SettingError, StorageError
+from clew.storage.filters import AttributeFilter, FilterError, attribute_filters
+from clew.storage.ingest import SIGNALS, Ingest, Signal
+from clew.storage.migrations import Migration, migrate
+from clew.storage.reader import LimitExceeded, Reader, Reading, Row
+from clew.storage.retention import set_retention
+from clew.storage.store import Store
+
+__all__ = [
+    "SIGNALS",
+    "AttributeFilter",
+    "FilterError",
+    "Ingest",
+    "InsertError",
+    "LimitExceeded",
+    "Migration",
+    "NestedValues",
+    "Reader",
+    "Reading",
+    "Row",
+    "SchemaError",
+    "SettingError",
+    "Signal",
+    "StorageError",
+    "Store",
+    "attribute_filters",
+    "migrate",
+    "set_retention",
+]

@@ -1,0 +1,72 @@
+"""OTLP over gRPC: the same decoding and the same spool; requests stay bytes until they are checked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from clew.collector import otlp
+from clew.collector.http import LARGE_BODY, Append
+from clew.collector.otlp import Refused
+from clew.collector.spool import SpoolFull
+
+METHODS = {
+    "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
+    "logs": "opentelemetry.proto.collector.logs.v1.LogsService",
+    "metrics": "opentelemetry.proto.collector.metrics.v1.MetricsService",
+}
+GRACE = 2.0  # seconds for the requests that are being answered when the server stops
+
+
+class GrpcReceiver:
+    """The gRPC server. `append` puts a batch where it is safe, or raises SpoolFull."""
+
+    def __init__(self, append: Append) -> None:
+        self._append = append
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", otlp.MAX_BODY),
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        self._server.add_generic_rpc_handlers(
+            tuple(
+                grpc.method_handlers_generic_handler(
+                    service, {"Export": grpc.unary_unary_rpc_method_handler(self._export(signal))}
+                )
+                for signal, service in METHODS.items()
+            )
+        )
+
+    async def start(self, address: str) -> int:
+        """Serve on `host:port`; the port in use. Raises OSError when it cannot be had."""
+        try:
+            port: int = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address} for OTLP over gRPC: {error}") from error
+        await self._server.start()
+        return port
+
+    async def stop(self) -> None:
+        await self._server.stop(GRACE)
+
+    def _export(self, signal: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        async def export(request: bytes, context: Any) -> bytes:
+            try:
+                if len(request) < LARGE_BODY:
+                    batch = otlp.decode_protobuf(signal, request)
+                else:
+                    batch = await asyncio.to_thread(otlp.decode_protobuf, signal, request)
+                if batch.items:
+                    await self._append(signal, batch)
+            except Refused as error:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            except SpoolFull as error:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+            return b""
+
+        return export

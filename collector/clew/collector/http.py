@@ -1,0 +1,143 @@
+"""OTLP over HTTP: an ASGI application with nothing between the server and the spool."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from google.protobuf import json_format
+from google.rpc.status_pb2 import Status
+
+from clew.collector import otlp
+from clew.collector.otlp import Batch, Refused, TooLarge, UnsupportedEncoding
+from clew.collector.spool import SpoolFull
+
+logger = logging.getLogger(__name__)
+
+Append = Callable[[str, Batch], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+SIGNAL_PATHS = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+LARGE_BODY = 256 << 10  # bytes; a larger body is decoded in a thread, so that others are not held up
+RETRY_AFTER = b"1"  # seconds
+UNAVAILABLE = 14  # google.rpc's code
+
+
+class Receiver:
+    """The ASGI application. `append` puts a batch where it is safe, or raises SpoolFull."""
+
+    def __init__(self, append: Append) -> None:
+        self._append = append
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(scope["type"])
+        headers = dict(scope["headers"])
+        content_type = headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
+        signal = SIGNAL_PATHS.get(scope["path"].rstrip("/"))
+        if signal is None:
+            await _plain(send, 404, f"OTLP goes to {', '.join(SIGNAL_PATHS)}")
+            return
+        if scope["method"] != "POST":
+            await _plain(send, 405, "OTLP is sent with POST", [(b"allow", b"POST")])
+            return
+        try:
+            if content_type not in (PROTOBUF, JSON):
+                raise UnsupportedEncoding(f"content-type {content_type!r}: send {PROTOBUF} or {JSON}")
+            body = await _read(headers, receive)
+            if body is None:
+                return
+            await self._append_if_any(signal, await _decode(signal, content_type, headers, body))
+        except Refused as error:
+            await _status(send, content_type, error.status, error.code, str(error))
+        except SpoolFull as error:
+            await _status(send, content_type, 503, UNAVAILABLE, str(error), [(b"retry-after", RETRY_AFTER)])
+        else:
+            await _respond(send, 200, content_type, b"{}" if content_type == JSON else b"")
+
+    async def _append_if_any(self, signal: str, batch: Batch) -> None:
+        if batch.items:
+            await self._append(signal, batch)
+
+
+async def _read(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
+    """The body as it was sent; None when the client went away before its end."""
+    declared = headers.get(b"content-length", b"0")
+    if declared.isdigit() and int(declared) > otlp.MAX_BODY:
+        raise TooLarge(f"the body is over {otlp.MAX_BODY} bytes: send less at a time")
+    chunks = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > otlp.MAX_BODY:
+            raise TooLarge(f"the body is over {otlp.MAX_BODY} bytes: send less at a time")
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _decode(signal: str, content_type: str, headers: dict[bytes, bytes], body: bytes) -> Batch:
+    encoding = headers.get(b"content-encoding", b"").strip().lower().decode("latin-1")
+    if len(body) < (LARGE_BODY // 8 if encoding else LARGE_BODY):
+        return decode(signal, content_type, encoding, body)
+    return await asyncio.to_thread(decode, signal, content_type, encoding, body)
+
+
+def decode(signal: str, content_type: str, encoding: str, body: bytes) -> Batch:
+    """A request's batch, from its body as it was sent."""
+    plain = otlp.inflate(body, encoding)
+    return (otlp.decode_json if content_type == JSON else otlp.decode_protobuf)(signal, plain)
+
+
+async def _status(
+    send: Send,
+    content_type: str,
+    status: int,
+    code: int,
+    message: str,
+    headers: list[tuple[bytes, bytes]] | None = None,
+) -> None:
+    """An error as the specification wants it: a google.rpc.Status in the request's encoding."""
+    document = Status(code=code, message=message)
+    if content_type == JSON:
+        body = json_format.MessageToJson(document).encode()
+    else:
+        content_type, body = PROTOBUF, document.SerializeToString()
+    await _respond(send, status, content_type, body, headers)
+
+
+async def _plain(
+    send: Send, status: int, message: str, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    await _respond(send, status, "text/plain; charset=utf-8", message.encode() + b"\n", headers)
+
+
+async def _respond(
+    send: Send,
+    status: int,
+    content_type: str,
+    body: bytes,
+    headers: list[tuple[bytes, bytes]] | None = None,
+) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", content_type.encode("latin-1")),
+                (b"content-length", str(len(body)).encode()),
+                *(headers or []),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,153 @@
+"""Sealed segments into the tables, each exactly once."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+from clew.collector import otlp, values
+from clew.collector.spool import Segment
+from clew.storage import SIGNALS, NestedValues, Signal
+
+logger = logging.getLogger(__name__)
+
+WORKERS = 2  # an insert parses on one thread: two keep two cores busy
+LONGEST_PAUSE = 10.0  # seconds between two attempts to settle a segment
+WRITE_OUT_AHEAD = 60.0  # seconds for which a signal's segments are written out before they are inserted
+
+
+class Sink(Protocol):
+    """Where segments go: storage.Ingest, whose methods say what each promises."""
+
+    def load(self, signal: Signal, path: Path, segment: int, items: int) -> None: ...
+
+    def settle(self, signal: Signal, path: Path, segment: int, items: int) -> None: ...
+
+
+class Loader:
+    """A few threads that load what they are offered, in order of age.
+
+    An insert that did not report success leaves its segment ambiguous. Then the others finish
+    what they are at, and nothing else is loaded until that segment is settled.
+    """
+
+    def __init__(self, sink: Sink, workers: int = WORKERS) -> None:
+        self._sink = sink
+        self._queue: list[tuple[bool, int, int, Segment]] = []
+        self._order = itertools.count()
+        self._change = threading.Condition()
+        self._loading = 0
+        self._settling = False
+        self._stopping = False
+        self._written_out_until: dict[str, float] = {}
+        self._threads = [
+            threading.Thread(target=self._run, name=f"loader-{number}", daemon=True)
+            for number in range(workers)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def offer(self, segment: Segment) -> None:
+        """Take on a complete segment; those that may be partly loaded go first."""
+        with self._change:
+            entry = (not segment.ambiguous, segment.id, next(self._order), segment)
+            heapq.heappush(self._queue, entry)
+            self._change.notify()
+
+    def idle(self) -> bool:
+        """Whether nothing waits to be loaded."""
+        return not self._queue
+
+    def close(self) -> None:
+        """Finish what is being loaded; what waits stays on the disk for the next start."""
+        with self._change:
+            self._stopping = True
+            self._change.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+
+    def drained(self) -> bool:
+        """Whether all that was offered is in the tables."""
+        with self._change:
+            return not self._queue and not self._loading and not self._settling
+
+    def _run(self) -> None:
+        while (segment := self._take()) is not None:
+            try:
+                if segment.ambiguous:
+                    self._settle(segment)
+                else:
+                    self._load(segment)
+            finally:
+                with self._change:
+                    self._loading -= 1
+                    self._change.notify_all()
+
+    def _take(self) -> Segment | None:
+        with self._change:
+            while True:
+                if self._stopping:
+                    return None
+                if self._queue and not self._settling and not (self._queue[0][3].ambiguous and self._loading):
+                    segment = heapq.heappop(self._queue)[3]
+                    self._loading += 1
+                    self._settling = segment.ambiguous
+                    return segment
+                self._change.wait()
+
+    def _load(self, segment: Segment) -> None:
+        segment = segment.begin()
+        try:
+            if monotonic() < self._written_out_until.get(segment.signal, 0.0):
+                write_out(segment)
+            self._attempt(segment, self._sink.load)
+        except Exception as error:
+            logger.warning("%s: %s", segment.path.name, error)
+            self.offer(segment)
+            return
+        segment.drop()
+
+    def _settle(self, segment: Segment) -> None:
+        pause = 0.1
+        try:
+            while True:
+                try:
+                    self._attempt(segment, self._sink.settle)
+                    segment.drop()
+                    return
+                except Exception as error:
+                    logger.warning("%s is not settled yet: %s", segment.path.name, error)
+                with self._change:
+                    if self._stopping or self._change.wait_for(lambda: self._stopping, pause):
+                        return
+                pause = min(2 * pause, LONGEST_PAUSE)
+        finally:
+            with self._change:
+                self._settling = False
+                self._change.notify_all()
+
+    def _attempt(
+        self, segment: Segment, attempt: Callable[[Signal, Path, int, int], None]
+    ) -> None:
+        signal = SIGNALS[segment.signal]
+        try:
+            attempt(signal, segment.path, segment.id, segment.items)
+        except NestedValues:
+            self._written_out_until[segment.signal] = monotonic() + WRITE_OUT_AHEAD
+            write_out(segment)
+            attempt(signal, segment.path, segment.id, segment.items)
+
+
+def write_out(segment: Segment) -> None:
+    """Replace every nested value in the segment by its text."""
+    request = otlp.KINDS[segment.signal].request
+    segment.rewrite(lambda body: values.write_out(request, body))

@@ -1,0 +1,139 @@
+"""Nested attribute values written out as the text that is stored for them.
+
+The engine decodes scalars; an array or a map has no form in SQL, so Python writes it out: it
+becomes the JSON text that the OpenTelemetry Collector's exporter stores, as a string value.
+Resources and scopes are looked through as they arrive (they are few, and several SDKs send
+process.command_args with each). Spans, records and points are not: the engine refuses a segment
+that has nested values in them, and the loader then calls `write_out` on it. There protobuf
+itself finds them, in C: in a copy of OTLP's descriptors, arrays and maps have a required field
+that never comes, and FindInitializationErrors names the path of each.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import Message
+
+NESTED = ("array_value", "kvlist_value")
+
+
+def write_out_resources(resources: Iterable[Any], scopes: str) -> bool:
+    """Write out the nested values of resources' and of their scopes' attributes; whether any was.
+
+    scopes: the field that holds a resource's scopes, such as `scope_spans`."""
+    changed = False
+    for entry in resources:
+        changed |= _write_out_attributes(entry.resource.attributes)
+        for scope in getattr(entry, scopes):
+            changed |= _write_out_attributes(scope.scope.attributes)
+    return changed
+
+
+def write_out(request: type[Message], body: bytes) -> bytes:
+    """The same request, every nested value in it written out, in protobuf's shortest encoding."""
+    message: Any = _marked(request.DESCRIPTOR.full_name).FromString(body)
+    if not message.IsInitialized():
+        for path in _outermost(message.FindInitializationErrors()):
+            _write_out_value(_follow(message, path))
+    return bytes(message.SerializeToString())
+
+
+def text(value: Any) -> str:
+    """The text of an AnyValue that is an array or a map: compact JSON with sorted keys."""
+    return _json(value)
+
+
+def _write_out_attributes(attributes: Iterable[Any]) -> bool:
+    changed = False
+    for attribute in attributes:
+        if attribute.value.WhichOneof("value") in NESTED:
+            _write_out_value(attribute.value)
+            changed = True
+    return changed
+
+
+def _write_out_value(value: Any) -> None:
+    value.string_value = text(value)
+
+
+def _json(value: Any) -> str:
+    kind = value.WhichOneof("value")
+    if kind is None:
+        return "null"
+    if kind == "array_value":
+        return f"[{','.join(map(_json, value.array_value.values))}]"
+    if kind == "kvlist_value":
+        members = {member.key: member.value for member in value.kvlist_value.values}
+        return f"{{{','.join(f'{_string(key)}:{_json(members[key])}' for key in sorted(members))}}}"
+    scalar = getattr(value, kind)
+    if kind == "bool_value":
+        return "true" if scalar else "false"
+    if kind == "int_value":
+        return str(scalar)
+    if kind == "double_value":
+        return _number(scalar)
+    return _string(base64.b64encode(scalar).decode() if kind == "bytes_value" else str(scalar))
+
+
+def _string(value: str) -> str:
+    quoted = json.dumps(value, ensure_ascii=False)
+    return quoted.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _number(value: float) -> str:
+    """A double as ECMAScript prints it; what JSON has no number for, as a string."""
+    if value != value or value in (float("inf"), float("-inf")):
+        return '"NaN"' if value != value else f'"{"-" if value < 0 else ""}Infinity"'
+    if value == 0 or 1e-6 <= abs(value) < 1e21:
+        plain = format(Decimal(repr(value)), "f")
+        return plain.removesuffix(".0")
+    mantissa, _, exponent = repr(value).partition("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent):+d}"
+
+
+def _outermost(paths: list[str]) -> list[str]:
+    """`a.attributes[2].value.array_value.values[0].kvlist_value.never` → `a.attributes[2].value`."""
+    return list(dict.fromkeys(re.split(r"\.(?:array|kvlist)_value", path, maxsplit=1)[0] for path in paths))
+
+
+def _follow(message: Any, path: str) -> Any:
+    for name, index in re.findall(r"(\w+)(?:\[(\d+)\])?", path):
+        message = getattr(message, name)
+        if index:
+            message = message[int(index)]
+    return message
+
+
+@cache
+def _marked(full_name: str) -> type[Message]:
+    """The message class `full_name` from a copy of OTLP's descriptors with arrays and maps marked."""
+    pool = descriptor_pool.DescriptorPool()
+    for file in _with_dependencies(descriptor_pool.Default().FindMessageTypeByName(full_name).file):
+        proto = descriptor_pb2.FileDescriptorProto()
+        file.CopyToProto(proto)
+        if proto.package == "opentelemetry.proto.common.v1":
+            proto.syntax = "proto2"  # only there a field can be required
+            for declared in proto.message_type:
+                if declared.name in ("ArrayValue", "KeyValueList"):
+                    declared.field.add(
+                        name="never",
+                        number=536870911,
+                        type=descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
+                        label=descriptor_pb2.FieldDescriptorProto.LABEL_REQUIRED,
+                    )
+        pool.AddSerializedFile(proto.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(full_name))
+
+
+def _with_dependencies(file: Any) -> list[Any]:
+    """The file's dependencies, each before those that need it, and then the file."""
+    found = [part for dependency in file.dependencies for part in _with_dependencies(dependency)]
+    return list({part.name: part for part in [*found, file]}.values())

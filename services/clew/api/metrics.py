@@ -1,0 +1,50 @@
+"""Series of the metrics that belong to traces."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from clew.api.parameters import SECOND, Answer, rfc3339
+from clew.storage import Row
+
+MOST = 60  # series in an answer
+CANDIDATES = 1000  # series that the most telling ones are chosen from
+
+
+def linked_metrics(
+    answer: Answer,
+    linked: dict[str, Any],
+    processes: list[tuple[str, str]],
+    step: int,
+    latency: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Series of linked metrics, the strongest link and then the most telling first. `correlation`
+    is Pearson's, with the p95 of `latency`; None where there are too few points or no change."""
+    rows = answer.rows(
+        "linked_metrics",
+        **linked,
+        processes=processes,
+        services=sorted({service for service, _ in processes}),
+        step=step,
+        limit=CANDIDATES,
+    )
+    p95 = {point["time"]: point["p95"] for point in latency}
+    found = [_metric(row, p95) for row in rows]
+    found.sort(key=lambda metric: (metric["linked_by"], -abs(metric["correlation"] or 0)))
+    return found[:MOST]
+
+
+def _metric(row: Row, p95: dict[str, float]) -> dict[str, Any]:
+    points = [{"time": rfc3339(time * SECOND), "value": value} for time, value in row.pop("points")]
+    pairs = [(point["value"], p95[point["time"]]) for point in points if point["time"] in p95]
+    return row | {"points": points, "correlation": _correlation(pairs)}
+
+
+def _correlation(pairs: list[tuple[float, float]]) -> float | None:
+    if len(pairs) < 3:
+        return None
+    try:
+        return statistics.correlation(*zip(*pairs, strict=True))
+    except statistics.StatisticsError:
+        return None

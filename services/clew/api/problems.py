@@ -1,0 +1,60 @@
+"""Errors as RFC 9457 problem documents."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from clew.storage import FilterError, LimitExceeded, StorageError
+
+logger = logging.getLogger(__name__)
+
+
+class Problem(HTTPException):
+    """An answer that is no success: `status_code` and a detail that says what to do."""
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Answer every error of the application with a problem document."""
+
+    @app.exception_handler(HTTPException)
+    def refused(request: Request, error: HTTPException) -> JSONResponse:
+        return document(error.status_code, str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [
+            {"parameter": str(each["loc"][-1]), "detail": each["msg"]} for each in error.errors()
+        ]
+        detail = "; ".join(f"{each['parameter']}: {each['detail']}" for each in errors)
+        return document(422, detail, errors=errors)
+
+    @app.exception_handler(FilterError)
+    def unreadable(request: Request, error: FilterError) -> JSONResponse:
+        return document(400, str(error))
+
+    @app.exception_handler(LimitExceeded)
+    def exceeded(request: Request, error: LimitExceeded) -> JSONResponse:
+        return document(503, f"the query is past its limits; ask for a smaller window ({error})")
+
+    @app.exception_handler(StorageError)
+    def failed(request: Request, error: StorageError) -> JSONResponse:
+        logger.error("%s %s: %s", request.method, request.url.path, error)
+        return document(503, "the database does not answer this query; clew's log says why")
+
+    @app.exception_handler(Exception)
+    def broken(request: Request, error: Exception) -> JSONResponse:
+        logger.error("%s %s", request.method, request.url.path, exc_info=error)
+        return document(500, "an error in clew; its log says which")
+
+
+def document(status: int, detail: str, **members: Any) -> JSONResponse:
+    """A problem document as a response."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return JSONResponse(body | members, status, media_type="application/problem+json")

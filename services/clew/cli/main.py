@@ -1,0 +1,102 @@
+"""The command `clew`.
+
+Commands of the platform need the extra `server`; `clew run` needs the agent alone, so nothing of
+the server is imported before a command that is part of it was asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from clew.cli import settings as settings_module
+from clew.cli.settings import UsageError
+
+SERVER_COMMANDS = {
+    "up": "collector, database and API in one process, on the embedded engine",
+    "demo": "up, and a small shop under automatic instrumentation with a load on it",
+    "collect": "an OTLP collector that writes to --dsn",
+    "serve": "the API over --dsn",
+    "migrate": "bring the schema up to date",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit status."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        if parsed.command == "run":
+            return _run(parsed)
+        return _server_command(parsed)
+    except UsageError as error:
+        print(f"clew: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="clew",
+        description="Follow one business transaction through every service, with its traces, metrics and logs joined.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="start CMD with automatic instrumentation", usage="clew run [options] -- CMD…")
+    run.add_argument("--service", metavar="NAME", help="the service's name (OTEL_SERVICE_NAME)")
+    run.add_argument("--endpoint", metavar="URL", help="where OTLP goes (OTEL_EXPORTER_OTLP_ENDPOINT)")
+    run.add_argument("cmd", nargs=argparse.REMAINDER, metavar="-- CMD…")
+    for name, help in SERVER_COMMANDS.items():
+        command = commands.add_parser(name, help=help, description=help)
+        settings_module.add_flags(command)
+        if name == "migrate":
+            command.add_argument("--dry-run", action="store_true", help="only say what would be run")
+        if name == "demo":
+            command.add_argument("--rate", type=float, default=20.0, help="requests per second (default 20)")
+            command.add_argument("--seconds", type=float, help="stop by itself after this long")
+    return parser
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from clew.cli.run import run
+
+    command = parsed.cmd[1:] if parsed.cmd[:1] == ["--"] else parsed.cmd
+    if not command:
+        raise UsageError("run: say what to start: clew run -- python app.py")
+    run(command, service_name=parsed.service, endpoint=parsed.endpoint)
+
+
+def _server_command(parsed: argparse.Namespace) -> int:
+    settings = settings_module.resolve(parsed)
+    try:
+        from clew.cli import demo, platform
+        from clew.storage import StorageError, Store, migrate
+    except ImportError as error:
+        raise UsageError(
+            f"clew {parsed.command} needs the server's packages ({error.name} is missing): "
+            "pip install 'clew[server]'"
+        ) from error
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    try:
+        if parsed.command == "migrate":
+            for migration in migrate(Store(settings.dsn), dry_run=parsed.dry_run):
+                print(f"{migration.version:04}_{migration.name}{' (pending)' if parsed.dry_run else ''}")
+        elif parsed.command == "demo":
+            demo.run(settings, rate=parsed.rate, seconds=parsed.seconds)
+        else:
+            platform.run(
+                settings,
+                collect=parsed.command in ("up", "collect"),
+                serve=parsed.command in ("up", "serve"),
+                report=_report,
+            )
+    except StorageError as error:
+        raise UsageError(str(error)) from error
+    return 0
+
+
+def _report(endpoints: dict[str, str]) -> None:
+    print("clew is ready", flush=True)
+    for name, url in endpoints.items():
+        print(f"  {name:<10} {url}", flush=True)

@@ -1,0 +1,100 @@
+"""Every setting of the platform: one row each. A flag goes before the environment, that before the
+default."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Setting:
+    """`name` is the attribute, the flag (`--name`) and the variable (`CLEW_NAME`)."""
+
+    name: str
+    default: str
+    doc: str
+
+    @property
+    def flag(self) -> str:
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        return f"CLEW_{self.name.upper()}"
+
+
+SETTINGS = (
+    Setting("data", "./data", "directory for the spool and the embedded database"),
+    Setting("dsn", "", "database: chdb:///dir (default <data>/db) or clickhouse://user:password@host:8123/"),
+    Setting("otlp_http", "127.0.0.1:4318", "address for OTLP over HTTP"),
+    Setting("otlp_grpc", "127.0.0.1:4317", "address for OTLP over gRPC"),
+    Setting("api", "127.0.0.1:4319", "address for the REST API"),
+    Setting("clickhouse", "", "address for the ClickHouse protocol; empty turns it off (not served yet)"),
+    Setting("retention", "14d", "how long rows are kept, in days"),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings in use. Addresses are host and port; port 0 picks a free one."""
+
+    data: Path
+    dsn: str
+    otlp_http: tuple[str, int]
+    otlp_grpc: tuple[str, int]
+    api: tuple[str, int]
+    retention: int
+
+
+class UsageError(Exception):
+    """A setting that cannot be used; says what to write instead."""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    for setting in SETTINGS:
+        parser.add_argument(
+            setting.flag,
+            metavar="VALUE",
+            help=f"{setting.doc} ({setting.variable}, default {setting.default or 'empty'})",
+        )
+
+
+def resolve(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings from flags, environment and defaults. Raises UsageError."""
+    values = {
+        setting.name: _first(getattr(arguments, setting.name, None), environ.get(setting.variable), setting.default)
+        for setting in SETTINGS
+    }
+    if values["clickhouse"]:
+        raise UsageError("--clickhouse: the ClickHouse protocol is not served yet; leave it empty")
+    data = Path(values["data"]).expanduser().resolve()
+    return Settings(
+        data=data,
+        dsn=values["dsn"] or f"chdb://{data / 'db'}",
+        otlp_http=_address(values["otlp_http"], "--otlp-http"),
+        otlp_grpc=_address(values["otlp_grpc"], "--otlp-grpc"),
+        api=_address(values["api"], "--api"),
+        retention=_days(values["retention"]),
+    )
+
+
+def _first(*candidates: str | None) -> str:
+    return next(candidate for candidate in candidates if candidate is not None)
+
+
+def _address(text: str, flag: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise UsageError(f"{flag} {text!r}: write host:port, such as 127.0.0.1:0")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _days(text: str) -> int:
+    days = text.removesuffix("d")
+    if not days.isdigit() or not 1 <= int(days) <= 36500:
+        raise UsageError(f"--retention {text!r}: write a number of days, such as 14d")
+    return int(days)

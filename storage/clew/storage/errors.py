@@ -1,0 +1,21 @@
+"""Storage's errors; the tree is drawn in the package's docstring."""
+
+
+class StorageError(Exception):
+    """Anything storage refuses or fails at."""
+
+
+class SettingError(StorageError):
+    """A DSN or a setting cannot be used."""
+
+
+class SchemaError(StorageError):
+    """The schema in the database is not one that this clew can bring up to date."""
+
+
+class InsertError(StorageError):
+    """An insert did not report success: what it stored is unknown until it is settled."""
+
+
+class NestedValues(InsertError):
+    """Refused whole, nothing stored: values are to be written out first (collector.values)."""

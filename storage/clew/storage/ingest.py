@@ -1,0 +1,186 @@
+"""Segments of OTLP bytes into the tables, exactly once.
+
+The engine decodes: a segment is itself one valid export request, inserted as it lies on the disk
+into a Null table of the request's shape, and views take it apart (schema/004*.sql).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error as ClickHouseError
+
+from clew.storage.errors import InsertError, NestedValues
+from clew.storage.migrations import statement
+from clew.storage.store import Store
+
+OTLP_PROTO = files("clew.storage").joinpath("otlp.proto").read_text(encoding="utf-8")
+
+INSERT_SETTINGS: dict[str, int | str] = {
+    "format_schema_source": "string",
+    "format_schema": re.sub(r"//[^\n]*\n", "\n", OTLP_PROTO),
+    # Rows of any age are kept: a batch that spans more days than the default of 100 is no error.
+    "throw_on_max_partitions_per_insert_block": 0,
+    "max_partitions_per_insert_block": 0,
+    "async_insert": 0,
+    "wait_end_of_query": 1,
+}
+
+
+@dataclass(frozen=True)
+class SideTable:
+    """A table that a view keeps from the base rows, and how to find a segment's share of it.
+
+    key: the side table's columns; base_key: the same as expressions over the base table."""
+
+    name: str
+    key: str
+    base_key: str
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One of OTLP's signals: where its requests go and where its items end up."""
+
+    name: str
+    landing: str
+    message: str
+    tables: tuple[str, ...]
+    sides: tuple[SideTable, ...] = ()
+
+
+TRACES = Signal(
+    "traces",
+    "clew_landing_traces",
+    "Traces",
+    ("otel_traces",),
+    (
+        SideTable("clew_traces", "TraceId", "TraceId"),
+        SideTable(
+            "clew_operations_1m",
+            "(ServiceName, Minute)",
+            "(ServiceName, toStartOfMinute(toDateTime(Timestamp)))",
+        ),
+    ),
+)
+LOGS = Signal("logs", "clew_landing_logs", "Logs", ("otel_logs",))
+METRICS = Signal(
+    "metrics",
+    "clew_landing_metrics",
+    "Metrics",
+    (
+        "otel_metrics_gauge",
+        "otel_metrics_sum",
+        "otel_metrics_histogram",
+        "otel_metrics_exponential_histogram",
+        "otel_metrics_summary",
+    ),
+)
+SIGNALS = {signal.name: signal for signal in (TRACES, LOGS, METRICS)}
+
+
+class Ingest:
+    """What the loader needs of storage. One instance serves any number of threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def load(self, signal: Signal, path: Path, segment: int, items: int) -> None:
+        """Insert the segment in `path`, of whose id no row is stored, and count what arrived.
+
+        Returns only when all of its `items` are stored. Raises NestedValues when nothing was
+        stored and nothing will be until its nested values are written out; InsertError when what
+        was stored is unknown: `settle` it before anything else is loaded.
+        """
+        with self._store.client() as client:
+            self._insert(client, signal, path, segment)
+            stored = _count(client, signal, segment)
+        if stored != items:
+            raise InsertError(f"segment {segment}: {stored} of {items} {signal.name} items stored")
+
+    def settle(self, signal: Signal, path: Path, segment: int, items: int) -> None:
+        """Load a segment of which nobody knows how much is stored: all, some or nothing.
+
+        Nothing else may be loaded meanwhile. Rows of its id are removed, the segment is inserted,
+        and every side row that it has a part in is made again from the base table. May be called
+        again after it failed, or was killed, at any point.
+        """
+        with self._store.client() as client:
+            if not self._store.embedded:
+                client.command(
+                    "KILL QUERY WHERE query_id = {id:String} SYNC",
+                    parameters={"id": _query_id(segment)},
+                )
+            for table in signal.tables:
+                _delete(client, table, f"Segment = {segment}")
+            self._insert(client, signal, path, segment)
+            stored = _count(client, signal, segment)
+            for side in signal.sides:
+                _make_again(client, signal, side, segment)
+        if stored != items:
+            raise InsertError(f"segment {segment}: {stored} of {items} {signal.name} items stored")
+
+    def _insert(self, client: Client, signal: Signal, path: Path, segment: int) -> None:
+        settings = INSERT_SETTINGS | {"format_schema_message_name": signal.message}
+        table = f"otel.{signal.landing}"
+        try:
+            if self._store.embedded:
+                client.command(
+                    f"INSERT INTO {table} FROM INFILE '{path}' "
+                    f"SETTINGS {_clause(settings)} FORMAT ProtobufSingle"
+                )
+            else:
+                with path.open("rb") as body:
+                    client.raw_insert(
+                        table,
+                        insert_block=body,
+                        fmt="ProtobufSingle",
+                        settings=settings | {"query_id": _query_id(segment)},
+                    )
+        except ClickHouseError as error:
+            if "clew: nested value" in str(error):
+                raise NestedValues(f"segment {segment} holds nested values") from error
+            raise InsertError(f"segment {segment}: {error}") from error
+
+
+def _query_id(segment: int) -> str:
+    return f"clew-segment-{segment}"
+
+
+def _clause(settings: dict[str, int | str]) -> str:
+    escaped = {name: str(value).replace("'", "\\'") for name, value in settings.items()}
+    return ", ".join(f"{name} = '{value}'" for name, value in escaped.items() if name != "wait_end_of_query")
+
+
+def _count(client: Client, signal: Signal, segment: int) -> int:
+    counts = " + ".join(
+        f"(SELECT count() FROM otel.{table} WHERE Segment = {{segment:UInt64}})"
+        for table in signal.tables
+    )
+    return int(str(client.command(f"SELECT {counts}", parameters={"segment": segment})))
+
+
+def _delete(client: Client, table: str, condition: str) -> None:
+    client.command(f"DELETE FROM otel.{table} WHERE {condition} SETTINGS lightweight_deletes_sync = 2")
+
+
+def _make_again(client: Client, signal: Signal, side: SideTable, segment: int) -> None:
+    """Aggregate the side rows that the segment has a part in again, with the view's own SELECT."""
+    base = signal.tables[0]
+    touched = f"(SELECT {side.base_key} FROM otel.{base} WHERE Segment = {segment})"
+    _delete(client, side.name, f"{side.key} IN {touched}")
+    client.command(f"INSERT INTO otel.{side.name} {select_of(side, base, f'{side.base_key} IN {touched}')}")
+
+
+def select_of(side: SideTable, base: str, condition: str) -> str:
+    """The SELECT of the side table's view, over those rows of the base table that meet `condition`."""
+    view = statement(f"{side.name}_view")
+    select = view[view.index("\nSELECT\n") :]
+    source = f"\nFROM otel.{base}\n"
+    if select.count(source) != 1:
+        raise AssertionError(f"the view of {side.name} reads otel.{base} in more than one place")
+    return select.replace(source, f"\nFROM (SELECT * FROM otel.{base} WHERE {condition}) AS {base}\n")

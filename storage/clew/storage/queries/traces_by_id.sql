@@ -1,0 +1,14 @@
+-- What is known of some traces as wholes.
+SELECT
+    TraceId AS trace_id,
+    min(traces.Entry) AS entry,
+    clew_transaction_id(entry.ServiceName, entry.SpanName) AS transaction_id,
+    clew_time(min(traces.Start)) AS start,
+    clew_time(max(traces.End)) AS end,
+    (toUnixTimestamp64Nano(max(traces.End)) - toUnixTimestamp64Nano(min(traces.Start))) / 1e6 AS duration_ms,
+    sum(SpanCount) AS span_count,
+    sum(ErrorCount) AS error_count,
+    arraySort(groupUniqArrayArray(traces.Services)) AS services
+FROM otel.clew_traces AS traces
+WHERE TraceId IN {trace_ids:Array(String)}
+GROUP BY TraceId

@@ -1,0 +1,18 @@
+CREATE MATERIALIZED VIEW IF NOT EXISTS otel.clew_operations_1m_view TO otel.clew_operations_1m AS
+SELECT
+    toStartOfMinute(toDateTime(Timestamp)) AS Minute,
+    clew_environment(ResourceAttributes) AS Environment,
+    ServiceName,
+    SpanName,
+    SpanKind,
+    ParentSpanId = '' AS IsRoot,
+    count() AS Count,
+    countIf(StatusCode IN ('Error', 'STATUS_CODE_ERROR')) AS Errors,
+    countIf(clew_duration(Duration) <= 500000000) AS Satisfied,
+    countIf(clew_duration(Duration) > 500000000 AND clew_duration(Duration) <= 2000000000) AS Tolerating,
+    sum(clew_duration(Duration)) AS DurationSum,
+    max(clew_duration(Duration)) AS DurationMax,
+    quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(clew_duration(Duration)) AS Sketch,
+    max(InsertedAt) AS InsertedAt
+FROM otel.otel_traces
+GROUP BY Minute, Environment, ServiceName, SpanName, SpanKind, IsRoot

@@ -1,0 +1,39 @@
+-- Three levels, so that a resource's attributes are turned into a Map once per resource and not
+-- once per span.
+CREATE MATERIALIZED VIEW IF NOT EXISTS otel.clew_landing_traces_view TO otel.otel_traces AS
+SELECT
+    fromUnixTimestamp64Nano(reinterpretAsInt64(span.start_time_unix_nano)) AS Timestamp,
+    lower(hex(span.trace_id)) AS TraceId,
+    lower(hex(span.span_id)) AS SpanId,
+    lower(hex(span.parent_span_id)) AS ParentSpanId,
+    span.trace_state AS TraceState,
+    span.name AS SpanName,
+    transform(span.kind, [1, 2, 3, 4, 5],
+              ['Internal', 'Server', 'Client', 'Producer', 'Consumer'], 'Unspecified') AS SpanKind,
+    ResourceAttributes['service.name'] AS ServiceName,
+    ResourceAttributes,
+    ScopeName,
+    ScopeVersion,
+    clew_attributes(span.attributes) AS SpanAttributes,
+    span.end_time_unix_nano - span.start_time_unix_nano AS Duration,
+    transform(span.status.code, [1, 2], ['Ok', 'Error'], 'Unset') AS StatusCode,
+    span.status.message AS StatusMessage,
+    arrayMap(e -> fromUnixTimestamp64Nano(reinterpretAsInt64(e.time_unix_nano)), span.events) AS `Events.Timestamp`,
+    span.events.name AS `Events.Name`,
+    arrayMap(e -> clew_attributes(e.attributes), span.events) AS `Events.Attributes`,
+    arrayMap(l -> lower(hex(l.trace_id)), span.links) AS `Links.TraceId`,
+    arrayMap(l -> lower(hex(l.span_id)), span.links) AS `Links.SpanId`,
+    span.links.trace_state AS `Links.TraceState`,
+    arrayMap(l -> clew_attributes(l.attributes), span.links) AS `Links.Attributes`,
+    segment AS Segment
+FROM
+(
+    SELECT segment, ResourceAttributes, scope_spans.scope.name AS ScopeName,
+           scope_spans.scope.version AS ScopeVersion, arrayJoin(scope_spans.spans) AS span
+    FROM
+    (
+        SELECT segment, clew_attributes(resource.resource.attributes) AS ResourceAttributes,
+               arrayJoin(resource.scope_spans) AS scope_spans
+        FROM (SELECT segment, arrayJoin(resource_spans) AS resource FROM otel.clew_landing_traces)
+    )
+)

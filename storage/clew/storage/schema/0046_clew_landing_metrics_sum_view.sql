@@ -1,0 +1,49 @@
+CREATE MATERIALIZED VIEW IF NOT EXISTS otel.clew_landing_metrics_sum_view TO otel.otel_metrics_sum AS
+SELECT
+    ResourceAttributes,
+    ResourceSchemaUrl,
+    ScopeName,
+    ScopeVersion,
+    ScopeAttributes,
+    ScopeDroppedAttrCount,
+    ScopeSchemaUrl,
+    ResourceAttributes['service.name'] AS ServiceName,
+    MetricName,
+    MetricDescription,
+    MetricUnit,
+    clew_attributes(point.attributes) AS Attributes,
+    toDateTime(intDiv(point.start_time_unix_nano, 1000000000)) AS StartTimeUnix,
+    toDateTime(intDiv(point.time_unix_nano, 1000000000)) AS TimeUnix,
+    if(point.as_int != 0, toFloat64(point.as_int), point.as_double) AS Value,
+    point.flags AS Flags,
+    arrayMap(e -> clew_attributes(e.filtered_attributes), point.exemplars) AS `Exemplars.FilteredAttributes`,
+    arrayMap(e -> toDateTime(intDiv(e.time_unix_nano, 1000000000)), point.exemplars) AS `Exemplars.TimeUnix`,
+    arrayMap(e -> if(e.as_int != 0, toFloat64(e.as_int), e.as_double), point.exemplars) AS `Exemplars.Value`,
+    arrayMap(e -> if(e.span_id = '', repeat('0', 16), lower(hex(e.span_id))), point.exemplars) AS `Exemplars.SpanId`,
+    arrayMap(e -> if(e.trace_id = '', repeat('0', 32), lower(hex(e.trace_id))), point.exemplars) AS `Exemplars.TraceId`,
+    temporality AS AggregationTemporality,
+    monotonic AS IsMonotonic,
+    segment AS Segment
+FROM
+(
+    SELECT segment, ResourceAttributes, ResourceSchemaUrl, ScopeName, ScopeVersion, ScopeAttributes,
+           ScopeDroppedAttrCount, ScopeSchemaUrl, metric.name AS MetricName,
+           metric.description AS MetricDescription, metric.unit AS MetricUnit, metric.sum.aggregation_temporality AS temporality, metric.sum.is_monotonic AS monotonic,
+           arrayJoin(metric.sum.data_points) AS point
+    FROM
+    (
+        SELECT segment, ResourceAttributes, ResourceSchemaUrl, scope_metrics.scope.name AS ScopeName,
+               scope_metrics.scope.version AS ScopeVersion,
+               clew_attributes(scope_metrics.scope.attributes) AS ScopeAttributes,
+               scope_metrics.scope.dropped_attributes_count AS ScopeDroppedAttrCount,
+               scope_metrics.schema_url AS ScopeSchemaUrl,
+               arrayJoin(scope_metrics.metrics) AS metric
+        FROM
+        (
+            SELECT segment, clew_attributes(resource.resource.attributes) AS ResourceAttributes,
+                   resource.schema_url AS ResourceSchemaUrl,
+                   arrayJoin(resource.scope_metrics) AS scope_metrics
+            FROM (SELECT segment, arrayJoin(resource_metrics) AS resource FROM otel.clew_landing_metrics)
+        )
+    )
+)

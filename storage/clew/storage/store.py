@@ -1,0 +1,172 @@
+"""The database behind a DSN, embedded or a server, through one and the same client."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error as ClickHouseError
+
+from clew.storage.errors import SettingError, StorageError
+
+DATABASE = "otel"
+OLDEST_SERVER = (26, 2)
+
+# What an INFILE path reads as a pattern and not as a name.
+GLOB_CHARACTERS = frozenset("*?{}[]'\\")
+
+# Caches of the embedded engine. Its defaults add up to more than 20 GiB; at 20M spans they let
+# resident memory rise to 3.9 GB.
+MEBIBYTE = 1 << 20
+EMBEDDED_OPTIONS = {
+    "mark_cache_size": 128 * MEBIBYTE,
+    "primary_index_cache_size": 64 * MEBIBYTE,
+    "index_mark_cache_size": 64 * MEBIBYTE,
+    "unique_key_index_cache_size_bytes": 16 * MEBIBYTE,
+    "text_index_tokens_cache_size": 32 * MEBIBYTE,
+    "text_index_header_cache_size": 32 * MEBIBYTE,
+    "text_index_postings_cache_size": 64 * MEBIBYTE,
+    "query_condition_cache_size": 16 * MEBIBYTE,
+    "compiled_expression_cache_size": 32 * MEBIBYTE,
+}
+
+# Inserts here are large already, wait for their rows, and are on the disk when they return.
+SESSION_SETTINGS = {
+    "async_insert": 0,
+    "session_timezone": "UTC",
+}
+
+
+class Store:
+    """A database and a pool of clients to it. A client serves one thread at a time.
+
+    `dsn`: `chdb:///absolute/directory` for the embedded engine (one process may have it open),
+    `clickhouse://user:password@host:8123/` (or `clickhouses://` for TLS) for a server.
+
+    Raises SettingError for a DSN that cannot be used, StorageError when nobody answers there.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._idle: queue.LifoQueue[Client] = queue.LifoQueue()
+        self._clients: list[Client] = []
+        self._lock = threading.Lock()
+        self.embedded = _is_embedded(dsn)
+        self._directory = _prepare_directory(dsn) if self.embedded else None
+        with self.client() as client:
+            if self._directory is not None:
+                _assert_path(client, self._directory)
+            else:
+                _assert_version(client)
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """A client for the calling thread, back in the pool afterwards."""
+        try:
+            client = self._idle.get_nowait()
+        except queue.Empty:
+            client = self._connect()
+        try:
+            yield client
+        finally:
+            self._idle.put(client)
+
+    def close(self) -> None:
+        """Close every client; the embedded engine lets go of its directory."""
+        with self._lock:
+            clients, self._clients = self._clients, []
+        for client in clients:
+            client.close()
+
+    def _connect(self) -> Client:
+        options: dict[str, Any] = (
+            {"chdb_options": {name: str(size) for name, size in EMBEDDED_OPTIONS.items()}}
+            if self.embedded
+            else {"autogenerate_session_id": False, "send_receive_timeout": 600}
+        )
+        try:
+            client = _patiently(
+                lambda: clickhouse_connect.get_client(
+                    dsn=self.dsn, settings=SESSION_SETTINGS, **options
+                ),
+                attempts=20 if self.embedded and not self._clients else 1,
+            )
+        except (ClickHouseError, OSError) as error:
+            raise StorageError(_explain(self.dsn, error)) from error
+        with self._lock:
+            self._clients.append(client)
+        return client
+
+
+def _patiently(connect: Any, attempts: int) -> Client:
+    """A process that was killed just now may hold the directory for a moment longer."""
+    for attempt in range(attempts):
+        try:
+            return connect()  # type: ignore[no-any-return]
+        except ClickHouseError:
+            if attempt == attempts - 1:
+                raise
+            time.sleep(0.1)
+    raise AssertionError("unreachable")
+
+
+def _is_embedded(dsn: str) -> bool:
+    scheme = urlsplit(dsn).scheme
+    if scheme == "chdb":
+        return True
+    if scheme in ("clickhouse", "clickhouses", "http", "https"):
+        return False
+    raise SettingError(
+        f"CLEW_DSN {dsn!r}: write chdb:///absolute/directory for the embedded engine, or "
+        "clickhouse://user:password@host:8123/ for a server"
+    )
+
+
+def _prepare_directory(dsn: str) -> Path:
+    parts = urlsplit(dsn)
+    if parts.netloc or not parts.path.startswith("/"):
+        raise SettingError(f"CLEW_DSN {dsn!r}: write three slashes, chdb:///absolute/directory")
+    if GLOB_CHARACTERS & set(parts.path):
+        raise SettingError(
+            f"{parts.path!r}: the engine would read {' '.join(sorted(GLOB_CHARACTERS))} in a path "
+            "as a pattern; choose a directory without them (--data or --dsn)"
+        )
+    # The partition of a row is its day in the engine's time zone: one zone, wherever it runs.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    directory = Path(parts.path)
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory.resolve()
+
+
+def _assert_path(client: Client, directory: Path) -> None:
+    """Asked for wrongly, the embedded engine takes a temporary directory and says nothing."""
+    used = Path(str(client.command("SELECT path FROM system.disks WHERE name = 'default'"))).resolve()
+    if used != directory:
+        raise StorageError(f"the embedded engine works in {used}, not in {directory}")
+
+
+def _assert_version(client: Client) -> None:
+    version = tuple(int(part) for part in client.server_version.split(".")[:2])
+    if version < OLDEST_SERVER:
+        oldest = ".".join(map(str, OLDEST_SERVER))
+        raise SettingError(f"ClickHouse {client.server_version} at the DSN: {oldest} or newer is needed")
+
+
+def _explain(dsn: str, error: Exception) -> str:
+    text = str(error).splitlines()[0]
+    if _is_embedded(dsn):
+        return (
+            f"cannot open the embedded engine in {urlsplit(dsn).path}: {text} "
+            "(one process at a time may have it open: is another clew running there?)"
+        )
+    return f"no ClickHouse server answers at {urlsplit(dsn).hostname}: {text}"
