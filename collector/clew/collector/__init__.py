@@ -1,8 +1,8 @@
 """The collector: OTLP in, acknowledged once it is on the disk, loaded into storage exactly once.
 
-    http, grpc   receive, check and answer
-    otlp         request bodies: decoding, counting, the one form that is kept
-    values       nested attribute values as text
-    spool        segments on the disk
-    loader       segments into storage
+http, grpc   receive, check and answer
+otlp         request bodies: decoding, counting, the one form that is kept
+values       nested attribute values as text
+spool        segments on the disk
+loader       segments into storage
 """

@@ -24,7 +24,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 SIGNAL_PATHS = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
-LARGE_BODY = 256 << 10  # bytes; a larger body is decoded in a thread, so that others are not held up
+LARGE_BODY = (
+    256 << 10
+)  # bytes; a larger body is decoded in a thread, so that others are not held up
 RETRY_AFTER = b"1"  # seconds
 UNAVAILABLE = 14  # google.rpc's code
 
@@ -39,7 +41,9 @@ class Receiver:
         if scope["type"] != "http":
             raise NotImplementedError(scope["type"])
         headers = dict(scope["headers"])
-        content_type = headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
+        content_type = (
+            headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
+        )
         signal = SIGNAL_PATHS.get(scope["path"].rstrip("/"))
         if signal is None:
             await _plain(send, 404, f"OTLP goes to {', '.join(SIGNAL_PATHS)}")
@@ -49,7 +53,9 @@ class Receiver:
             return
         try:
             if content_type not in (PROTOBUF, JSON):
-                raise UnsupportedEncoding(f"content-type {content_type!r}: send {PROTOBUF} or {JSON}")
+                raise UnsupportedEncoding(
+                    f"content-type {content_type!r}: send {PROTOBUF} or {JSON}"
+                )
             body = await _read(headers, receive)
             if body is None:
                 return
@@ -57,7 +63,9 @@ class Receiver:
         except Refused as error:
             await _status(send, content_type, error.status, error.code, str(error))
         except SpoolFull as error:
-            await _status(send, content_type, 503, UNAVAILABLE, str(error), [(b"retry-after", RETRY_AFTER)])
+            await _status(
+                send, content_type, 503, UNAVAILABLE, str(error), [(b"retry-after", RETRY_AFTER)]
+            )
         else:
             await _respond(send, 200, content_type, b"{}" if content_type == JSON else b"")
 
@@ -86,7 +94,9 @@ async def _read(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def _decode(signal: str, content_type: str, headers: dict[bytes, bytes], body: bytes) -> Batch:
+async def _decode(
+    signal: str, content_type: str, headers: dict[bytes, bytes], body: bytes
+) -> Batch:
     encoding = headers.get(b"content-encoding", b"").strip().lower().decode("latin-1")
     if len(body) < (LARGE_BODY // 8 if encoding else LARGE_BODY):
         return decode(signal, content_type, encoding, body)

@@ -19,7 +19,9 @@ logger = logging.getLogger(__name__)
 
 WORKERS = 2  # an insert parses on one thread: two keep two cores busy
 LONGEST_PAUSE = 10.0  # seconds between two attempts to settle a segment
-WRITE_OUT_AHEAD = 60.0  # seconds for which a signal's segments are written out before they are inserted
+WRITE_OUT_AHEAD = (
+    60.0  # seconds for which a signal's segments are written out before they are inserted
+)
 
 
 class Sink(Protocol):
@@ -97,7 +99,11 @@ class Loader:
             while True:
                 if self._stopping:
                     return None
-                if self._queue and not self._settling and not (self._queue[0][3].ambiguous and self._loading):
+                if (
+                    self._queue
+                    and not self._settling
+                    and not (self._queue[0][3].ambiguous and self._loading)
+                ):
                     segment = heapq.heappop(self._queue)[3]
                     self._loading += 1
                     self._settling = segment.ambiguous
@@ -135,9 +141,7 @@ class Loader:
                 self._settling = False
                 self._change.notify_all()
 
-    def _attempt(
-        self, segment: Segment, attempt: Callable[[Signal, Path, int, int], None]
-    ) -> None:
+    def _attempt(self, segment: Segment, attempt: Callable[[Signal, Path, int, int], None]) -> None:
         signal = SIGNALS[segment.signal]
         try:
             attempt(signal, segment.path, segment.id, segment.items)

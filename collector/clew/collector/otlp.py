@@ -84,7 +84,9 @@ def decode_json(signal: str, body: bytes) -> Batch:
         )
     except (ValueError, RecursionError, TypeError, AttributeError, json_format.ParseError) as error:
         reason = str(error).splitlines()[0][:500]
-        raise Unreadable(f"the body is no valid {kind.request.DESCRIPTOR.name}: {reason}") from error
+        raise Unreadable(
+            f"the body is no valid {kind.request.DESCRIPTOR.name}: {reason}"
+        ) from error
     return _batch(kind, message, None)
 
 
@@ -122,12 +124,16 @@ def _batch(kind: _Kind, message: Any, body: bytes | None) -> Batch:
 
 
 def _count_spans(request: Any) -> int:
-    return sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
+    return sum(
+        len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans
+    )
 
 
 def _count_logs(request: Any) -> int:
     return sum(
-        len(scope.log_records) for resource in request.resource_logs for scope in resource.scope_logs
+        len(scope.log_records)
+        for resource in request.resource_logs
+        for scope in resource.scope_logs
     )
 
 
@@ -148,7 +154,9 @@ def _count_points(request: Any) -> int:
 KINDS = {
     "traces": _Kind(ExportTraceServiceRequest, _count_spans, "resource_spans", "scope_spans"),
     "logs": _Kind(ExportLogsServiceRequest, _count_logs, "resource_logs", "scope_logs"),
-    "metrics": _Kind(ExportMetricsServiceRequest, _count_points, "resource_metrics", "scope_metrics"),
+    "metrics": _Kind(
+        ExportMetricsServiceRequest, _count_points, "resource_metrics", "scope_metrics"
+    ),
 }
 
 ID_FIELDS = {
@@ -178,11 +186,15 @@ def _inflate_zlib(window: int) -> Callable[[bytes], bytes]:
         stream = zlib.decompressobj(window)
         plain = stream.decompress(body, MAX_BODY + 1)
         # gzip allows several members one after another
-        while stream.eof and stream.unused_data and window > zlib.MAX_WBITS and len(plain) <= MAX_BODY:
+        while (
+            stream.eof and stream.unused_data and window > zlib.MAX_WBITS and len(plain) <= MAX_BODY
+        ):
             body, stream = stream.unused_data, zlib.decompressobj(window)
             plain += stream.decompress(body, MAX_BODY + 1 - len(plain))
         if len(plain) > MAX_BODY:
-            raise TooLarge(f"the body is over {MAX_BODY} bytes after decompression: send less at a time")
+            raise TooLarge(
+                f"the body is over {MAX_BODY} bytes after decompression: send less at a time"
+            )
         if not stream.eof:
             raise EOFError("it ends too early")
         return plain
@@ -197,7 +209,9 @@ def _inflate_zstd(body: bytes) -> bytes:
     ) as stream:
         plain = stream.read(MAX_BODY + 1)
     if len(plain) > MAX_BODY:
-        raise TooLarge(f"the body is over {MAX_BODY} bytes after decompression: send less at a time")
+        raise TooLarge(
+            f"the body is over {MAX_BODY} bytes after decompression: send less at a time"
+        )
     return plain
 
 

@@ -41,7 +41,9 @@ logger = logging.getLogger(__name__)
 REWRITING = ".rewriting"
 
 SEGMENT_BYTES = 32 << 20  # a segment is sealed when it has grown to this,
-SEGMENT_AGE = 0.5  # or, while the loader has nothing else to do, this many seconds after its first request
+SEGMENT_AGE = (
+    0.5  # or, while the loader has nothing else to do, this many seconds after its first request
+)
 
 _BODY_TAG = 1 << 3 | 2
 _RECORD_TAG = 1001 << 3 | 2
@@ -124,7 +126,8 @@ class Spool:
         for segment in sorted(leftover, key=lambda segment: (not segment.ambiguous, segment.id)):
             sealed(segment)
         self._writers = {
-            signal: _Writer(directory / signal, signal, self._ids, sealed, idle) for signal in signals
+            signal: _Writer(directory / signal, signal, self._ids, sealed, idle)
+            for signal in signals
         }
 
     async def append(self, signal: str, batch: Batch) -> None:

@@ -101,7 +101,9 @@ def _number(value: float) -> str:
 
 def _outermost(paths: list[str]) -> list[str]:
     """`a.attributes[2].value.array_value.values[0].kvlist_value.never` → `a.attributes[2].value`."""
-    return list(dict.fromkeys(re.split(r"\.(?:array|kvlist)_value", path, maxsplit=1)[0] for path in paths))
+    return list(
+        dict.fromkeys(re.split(r"\.(?:array|kvlist)_value", path, maxsplit=1)[0] for path in paths)
+    )
 
 
 def _follow(message: Any, path: str) -> Any:

@@ -26,11 +26,15 @@ def search_logs(
     trace_id: str | None = None,
     service: str | None = None,
     severity: Annotated[str | None, Query(description="a level's name, such as error")] = None,
-    query: Annotated[str | None, Query(description="words that the body contains, all of them")] = None,
+    query: Annotated[
+        str | None, Query(description="words that the body contains, all of them")
+    ] = None,
     attr: Attributes = [],  # noqa: B006 (FastAPI copies it)
 ) -> dict[str, Any]:
     """Log records of the window, newest first."""
-    filters, values = attribute_filters([AttributeFilter.parse(text) for text in attr], "LogAttributes")
+    filters, values = attribute_filters(
+        [AttributeFilter.parse(text) for text in attr], "LogAttributes"
+    )
     level = severity.upper() if severity else None
     band = ALIASES.get(level, level) if level else None
     rows, more = page(

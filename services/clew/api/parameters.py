@@ -89,15 +89,23 @@ def parse_time(text: str, now: int, name: str) -> int:
     if relative:
         return max(EARLIEST, now - int(relative[1]) * UNITS[relative[2]] * SECOND)
     # A '+' in a query string arrives as a space where it was not encoded.
-    absolute = re.fullmatch(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+\- ]\d\d:\d\d)", text)
+    absolute = re.fullmatch(
+        r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+\- ]\d\d:\d\d)", text
+    )
     if absolute is None:
-        raise Problem(400, f"{name}={text!r}: write an RFC 3339 time, now, or a time ago such as -15m")
+        raise Problem(
+            400, f"{name}={text!r}: write an RFC 3339 time, now, or a time ago such as -15m"
+        )
     zone = absolute[3].upper().replace(" ", "+")
     try:
-        moment = datetime.fromisoformat(absolute[1].upper().replace(" ", "T") + zone.replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(
+            absolute[1].upper().replace(" ", "T") + zone.replace("Z", "+00:00")
+        )
     except ValueError as error:
         raise Problem(400, f"{name}={text!r}: {error}") from error
-    nanoseconds = (moment - EPOCH) // timedelta(seconds=1) * SECOND + int((absolute[2] or "").ljust(9, "0"))
+    nanoseconds = (moment - EPOCH) // timedelta(seconds=1) * SECOND + int(
+        (absolute[2] or "").ljust(9, "0")
+    )
     if not EARLIEST <= nanoseconds <= LATEST:
         raise Problem(400, f"{name}={text!r}: a time between 1970 and 2261")
     return nanoseconds
@@ -121,7 +129,9 @@ def time_parameter(text: str) -> str:
 
 def _read_cursor(cursor: str) -> dict[str, Any]:
     try:
-        position = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
+        position = json.loads(
+            base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
+        )
         inside = all(EARLIEST <= int(position[edge]) <= LATEST for edge in ("start", "end"))
     except (binascii.Error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Problem(400, "cursor: send the next_cursor of the page before, as it was") from error

@@ -56,5 +56,10 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 def document(status: int, detail: str, **members: Any) -> JSONResponse:
     """A problem document as a response."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
     return JSONResponse(body | members, status, media_type="application/problem+json")

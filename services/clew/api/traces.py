@@ -8,7 +8,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from clew.api.metrics import linked_metrics
-from clew.api.parameters import SECOND, Answer, Answering, CommonParameters, page, parse_time, time_parameter
+from clew.api.parameters import (
+    SECOND,
+    Answer,
+    Answering,
+    CommonParameters,
+    page,
+    parse_time,
+    time_parameter,
+)
 from clew.api.parameters import as_parameter as nanoseconds_parameter
 from clew.api.problems import Problem
 from clew.storage import AttributeFilter, Row, attribute_filters
@@ -16,11 +24,14 @@ from clew.storage import AttributeFilter, Row, attribute_filters
 router = APIRouter(prefix="/api/v1/traces", tags=["traces"])
 
 MAX_SPANS = 100_000
-METRICS_AROUND = 300 * SECOND  # a trace is short: its processes' metrics are shown from before and after it
+METRICS_AROUND = (
+    300 * SECOND
+)  # a trace is short: its processes' metrics are shown from before and after it
 METRICS_STEP = 10
 
 Attributes = Annotated[
-    list[str], Query(description="key=value, key!=value, key~part, key>number, key<number; repeatable")
+    list[str],
+    Query(description="key=value, key!=value, key~part, key>number, key<number; repeatable"),
 ]
 
 
@@ -38,7 +49,9 @@ def search_traces(
 ) -> dict[str, Any]:
     """Traces that began in the window, newest first. Service, operation, status and attributes hold
     of one and the same span; durations are the whole trace's."""
-    filters, values = attribute_filters([AttributeFilter.parse(text) for text in attr], "SpanAttributes")
+    filters, values = attribute_filters(
+        [AttributeFilter.parse(text) for text in attr], "SpanAttributes"
+    )
     entry = (answer.row("transaction_names", id=transaction) or {}) if transaction else {}
     rows, more = page(
         answer.rows(
@@ -63,7 +76,9 @@ def search_traces(
         common.limit,
     )
     known = summaries(answer, {row["trace_id"] for row in rows})
-    found = [known[row["trace_id"]] for row in rows if known[row["trace_id"]]["start"] == row["start"]]
+    found = [
+        known[row["trace_id"]] for row in rows if known[row["trace_id"]]["start"] == row["start"]
+    ]
     last = rows[-1] if rows else None
     return answer.of(
         traces=found,
@@ -89,7 +104,9 @@ def get_trace(trace_id: str, answer: Answering) -> dict[str, Any]:
     }
     began = min((row["start_ns"] for row in rows), default=0)
     spans = [_span(row, began, times.get(row["span_id"], {})) for row in rows]
-    processes = sorted({(span["service"], span["resource"].get("service.instance.id", "")) for span in spans})
+    processes = sorted(
+        {(span["service"], span["resource"].get("service.instance.id", "")) for span in spans}
+    )
     named = {"trace_ids": [trace["trace_id"]], "service": "", "operation": "", "environment": None}
     return answer.of(
         trace_id=trace["trace_id"],
@@ -110,7 +127,10 @@ def get_trace(trace_id: str, answer: Answering) -> dict[str, Any]:
 def summaries(answer: Answer, trace_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """What is known of traces as wholes, by trace id."""
     ids = sorted(trace_ids)
-    return {row["trace_id"]: _summary(row) for row in (answer.rows("traces_by_id", trace_ids=ids) if ids else [])}
+    return {
+        row["trace_id"]: _summary(row)
+        for row in (answer.rows("traces_by_id", trace_ids=ids) if ids else [])
+    }
 
 
 def _summary(row: Row) -> dict[str, Any]:

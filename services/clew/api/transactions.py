@@ -41,7 +41,9 @@ def list_transactions(common: CommonParameters, answer: Answering) -> dict[str, 
         start=rfc3339(common.window.start),
         end=rfc3339(common.window.end),
         transactions=[_transaction(row, common.window, services) for row in rows],
-        next_cursor=common.next_cursor(count=last["count"], id=last["id"]) if more and last else None,
+        next_cursor=common.next_cursor(count=last["count"], id=last["id"])
+        if more and last
+        else None,
     )
 
 
@@ -54,20 +56,30 @@ def joined_view(transaction_id: str, common: CommonParameters, answer: Answering
     row = next(iter(_transactions(answer, common, id=transaction_id, limit=1)), None) or _nothing(
         transaction_id, name
     )
-    series = [_point(point) for point in answer.rows("transaction_series", **scope, step=common.window.step)]
+    series = [
+        _point(point)
+        for point in answer.rows("transaction_series", **scope, step=common.window.step)
+    ]
     chosen = answer.row("transaction_traces", **scope, each=EACH, sample=SAMPLE) or {}
-    known = summaries(answer, {id for kind in ("slowest", "errors", "typical", "sample") for id in chosen[kind]})
+    known = summaries(
+        answer, {id for kind in ("slowest", "errors", "typical", "sample") for id in chosen[kind]}
+    )
     traces = {
-        kind: [known[id] for id in chosen[kind] if id in known] for kind in ("slowest", "errors", "typical")
+        kind: [known[id] for id in chosen[kind] if id in known]
+        for kind in ("slowest", "errors", "typical")
     }
     sample = [known[id] for id in chosen["sample"] if id in known]
     processes = _processes(answer, sample)
-    services = sorted({service for trace in sample for service in trace["services"]} | {name["service"]})
+    services = sorted(
+        {service for trace in sample for service in trace["services"]} | {name["service"]}
+    )
     linked = scope | {"trace_ids": []}
     return answer.of(
         start=rfc3339(common.window.start),
         end=rfc3339(common.window.end),
-        transaction=_transaction(row, common.window, {(name["service"], name["operation"]): services}),
+        transaction=_transaction(
+            row, common.window, {(name["service"], name["operation"]): services}
+        ),
         series=series,
         breakdown=_breakdown(answer, sample),
         sample={"traces": len(sample), "of": chosen["total"]},
@@ -82,7 +94,9 @@ def joined_view(transaction_id: str, common: CommonParameters, answer: Answering
 
 
 @router.get("/{transaction_id}/instances")
-def list_instances(transaction_id: str, common: CommonParameters, answer: Answering) -> dict[str, Any]:
+def list_instances(
+    transaction_id: str, common: CommonParameters, answer: Answering
+) -> dict[str, Any]:
     """The occurrences of a transaction, newest first. Without a key, an occurrence is a trace."""
     name = _name(answer, transaction_id)
     rows, more = page(
@@ -107,7 +121,9 @@ def list_instances(transaction_id: str, common: CommonParameters, answer: Answer
     )
 
 
-def _transactions(answer: Answer, common: Common, *, limit: int, id: str | None = None) -> list[Row]:
+def _transactions(
+    answer: Answer, common: Common, *, limit: int, id: str | None = None
+) -> list[Row]:
     return answer.rows(
         "transactions",
         **common.window.parameters,
@@ -133,7 +149,10 @@ def _name(answer: Answer, transaction_id: str) -> dict[str, str]:
     """The service and operation of a transaction. Raises a 404 for an unknown id."""
     row = answer.row("transaction_names", id=transaction_id)
     if row is None:
-        raise Problem(404, f"no transaction has the id {transaction_id!r}; GET /api/v1/transactions lists them")
+        raise Problem(
+            404,
+            f"no transaction has the id {transaction_id!r}; GET /api/v1/transactions lists them",
+        )
     return row
 
 
@@ -142,7 +161,9 @@ def _nothing(transaction_id: str, name: dict[str, str]) -> Row:
     return {"id": transaction_id, **name, **counts, "quantiles": [None] * 4, "max": None}
 
 
-def _transaction(row: Row, window: Window, services: dict[tuple[str, str], list[str]]) -> dict[str, Any]:
+def _transaction(
+    row: Row, window: Window, services: dict[tuple[str, str], list[str]]
+) -> dict[str, Any]:
     service, operation, count = row["service"], row["operation"], row["count"]
     p50, p90, p95, p99 = row["quantiles"]
     return {

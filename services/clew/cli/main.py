@@ -42,17 +42,25 @@ def _parser() -> argparse.ArgumentParser:
         description="Follow one business transaction through every service, with its traces, metrics and logs joined.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="start CMD with automatic instrumentation", usage="clew run [options] -- CMD…")
+    run = commands.add_parser(
+        "run", help="start CMD with automatic instrumentation", usage="clew run [options] -- CMD…"
+    )
     run.add_argument("--service", metavar="NAME", help="the service's name (OTEL_SERVICE_NAME)")
-    run.add_argument("--endpoint", metavar="URL", help="where OTLP goes (OTEL_EXPORTER_OTLP_ENDPOINT)")
+    run.add_argument(
+        "--endpoint", metavar="URL", help="where OTLP goes (OTEL_EXPORTER_OTLP_ENDPOINT)"
+    )
     run.add_argument("cmd", nargs=argparse.REMAINDER, metavar="-- CMD…")
     for name, help in SERVER_COMMANDS.items():
         command = commands.add_parser(name, help=help, description=help)
         settings_module.add_flags(command)
         if name == "migrate":
-            command.add_argument("--dry-run", action="store_true", help="only say what would be run")
+            command.add_argument(
+                "--dry-run", action="store_true", help="only say what would be run"
+            )
         if name == "demo":
-            command.add_argument("--rate", type=float, default=20.0, help="requests per second (default 20)")
+            command.add_argument(
+                "--rate", type=float, default=20.0, help="requests per second (default 20)"
+            )
             command.add_argument("--seconds", type=float, help="stop by itself after this long")
     return parser
 
@@ -76,12 +84,16 @@ def _server_command(parsed: argparse.Namespace) -> int:
             f"clew {parsed.command} needs the server's packages ({error.name} is missing): "
             "pip install 'clew[server]'"
         ) from error
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         if parsed.command == "migrate":
             for migration in migrate(Store(settings.dsn), dry_run=parsed.dry_run):
-                print(f"{migration.version:04}_{migration.name}{' (pending)' if parsed.dry_run else ''}")
+                print(
+                    f"{migration.version:04}_{migration.name}{' (pending)' if parsed.dry_run else ''}"
+                )
         elif parsed.command == "demo":
             demo.run(settings, rate=parsed.rate, seconds=parsed.seconds)
         else:

@@ -33,7 +33,9 @@ logger = logging.getLogger(__name__)
 BACKLOG = 2048
 
 
-def run(settings: Settings, *, collect: bool, serve: bool, report: Callable[[dict[str, str]], None]) -> None:
+def run(
+    settings: Settings, *, collect: bool, serve: bool, report: Callable[[dict[str, str]], None]
+) -> None:
     """Serve until SIGTERM or SIGINT; `report` is told the addresses in use once all of it works.
 
     What was acknowledged is in the spool or in the tables when this returns.
@@ -159,7 +161,9 @@ def _listen(address: tuple[str, int], flag: str) -> socket.socket:
         listening.bind(address)
     except OSError as error:
         listening.close()
-        raise UsageError(f"{flag}: cannot listen on {_host_port(*address)}: {error.strerror}") from error
+        raise UsageError(
+            f"{flag}: cannot listen on {_host_port(*address)}: {error.strerror}"
+        ) from error
     listening.setblocking(False)
     return listening
 
@@ -173,7 +177,9 @@ def _endpoints_file(data: Path, endpoints: dict[str, str]) -> Iterator[None]:
     """`<data>/endpoints.json` while the addresses in it are served."""
     path = data / "endpoints.json"
     new = path.with_suffix(".new")
-    new.write_text(json.dumps({"otlp_http": "", "otlp_grpc": "", "api": "", "clickhouse": ""} | endpoints))
+    new.write_text(
+        json.dumps({"otlp_http": "", "otlp_grpc": "", "api": "", "clickhouse": ""} | endpoints)
+    )
     new.rename(path)
     try:
         yield

@@ -29,11 +29,17 @@ class Setting:
 
 SETTINGS = (
     Setting("data", "./data", "directory for the spool and the embedded database"),
-    Setting("dsn", "", "database: chdb:///dir (default <data>/db) or clickhouse://user:password@host:8123/"),
+    Setting(
+        "dsn",
+        "",
+        "database: chdb:///dir (default <data>/db) or clickhouse://user:password@host:8123/",
+    ),
     Setting("otlp_http", "127.0.0.1:4318", "address for OTLP over HTTP"),
     Setting("otlp_grpc", "127.0.0.1:4317", "address for OTLP over gRPC"),
     Setting("api", "127.0.0.1:4319", "address for the REST API"),
-    Setting("clickhouse", "", "address for the ClickHouse protocol; empty turns it off (not served yet)"),
+    Setting(
+        "clickhouse", "", "address for the ClickHouse protocol; empty turns it off (not served yet)"
+    ),
     Setting("retention", "14d", "how long rows are kept, in days"),
 )
 
@@ -66,7 +72,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def resolve(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings from flags, environment and defaults. Raises UsageError."""
     values = {
-        setting.name: _first(getattr(arguments, setting.name, None), environ.get(setting.variable), setting.default)
+        setting.name: _first(
+            getattr(arguments, setting.name, None), environ.get(setting.variable), setting.default
+        )
         for setting in SETTINGS
     }
     if values["clickhouse"]:

@@ -26,7 +26,9 @@ class AttributeFilter:
         """From `http.route=/checkout`, `http.route~check`, `http.response.status_code>499`, …"""
         match = re.fullmatch(r"([^=!~<>]+)(!=|=|~|>|<)(.*)", text, re.DOTALL)
         if match is None:
-            raise FilterError(f"attr {text!r}: write key=value, key!=value, key~part, key>number or key<number")
+            raise FilterError(
+                f"attr {text!r}: write key=value, key!=value, key~part, key>number or key<number"
+            )
         key, operator, value = match.groups()
         if operator in "<>" and not _is_number(value):
             raise FilterError(f"attr {text!r}: {operator} compares numbers, and {value!r} is none")
@@ -41,7 +43,9 @@ def attribute_filters(filters: list[AttributeFilter], own: str) -> tuple[str, di
     for number, each in enumerate(filters):
         key, value = f"{{attr_key_{number}:String}}", f"{{attr_value_{number}:String}}"
         found = f"if(mapContains({own}, {key}), {own}[{key}], ResourceAttributes[{key}])"
-        fragments.append(f" AND ({CONDITIONS[each.operator].format(found=found, value=value, key=key, own=own)})")
+        fragments.append(
+            f" AND ({CONDITIONS[each.operator].format(found=found, value=value, key=key, own=own)})"
+        )
         parameters |= {f"attr_key_{number}": each.key, f"attr_value_{number}": each.value}
     return "".join(fragments), parameters
 

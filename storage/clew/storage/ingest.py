@@ -153,7 +153,9 @@ def _query_id(segment: int) -> str:
 
 def _clause(settings: dict[str, int | str]) -> str:
     escaped = {name: str(value).replace("'", "\\'") for name, value in settings.items()}
-    return ", ".join(f"{name} = '{value}'" for name, value in escaped.items() if name != "wait_end_of_query")
+    return ", ".join(
+        f"{name} = '{value}'" for name, value in escaped.items() if name != "wait_end_of_query"
+    )
 
 
 def _count(client: Client, signal: Signal, segment: int) -> int:
@@ -165,7 +167,9 @@ def _count(client: Client, signal: Signal, segment: int) -> int:
 
 
 def _delete(client: Client, table: str, condition: str) -> None:
-    client.command(f"DELETE FROM otel.{table} WHERE {condition} SETTINGS lightweight_deletes_sync = 2")
+    client.command(
+        f"DELETE FROM otel.{table} WHERE {condition} SETTINGS lightweight_deletes_sync = 2"
+    )
 
 
 def _make_again(client: Client, signal: Signal, side: SideTable, segment: int) -> None:
@@ -173,7 +177,9 @@ def _make_again(client: Client, signal: Signal, side: SideTable, segment: int) -
     base = signal.tables[0]
     touched = f"(SELECT {side.base_key} FROM otel.{base} WHERE Segment = {segment})"
     _delete(client, side.name, f"{side.key} IN {touched}")
-    client.command(f"INSERT INTO otel.{side.name} {select_of(side, base, f'{side.base_key} IN {touched}')}")
+    client.command(
+        f"INSERT INTO otel.{side.name} {select_of(side, base, f'{side.base_key} IN {touched}')}"
+    )
 
 
 def select_of(side: SideTable, base: str, condition: str) -> str:
@@ -183,4 +189,6 @@ def select_of(side: SideTable, base: str, condition: str) -> str:
     source = f"\nFROM otel.{base}\n"
     if select.count(source) != 1:
         raise AssertionError(f"the view of {side.name} reads otel.{base} in more than one place")
-    return select.replace(source, f"\nFROM (SELECT * FROM otel.{base} WHERE {condition}) AS {base}\n")
+    return select.replace(
+        source, f"\nFROM (SELECT * FROM otel.{base} WHERE {condition}) AS {base}\n"
+    )

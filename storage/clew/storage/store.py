@@ -150,7 +150,9 @@ def _prepare_directory(dsn: str) -> Path:
 
 def _assert_path(client: Client, directory: Path) -> None:
     """Asked for wrongly, the embedded engine takes a temporary directory and says nothing."""
-    used = Path(str(client.command("SELECT path FROM system.disks WHERE name = 'default'"))).resolve()
+    used = Path(
+        str(client.command("SELECT path FROM system.disks WHERE name = 'default'"))
+    ).resolve()
     if used != directory:
         raise StorageError(f"the embedded engine works in {used}, not in {directory}")
 
@@ -159,7 +161,9 @@ def _assert_version(client: Client) -> None:
     version = tuple(int(part) for part in client.server_version.split(".")[:2])
     if version < OLDEST_SERVER:
         oldest = ".".join(map(str, OLDEST_SERVER))
-        raise SettingError(f"ClickHouse {client.server_version} at the DSN: {oldest} or newer is needed")
+        raise SettingError(
+            f"ClickHouse {client.server_version} at the DSN: {oldest} or newer is needed"
+        )
 
 
 def _explain(dsn: str, error: Exception) -> str:

@@ -1,0 +1,145 @@
+"""Getting telemetry out of the process without the process noticing.
+
+Three promises to the service: the end of the process waits for us at most CLEW_FLUSH_TIMEOUT
+seconds, a SIGTERM loses nothing that was measured before it, and a collector that cannot be
+reached costs one log line a minute.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from types import FrameType
+
+from opentelemetry import _logs, metrics, trace
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from clew.agent import settings
+
+_COMPLAINT_INTERVAL_S = 60.0
+
+# Everything of the SDK that speaks up, on each attempt, when an export fails.
+_EXPORT_LOGGERS = (
+    "opentelemetry.exporter.otlp.proto.grpc.exporter",
+    "opentelemetry.exporter.otlp.proto.http._log_exporter",
+    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.sdk._shared_internal",
+    "opentelemetry.sdk.metrics._internal",
+    "opentelemetry.sdk.metrics._internal.export",
+)
+
+
+class FlushBudget:
+    """The time that is left for sending, counted from the first question."""
+
+    def __init__(self) -> None:
+        self._deadline: float | None = None
+
+    def remaining_ms(self) -> int:
+        if self._deadline is None:
+            self._deadline = time.monotonic() + _flush_timeout_s()
+        return max(0, int((self._deadline - time.monotonic()) * 1000))
+
+
+def _flush_timeout_s() -> float:
+    try:
+        return float(settings.value(os.environ, "CLEW_FLUSH_TIMEOUT"))
+    except ValueError:
+        return 3.0
+
+
+_budget = FlushBudget()
+
+
+class SpanDelivery(BatchSpanProcessor):
+    """The SDK's batch processor, whose shutdown would otherwise take up to 30 s of its own."""
+
+    def shutdown(self) -> None:
+        self._batch_processor.shutdown(timeout_millis=_budget.remaining_ms())
+
+
+class LogDelivery(BatchLogRecordProcessor):
+    """As SpanDelivery, for log records."""
+
+    def shutdown(self) -> None:
+        self._batch_processor.shutdown(timeout_millis=_budget.remaining_ms())
+
+
+def flush() -> None:
+    """Send what is in memory and close the providers, within the budget. Raises nothing.
+
+    Spans go first: without them the rest has nothing to hang on.
+    """
+    for provider in (trace.get_tracer_provider(), _logs.get_logger_provider()):
+        with contextlib.suppress(Exception):
+            provider.shutdown()  # type: ignore[union-attr]
+    with contextlib.suppress(Exception):
+        metrics.get_meter_provider().shutdown(timeout_millis=_budget.remaining_ms())  # type: ignore[attr-defined]
+
+
+def flush_at_end() -> None:
+    """Flush when the interpreter exits, and when SIGTERM would end the process without that.
+
+    To be called after the SDK is set up: handlers run in reverse order, and the SDK's own would
+    wait for 30 s per signal.
+    """
+    atexit.register(flush)
+    if _sigterm_kills():
+        signal.signal(signal.SIGTERM, _flush_and_die)
+
+
+def _sigterm_kills() -> bool:
+    # Process 1 is spared by the kernel, and keeps running as it does without us.
+    return (
+        os.getpid() != 1
+        and threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+
+
+def _flush_and_die(signum: int, _frame: FrameType | None) -> None:
+    # uvicorn, too, ends like this: it shuts down, restores the handler it found and raises the
+    # signal again. Restoring first lets an impatient second signal through.
+    signal.signal(signum, signal.SIG_DFL)
+    flush()
+    os.kill(os.getpid(), signum)
+
+
+class ComplaintFilter(logging.Filter):
+    """Lets one record a minute through, of all loggers it is attached to, without traceback."""
+
+    def __init__(self, interval_s: float = _COMPLAINT_INTERVAL_S) -> None:
+        super().__init__()
+        self._interval_s = interval_s
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return False
+        with self._lock:
+            now = time.monotonic()
+            if now < self._next:
+                return False
+            self._next = now + self._interval_s
+        reason = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            reason = f"{reason} {record.exc_info[1]!r}"
+        record.msg = "clew: telemetry is not being delivered: %s (said once in %.0f s)"
+        record.args = (reason, self._interval_s)
+        record.exc_info = record.exc_text = None
+        return True
+
+
+def limit_complaints() -> None:
+    """One line a minute from all of the export path, instead of several for every attempt."""
+    complaints = ComplaintFilter()
+    for name in _EXPORT_LOGGERS:
+        logging.getLogger(name).addFilter(complaints)

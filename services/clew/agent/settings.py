@@ -1,0 +1,78 @@
+"""Every setting of the agent: its name, what it is when nobody sets it, and why.
+
+A setting that the user made, in the environment, always wins. Names that start with OTEL_ are
+OpenTelemetry's own and mean what its documentation says; names that start with CLEW_ are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import NamedTuple
+
+
+class Setting(NamedTuple):
+    """One environment variable that the agent sets if it is unset."""
+
+    name: str
+    default: str
+    doc: str
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("OTEL_TRACES_EXPORTER", "otlp", "Send traces."),
+    Setting("OTEL_METRICS_EXPORTER", "otlp", "Send metrics."),
+    Setting("OTEL_LOGS_EXPORTER", "otlp", "Send log records."),
+    Setting("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "grpc needs its own exporter."),
+    Setting("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318", "Where clew receives OTLP."),
+    Setting("OTEL_PROPAGATORS", "tracecontext,baggage", "W3C trace context and baggage."),
+    Setting(
+        "OTEL_SEMCONV_STABILITY_OPT_IN",
+        "http,database",
+        "The stable conventions; the libraries' own default is the old ones.",
+    ),
+    Setting("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", "Metric points name sampled traces."),
+    Setting("OTEL_METRIC_EXPORT_INTERVAL", "10000", "Milliseconds between two readings."),
+    Setting("OTEL_BSP_SCHEDULE_DELAY", "1000", "Milliseconds a span waits at most."),
+    Setting("OTEL_BLRP_SCHEDULE_DELAY", "1000", "Milliseconds a log record waits at most."),
+    Setting("OTEL_BSP_MAX_QUEUE_SIZE", "8192", "Spans in memory; the rest is dropped."),
+    Setting("OTEL_BLRP_MAX_QUEUE_SIZE", "8192", "Log records in memory, likewise."),
+    Setting(
+        "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS",
+        "process,host",
+        "process.pid, host.name and so on; service.instance.id comes without asking.",
+    ),
+    Setting(
+        "OTEL_PYTHON_SYSTEM_METRICS_EXCLUDED_METRICS",
+        "process.runtime.*,system.network.connections",
+        "The first are deprecated twins of process.*; the second reads every process of the host.",
+    ),
+    Setting(
+        "OTEL_PYTHON_LOG_LEVEL",
+        "info",
+        "Lowest level that is exported from loggers whose level the service leaves alone.",
+    ),
+    Setting(
+        "CLEW_LOG_EXCLUDED",
+        "uvicorn.access,gunicorn.access",
+        "Loggers, with those below them, that are not exported: each line repeats a span.",
+    ),
+    Setting(
+        "CLEW_FLUSH_TIMEOUT",
+        "3",
+        "Seconds that the end of the process may be held up to send what is still in memory.",
+    ),
+)
+
+_DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
+
+
+def apply_defaults(environ: MutableMapping[str, str]) -> None:
+    """Set every setting that is not in `environ`; an empty value counts as unset."""
+    for name, default in _DEFAULTS.items():
+        if not environ.get(name):
+            environ[name] = default
+
+
+def value(environ: MutableMapping[str, str], name: str) -> str:
+    """The value of one of the SETTINGS: from `environ`, else its default."""
+    return environ.get(name) or _DEFAULTS[name]

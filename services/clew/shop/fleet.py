@@ -1,0 +1,62 @@
+"""How the shop's processes are started. Starting them is left to whoever asks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+# In the order in which they are best started: each after those it calls.
+WEB_SERVICES = ("payments", "orders", "inventory", "storefront")
+WORKERS = ("fulfilment",)
+SERVICES = (*WEB_SERVICES, *WORKERS)
+
+
+class Command(NamedTuple):
+    """One process: its arguments, what its environment needs in addition, and where it listens.
+
+    A process with a port accepts TCP connections on it as soon as it is ready; `port` is None for
+    a worker, which is ready when it runs.
+    """
+
+    argv: list[str]
+    env: dict[str, str]
+    port: int | None
+
+
+def ports_from(first: int) -> dict[str, int]:
+    """Consecutive ports for the web services; the storefront has the first."""
+    return {name: first + offset for offset, name in enumerate(reversed(WEB_SERVICES))}
+
+
+def commands(data: Path, ports: Mapping[str, int], *, faults: str = "") -> dict[str, Command]:
+    """The command of each of SERVICES, by the service's name, in the order to start them.
+
+    `data` is the directory of the shop's databases, `ports` has one for each of WEB_SERVICES, and
+    `faults` is in the syntax of SHOP_FAULTS.
+    """
+    env = {"SHOP_DATA": str(data), "SHOP_FAULTS": faults}
+    env |= {f"SHOP_{name.upper()}_URL": _url(ports[name]) for name in WEB_SERVICES}
+    return {name: _command(name, ports.get(name), env) for name in SERVICES}
+
+
+def load_command(
+    storefront_port: int, *, rate: float, duration_s: float, seed: int, report: Path
+) -> Command:
+    """The load generator; it writes its JSON report to `report` when it ends or gets SIGTERM."""
+    argv = [sys.executable, "-m", "clew.shop", "load", "--url", _url(storefront_port)]
+    argv += ["--rate", str(rate), "--duration", str(duration_s)]
+    argv += ["--seed", str(seed), "--report", str(report)]
+    return Command(argv, {}, None)
+
+
+def _command(name: str, port: int | None, env: dict[str, str]) -> Command:
+    argv = [sys.executable, "-m", "clew.shop", name]
+    if port is not None:
+        argv += ["--port", str(port)]
+    return Command(argv, dict(env), port)
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"

@@ -1,0 +1,50 @@
+"""Payments: charges cards. A declined card is an answer, not an error."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from uuid import uuid4
+
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel
+
+from clew.shop import service
+
+_log = logging.getLogger(__name__)
+
+# Cards with this ending are declined, as with the test cards of real payment providers.
+DECLINED_ENDING = "0002"
+
+
+class ChargeRequest(BaseModel):
+    order_id: str
+    user: str
+    amount: float
+    card: str
+
+
+class GatewayError(Exception):
+    """The bank behind us did not answer as it should."""
+
+
+def app() -> FastAPI:
+    faults = service.faults_from_environment()
+    payments = service.create_app("payments", faults)
+
+    @payments.post("/charges", status_code=201)
+    def charge(request: ChargeRequest) -> dict[str, str]:
+        business = {"order_id": request.order_id, "user": request.user, "amount": request.amount}
+        time.sleep(random.uniform(0.003, 0.012))
+        faults.delay("payment_latency")
+        if faults.strikes("payment_errors"):
+            _log.error("bank timed out", extra=business)
+            raise GatewayError(f"no authorisation for order {request.order_id}: bank timed out")
+        if request.card.endswith(DECLINED_ENDING):
+            _log.warning("card declined", extra=business)
+            raise HTTPException(402, "card declined")
+        _log.info("card charged", extra=business)
+        return {"charge_id": uuid4().hex}
+
+    return payments

@@ -1,0 +1,365 @@
+"""Real programs under the agent: what they send, and that they run as they do without it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from test_agent_capture import (
+    CLIENT,
+    ERROR,
+    SERVER,
+    Capture,
+    as_dict,
+    capturing,
+    free_port,
+    running,
+    under_clew_run,
+)
+
+WEB_APP = """
+import logging
+import os
+import httpx
+from fastapi import FastAPI
+from sqlalchemy import create_engine, text
+
+app = FastAPI()
+engine = create_engine("sqlite:///data.db")
+log = logging.getLogger("shop.web")
+
+@app.get("/orders/{order_id}")
+def show(order_id: str):
+    log.info("looking", extra={"order_id": order_id})
+    log.debug("too fine to export")
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    return httpx.get(os.environ["SELF"] + "/leaf").json()
+
+@app.get("/leaf")
+async def leaf():
+    return {"pid": os.getpid()}
+
+@app.get("/broken")
+def broken():
+    raise ValueError("no good")
+"""
+
+# Nothing is sent by the clock in these tests: what arrives was flushed at the end.
+BY_FLUSH_ONLY = {
+    "OTEL_BSP_SCHEDULE_DELAY": "600000",
+    "OTEL_BLRP_SCHEDULE_DELAY": "600000",
+    "OTEL_METRIC_EXPORT_INTERVAL": "600000",
+}
+
+
+def _clean_environment(**more: str) -> dict[str, str]:
+    ours = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
+    return {**ours, **more}
+
+
+def _uvicorn(port: int, *more: str) -> list[str]:
+    return [sys.executable, "-m", "uvicorn", "web.main:app", "--port", str(port), *more]
+
+
+def _write_app(directory: Path) -> None:
+    (directory / "web").mkdir()
+    (directory / "web" / "main.py").write_text(WEB_APP)
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Capture]:
+    """What a web service sends from its start to its SIGTERM, for three requests."""
+    directory = tmp_path_factory.mktemp("web")
+    _write_app(directory)
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    env = _clean_environment(SELF=base, **BY_FLUSH_ONLY)
+    with capturing() as capture:
+        command = under_clew_run(_uvicorn(port), endpoint=capture.url)
+        with running(command, env, directory) as process:
+            process.wait_for_port(port)
+            baggage = {"baggage": "business.key=42,secret=1"}
+            assert httpx.get(f"{base}/orders/7", headers=baggage).status_code == 200
+            assert httpx.get(f"{base}/broken").status_code == 500
+            assert process.stop() == -signal.SIGTERM
+            assert "looking" not in process.output.read_text()
+            assert "clew" not in process.output.read_text()
+        yield capture
+
+
+def test_a_request_is_one_server_span_in_the_stable_conventions(sent: Capture) -> None:
+    assert sorted(span.proto.name for span in sent.spans if span.proto.kind == SERVER) == [
+        "GET /broken",
+        "GET /leaf",
+        "GET /orders/{order_id}",
+    ]
+    (span,) = sent.spans_named("GET /orders/{order_id}")
+    assert span.attributes["http.request.method"] == "GET"
+    assert span.attributes["http.route"] == "/orders/{order_id}"
+    assert span.attributes["http.response.status_code"] == 200
+    assert span.attributes["url.path"] == "/orders/7"
+    old = {"http.method", "http.status_code", "http.target", "http.url"}
+    assert not [one for one in sent.spans if old & one.attributes.keys()]
+
+
+def test_calls_and_queries_are_its_descendants(sent: Capture) -> None:
+    (root,) = sent.spans_named("GET /orders/{order_id}")
+    (leaf,) = sent.spans_named("GET /leaf")
+    (call,) = [s for s in sent.spans if s.proto.kind == CLIENT and "url.full" in s.attributes]
+    (query,) = [span for span in sent.spans if "db.query.text" in span.attributes]
+    assert query.attributes["db.system.name"] == "sqlite"
+    assert query.attributes["db.query.text"] == "SELECT 1"
+    assert call.proto.parent_span_id == query.proto.parent_span_id == root.proto.span_id
+    assert leaf.proto.parent_span_id == call.proto.span_id
+
+
+def test_neither_fastapi_itself_nor_single_messages_make_spans(sent: Capture) -> None:
+    assert {span.scope for span in sent.spans} == {
+        "opentelemetry.instrumentation.fastapi",
+        "opentelemetry.instrumentation.httpx",
+        "opentelemetry.instrumentation.sqlalchemy",
+    }
+    assert not [s for s in sent.spans if s.proto.name.endswith((" send", " receive"))]
+    assert len({span.proto.span_id for span in sent.spans}) == len(sent.spans)
+
+
+def test_log_records_carry_the_trace_and_their_extras(sent: Capture) -> None:
+    (root,) = sent.spans_named("GET /orders/{order_id}")
+    (log,) = sent.logs_saying("looking")
+    assert (log.trace_id, log.proto.span_id) == (root.trace_id, root.proto.span_id)
+    assert log.proto.severity_text == "INFO"
+    assert log.attributes["order_id"] == "7"
+    assert log.scope == "shop.web"
+    assert not sent.logs_saying("too fine to export")
+    assert not [log for log in sent.logs if log.scope == "uvicorn.access"]
+
+
+def test_an_exception_is_on_the_span_and_in_the_log(sent: Capture) -> None:
+    (span,) = sent.spans_named("GET /broken")
+    assert span.proto.status.code == ERROR
+    (event,) = span.proto.events
+    assert event.name == "exception"
+    assert as_dict(event.attributes)["exception.type"] == "ValueError"
+    (log,) = [log for log in sent.logs if log.attributes.get("exception.type") == "ValueError"]
+    assert log.scope == "uvicorn.error"
+    assert "no good" in log.attributes["exception.stacktrace"]
+
+
+def test_business_baggage_is_stamped_and_other_baggage_is_not(sent: Capture) -> None:
+    (root,) = sent.spans_named("GET /orders/{order_id}")
+    stamped = [span for span in sent.spans if span.attributes.get("business.key") == "42"]
+    assert len(stamped) == len([s for s in sent.spans if s.trace_id == root.trace_id]) >= 4
+    (log,) = sent.logs_saying("looking")
+    assert log.attributes["business.key"] == "42"
+    assert not [item for item in (*sent.spans, *sent.logs) if "secret" in item.attributes]
+
+
+def test_process_and_system_metrics_come_without_deprecated_ones(sent: Capture) -> None:
+    names = {metric.proto.name for metric in sent.metrics}
+    assert {"process.memory.usage", "process.cpu.time", "system.cpu.time"} <= names
+    assert "cpython.gc.collections" in names
+    assert not [name for name in names if name.startswith("process.runtime.")]
+
+
+def test_request_durations_have_exemplars_that_name_their_traces(sent: Capture) -> None:
+    (metric,) = [m for m in sent.metrics if m.proto.name == "http.server.request.duration"]
+    exemplars = [one for point in metric.proto.histogram.data_points for one in point.exemplars]
+    named = {exemplar.trace_id.hex() for exemplar in exemplars}
+    assert named == {span.trace_id for span in sent.spans}
+
+
+def test_the_resource_names_service_process_and_host(sent: Capture) -> None:
+    (resource,) = {
+        tuple(sorted((key, str(value)) for key, value in item.resource.items()))
+        for item in (*sent.spans, *sent.logs, *sent.metrics)
+    }
+    attributes = dict(resource)
+    assert attributes["service.name"] == "web"
+    assert attributes["host.name"] == socket.gethostname()
+    assert attributes["process.pid"].isdigit()
+    assert len(attributes["service.instance.id"]) == 36
+
+
+def test_each_worker_of_uvicorn_is_an_instance_of_the_service(tmp_path: Path) -> None:
+    _write_app(tmp_path)
+    port = free_port()
+    env = _clean_environment(SELF=f"http://127.0.0.1:{port}", **BY_FLUSH_ONLY)
+    with capturing() as capture:
+        command = under_clew_run(_uvicorn(port, "--workers", "2"), endpoint=capture.url)
+        with running(command, env, tmp_path) as process:
+            process.wait_for_port(port)
+            pids = {httpx.get(f"http://127.0.0.1:{port}/leaf").json()["pid"] for _ in range(20)}
+            process.stop()
+    spans = capture.spans_named("GET /leaf")
+    assert len(spans) == 20
+    assert {span.resource["process.pid"] for span in spans} == pids
+    everyone = {
+        (m.resource["process.pid"], m.resource["service.instance.id"]) for m in capture.metrics
+    }
+    # Two workers and the process that watches over them, not multiprocessing's own helper.
+    assert len(everyone) == len({pid for pid, _ in everyone}) == 3
+    assert pids <= {pid for pid, _ in everyone}
+    assert {metric.service for metric in capture.metrics} == {"web"}
+
+
+def test_a_forked_process_reports_itself(tmp_path: Path) -> None:
+    program = """
+import logging, os, sys
+logging.warning("before")
+child = os.fork()
+if child == 0:
+    logging.warning("child")
+    sys.exit(0)
+files = [open(os.devnull) for _ in range(200)]
+os.waitpid(child, 0)
+logging.warning("parent")
+"""
+    with capturing() as capture:
+        command = under_clew_run([sys.executable, "-c", program], endpoint=capture.url)
+        env = _clean_environment(**BY_FLUSH_ONLY)
+        subprocess.run(command, env=env, cwd=tmp_path, check=True, capture_output=True)
+    (child,), (parent,) = capture.logs_saying("child"), capture.logs_saying("parent")
+    assert len(capture.logs_saying("before")) == 1
+    for key in ("process.pid", "service.instance.id"):
+        assert child.resource[key] != parent.resource[key]
+    files = {
+        metric.resource["process.pid"]: metric.proto.sum.data_points[0].as_int
+        for metric in capture.metrics
+        if metric.proto.name == "process.open_file_descriptor.count"
+    }
+    assert files[parent.resource["process.pid"]] > 200 > files[child.resource["process.pid"]]
+
+
+# Each ends in a way of its own; with and without the agent it must be the same way.
+PROGRAMS = {
+    "logs without configuring it": """
+import logging
+logging.getLogger("a").info("hidden")
+logging.getLogger("a").warning("last resort")
+logging.warning("configures stderr")
+logging.getLogger("a").error("formatted now")
+""",
+    "configures logging": """
+import logging
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+logging.getLogger("a").info("shown")
+logging.getLogger("a").debug("hidden")
+assert logging.getLogger().level == logging.INFO
+assert len(logging.getLogger().handlers) == 1
+""",
+    "configures logging without a level": """
+import logging
+logging.basicConfig(format="%(message)s")
+logging.getLogger("a").info("hidden")
+logging.getLogger("a").warning("shown")
+""",
+    "raises": "raise ValueError('no good')",
+    "exits": "import sys; print('bye'); sys.exit(3)",
+    "is killed": "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
+    "warns": "import warnings; warnings.warn('careful')",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS.keys())
+def test_a_program_runs_as_it_does_without_the_agent(program: str, tmp_path: Path) -> None:
+    plain = [sys.executable, "-c", program]
+    expected = subprocess.run(plain, capture_output=True, text=True, cwd=tmp_path)
+    with capturing() as capture:
+        command = under_clew_run(plain, endpoint=capture.url)
+        env = _clean_environment()
+        actual = subprocess.run(command, env=env, capture_output=True, text=True, cwd=tmp_path)
+    assert (actual.returncode, actual.stdout, actual.stderr) == (
+        expected.returncode,
+        expected.stdout,
+        expected.stderr,
+    )
+    assert capture.metrics, "the agent was not there"
+
+
+def test_a_log_call_that_cannot_be_rendered_does_not_raise(tmp_path: Path) -> None:
+    program = "import logging; logging.warning('%d items', 'no'); print('went on')"
+    with capturing() as capture:
+        command = under_clew_run([sys.executable, "-c", program], endpoint=capture.url)
+        result = subprocess.run(
+            command, env=_clean_environment(), capture_output=True, text=True, cwd=tmp_path
+        )
+    assert result.stdout == "went on\n"
+    assert "TypeError" in result.stderr
+
+
+@pytest.fixture(params=["refuses", "never answers"])
+def bad_collector(request: pytest.FixtureRequest) -> Iterator[str]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if request.param == "never answers":
+            listener.listen()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_without_a_collector_the_service_works_and_says_so_once(
+    bad_collector: str, tmp_path: Path
+) -> None:
+    _write_app(tmp_path)
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    # So often that an unfiltered exporter would fill pages.
+    often = {
+        "OTEL_BSP_SCHEDULE_DELAY": "20",
+        "OTEL_BLRP_SCHEDULE_DELAY": "20",
+        "OTEL_METRIC_EXPORT_INTERVAL": "50",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "0.1",
+        "CLEW_FLUSH_TIMEOUT": "0.5",
+    }
+    env = _clean_environment(SELF=base, **often)
+    with running(under_clew_run(_uvicorn(port), endpoint=bad_collector), env, tmp_path) as process:
+        process.wait_for_port(port)
+        for _ in range(30):
+            assert httpx.get(f"{base}/orders/7").status_code == 200
+        # Far below the half minute that the SDK takes for each signal.
+        assert process.stop(deadline_s=10) == -signal.SIGTERM
+    output = process.output.read_text()
+    assert output.count("telemetry is not being delivered") == 1
+    assert "Traceback" not in output
+    assert "opentelemetry" not in output
+
+
+def test_without_a_collector_a_program_still_ends(bad_collector: str, tmp_path: Path) -> None:
+    plain = [sys.executable, "-c", "import logging; logging.warning('done')"]
+    env = _clean_environment(CLEW_FLUSH_TIMEOUT="0.5")
+    command = under_clew_run(plain, endpoint=bad_collector)
+    # The SDK alone takes 10 s for each signal that is not answered.
+    result = subprocess.run(
+        command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=9
+    )
+    assert result.returncode == 0
+    assert result.stderr.count("\n") <= 2
+    assert "Traceback" not in result.stderr
+
+
+def test_a_mistake_in_the_agents_own_settings_leaves_the_service_running(tmp_path: Path) -> None:
+    env = _clean_environment(OTEL_TRACES_EXPORTER="nonsense")
+    command = under_clew_run(
+        [sys.executable, "-c", "print('alive')"], endpoint="http://127.0.0.1:9"
+    )
+    result = subprocess.run(command, env=env, capture_output=True, text=True, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "alive\n")
+    assert "nonsense" in result.stderr
+    assert result.stderr.count("Failed to auto initialize") == 1
+
+
+def test_the_sdk_can_be_switched_off(tmp_path: Path) -> None:
+    with capturing() as capture:
+        command = under_clew_run(
+            [sys.executable, "-c", "import logging; logging.warning('x')"], endpoint=capture.url
+        )
+        env = _clean_environment(OTEL_SDK_DISABLED="true")
+        subprocess.run(command, env=env, check=True, capture_output=True, cwd=tmp_path)
+    assert not [*capture.spans, *capture.logs, *capture.metrics]

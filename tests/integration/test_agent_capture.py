@@ -1,0 +1,176 @@
+"""An OTLP receiver that keeps what it gets, and the means to run programs that send to it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+SERVER, CLIENT = 2, 3
+ERROR = 2
+
+
+@dataclass(frozen=True)
+class Item:
+    """A span, log record or metric as it was sent, with its attributes as dicts."""
+
+    proto: Any
+    scope: str
+    resource: dict[str, Any]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def service(self) -> str:
+        return str(self.resource["service.name"])
+
+    @property
+    def trace_id(self) -> str:
+        return str(self.proto.trace_id.hex())
+
+
+class Capture:
+    """Everything that was received so far, in order of arrival."""
+
+    def __init__(self) -> None:
+        self.spans: list[Item] = []
+        self.logs: list[Item] = []
+        self.metrics: list[Item] = []
+        self.url = ""
+
+    def receive(self, path: str, body: bytes) -> None:
+        if path == "/v1/traces":
+            for group in ExportTraceServiceRequest.FromString(body).resource_spans:
+                for scope in group.scope_spans:
+                    self.spans += [_item(span, scope, group, True) for span in scope.spans]
+        elif path == "/v1/logs":
+            for group in ExportLogsServiceRequest.FromString(body).resource_logs:
+                for scope in group.scope_logs:
+                    self.logs += [_item(log, scope, group, True) for log in scope.log_records]
+        else:
+            for group in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+                for scope in group.scope_metrics:
+                    self.metrics += [_item(one, scope, group, False) for one in scope.metrics]
+
+    def roots(self) -> list[Item]:
+        return [span for span in self.spans if not span.proto.parent_span_id]
+
+    def spans_named(self, name: str) -> list[Item]:
+        return [span for span in self.spans if span.proto.name == name]
+
+    def logs_saying(self, text: str) -> list[Item]:
+        return [log for log in self.logs if log.proto.body.string_value == text]
+
+
+def _item(proto: Any, scope: Any, group: Any, has_attributes: bool) -> Item:
+    attributes = as_dict(proto.attributes) if has_attributes else {}
+    return Item(proto, scope.scope.name, as_dict(group.resource.attributes), attributes)
+
+
+def as_dict(attributes: Sequence[KeyValue]) -> dict[str, Any]:
+    return {attribute.key: _value(attribute.value) for attribute in attributes}
+
+
+def _value(value: AnyValue) -> Any:
+    kind = value.WhichOneof("value")
+    return getattr(value, kind) if kind else None
+
+
+@contextlib.contextmanager
+def capturing() -> Iterator[Capture]:
+    """A receiver on a free port, for as long as the context lasts."""
+    capture = Capture()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            capture.receive(self.path, self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        capture.url = f"http://127.0.0.1:{server.server_address[1]}"
+        try:
+            yield capture
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def under_clew_run(
+    command: Sequence[str], *, endpoint: str, service_name: str | None = None
+) -> list[str]:
+    """The command that does what `clew run -- COMMAND` does."""
+    call = f"run({list(command)!r}, service_name={service_name!r}, endpoint={endpoint!r})"
+    return [sys.executable, "-c", f"from clew.cli.run import run; {call}"]
+
+
+@dataclass
+class Process:
+    """A running program whose output goes to files."""
+
+    popen: subprocess.Popen[bytes]
+    output: Path
+
+    def wait_for_port(self, port: int, deadline_s: float = 30) -> None:
+        """Wait until it listens. A connection without a request makes no span."""
+        give_up = time.monotonic() + deadline_s
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+            except OSError:
+                assert self.popen.poll() is None, self.output.read_text()
+                assert time.monotonic() < give_up, self.output.read_text()
+                time.sleep(0.02)
+            else:
+                return
+
+    def stop(self, number: int = signal.SIGTERM, deadline_s: float = 20) -> int:
+        """Send the signal and return the exit status."""
+        self.popen.send_signal(number)
+        return self.popen.wait(deadline_s)
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str], env: Mapping[str, str], cwd: Path, name: str = "process"
+) -> Iterator[Process]:
+    """A process that does not outlive the context; its output is in `<name>.out` below `cwd`."""
+    output = cwd / f"{name}.out"
+    with (
+        output.open("wb") as stream,
+        subprocess.Popen(
+            command, env=dict(env), cwd=cwd, stdout=stream, stderr=subprocess.STDOUT
+        ) as popen,
+    ):
+        try:
+            yield Process(popen, output)
+        finally:
+            if popen.poll() is None:
+                popen.kill()

@@ -1,0 +1,132 @@
+"""The shop's queue and faults by themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from test_agent_capture import running
+
+from clew.shop import faults, fleet, queue
+from clew.shop.faults import Fault, FaultPlan, Faults
+from clew.shop.queue import Job, Queue
+
+
+def test_a_job_is_claimed_once_when_it_is_due(tmp_path: Path) -> None:
+    jobs = Queue(tmp_path / "queue.db")
+    jobs.put("later", "u", delay_s=3600)
+    jobs.put("now", "u", delay_s=0)
+    jobs.put("now", "u", delay_s=0)
+    assert jobs.claim() == Job("now", "u", 1)
+    assert jobs.claim() is None
+    assert jobs.waiting() == 2
+
+
+def test_a_job_that_was_claimed_and_not_done_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Queue(tmp_path / "queue.db").put("order", "u", delay_s=0)
+    monkeypatch.setattr(queue, "CLAIM_TIMEOUT_S", 0.0)
+    assert Queue(tmp_path / "queue.db").claim() == Job("order", "u", 1)
+    job = Queue(tmp_path / "queue.db").claim()
+    assert job == Job("order", "u", 2)
+    Queue(tmp_path / "queue.db").done(job)
+    assert Queue(tmp_path / "queue.db").claim() is None
+    assert Queue(tmp_path / "queue.db").waiting() == 0
+
+
+def test_a_job_that_failed_comes_back_when_it_is_told_to(tmp_path: Path) -> None:
+    jobs = Queue(tmp_path / "queue.db")
+    jobs.put("order", "u", delay_s=0)
+    job = jobs.claim()
+    assert job
+    jobs.retry(job, delay_s=0)
+    assert jobs.claim() == Job("order", "u", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "plan"),
+    [
+        ("", FaultPlan({})),
+        ("payment_errors", FaultPlan({"payment_errors": Fault(1, 0)})),
+        ("payment_errors=0.5, seed=7", FaultPlan({"payment_errors": Fault(0.5, 0)}, 7)),
+        ("payment_latency=0.2:400", FaultPlan({"payment_latency": Fault(0.2, 400)})),
+        ('{"payment_latency": {"ms": 9}}', FaultPlan({"payment_latency": Fault(1, 9)})),
+        ('{"seed": 3}', FaultPlan({}, 3)),
+    ],
+)
+def test_faults_are_read(text: str, plan: FaultPlan) -> None:
+    assert faults.parse(text) == plan
+    assert faults.from_json(plan.as_json()) == plan
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nonsense=1",
+        "payment_errors=2",
+        "payment_errors=often",
+        '{"payment_errors": 1}',
+        '{"payment_errors": {"share": 1}}',
+        '{"payment_latency": {"ms": -1}}',
+        "{",
+    ],
+)
+def test_faults_that_cannot_be_read_are_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        faults.parse(text)
+
+
+def test_the_same_seed_decides_the_same() -> None:
+    def decisions(seed: int) -> list[bool]:
+        plan = faults.parse(f"payment_errors=0.5,payment_latency=0.5,seed={seed}")
+        switchboard = Faults(plan)
+        return [bool(switchboard.strikes("payment_errors")) for _ in range(64)]
+
+    assert decisions(1) == decisions(1) != decisions(2)
+    assert {True, False} == set(decisions(1))
+
+
+def test_a_fault_that_is_off_never_strikes() -> None:
+    switchboard = Faults(faults.parse("payment_errors=0"))
+    assert not switchboard.strikes("payment_errors")
+    assert not switchboard.strikes("payment_latency")
+
+
+def test_the_fleet_names_five_processes_that_know_where_the_others_are(tmp_path: Path) -> None:
+    ports = fleet.ports_from(7000)
+    commands = fleet.commands(tmp_path, ports)
+    assert tuple(commands) == fleet.SERVICES
+    assert commands["storefront"].port == ports["storefront"] == 7000
+    assert commands["fulfilment"].port is None
+    assert commands["fulfilment"].env["SHOP_INVENTORY_URL"].endswith(f":{ports['inventory']}")
+
+
+def test_the_shop_knows_neither_clew_nor_opentelemetry() -> None:
+    for path in Path(fleet.__file__).parent.glob("*.py"):
+        imports = [
+            line.split()[1]
+            for line in path.read_text().splitlines()
+            if line.strip().startswith(("import ", "from "))
+        ]
+        foreign = [name for name in imports if name.startswith(("opentelemetry", "clew"))]
+        assert all(name.startswith("clew.shop") for name in foreign), path
+
+
+def test_the_load_reports_when_it_is_told_to_stop(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    with socket.create_server(("127.0.0.1", 0)) as shop:
+        port = shop.getsockname()[1]
+        load = fleet.load_command(port, rate=200, duration_s=0, seed=1, report=report)
+        with running(load.argv, os.environ, tmp_path) as process:
+            visitor, _ = shop.accept()
+            visitor.close()
+            shop.close()
+            assert process.stop() == 0, process.output.read_text()
+    told = json.loads(report.read_text())
+    # Nobody answers: every request that was begun is accounted for as unanswered.
+    assert sum(told["unanswered"].values()) > 0
+    assert told["operations"] == told["errors"] == {}
