@@ -87,7 +87,8 @@ def _server_command(parsed: argparse.Namespace) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for chatty in ("uvicorn", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         if parsed.command == "migrate":
             for migration in migrate(Store(settings.dsn), dry_run=parsed.dry_run):

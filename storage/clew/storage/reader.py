@@ -22,24 +22,24 @@ from clew.storage.store import Store
 
 Row = dict[str, Any]
 
-LIMITS: dict[str, int | str] = {
-    "max_execution_time": 20,
-    "max_memory_usage": 2 << 30,
-    "max_rows_to_read": 5_000_000_000,
-    "max_result_rows": 1_000_000,
-    "max_result_bytes": 1 << 30,
-    "max_threads": 2,
-    "readonly": 2,
-}
+# Part of each statement: a session's settings would outlast it. readonly=1 also blocks the functions
+# that reach outside, such as file() and url().
+SETTINGS = """
+SETTINGS
+    readonly = 1,
+    max_execution_time = 20,
+    max_memory_usage = 2147483648,
+    max_rows_to_read = 5000000000,
+    max_result_rows = 1000000,
+    max_result_bytes = 1073741824,
+    max_threads = 2,
+    output_format_json_quote_64bit_integers = 0,
+    output_format_json_quote_denormals = 0,
+    output_format_json_named_tuples_as_objects = 1,
+    output_format_json_validate_utf8 = 1
+"""
 # TIMEOUT_EXCEEDED, MEMORY_LIMIT_EXCEEDED, TOO_MANY_ROWS, TOO_MANY_ROWS_OR_BYTES
 LIMIT_CODES = ("Code: 159.", "Code: 241.", "Code: 158.", "Code: 396.")
-
-FORMAT_SETTINGS: dict[str, int | str] = {
-    "output_format_json_quote_64bit_integers": 0,
-    "output_format_json_quote_denormals": 0,
-    "output_format_json_named_tuples_as_objects": 1,
-    "output_format_json_validate_utf8": 1,
-}
 
 
 class LimitExceeded(StorageError):
@@ -79,12 +79,7 @@ class Reading:
         self.statements.append(spelled_out(sql, parameters))
         with self._store.client() as client:
             try:
-                answer = client.raw_query(
-                    sql,
-                    parameters=parameters,
-                    fmt="JSONEachRow",
-                    settings={**FORMAT_SETTINGS, **LIMITS},
-                )
+                answer = client.raw_query(sql + SETTINGS, parameters=parameters, fmt="JSONEachRow")
             except ClickHouseError as error:
                 if any(code in str(error) for code in LIMIT_CODES):
                     raise LimitExceeded(f"{query}: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,5 @@
+import sys
+
+from clew.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,113 @@
+"""Fixtures that several kinds of tests share: the real engine, and clew as a process."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from clew.storage import Ingest, Reader, Store, migrate
+from clew.storage.ingest import SIGNALS
+
+SIDES = ("clew_traces", "clew_operations_1m", "clew_deployments")
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """The embedded engine with the schema in it. A process has one; tests share it."""
+    store = Store(f"chdb://{tmp_path_factory.mktemp('engine')}")
+    migrate(store)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(engine: Store) -> Store:
+    """The engine with every table empty."""
+    with engine.client() as client:
+        for table in (*itertools.chain(*(each.tables for each in SIGNALS.values())), *SIDES):
+            client.command(f"TRUNCATE TABLE otel.{table}")
+    return engine
+
+
+@pytest.fixture
+def ingest(store: Store) -> Ingest:
+    return Ingest(store)
+
+
+@pytest.fixture
+def reader(store: Store) -> Reader:
+    return Reader(store)
+
+
+class Clew:
+    """`clew up` as a process of its own, on free ports."""
+
+    def __init__(self, data: Path, *flags: str) -> None:
+        self.data = data
+        self.log = data.parent / f"{data.name}.log"
+        self._flags = flags
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again on the same data; returns once it is ready."""
+        (self.data / "endpoints.json").unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "clew.cli", "up", "--data", str(self.data)]
+                + ["--otlp-http", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0"]
+                + ["--api", "127.0.0.1:0", "--clickhouse", "", *self._flags],
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.endpoints: dict[str, str] = self._wait_until_ready()
+
+    def _wait_until_ready(self) -> dict[str, str]:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                endpoints = json.loads((self.data / "endpoints.json").read_text())
+                if httpx.get(f"{endpoints['api']}/readyz").is_success:
+                    return dict(endpoints)
+            except (OSError, ValueError, httpx.HTTPError):
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"not ready: {self.log.read_text()}")
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def get(self, path: str, **parameters: object) -> httpx.Response:
+        return httpx.get(f"{self.endpoints['api']}{path}", params=parameters, timeout=30)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clew(tmp_path: Path) -> Iterator[Clew]:
+    """`clew up` on a directory of its own."""
+    running = Clew(tmp_path / "data")
+    yield running
+    running.stop()
