@@ -1,6 +1,10 @@
 # Two commands on a fresh checkout: `make demo` and `make test`. Each does its own set-up, in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
 
 .PHONY: help setup demo test test-all lint format bench clean
 
@@ -9,13 +13,16 @@ help:  ## what there is
 
 setup: .venv/installed  ## install clew and what its tests need into .venv
 
+# Without --quiet pip says so much that nobody reads it: here it is one line for each package.
 .venv/installed: pyproject.toml constraints.txt
-	@echo "setting up .venv (the first time this takes a minute or two: the engine is 150 MB to fetch)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25'
-	@echo "installing dependencies (pinned, with hashes)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "clew needs Python 3.11 or newer: make PYTHON=…")'
+	@echo "setting up .venv: the engine is 150 MB to fetch, so the first time takes a minute or two"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@$(PIP) install --require-hashes -r constraints.txt | awk -v all="$$(grep -c == constraints.txt)" \
+	    '/^Ignoring/ { n++ } \
+	     /^(Collecting|Requirement already)/ { sub(/^Requirement already satisfied:/, "-"); printf "  %2d of %d  %s\n", ++n, all, $$2 } \
+	     /^Installing/ { print "  installing them" } { fflush() }'
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: setup  ## start clew, a small shop under automatic instrumentation and a load; Ctrl-C stops it
