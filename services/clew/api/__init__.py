@@ -20,7 +20,7 @@ def create_app(reader: Reader, ready: Callable[[], bool]) -> FastAPI:
     app = FastAPI(
         title="clew",
         version=version("clew"),
-        description="One call per business transaction: its metrics, traces, logs and exceptions, joined.",
+        description="One call per business transaction: metrics, traces, logs, exceptions, joined.",
         default_response_class=JSONResponse,
     )
     app.state.reader = reader

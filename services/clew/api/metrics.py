@@ -21,17 +21,19 @@ def linked_metrics(
 ) -> list[dict[str, Any]]:
     """Series of linked metrics, the strongest link and then the most telling first. `correlation`
     is Pearson's, with the p95 of `latency`; None where there are too few points or no change."""
-    rows = answer.rows(
+    rows = answer.most(
         "linked_metrics",
+        CANDIDATES,
         **linked,
         processes=processes,
         services=sorted({service for service, _ in processes}),
         step=step,
-        limit=CANDIDATES,
     )
     p95 = {point["time"]: point["p95"] for point in latency}
     found = [_metric(row, p95) for row in rows]
     found.sort(key=lambda metric: (metric["linked_by"], -abs(metric["correlation"] or 0)))
+    if len(found) > MOST:
+        answer.was_cut()
     return found[:MOST]
 
 

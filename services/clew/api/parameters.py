@@ -7,7 +7,8 @@ import binascii
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -20,7 +21,12 @@ from clew.storage import Reader, Reading, Row
 SECOND = 1_000_000_000
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EARLIEST, LATEST = 0, 9_200_000_000 * SECOND  # what DateTime64(9) can hold, with room to add to it
+# Tables are kept by the second, in 32 bits; with room to add to it.
+EARLIEST, LATEST = 0, 4_294_900_000 * SECOND
+RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+\- ]\d\d:\d\d)", re.ASCII
+)
+ANY_TIME = {"start": "1900-01-01 00:00:00", "end": "2262-04-11 23:47:16.854775807"}
 
 
 @dataclass(frozen=True)
@@ -85,30 +91,27 @@ def parse_time(text: str, now: int, name: str) -> int:
     """Nanoseconds since the epoch of `now`, `-15m`, `now-1h` or an RFC 3339 time."""
     if text == "now":
         return now
-    relative = re.fullmatch(r"(?:now)?-(\d{1,9})([smhdw])", text)
+    relative = re.fullmatch(r"(?:now)?-(\d{1,9})([smhdw])", text, re.ASCII)
     if relative:
         return max(EARLIEST, now - int(relative[1]) * UNITS[relative[2]] * SECOND)
-    # A '+' in a query string arrives as a space where it was not encoded.
-    absolute = re.fullmatch(
-        r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+\- ]\d\d:\d\d)", text
-    )
-    if absolute is None:
-        raise Problem(
-            400, f"{name}={text!r}: write an RFC 3339 time, now, or a time ago such as -15m"
-        )
-    zone = absolute[3].upper().replace(" ", "+")
     try:
-        moment = datetime.fromisoformat(
-            absolute[1].upper().replace(" ", "T") + zone.replace("Z", "+00:00")
-        )
+        nanoseconds = read_rfc3339(text)
     except ValueError as error:
         raise Problem(400, f"{name}={text!r}: {error}") from error
-    nanoseconds = (moment - EPOCH) // timedelta(seconds=1) * SECOND + int(
-        (absolute[2] or "").ljust(9, "0")
-    )
     if not EARLIEST <= nanoseconds <= LATEST:
-        raise Problem(400, f"{name}={text!r}: a time between 1970 and 2261")
+        raise Problem(400, f"{name}={text!r}: write a time between 1970 and 2106")
     return nanoseconds
+
+
+def read_rfc3339(text: str) -> int:
+    """Nanoseconds since the epoch; digits after the ninth are cut off. Raises ValueError."""
+    # A '+' in a query string arrives as a space where it was not encoded.
+    parts = RFC3339.fullmatch(text)
+    if parts is None:
+        raise ValueError("write an RFC 3339 time, now, or a time ago such as -15m")
+    clock, fraction, zone = parts[1].upper(), parts[2] or "", parts[3].upper().replace(" ", "+")
+    moment = datetime.fromisoformat(clock.replace(" ", "T") + zone.replace("Z", "+00:00"))
+    return (moment - EPOCH) // timedelta(seconds=1) * SECOND + int(fraction.ljust(9, "0"))
 
 
 def as_parameter(nanoseconds: int) -> str:
@@ -127,17 +130,49 @@ def time_parameter(text: str) -> str:
     return text.replace("T", " ").removesuffix("Z")
 
 
+def extent(traces: Collection[Mapping[str, str]], around: int = 0) -> dict[str, str]:
+    """As the queries' {start:DateTime64(9)} and {end:DateTime64(9)}: the time from the first start
+    to the last end, and `around` nanoseconds more on both sides. All of time where a clock was off
+    by decades: what lies past the tables' range is not found by its time."""
+    start = min(read_rfc3339(trace["start"]) for trace in traces) - around
+    end = max(read_rfc3339(trace["end"]) for trace in traces) + around
+    if start < EARLIEST or end > LATEST:
+        return ANY_TIME
+    return Window(start, end).parameters
+
+
+SEND_AS_IT_WAS = "cursor: send the next_cursor of the page before, as it was"
+TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9}", re.ASCII)
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) is int and EARLIEST <= value <= LATEST
+
+
+# What may stand in a cursor: it comes back from outside, and is not taken on trust.
+CURSOR: dict[str, Callable[[Any], bool]] = {
+    "start": _is_time,
+    "end": _is_time,
+    "time": lambda value: type(value) is str and TIME.fullmatch(value) is not None,
+    "count": lambda value: type(value) is int and 0 <= value < 2**64,
+    "id": lambda value: type(value) is str,
+    "sequence": lambda value: type(value) is str,
+}
+
+
 def _read_cursor(cursor: str) -> dict[str, Any]:
     try:
-        position = json.loads(
-            base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
+        position = dict(
+            json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
         )
-        inside = all(EARLIEST <= int(position[edge]) <= LATEST for edge in ("start", "end"))
+        sound = {"start", "end"} <= position.keys() and all(
+            CURSOR[name](value) for name, value in position.items()
+        )
     except (binascii.Error, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Problem(400, "cursor: send the next_cursor of the page before, as it was") from error
-    if not inside:
-        raise Problem(400, "cursor: send the next_cursor of the page before, as it was")
-    return dict(position)
+        raise Problem(400, SEND_AS_IT_WAS) from error
+    if not sound:
+        raise Problem(400, SEND_AS_IT_WAS)
+    return position
 
 
 class Answer:
@@ -146,6 +181,7 @@ class Answer:
     def __init__(self, reading: Reading, explain: bool) -> None:
         self._reading = reading
         self._explain = explain
+        self._cut = False
 
     def rows(self, query: str, filters: str = "", **parameters: Any) -> list[Row]:
         return self._reading.rows(query, filters, **parameters)
@@ -153,9 +189,27 @@ class Answer:
     def row(self, query: str, **parameters: Any) -> Row | None:
         return next(iter(self.rows(query, **parameters)), None)
 
+    def most(self, query: str, limit: int, *, each: str = "", **parameters: Any) -> list[Row]:
+        """At most `limit` rows (of each value of the column `each`, where the query limits by it);
+        the answer says that it was cut when there are more."""
+        rows = self.rows(query, **parameters, limit=limit + 1)
+        found: Counter[Any] = Counter()
+        kept = []
+        for row in rows:
+            found[row.get(each)] += 1
+            if found[row.get(each)] <= limit:
+                kept.append(row)
+        if len(kept) < len(rows):
+            self.was_cut()
+        return kept
+
+    def was_cut(self) -> None:
+        self._cut = True
+
     def of(self, **members: Any) -> dict[str, Any]:
         """The answer's document, with the statements that produced it where they were asked for."""
-        return members | ({"sql": self._reading.statements} if self._explain else {})
+        explained = {"sql": self._reading.statements} if self._explain else {}
+        return members | {"truncated": self._cut} | explained
 
 
 def answer(

@@ -20,22 +20,21 @@ def list_services(
     common: CommonParameters, answer: Answering, service: str | None = None
 ) -> dict[str, Any]:
     """Every service of the window with its operations, the most frequent first."""
-    rows = answer.rows(
+    rows = answer.most(
         "services",
+        MAX_OPERATIONS,
         **common.window.parameters,
         environment=common.environment,
         service=service,
-        limit=MAX_OPERATIONS + 1,
     )
     services = [
         _service(name, list(operations), common.window)
-        for name, operations in groupby(rows[:MAX_OPERATIONS], key=lambda row: row["service"])
+        for name, operations in groupby(rows, key=lambda row: row["service"])
     ]
     return answer.of(
         start=rfc3339(common.window.start),
         end=rfc3339(common.window.end),
         services=services,
-        truncated=len(rows) > MAX_OPERATIONS,
     )
 
 

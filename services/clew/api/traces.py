@@ -13,17 +13,17 @@ from clew.api.parameters import (
     Answer,
     Answering,
     CommonParameters,
+    extent,
     page,
-    parse_time,
     time_parameter,
 )
-from clew.api.parameters import as_parameter as nanoseconds_parameter
 from clew.api.problems import Problem
 from clew.storage import AttributeFilter, Row, attribute_filters
 
 router = APIRouter(prefix="/api/v1/traces", tags=["traces"])
 
 MAX_SPANS = 100_000
+MAX_LOGS = 1000  # of each way they are linked
 METRICS_AROUND = (
     300 * SECOND
 )  # a trace is short: its processes' metrics are shown from before and after it
@@ -95,19 +95,23 @@ def get_trace(trace_id: str, answer: Answering) -> dict[str, Any]:
     trace = summaries(answer, {trace_id.lower()}).get(trace_id.lower())
     if trace is None:
         raise Problem(404, f"no trace has the id {trace_id!r}")
-    extent = {"start": time_parameter(trace["start"]), "end": time_parameter(trace["end"])}
-    rows = answer.rows("trace_spans", trace_id=trace["trace_id"], **extent, limit=MAX_SPANS + 1)
-    rows, truncated = page(rows, MAX_SPANS)
+    inside = extent([trace])
+    rows = answer.most("trace_spans", MAX_SPANS, trace_id=trace["trace_id"], **inside)
     times = {
         row["span_id"]: row
-        for row in answer.rows("trace_span_times", trace_ids=[trace["trace_id"]], **extent)
+        for row in answer.rows("trace_span_times", trace_ids=[trace["trace_id"]], **inside)
     }
     began = min((row["start_ns"] for row in rows), default=0)
     spans = [_span(row, began, times.get(row["span_id"], {})) for row in rows]
     processes = sorted(
         {(span["service"], span["resource"].get("service.instance.id", "")) for span in spans}
     )
-    named = {"trace_ids": [trace["trace_id"]], "service": "", "operation": "", "environment": None}
+    named: dict[str, Any] = {
+        "trace_ids": [trace["trace_id"]],
+        "service": "",
+        "operation": "",
+        "environment": None,
+    }
     return answer.of(
         trace_id=trace["trace_id"],
         transaction=_transaction(trace),
@@ -118,9 +122,10 @@ def get_trace(trace_id: str, answer: Answering) -> dict[str, Any]:
         error_count=trace["error_count"],
         complete=_is_complete(spans),
         spans=spans,
-        logs=answer.rows("linked_logs", **named, **extent, processes=processes, limit=1000),
+        logs=answer.most(
+            "linked_logs", MAX_LOGS, each="linked_by", **named, **inside, processes=processes
+        ),
         metrics=_metrics(answer, named, trace, processes),
-        truncated=truncated,
     )
 
 
@@ -174,8 +179,5 @@ def _is_complete(spans: list[dict[str, Any]]) -> bool:
 def _metrics(
     answer: Answer, named: dict[str, Any], trace: dict[str, Any], processes: list[tuple[str, str]]
 ) -> list[dict[str, Any]]:
-    around = {
-        "start": nanoseconds_parameter(parse_time(trace["start"], 0, "start") - METRICS_AROUND),
-        "end": nanoseconds_parameter(parse_time(trace["end"], 0, "end") + METRICS_AROUND),
-    }
+    around = extent([trace], METRICS_AROUND)
     return linked_metrics(answer, named | around, processes, METRICS_STEP, [])

@@ -13,6 +13,7 @@ from clew.api.parameters import (
     Common,
     CommonParameters,
     Window,
+    extent,
     page,
     rfc3339,
     time_parameter,
@@ -28,6 +29,8 @@ SAMPLE = 200  # traces that its breakdown is made of
 SERVICES_SAMPLE = 20_000  # traces that the services of listed transactions are read from
 LOGS = 50  # of each way they are linked
 EXCEPTIONS = 50
+DEPLOYMENTS = 100
+OPERATIONS = 200
 
 
 @router.get("")
@@ -52,7 +55,11 @@ def joined_view(transaction_id: str, common: CommonParameters, answer: Answering
     """One transaction with everything that belongs to it: series, where its time went, traces worth
     opening, logs, exceptions, metrics of the processes it ran in, deployments."""
     name = _name(answer, transaction_id)
-    scope = name | {"environment": common.environment, **common.window.parameters}
+    scope: dict[str, Any] = {
+        **name,
+        **common.window.parameters,
+        "environment": common.environment,
+    }
     row = next(iter(_transactions(answer, common, id=transaction_id, limit=1)), None) or _nothing(
         transaction_id, name
     )
@@ -73,7 +80,7 @@ def joined_view(transaction_id: str, common: CommonParameters, answer: Answering
     services = sorted(
         {service for trace in sample for service in trace["services"]} | {name["service"]}
     )
-    linked = scope | {"trace_ids": []}
+    linked: dict[str, Any] = scope | {"trace_ids": []}
     return answer.of(
         start=rfc3339(common.window.start),
         end=rfc3339(common.window.end),
@@ -84,11 +91,11 @@ def joined_view(transaction_id: str, common: CommonParameters, answer: Answering
         breakdown=_breakdown(answer, sample),
         sample={"traces": len(sample), "of": chosen["total"]},
         traces=traces,
-        logs=answer.rows("linked_logs", **linked, processes=processes, limit=LOGS),
-        exceptions=answer.rows("exceptions", **linked, limit=EXCEPTIONS),
+        logs=answer.most("linked_logs", LOGS, each="linked_by", **linked, processes=processes),
+        exceptions=answer.most("exceptions", EXCEPTIONS, **linked),
         metrics=linked_metrics(answer, linked, processes, common.window.step, series),
-        deployments=answer.rows(
-            "deployments", services=services, environment=common.environment, limit=100
+        deployments=answer.most(
+            "deployments", DEPLOYMENTS, services=services, environment=common.environment
         ),
     )
 
@@ -192,19 +199,11 @@ def _point(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _extent(traces: list[dict[str, Any]]) -> dict[str, str]:
-    """The time in which all spans of the traces lie."""
-    return {
-        "start": time_parameter(min(trace["start"] for trace in traces)),
-        "end": time_parameter(max(trace["end"] for trace in traces)),
-    }
-
-
 def _processes(answer: Answer, traces: list[dict[str, Any]]) -> list[tuple[str, str]]:
     if not traces:
         return []
     ids = [trace["trace_id"] for trace in traces]
-    rows = answer.rows("processes", trace_ids=ids, **_extent(traces), limit=1000)
+    rows = answer.rows("processes", trace_ids=ids, **extent(traces), limit=1000)
     return [(row["service"], row["instance"]) for row in rows]
 
 
@@ -212,7 +211,7 @@ def _breakdown(answer: Answer, traces: list[dict[str, Any]]) -> list[dict[str, A
     if not traces:
         return []
     ids = [trace["trace_id"] for trace in traces]
-    rows = answer.rows("breakdown", trace_ids=ids, **_extent(traces), limit=200)
+    rows = answer.most("breakdown", OPERATIONS, trace_ids=ids, **extent(traces))
     total = sum(row["self_time_ms"] for row in rows) or 1.0
     critical = sum(row["critical_ms"] for row in rows) or 1.0
     return [

@@ -23,6 +23,7 @@ from clew.shop import fleet
 
 # A mild mix: some charges are slow, some fail, some product lists are read row by row.
 FAULTS = "payment_latency=0.1:400,payment_errors=0.05,inventory_n_plus_one=0.1,seed=7"
+RESOURCE = "service.version=1.0.0,deployment.environment.name=demo"
 START_TIMEOUT = 60.0  # seconds
 STOP_TIMEOUT = 15.0
 REFRESH = 2.0
@@ -44,15 +45,8 @@ def run(settings: Settings, *, rate: float, seconds: float | None) -> None:
         ports = dict(zip(fleet.WEB_SERVICES, _free_ports(len(fleet.WEB_SERVICES)), strict=True))
         for name, command in fleet.commands(shop, ports, faults=FAULTS).items():
             _say(f"starting {name}")
-            start(
-                name,
-                command.argv,
-                environment(command.argv, service_name=name, endpoint=endpoints["otlp_http"])
-                | {
-                    "OTEL_RESOURCE_ATTRIBUTES": "service.version=1.0.0,deployment.environment.name=demo"
-                }
-                | command.env,
-            )
+            under = environment(command.argv, service_name=name, endpoint=endpoints["otlp_http"])
+            start(name, command.argv, under | {"OTEL_RESOURCE_ATTRIBUTES": RESOURCE} | command.env)
         for name, port in ports.items():
             _wait_for_port(name, port)
         _say(f"sending {rate:g} requests per second")
@@ -80,7 +74,7 @@ def _on_signals() -> list[int]:
 def _children(logs: Path) -> Iterator[Any]:
     """Start processes with the function that this gives; they end with the block, the last first.
 
-    Each has a session of its own, so that Ctrl-C reaches the demo alone and it ends them in order."""
+    Each has a session of its own: Ctrl-C reaches the demo alone, and it ends them in order."""
     children: list[subprocess.Popen[bytes]] = []
 
     def start(name: str, argv: list[str], env: Mapping[str, str]) -> None:

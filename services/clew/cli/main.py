@@ -39,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="clew",
-        description="Follow one business transaction through every service, with its traces, metrics and logs joined.",
+        description="Follow one business transaction through every service, "
+        "with its traces, metrics and logs joined.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
@@ -92,9 +93,8 @@ def _server_command(parsed: argparse.Namespace) -> int:
     try:
         if parsed.command == "migrate":
             for migration in migrate(Store(settings.dsn), dry_run=parsed.dry_run):
-                print(
-                    f"{migration.version:04}_{migration.name}{' (pending)' if parsed.dry_run else ''}"
-                )
+                pending = " (pending)" if parsed.dry_run else ""
+                print(f"{migration.version:04}_{migration.name}{pending}")
         elif parsed.command == "demo":
             demo.run(settings, rate=parsed.rate, seconds=parsed.seconds)
         else:

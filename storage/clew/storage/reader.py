@@ -22,8 +22,8 @@ from clew.storage.store import Store
 
 Row = dict[str, Any]
 
-# Part of each statement: a session's settings would outlast it. readonly=1 also blocks the functions
-# that reach outside, such as file() and url().
+# Part of each statement: a session's settings would outlast it. readonly=1 also blocks the
+# functions that reach outside, such as file() and url().
 SETTINGS = """
 SETTINGS
     readonly = 1,
@@ -99,7 +99,7 @@ def spelled_out(sql: str, parameters: Mapping[str, Any]) -> str:
     """The statement with its parameters as literals: to be read, and run, by a person."""
 
     def literal(match: re.Match[str]) -> str:
-        return f"CAST({_literal(parameters[match[1]])}, '{match[2].replace(chr(39), chr(92) + chr(39))}')"
+        return f"CAST({_literal(parameters[match[1]])}, {_literal(match[2])})"
 
     return re.sub(r"\{(\w+):([^{}]+)\}", literal, sql).strip()
 

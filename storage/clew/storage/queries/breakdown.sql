@@ -9,5 +9,5 @@ SELECT
     sumIf(ended - began - chain.3, (TraceId, SpanId) IN (SELECT TraceId, SpanId FROM paths)) / 1e6 AS critical_ms
 FROM measured
 GROUP BY service, operation, kind
-ORDER BY self_time_ms DESC
+ORDER BY self_time_ms DESC, service, operation, kind
 LIMIT {limit:UInt32}

@@ -28,5 +28,5 @@ FROM
         AND TraceId IN traces
 )
 GROUP BY type, message, service
-ORDER BY count DESC, last DESC
+ORDER BY count DESC, last DESC, service, type, message
 LIMIT {limit:UInt32}

@@ -1,5 +1,6 @@
 -- with linked_traces
 -- Log records of some traces, and those without a trace from the same processes in the same time.
+-- What a trace's processes wrote with its id may come before it or after it: 5 minutes are looked at.
 SELECT
     clew_time(Timestamp) AS time,
     SeverityText AS severity,
@@ -10,11 +11,10 @@ SELECT
     SpanId AS span_id,
     if(TraceId != '', 'trace', 'resource') AS linked_by
 FROM otel.otel_logs
-WHERE toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({start:DateTime64(9)})
-    AND toStartOfFiveMinutes(Timestamp) <= toStartOfFiveMinutes({end:DateTime64(9)})
-    AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
+WHERE toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({start:DateTime64(9)}) - toIntervalMinute(5)
+    AND toStartOfFiveMinutes(Timestamp) <= toStartOfFiveMinutes({end:DateTime64(9)}) + toIntervalMinute(5)
     AND ((TraceId != '' AND TraceId IN traces)
-        OR (TraceId = '' AND (ServiceName, ResourceAttributes['service.instance.id'])
-            IN {processes:Array(Tuple(String, String))}))
-ORDER BY linked_by DESC, Timestamp DESC
+        OR (TraceId = '' AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
+            AND (ServiceName, ResourceAttributes['service.instance.id']) IN {processes:Array(Tuple(String, String))}))
+ORDER BY linked_by DESC, Timestamp DESC, service, trace_id, span_id, body
 LIMIT {limit:UInt32} BY linked_by
