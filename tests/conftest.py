@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from clew.storage import Ingest, Reader, Store, migrate
-from clew.storage.ingest import SIGNALS
 
-SIDES = ("clew_traces", "clew_operations_1m", "clew_deployments")
+CLEW = [sys.executable, "-m", "clew.cli"]
+FREE_ADDRESSES = [
+    *("--otlp-http", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0"),
+    *("--api", "127.0.0.1:0", "--clickhouse", ""),
+]
+CLEW_UP = [*CLEW, "up", *FREE_ADDRESSES]
+TABLES = """
+SELECT name FROM system.tables
+WHERE database = 'otel' AND engine LIKE '%MergeTree' AND name != 'clew_migrations'
+"""
 
 
 @pytest.fixture(scope="session")
@@ -30,13 +37,23 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store.close()
 
 
+@pytest.fixture(scope="session")
+def emptied(engine: Store) -> Callable[[], Store]:
+    """A function that empties every table, for tests that share what they load."""
+
+    def empty() -> Store:
+        with engine.client() as client:
+            for (table,) in client.query(TABLES).result_rows:
+                client.command(f"TRUNCATE TABLE otel.{table}")
+        return engine
+
+    return empty
+
+
 @pytest.fixture
-def store(engine: Store) -> Store:
+def store(emptied: Callable[[], Store]) -> Store:
     """The engine with every table empty."""
-    with engine.client() as client:
-        for table in (*itertools.chain(*(each.tables for each in SIGNALS.values())), *SIDES):
-            client.command(f"TRUNCATE TABLE otel.{table}")
-    return engine
+    return emptied()
 
 
 @pytest.fixture
@@ -63,9 +80,7 @@ class Clew:
         (self.data / "endpoints.json").unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "clew.cli", "up", "--data", str(self.data)]
-                + ["--otlp-http", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0"]
-                + ["--api", "127.0.0.1:0", "--clickhouse", "", *self._flags],
+                [*CLEW_UP, "--data", str(self.data), *self._flags],
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,0 +1,240 @@
+"""One trace by its id, where clocks, ids or times are not what they should be."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asking import Api
+from clew.storage import Ingest, Store
+from reference import Trace, critical_path, rfc3339, self_times
+from traffic import (
+    CLIENT,
+    INTERNAL,
+    MILLISECOND,
+    PRODUCER,
+    SECOND,
+    SERVER,
+    Generator,
+    Loader,
+    Log,
+    Point,
+    Process,
+    Span,
+)
+
+BEGAN = 1_780_308_000 * SECOND
+TRACE = "00000000000000000000000000000abc"
+WEB = Process("web", "web-1")
+ORDERS = Process("orders", "orders-1")
+
+
+@pytest.fixture
+def loader(ingest: Ingest, tmp_path: Path) -> Loader:
+    return Loader(ingest, tmp_path)
+
+
+@pytest.fixture
+def api(store: Store) -> Api:
+    return Api(store)
+
+
+def _span(id: int, parent: int, start: float, end: float, **more: Any) -> Span:
+    """A span by its milliseconds; `parent` 0 is none."""
+    span = Span(
+        TRACE,
+        f"{id:016x}",
+        f"{parent:016x}" if parent else "",
+        WEB,
+        f"span {id}",
+        INTERNAL,
+        BEGAN + int(start * MILLISECOND),
+        BEGAN + int(end * MILLISECOND),
+    )
+    return replace(span, **more)
+
+
+def _critical(answer: dict[str, Any]) -> set[str]:
+    return {span["name"] for span in answer["spans"] if span["critical"]}
+
+
+def _self_times(answer: dict[str, Any]) -> dict[str, float]:
+    return {span["name"]: span["self_time_ms"] for span in answer["spans"]}
+
+
+def test_of_parallel_children_the_one_that_ended_last_was_waited_for(
+    loader: Loader, api: Api
+) -> None:
+    loader.spans(
+        [
+            _span(1, 0, 0, 100),
+            _span(2, 1, 10, 50),
+            _span(3, 1, 10, 80),
+            _span(4, 3, 20, 40),
+            _span(5, 3, 20, 70),
+            _span(6, 2, 20, 49),
+        ]
+    )
+    answer = api.get(f"/api/v1/traces/{TRACE}")
+    assert _critical(answer) == {"span 1", "span 3", "span 5"}
+    assert _self_times(answer) == {
+        "span 1": 30, "span 2": 11, "span 3": 20, "span 4": 20, "span 5": 50, "span 6": 29,
+    }  # fmt: skip
+
+
+def test_what_goes_on_after_its_parent_did_not_hold_it_up(loader: Loader, api: Api) -> None:
+    loader.spans(
+        [
+            _span(1, 0, 0, 100, kind=SERVER),
+            _span(2, 1, 10, 30),
+            _span(3, 1, 40, 500, kind=PRODUCER),
+        ]
+    )
+    answer = api.get(f"/api/v1/traces/{TRACE}")
+    assert _critical(answer) == {"span 1", "span 2"}
+    assert _self_times(answer)["span 1"] == 20
+    assert answer["duration_ms"] == 500
+
+
+def test_a_client_waits_for_its_server_whatever_the_servers_clock_says(
+    loader: Loader, api: Api
+) -> None:
+    """The server's clock is 40 ms behind: its spans seem to begin before those that caused them."""
+    spans = [
+        _span(1, 0, 0, 100, kind=SERVER),
+        _span(2, 1, 10, 90, kind=CLIENT),
+        _span(3, 2, -25, 45, kind=SERVER, process=ORDERS),
+        _span(4, 3, -20, 0, process=ORDERS),
+        _span(5, 3, 5, 40, process=ORDERS),
+        _span(6, 5, 6, 30, process=ORDERS),
+    ]
+    loader.spans(spans)
+    answer = api.get(f"/api/v1/traces/{TRACE}")
+    assert _critical(answer) == {f"span {number}" for number in range(1, 7)}
+    assert {span["span_id"] for span in answer["spans"] if span["critical"]} == set(
+        critical_path(Trace(TRACE, tuple(spans)))
+    )
+
+
+def test_the_path_is_right_when_every_clock_is_off(loader: Loader, api: Api) -> None:
+    choice = random.Random(7)
+    processes = [Process(name, f"{name}-1") for name in ("a", "b", "c", "d")]
+    generator = Generator(8, processes)
+    traces = []
+    for number in range(12):
+        spans = generator.trace(processes[0], "GET /", BEGAN + number * SECOND)
+        off = {process.service: choice.randint(-20, 20) * MILLISECOND for process in processes}
+        skewed = [
+            replace(span, start=span.start + off[span.service], end=span.end + off[span.service])
+            for span in spans
+        ]
+        traces.append(Trace(spans[0].trace, tuple(skewed)))
+    loader.spans(span for trace in traces for span in trace.spans)
+    for trace in traces:
+        answer = api.get(f"/api/v1/traces/{trace.id}")
+        critical = {span["span_id"] for span in answer["spans"] if span["critical"]}
+        assert critical == set(critical_path(trace))
+        assert {span["span_id"]: span["self_time_ms"] for span in answer["spans"]} == {
+            id: time / 1e6 for id, time in self_times(trace.spans).items()
+        }
+
+
+def test_spans_that_are_each_others_parents_are_shown(loader: Loader, api: Api) -> None:
+    loader.spans([_span(1, 2, 0, 10), _span(2, 1, 0, 10), _span(3, 3, 0, 10), _span(4, 0, 0, 10)])
+    answer = api.get(f"/api/v1/traces/{TRACE}")
+    assert len(answer["spans"]) == 4
+
+
+def test_two_spans_with_one_id_are_both_shown(loader: Loader, api: Api) -> None:
+    loader.spans([_span(1, 0, 0, 10, kind=CLIENT), _span(1, 0, 2, 8, kind=SERVER)])
+    answer = api.get(f"/api/v1/traces/{TRACE}")
+    assert [span["kind"] for span in answer["spans"]] == ["Client", "Server"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (0, 0),
+        (0, 5 * MILLISECOND),
+        (5_000_000_000 * SECOND, 5_000_000_001 * SECOND),
+        (2**63 - 2, 2**63 - 1),
+        (2**64 - 2, 2**64 - 1),
+    ],
+    ids=["no time", "no start", "after 2106", "the last of 2262", "what no clock says"],
+)
+def test_a_trace_is_shown_whatever_its_time(loader: Loader, api: Api, start: int, end: int) -> None:
+    loader.spans([replace(_span(1, 0, 0, 0), start=start, end=end), _span(2, 1, 0, 3)])
+    answer = api.get(f"/api/v1/traces/{TRACE}")
+    assert {span["name"] for span in answer["spans"]} == {"span 1", "span 2"}
+
+
+def test_an_unknown_trace_is_a_problem_with_status_404(api: Api) -> None:
+    problem = api.problem(f"/api/v1/traces/{TRACE}")
+    assert problem["status"] == 404
+    assert TRACE in problem["detail"]
+
+
+def test_logs_and_metrics_of_the_trace(loader: Loader, api: Api) -> None:
+    loader.spans([_span(1, 0, 0, 100), _span(2, 1, 10, 90, process=ORDERS)])
+    own = {"trace": TRACE, "span": f"{2:016x}"}
+    elsewhere = Process("orders", "orders-2")
+    loader.logs(
+        [
+            Log(BEGAN + 20 * MILLISECOND, ORDERS, "INFO", "of the trace", {"n": 1}, **own),
+            Log(BEGAN + 30 * MILLISECOND, ORDERS, "WARN", "of the process"),
+            Log(BEGAN + 30 * MILLISECOND, elsewhere, "WARN", "of another process"),
+            Log(BEGAN + 200 * MILLISECOND, ORDERS, "WARN", "of another time"),
+            Log(BEGAN + 40 * MILLISECOND, ORDERS, "INFO", "of another trace", trace="ab" * 16),
+        ]
+    )
+    loader.points(
+        Point("queue.size", "{item}", "gauge", process, BEGAN + second * SECOND, second)
+        for process in (ORDERS, elsewhere)
+        for second in (-60, -50, 10, 400)
+    )
+    answer = api.get(f"/api/v1/traces/{TRACE}")
+    assert [(log["body"], log["linked_by"]) for log in answer["logs"]] == [
+        ("of the trace", "trace"),
+        ("of the process", "resource"),
+    ]
+    assert answer["logs"][0] == {
+        "time": rfc3339(BEGAN + 20 * MILLISECOND),
+        "severity": "INFO",
+        "service": "orders",
+        "body": "of the trace",
+        "attributes": {"n": "1"},
+        "trace_id": TRACE,
+        "span_id": f"{2:016x}",
+        "linked_by": "trace",
+    }
+    (metric,) = answer["metrics"]
+    assert metric["resource"] == "orders-1"
+    assert metric["linked_by"] == "resource"
+    assert [point["value"] for point in metric["points"]] == [-60, -50, 10]
+
+
+def test_a_late_log_of_the_trace_is_shown(loader: Loader, api: Api) -> None:
+    """A record that carries the trace's id belongs to it even when it was written after its end."""
+    loader.spans([_span(1, 0, 0, 100)])
+    loader.logs([Log(BEGAN + 150 * MILLISECOND, WEB, "INFO", "cleaned up", trace=TRACE)])
+    (log,) = api.get(f"/api/v1/traces/{TRACE}")["logs"]
+    assert (log["body"], log["linked_by"]) == ("cleaned up", "trace")
+
+
+def test_a_trace_over_several_inserts_is_whole(
+    loader: Loader, api: Api, emptied: Callable[[], Store]
+) -> None:
+    spans = [_span(number, number - 1, number, 100 - number) for number in range(1, 8)]
+    for span in reversed(spans):
+        answer = api.response(f"/api/v1/traces/{TRACE}")
+        assert answer.status_code == 404 or not answer.json()["complete"]
+        loader.spans([span])
+    answer = api.get(f"/api/v1/traces/{TRACE}")
+    assert answer["complete"]
+    assert answer["span_count"] == len(answer["spans"]) == 7
+    assert _critical(answer) == {span.name for span in spans}

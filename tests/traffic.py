@@ -1,0 +1,361 @@
+"""Telemetry made up from a seed, as plain data: what is stored, and what a reference counts.
+
+The same spans, log records and points are turned into OTLP and loaded as the platform loads them,
+and are there as Python objects for tests to work the answers out once more, in another way.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from clew.collector.otlp import KINDS, Batch
+from clew.collector.spool import record, seal
+from clew.storage import SIGNALS, Ingest
+
+INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
+KIND_NAMES = {
+    INTERNAL: "Internal",
+    SERVER: "Server",
+    CLIENT: "Client",
+    PRODUCER: "Producer",
+    CONSUMER: "Consumer",
+}
+UNSET, OK, ERROR = 0, 1, 2
+STATUS_NAMES = {UNSET: "Unset", OK: "Ok", ERROR: "Error"}
+MICROSECOND, MILLISECOND, SECOND = 10**3, 10**6, 10**9
+MINUTE = 60 * SECOND
+SEVERITIES = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17}
+
+Attributes = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Process:
+    """What telemetry comes from."""
+
+    service: str
+    instance: str
+    environment: str = "prod"
+    version: str = "1.0"
+
+    @property
+    def resource(self) -> Attributes:
+        return {
+            "service.name": self.service,
+            "service.instance.id": self.instance,
+            "service.version": self.version,
+            "deployment.environment.name": self.environment,
+        }
+
+
+@dataclass(frozen=True)
+class Event:
+    time: int
+    name: str
+    attributes: Attributes
+
+
+@dataclass(frozen=True)
+class Span:
+    """Times are nanoseconds since the epoch, ids are hex; `parent` is '' for a root."""
+
+    trace: str
+    id: str
+    parent: str
+    process: Process
+    name: str
+    kind: int
+    start: int
+    end: int
+    status: int = UNSET
+    status_message: str = ""
+    attributes: Attributes = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def service(self) -> str:
+        return self.process.service
+
+    @property
+    def duration(self) -> int:
+        return max(0, self.end - self.start)
+
+    @property
+    def ended(self) -> int:
+        return self.start + self.duration
+
+    @property
+    def is_error(self) -> bool:
+        return self.status == ERROR
+
+
+@dataclass(frozen=True)
+class Log:
+    time: int
+    process: Process
+    severity: str
+    body: str
+    attributes: Attributes = field(default_factory=dict)
+    trace: str = ""
+    span: str = ""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a gauge, a monotonic cumulative sum or a cumulative histogram."""
+
+    metric: str
+    unit: str
+    kind: str
+    process: Process
+    time: int
+    value: float
+    attributes: Attributes = field(default_factory=dict)
+    buckets: tuple[int, ...] = ()
+    bounds: tuple[float, ...] = ()
+    exemplar: tuple[str, str] | None = None
+
+
+class Loader:
+    """Writes segments as the spool does and has them loaded, one insert for each call."""
+
+    def __init__(self, ingest: Ingest, directory: Path) -> None:
+        self._ingest = ingest
+        self._directory = directory
+        self._segment = 0
+
+    def spans(self, spans: Iterable[Span]) -> None:
+        self._load("traces", spans_request(spans))
+
+    def logs(self, logs: Iterable[Log]) -> None:
+        self._load("logs", logs_request(logs))
+
+    def points(self, points: Iterable[Point]) -> None:
+        self._load("metrics", metrics_request(points))
+
+    def _load(self, signal: str, request: Any) -> None:
+        items = KINDS[signal].count(request)
+        self._segment += 1
+        batch = Batch(request.SerializeToString(), items)
+        path = self._directory / f"{self._segment}.sealed"
+        path.write_bytes(batch.body + record(batch) + seal(self._segment))
+        self._ingest.load(SIGNALS[signal], path, self._segment, items)
+
+
+def spans_request(spans: Iterable[Span]) -> Any:
+    request = ExportTraceServiceRequest()
+    for process, group in _by_process(spans):
+        resource = request.resource_spans.add()
+        _set(resource.resource.attributes, process.resource)
+        scope = resource.scope_spans.add()
+        scope.scope.name = "traffic"
+        for span in group:
+            sent = scope.spans.add(
+                trace_id=bytes.fromhex(span.trace),
+                span_id=bytes.fromhex(span.id),
+                parent_span_id=bytes.fromhex(span.parent),
+                name=span.name,
+                kind=span.kind,
+                start_time_unix_nano=span.start,
+                end_time_unix_nano=span.end,
+            )
+            sent.status.code = span.status
+            sent.status.message = span.status_message
+            _set(sent.attributes, span.attributes)
+            for event in span.events:
+                _set(
+                    sent.events.add(time_unix_nano=event.time, name=event.name).attributes,
+                    event.attributes,
+                )
+            for trace, id in span.links:
+                sent.links.add(trace_id=bytes.fromhex(trace), span_id=bytes.fromhex(id))
+    return request
+
+
+def logs_request(logs: Iterable[Log]) -> Any:
+    request = ExportLogsServiceRequest()
+    for process, group in _by_process(logs):
+        resource = request.resource_logs.add()
+        _set(resource.resource.attributes, process.resource)
+        scope = resource.scope_logs.add()
+        for log in group:
+            sent = scope.log_records.add(
+                time_unix_nano=log.time,
+                severity_text=log.severity,
+                severity_number=SEVERITIES.get(log.severity, 0),
+                trace_id=bytes.fromhex(log.trace),
+                span_id=bytes.fromhex(log.span),
+            )
+            sent.body.string_value = log.body
+            _set(sent.attributes, log.attributes)
+    return request
+
+
+def metrics_request(points: Iterable[Point]) -> Any:
+    request = ExportMetricsServiceRequest()
+    for process, group in _by_process(points):
+        resource = request.resource_metrics.add()
+        _set(resource.resource.attributes, process.resource)
+        scope = resource.scope_metrics.add()
+        for point in group:
+            metric = scope.metrics.add(name=point.metric, unit=point.unit)
+            if point.kind == "gauge":
+                sent = metric.gauge.data_points.add(as_double=point.value)
+            elif point.kind == "sum":
+                metric.sum.is_monotonic = True
+                metric.sum.aggregation_temporality = 2
+                sent = metric.sum.data_points.add(as_double=point.value)
+            else:
+                metric.histogram.aggregation_temporality = 2
+                sent = metric.histogram.data_points.add(
+                    count=sum(point.buckets), sum=point.value,
+                    bucket_counts=point.buckets, explicit_bounds=point.bounds,
+                )  # fmt: skip
+            sent.time_unix_nano = point.time
+            _set(sent.attributes, point.attributes)
+            if point.exemplar:
+                trace, span = point.exemplar
+                sent.exemplars.add(
+                    time_unix_nano=point.time, as_double=1.0,
+                    trace_id=bytes.fromhex(trace), span_id=bytes.fromhex(span),
+                )  # fmt: skip
+    return request
+
+
+def _by_process(items: Iterable[Any]) -> Iterator[tuple[Process, list[Any]]]:
+    groups: dict[Process, list[Any]] = defaultdict(list)
+    for item in items:
+        groups[item.process].append(item)
+    yield from groups.items()
+
+
+def _set(target: Any, attributes: Attributes) -> None:
+    target.extend(KeyValue(key=key, value=_any(value)) for key, value in attributes.items())
+
+
+def _any(value: Any) -> AnyValue:
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int):
+        return AnyValue(int_value=value)
+    if isinstance(value, float):
+        return AnyValue(double_value=value)
+    return AnyValue(string_value=value)
+
+
+def as_stored(attributes: Attributes) -> dict[str, str]:
+    """Attributes as the exporter's Map(String, String)."""
+    return {
+        key: str(value).lower() if isinstance(value, bool) else str(value)
+        for key, value in attributes.items()
+    }
+
+
+# What is generated
+
+
+class Generator:
+    """Traces of a few services: calls in sequence and in parallel, nested, some in error."""
+
+    def __init__(self, seed: int, processes: Sequence[Process]) -> None:
+        self._choice = random.Random(seed)
+        self._processes = {process.service: process for process in processes}
+
+    def id(self, size: int) -> str:
+        return self._choice.randbytes(size).hex()
+
+    def trace(
+        self, process: Process, operation: str, start: int, *, kind: int = SERVER
+    ) -> list[Span]:
+        """A trace that begins at `start`, its root first."""
+        trace = self.id(16)
+        # Three decades of durations: quantiles that are off would be seen.
+        duration = int(10 ** self._choice.uniform(6, 9.4))
+        root = self._span(trace, "", process, operation, kind, start, duration)
+        status = {"http.response.status_code": 500 if root.is_error else 200}
+        root = replace(root, attributes=root.attributes | status)
+        return [root, *self._children(root, depth=0)]
+
+    def _children(self, parent: Span, depth: int) -> Iterator[Span]:
+        if depth == 3 or parent.duration < 100 * MICROSECOND:
+            return
+        others = [name for name in self._processes if name != parent.service]
+        if parent.kind == CLIENT:
+            # The far side of a call: a server of another service, inside the call's time.
+            server = self._processes[self._choice.choice(others)]
+            operation = self._choice.choice(("POST /charges", "GET /stock", "POST /orders"))
+            yield from self._with_children(
+                self._inside(parent, server, operation, SERVER, 0.05, 0.9), depth
+            )
+            return
+        position = self._choice.uniform(0, 0.2)
+        while position < 0.9 and self._choice.random() < 0.7:
+            share = self._choice.uniform(0.02, 0.6)
+            kind = self._choice.choice((INTERNAL, CLIENT, CLIENT))
+            name = {CLIENT: "POST", INTERNAL: "render"}[kind]
+            child = self._inside(parent, parent.process, name, kind, position, share)
+            yield from self._with_children(child, depth)
+            # The next begins before this one ends (in parallel) or after it (in sequence).
+            position += share * self._choice.choice((0.5, 1.05))
+
+    def _with_children(self, span: Span, depth: int) -> Iterator[Span]:
+        yield span
+        yield from self._children(span, depth + 1)
+
+    def _inside(
+        self, parent: Span, process: Process, name: str, kind: int, position: float, share: float
+    ) -> Span:
+        """A child from `position` of its parent's time on, for `share` of it; it may stick out."""
+        start = parent.start + int(parent.duration * position) + self._choice.randint(1, 99)
+        duration = int(parent.duration * share) + self._choice.randint(1, 99)
+        return self._span(parent.trace, parent.id, process, name, kind, start, duration)
+
+    def _span(
+        self,
+        trace: str,
+        parent: str,
+        process: Process,
+        name: str,
+        kind: int,
+        start: int,
+        length: int,
+    ) -> Span:
+        failed = self._choice.random() < 0.15
+        attributes: Attributes = {
+            "user.id": f"user-{self._choice.randint(1, 9)}",
+            "amount": self._choice.choice((self._choice.randint(-50, 500), 12.5, 99.75)),
+            "retried": self._choice.random() < 0.3,
+        }
+        if kind == CLIENT:
+            attributes["url.path"] = self._choice.choice(("/charges/42", "/stock/it's", "/a%20b"))
+        events: tuple[Event, ...] = ()
+        if failed and self._choice.random() < 0.7:
+            error = self._choice.choice(("ValueError", "TimeoutError"))
+            message = f"order {self.id(4)} failed after {self._choice.randint(1, 9000)} ms"
+            events = (
+                Event(start + length // 2, "exception", exception(error, message)),
+                Event(start + length // 2 + 1, "gave up", {"attempts": 3}),
+            )
+        return Span(
+            trace, self.id(8), parent, process, name, kind, start, start + length,
+            status=ERROR if failed else self._choice.choice((UNSET, OK)),
+            status_message="it failed" if failed else "",
+            attributes=attributes, events=events,
+        )  # fmt: skip
+
+
+def exception(type: str, message: str) -> Attributes:
+    return {"exception.type": type, "exception.message": message}
