@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from clew.api.parameters import Answering, CommonParameters, page, time_parameter
+from clew.api.parameters import Answering, Common, CommonParameters, page, time_parameter
 from clew.api.traces import Attributes
-from clew.storage import AttributeFilter, attribute_filters
+from clew.storage import AttributeFilter, Row, attribute_filters
 
 router = APIRouter(prefix="/api/v1/logs", tags=["logs"])
 
@@ -51,17 +52,22 @@ def search_logs(
             words=re.findall(r"[^\W_]+", query.lower()) if query else [],
             after_time=common.after.get("time"),
             after_id=str(common.after.get("sequence", "")),
+            skip=common.after.get("count", 0),
             limit=common.limit + 1,
         ),
         common.limit,
     )
-    last = rows[-1] if rows else None
-    cursor = (
-        common.next_cursor(time=time_parameter(last["time"]), sequence=last["sequence"])
-        if more and last
-        else None
-    )
     return answer.of(
         logs=[{name: value for name, value in row.items() if name != "sequence"} for row in rows],
-        next_cursor=cursor,
+        next_cursor=_next_cursor(common, rows) if more else None,
     )
+
+
+def _next_cursor(common: Common, rows: Sequence[Row]) -> str:
+    """Behind the last row, and behind how many that are the same as it in time and sequence."""
+    positions = [{"time": time_parameter(row["time"]), "sequence": row["sequence"]} for row in rows]
+    last, after = positions[-1], common.after
+    shown = positions.count(last)
+    if last == {"time": after.get("time"), "sequence": after.get("sequence")}:
+        shown += after.get("count", 0)
+    return common.next_cursor(**last, count=shown)

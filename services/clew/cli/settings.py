@@ -96,13 +96,13 @@ def _first(*candidates: str | None) -> str:
 
 def _address(text: str, flag: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not port.isdecimal() or int(port) > 65535:
         raise UsageError(f"{flag} {text!r}: write host:port, such as 127.0.0.1:0")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _days(text: str) -> int:
     days = text.removesuffix("d")
-    if not days.isdigit() or not 1 <= int(days) <= 36500:
+    if not days.isdecimal() or not 1 <= int(days) <= 36500:
         raise UsageError(f"--retention {text!r}: write a number of days, such as 14d")
     return int(days)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from clew.storage.errors import StorageError
+
+COMPARISONS = ("<", ">")
 
 
 class FilterError(StorageError):
@@ -30,7 +33,7 @@ class AttributeFilter:
                 f"attr {text!r}: write key=value, key!=value, key~part, key>number or key<number"
             )
         key, operator, value = match.groups()
-        if operator in "<>" and not _is_number(value):
+        if operator in COMPARISONS and not _is_number(value):
             raise FilterError(f"attr {text!r}: {operator} compares numbers, and {value!r} is none")
         return cls(key, operator, value)
 
@@ -41,12 +44,17 @@ def attribute_filters(filters: list[AttributeFilter], own: str) -> tuple[str, di
     fragments = []
     parameters: dict[str, Any] = {}
     for number, each in enumerate(filters):
-        key, value = f"{{attr_key_{number}:String}}", f"{{attr_value_{number}:String}}"
+        compares = each.operator in COMPARISONS
+        key = f"{{attr_key_{number}:String}}"
+        value = f"{{attr_value_{number}:{'Float64' if compares else 'String'}}}"
         found = f"if(mapContains({own}, {key}), {own}[{key}], ResourceAttributes[{key}])"
         fragments.append(
             f" AND ({CONDITIONS[each.operator].format(found=found, value=value, key=key, own=own)})"
         )
-        parameters |= {f"attr_key_{number}": each.key, f"attr_value_{number}": each.value}
+        parameters |= {
+            f"attr_key_{number}": each.key,
+            f"attr_value_{number}": float(each.value) if compares else each.value,
+        }
     return "".join(fragments), parameters
 
 
@@ -58,14 +66,13 @@ CONDITIONS = {
     " AND (has(mapValues({own}), {value}) OR has(mapValues(ResourceAttributes), {value}))",
     "!=": "NOT (" + PRESENT + " AND {found} = {value})",
     "~": PRESENT + " AND position({found}, {value}) > 0",
-    ">": PRESENT + " AND toFloat64OrNull({found}) > toFloat64({value})",
-    "<": PRESENT + " AND toFloat64OrNull({found}) < toFloat64({value})",
+    ">": PRESENT + " AND toFloat64OrNull({found}) > {value}",
+    "<": PRESENT + " AND toFloat64OrNull({found}) < {value}",
 }
 
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True

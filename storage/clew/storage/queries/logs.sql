@@ -1,4 +1,5 @@
--- Log records, newest first; {filters} as in trace_search. Sequence orders records of one time.
+-- Log records, newest first; {filters} as in trace_search. Sequence orders records of one time;
+-- those that are the same in all of it are one as good as the other, and {skip} of them were shown.
 SELECT
     clew_time(Timestamp) AS time,
     SeverityText AS severity,
@@ -9,7 +10,7 @@ SELECT
     ResourceAttributes AS resource,
     TraceId AS trace_id,
     SpanId AS span_id,
-    toString(sipHash64(ServiceName, TraceId, SpanId, Body, mapValues(LogAttributes))) AS sequence
+    toString(sipHash64(ServiceName, SeverityText, TraceId, SpanId, Body, mapValues(LogAttributes))) AS sequence
 FROM otel.otel_logs
 WHERE toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({start:DateTime64(9)})
     AND toStartOfFiveMinutes(Timestamp) <= toStartOfFiveMinutes({end:DateTime64(9)})
@@ -22,7 +23,7 @@ WHERE toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({start:DateTime64(
     AND (empty({words:Array(String)}) OR hasAllTokens(lower(Body), {words:Array(String)}))
     AND ({after_time:Nullable(DateTime64(9))} IS NULL
         OR Timestamp < {after_time:Nullable(DateTime64(9))}
-        OR (Timestamp = {after_time:Nullable(DateTime64(9))} AND sequence < {after_id:String}))
+        OR (Timestamp = {after_time:Nullable(DateTime64(9))} AND sequence <= {after_id:String}))
     /*filters*/
 ORDER BY Timestamp DESC, sequence DESC
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {skip:UInt64}
