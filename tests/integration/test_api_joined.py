@@ -1,0 +1,308 @@
+"""What is joined to a transaction: logs, exceptions, metrics and deployments, and by what link."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asking import Api
+from clew.storage import Ingest, Store
+from reference import rfc3339
+from traffic import (
+    ERROR,
+    MILLISECOND,
+    MINUTE,
+    SECOND,
+    SERVER,
+    Event,
+    Loader,
+    Log,
+    Point,
+    Process,
+    Span,
+    exception,
+)
+
+BEGAN = 1_780_308_000 * SECOND
+MINUTES = 6
+WEB = Process("web", "web-1", version="1.0")
+NEW_WEB = Process("web", "web-2", version="1.1")
+OTHER_WEB = Process("web", "web-3")
+PAYMENTS = Process("payments", "payments-1", environment="")
+BOUNDS = (0.1, 0.5, 1.0)
+
+
+@pytest.fixture
+def loader(ingest: Ingest, tmp_path: Path) -> Loader:
+    return Loader(ingest, tmp_path)
+
+
+@pytest.fixture
+def api(store: Store) -> Api:
+    return Api(store)
+
+
+def _trace(number: int) -> str:
+    return f"{number + 1:032x}"
+
+
+def _checkout(number: int, start: int, process: Process = WEB, **more: Any) -> list[Span]:
+    """A checkout and the charge in it; later ones take longer."""
+    root, charge = f"{2 * number + 1:016x}", f"{2 * number + 2:016x}"
+    length = (100 + 50 * number) * MILLISECOND
+    return [
+        Span(_trace(number), root, "", process, "POST /checkout", SERVER, start, start + length),
+        Span(
+            _trace(number), charge, root, PAYMENTS, "POST /charges", SERVER,
+            start + MILLISECOND, start + length // 2, **more,
+        ),
+    ]  # fmt: skip
+
+
+def _joined(api: Api, **more: Any) -> dict[str, Any]:
+    window = {"start": rfc3339(BEGAN), "end": rfc3339(BEGAN + MINUTES * MINUTE), **more}
+    listed = api.get("/api/v1/transactions", **window)["transactions"]
+    (id,) = (row["id"] for row in listed if row["name"] == "web: POST /checkout")
+    joined: dict[str, Any] = api.get(f"/api/v1/transactions/{id}", **window)
+    return joined
+
+
+def _load_checkouts(loader: Loader) -> None:
+    """One in each minute."""
+    for number in range(MINUTES):
+        loader.spans(_checkout(number, BEGAN + number * MINUTE + 3 * SECOND))
+
+
+def test_logs_are_linked_by_their_trace_or_else_by_their_process(loader: Loader, api: Api) -> None:
+    _load_checkouts(loader)
+    own = {"trace": _trace(0), "span": f"{2:016x}"}
+    elsewhere = "f" * 32
+    loader.logs(
+        [
+            Log(BEGAN + 3 * SECOND, PAYMENTS, "INFO", "charging", {"order": "7"}, **own),
+            Log(BEGAN + 4 * SECOND, PAYMENTS, "INFO", "no trace", {}),
+            Log(BEGAN + 4 * SECOND, OTHER_WEB, "INFO", "a process without checkouts"),
+            Log(BEGAN + 4 * SECOND, WEB, "INFO", "another transaction", trace=elsewhere),
+            Log(BEGAN - 1, WEB, "INFO", "too early"),
+            Log(BEGAN + MINUTES * MINUTE + 1, WEB, "INFO", "too late"),
+        ]
+    )
+    answer = _joined(api)
+    assert [(log["body"], log["linked_by"]) for log in answer["logs"]] == [
+        ("charging", "trace"),
+        ("no trace", "resource"),
+    ]
+    assert answer["logs"][0]["attributes"] == {"order": "7"}
+    assert answer["logs"][0]["trace_id"] == _trace(0)
+    assert answer["truncated"] is False
+
+
+def test_of_many_logs_the_newest_of_each_link_are_shown_and_the_rest_is_owned_up_to(
+    loader: Loader, api: Api
+) -> None:
+    _load_checkouts(loader)
+    loader.logs(
+        Log(BEGAN + number * SECOND, WEB, "INFO", f"{trace or 'none'} {number}", trace=trace)
+        for number in range(60)
+        for trace in (_trace(1), "")
+    )
+    answer = _joined(api)
+    assert [log["body"] for log in answer["logs"]] == [
+        *(f"{_trace(1)} {number}" for number in range(59, 9, -1)),
+        *(f"none {number}" for number in range(59, 9, -1)),
+    ]
+    assert answer["truncated"] is True
+
+
+def test_exceptions_are_grouped_without_their_digits_and_ids(loader: Loader, api: Api) -> None:
+    texts = (
+        "order 17 of 3fa85f64-5717-4562-b3fc-2c963f66afa6 failed",
+        "order 9001 of 00000000-0000-0000-0000-00000000000f failed",
+        "order 3 of 1b4e28ba-2fa1-11d2-883f-0016d3cca427 failed",
+    )
+    for number, text in enumerate(texts):
+        start = BEGAN + number * MINUTE
+        raised = Event(start + 5 * MILLISECOND, "exception", exception("CardError", text))
+        loader.spans(_checkout(number, start, status=ERROR, events=(raised,)))
+    start = BEGAN + 3 * MINUTE
+    loader.spans(_checkout(3, start))
+    loader.logs(
+        [
+            # The same as a span's event: counts once.
+            Log(
+                BEGAN + 6 * MILLISECOND, PAYMENTS, "ERROR", "failed",
+                exception("CardError", texts[0]), trace=_trace(0), span=f"{2:016x}",
+            ),
+            # Only logged.
+            Log(
+                start + MILLISECOND, PAYMENTS, "ERROR", "failed",
+                exception("CardError", texts[0]), trace=_trace(3), span=f"{8:016x}",
+            ),
+            Log(start, WEB, "ERROR", "x", exception("KeyError", "'sku'"), trace=_trace(3)),
+            Log(start, WEB, "ERROR", "y", exception("Elsewhere", "no"), trace="f" * 32),
+        ]
+    )  # fmt: skip
+    assert _joined(api)["exceptions"] == [
+        {
+            "type": "CardError",
+            "message": "order # of # failed",
+            "service": "payments",
+            "count": 4,
+            "first": rfc3339(BEGAN + 5 * MILLISECOND),
+            "last": rfc3339(start + MILLISECOND),
+            "example_trace_id": _trace(3),
+        },
+        {
+            "type": "KeyError",
+            "message": "'sku'",
+            "service": "web",
+            "count": 1,
+            "first": rfc3339(start),
+            "last": rfc3339(start),
+            "example_trace_id": _trace(3),
+        },
+    ]
+
+
+def _metric(answer: dict[str, Any], name: str) -> dict[str, Any]:
+    (metric,) = (metric for metric in answer["metrics"] if metric["name"] == name)
+    return dict(metric)
+
+
+def _values(metric: dict[str, Any]) -> list[float]:
+    return [point["value"] for point in metric["points"]]
+
+
+def test_metrics_are_those_of_the_processes_it_ran_in(loader: Loader, api: Api) -> None:
+    _load_checkouts(loader)
+    loader.points(
+        Point(name, "1", "gauge", process, BEGAN + MINUTE, 1.0)
+        for name, process in (
+            ("mine", WEB),
+            ("theirs", PAYMENTS),
+            ("another process", OTHER_WEB),
+            ("another service", Process("stock", "stock-1")),
+        )
+    )
+    loader.points([Point("mine, too late", "1", "gauge", WEB, BEGAN + 20 * MINUTE, 1.0)])
+    metrics = _joined(api)["metrics"]
+    assert {(metric["name"], metric["service"], metric["resource"]) for metric in metrics} == {
+        ("mine", "web", "web-1"),
+        ("theirs", "payments", "payments-1"),
+    }
+    assert {metric["linked_by"] for metric in metrics} == {"resource"}
+
+
+def test_an_exemplar_of_a_trace_is_the_stronger_link(loader: Loader, api: Api) -> None:
+    _load_checkouts(loader)
+
+    def points(name: str, trace: str) -> list[Point]:
+        return [
+            Point(
+                name, "s", "histogram", WEB, BEGAN + second * SECOND, second / 2.0,
+                {"http.route": "/checkout"}, (second, 0, 0, 0), BOUNDS, exemplar=(trace, "1" * 16),
+            )
+            for second in (10, 70, 130)
+        ]  # fmt: skip
+
+    loader.points([*points("of a checkout", _trace(1)), *points("of another", "e" * 32)])
+    loader.points([Point("size", "By", "gauge", WEB, BEGAN + MINUTE, 1.0)])
+    answer = _joined(api)
+    first = answer["metrics"][0]
+    assert (first["name"], first["linked_by"]) == ("of a checkout", "exemplar")
+    assert _metric(answer, "of another")["linked_by"] == "resource"
+    assert len(answer["metrics"]) == 3
+
+
+def test_a_gauge_is_its_mean_a_sum_its_rate_a_histogram_its_p95(loader: Loader, api: Api) -> None:
+    _load_checkouts(loader)
+    totals = [100.0, 160.0, 280.0, 30.0, 90.0, 150.0]  # it began again between the 3rd and the 4th
+    buckets = [(0, 0, 0, 0), (100, 0, 0, 0), (190, 10, 0, 0), (190, 10, 100, 0), (0, 0, 0, 9)]
+    loader.points(
+        [
+            *(
+                Point("depth", "1", "gauge", WEB, BEGAN + (minute * 60 + second) * SECOND, value)
+                for minute in range(MINUTES)
+                for second, value in ((10, minute), (40, minute + 3.0))
+            ),
+            *(
+                Point("sold", "1", "sum", WEB, BEGAN + minute * MINUTE + 30 * SECOND, total)
+                for minute, total in enumerate(totals)
+            ),
+            *(
+                Point(
+                    "took", "s", "histogram", WEB, BEGAN + minute * MINUTE + 30 * SECOND, 1.0,
+                    {}, counts, BOUNDS,
+                )
+                for minute, counts in enumerate(buckets)
+            ),
+        ]
+    )  # fmt: skip
+    answer = _joined(api)
+    depth = _metric(answer, "depth")
+    assert [point["time"] for point in depth["points"]] == [
+        rfc3339(BEGAN + minute * MINUTE) for minute in range(MINUTES)
+    ]
+    assert _values(depth) == [minute + 1.5 for minute in range(MINUTES)]
+    assert depth["unit"] == "1"
+    assert _values(_metric(answer, "sold")) == [0, 1, 2, 0.5, 1, 1]
+    # 100 in the first bucket; 90 and 10; all 100 in the third; 9 beyond the last bound.
+    assert _values(_metric(answer, "took")) == [0.1, 0.5, 1.0, 1.0]
+    latency = [point["p95"] for point in answer["series"]]
+    assert depth["correlation"] == pytest.approx(statistics.correlation(_values(depth), latency))
+    assert _metric(answer, "took")["correlation"] > 0
+
+
+def test_a_metric_that_does_not_change_has_no_correlation(loader: Loader, api: Api) -> None:
+    _load_checkouts(loader)
+    loader.points(
+        Point("flat", "1", "gauge", WEB, BEGAN + minute * MINUTE, 5.0) for minute in range(MINUTES)
+    )
+    loader.points([Point("rare", "1", "gauge", WEB, BEGAN, 5.0)])
+    answer = _joined(api)
+    assert _metric(answer, "flat")["correlation"] is None
+    assert _metric(answer, "rare")["correlation"] is None
+
+
+def test_series_that_differ_in_their_attributes_are_kept_apart(loader: Loader, api: Api) -> None:
+    _load_checkouts(loader)
+    loader.points(
+        Point("state", "1", "gauge", WEB, BEGAN + MINUTE, value, {"pool": pool})
+        for pool, value in (("a", 1.0), ("b", 2.0))
+    )
+    metrics = _joined(api)["metrics"]
+    assert sorted((metric["attributes"]["pool"], *_values(metric)) for metric in metrics) == [
+        ("a", 1.0),
+        ("b", 2.0),
+    ]
+
+
+def test_deployments_are_the_first_sight_of_each_version(loader: Loader, api: Api) -> None:
+    loader.spans(_checkout(0, BEGAN + SECOND))
+    loader.spans(_checkout(1, BEGAN + 4 * MINUTE, NEW_WEB))
+    loader.spans(_checkout(2, BEGAN + 5 * MINUTE, NEW_WEB))
+    loader.spans(_checkout(3, BEGAN - 50 * MINUTE))
+    answer = _joined(api)
+    assert [row for row in answer["deployments"] if row["service"] == "web"] == [
+        {"service": "web", "version": "1.1", "first_seen": rfc3339(BEGAN + 4 * MINUTE)},
+        {"service": "web", "version": "1.0", "first_seen": rfc3339(BEGAN - 50 * MINUTE)},
+    ]
+
+
+def test_the_environment_is_that_of_the_entry(loader: Loader, api: Api) -> None:
+    """A service that names none takes part in the traces of those that do."""
+    _load_checkouts(loader)
+    answer = _joined(api, environment="prod")
+    assert answer["transaction"]["count"] == MINUTES
+    assert {row["service"] for row in answer["breakdown"]} == {"web", "payments"}
+
+
+def test_the_breakdown_names_who_took_the_time(loader: Loader, api: Api) -> None:
+    _load_checkouts(loader)
+    web, payments = _joined(api)["breakdown"]
+    assert (web["service"], payments["service"]) == ("web", "payments")
+    assert web["share"] + payments["share"] == pytest.approx(1)
+    assert web["critical_share"] + payments["critical_share"] == pytest.approx(1)

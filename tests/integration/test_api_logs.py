@@ -1,0 +1,184 @@
+"""Log records: every way to search them, against the records that were sent."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from asking import Api
+from clew.storage import Ingest, Store
+from reference import rfc3339
+from traffic import SECOND, SEVERITIES, Loader, Log, Process, as_stored
+
+BEGAN = 1_780_308_000 * SECOND
+END = BEGAN + 900 * SECOND
+WEB = Process("web", "web-1")
+ORDERS = Process("orders", "orders-1", environment="staging")
+TRACE = "5" * 32
+BODIES = (
+    "order {n} confirmed",
+    "Order {n} refused: card declined",
+    "GET /items/{n} took 12 ms",
+    "it's {{odd}}; DROP TABLE x -- \\",
+    "naïve café № {n}",
+    "",
+)
+
+
+@dataclass(frozen=True)
+class Sent:
+    api: Api
+    logs: list[Log]
+
+
+@pytest.fixture(scope="module")
+def sent(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Sent:
+    store = emptied()
+    choice = random.Random(11)
+    logs = [
+        Log(
+            # Coarse, so that many records have the same time.
+            BEGAN + choice.randrange(850) * SECOND,
+            choice.choice((WEB, ORDERS)),
+            choice.choice([*SEVERITIES, "", "Warning", "notice"]),
+            choice.choice(BODIES).format(n=number),
+            {"user.id": f"u{choice.randint(1, 5)}", "total": choice.choice((5, 12.5, "none"))},
+            trace=TRACE if choice.random() < 0.1 else choice.choice(("", f"{number:032x}")),
+        )
+        for number in range(400)
+    ]
+    loader = Loader(Ingest(store), tmp_path_factory.mktemp("segments"))
+    for part in range(3):
+        loader.logs(logs[part::3])
+    return Sent(Api(store), logs)
+
+
+def _asked(**more: Any) -> dict[str, Any]:
+    return {"start": rfc3339(BEGAN), "end": rfc3339(END), **more}
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[^\W_]+", text.lower()))
+
+
+def _severity(log: Log) -> str:
+    """The band of its number, or its text where it has none."""
+    return log.severity.upper()
+
+
+SEARCHES: dict[str, tuple[dict[str, Any], Callable[[Log], bool]]] = {
+    "everything": ({}, lambda log: True),
+    "trace": ({"trace_id": TRACE}, lambda log: log.trace == TRACE),
+    "service": ({"service": "orders"}, lambda log: log.process is ORDERS),
+    "environment": ({"environment": "staging"}, lambda log: log.process is ORDERS),
+    "severity": ({"severity": "error"}, lambda log: log.severity == "ERROR"),
+    "severity by its band": ({"severity": "WARN"}, lambda log: log.severity == "WARN"),
+    "severity by its other name": (
+        {"severity": "warning"},
+        lambda log: log.severity in ("WARN", "Warning"),
+    ),
+    "severity by a text of its own": (
+        {"severity": "Notice"},
+        lambda log: log.severity == "notice",
+    ),
+    "a word": ({"query": "declined"}, lambda log: "declined" in _words(log.body)),
+    "a word in another case": ({"query": "ORDER"}, lambda log: "order" in _words(log.body)),
+    "words": ({"query": "card order"}, lambda log: {"card", "order"} <= _words(log.body)),
+    "words with marks between": (
+        {"query": "refused: card"},
+        lambda log: {"refused", "card"} <= _words(log.body),
+    ),
+    "a part of a word": ({"query": "declin"}, lambda log: False),
+    "a number": ({"query": "12"}, lambda log: "12" in _words(log.body)),
+    "a word that is not ASCII": ({"query": "café"}, lambda log: "café" in _words(log.body)),
+    "only marks": ({"query": "': -- {}"}, lambda log: True),
+    "attribute": ({"attr": "user.id=u3"}, lambda log: log.attributes["user.id"] == "u3"),
+    "attribute is another": (
+        {"attr": "user.id!=u3"},
+        lambda log: log.attributes["user.id"] != "u3",
+    ),
+    "attribute of the resource": (
+        {"attr": "service.instance.id=web-1"},
+        lambda log: log.process is WEB,
+    ),
+    "attribute is more": ({"attr": "total>5"}, lambda log: log.attributes["total"] == 12.5),
+    "several": (
+        {"attr": ["user.id~u", "total<6"], "service": "web", "query": "order"},
+        lambda log: (
+            log.process is WEB and log.attributes["total"] == 5 and "order" in _words(log.body)
+        ),
+    ),
+}
+
+
+def _key(log: Log) -> tuple[Any, ...]:
+    return (
+        rfc3339(log.time), log.severity, log.process.service, log.body,
+        tuple(sorted(as_stored(log.attributes).items())), log.trace,
+    )  # fmt: skip
+
+
+def _found_key(log: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        log["time"], log["severity"], log["service"], log["body"],
+        tuple(sorted(log["attributes"].items())), log["trace_id"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "matches"), SEARCHES.values(), ids=SEARCHES.keys())
+def test_a_search_finds_exactly_what_matches_newest_first(
+    sent: Sent, asked: dict[str, Any], matches: Callable[[Log], bool]
+) -> None:
+    answer = sent.api.get("/api/v1/logs", **_asked(limit=1000, **asked))
+    expected = [log for log in sent.logs if matches(log)]
+    assert sorted(map(_found_key, answer["logs"])) == sorted(map(_key, expected))
+    times = [log["time"] for log in answer["logs"]]
+    assert times == sorted(times, reverse=True)
+    assert answer["next_cursor"] is None
+
+
+@pytest.mark.parametrize("limit", [1, 9, 50])
+@pytest.mark.parametrize("name", ["everything", "words", "service"])
+def test_pages_are_the_search(sent: Sent, name: str, limit: int) -> None:
+    asked, _ = SEARCHES[name]
+    end = rfc3339(BEGAN + 300 * SECOND) if limit == 1 else rfc3339(END)
+    whole = sent.api.get("/api/v1/logs", **_asked(**asked) | {"end": end, "limit": 1000})["logs"]
+    pages = sent.api.pages("/api/v1/logs", "logs", **_asked(**asked) | {"end": end, "limit": limit})
+    assert list(itertools.chain(*pages)) == whole
+    assert len(pages) == max(1, -(-len(whole) // limit))
+
+
+def test_a_record_is_shown_as_it_was_sent(sent: Sent) -> None:
+    (log,) = (log for log in sent.logs if log.body == "order 0 confirmed" or log is sent.logs[0])
+    (found,) = (
+        one
+        for one in sent.api.get("/api/v1/logs", **_asked(limit=1000))["logs"]
+        if _found_key(one) == _key(log)
+    )
+    assert found == {
+        "time": rfc3339(log.time),
+        "severity": log.severity,
+        "severity_number": SEVERITIES.get(log.severity, 0),
+        "service": log.process.service,
+        "body": log.body,
+        "attributes": as_stored(log.attributes),
+        "resource": as_stored(log.process.resource),
+        "trace_id": log.trace,
+        "span_id": "",
+    }
+
+
+def test_records_that_are_the_same_are_all_there(
+    store: Store, ingest: Ingest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A service may well write the same line twice in one nanosecond of its coarse clock."""
+    loader = Loader(ingest, tmp_path_factory.mktemp("segments"))
+    loader.logs([Log(BEGAN, WEB, "INFO", "again")] * 5)
+    pages = Api(store).pages("/api/v1/logs", "logs", **_asked(limit=2))
+    assert [len(page) for page in pages] == [2, 2, 1]

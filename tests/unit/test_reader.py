@@ -1,0 +1,103 @@
+"""The SQL as it lies in files: which files there are, who uses them, and what stands in them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from clew.storage.reader import spelled_out, sql_of
+
+ROOT = Path(__file__).parents[2]
+STORAGE = ROOT / "storage" / "clew" / "storage"
+QUERIES = sorted((STORAGE / "queries").glob("*.sql"))
+SCHEMA = sorted((STORAGE / "schema").glob("*.sql"))
+AREAS = ("collector", "storage", "services")
+
+
+def _bare(sql: str) -> str:
+    """Without comments, and without what stands in quotes."""
+    return re.sub(r"--[^\n]*|'(?:[^'\\]|\\.)*'|`[^`]*`", "", sql)
+
+
+def test_every_query_is_used_by_name_and_every_name_has_a_query() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "services").rglob("*.py"))
+    asked = set(re.findall(r"\.(?:rows|row|most)\(\s*\"(\w+)\"", source))
+    included = {
+        name for path in QUERIES for name in re.findall(r"\A-- with (\w+)\n", path.read_text())
+    }
+    assert asked | included == {path.stem for path in QUERIES}
+    assert not asked & included
+
+
+@pytest.mark.parametrize("path", [*QUERIES, *SCHEMA], ids=lambda path: path.stem)
+def test_a_file_is_one_statement_and_nothing_is_formatted_into_it(path: Path) -> None:
+    bare = _bare(path.read_text())
+    assert ";" not in bare
+    assert bare.count("(") == bare.count(")")
+    for brace in re.findall(r"\{[^}]*\}?", bare):
+        assert re.fullmatch(r"\{[a-z_]+:[A-Za-z0-9(), ]+\}", brace), brace
+    # What % could be: a modulo is written as a function here.
+    assert "%" not in bare
+
+
+@pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
+def test_a_query_reads_the_tables_of_its_database_by_their_full_names(path: Path) -> None:
+    bare = _bare(sql_of(path.stem))
+    assert re.match(r"\s*(SELECT|WITH)\b", bare)
+    for table in re.findall(r"\b(?:FROM|(?<!ARRAY )JOIN)\s+([a-zA-Z_.0-9]+)", bare):
+        local = re.search(rf"\b{re.escape(table)} AS\s*\(", bare)
+        assert table.startswith("otel.") or local, table
+    assert not re.search(r"\b(SETTINGS|FORMAT|INSERT|ALTER|DROP)\b", bare)
+
+
+@pytest.mark.parametrize("path", SCHEMA, ids=lambda path: path.stem)
+def test_a_migration_can_be_run_again(path: Path) -> None:
+    assert re.fullmatch(r"\d{4}_[a-z0-9_]+", path.stem)
+    assert re.match(
+        r"\s*(CREATE (DATABASE|TABLE|VIEW|MATERIALIZED VIEW) IF NOT EXISTS|CREATE OR REPLACE)\b",
+        _bare(path.read_text()),
+    )
+
+
+def test_migrations_have_numbers_of_their_own() -> None:
+    numbers = [path.stem[:4] for path in SCHEMA]
+    assert len(numbers) == len(set(numbers))
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_no_area_makes_the_namespace_its_own(area: str) -> None:
+    """With an __init__.py in one of them, an editable install finds that one alone."""
+    assert not (ROOT / area / "clew" / "__init__.py").exists()
+    assert not (ROOT / area / "__init__.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "literal"),
+    [
+        (None, "Nullable(String)", "CAST(NULL, 'Nullable(String)')"),
+        (True, "Bool", "CAST(true, 'Bool')"),
+        (False, "Nullable(Bool)", "CAST(false, 'Nullable(Bool)')"),
+        (7, "UInt64", "CAST(7, 'UInt64')"),
+        (-1.5, "Float64", "CAST(-1.5, 'Float64')"),
+        ("it's", "String", r"CAST('it\'s', 'String')"),
+        ("\\", "String", r"CAST('\\', 'String')"),
+        ("\\'", "String", r"CAST('\\\'', 'String')"),
+        ("{b:String}", "String", "CAST('{b:String}', 'String')"),
+        ([], "Array(String)", "CAST([], 'Array(String)')"),
+        (["a", "b'"], "Array(String)", r"CAST(['a', 'b\''], 'Array(String)')"),
+        (
+            [("a", "b")],
+            "Array(Tuple(String, String))",
+            "CAST([('a', 'b')], 'Array(Tuple(String, String))')",
+        ),
+        ("UTC", "DateTime64(9, 'UTC')", r"CAST('UTC', 'DateTime64(9, \'UTC\')')"),
+    ],
+)
+def test_a_statement_is_spelled_out_with_its_parameters(
+    value: object, kind: str, literal: str
+) -> None:
+    sql = f"SELECT {{a:{kind}}}, {{b:String}}\n"
+    spelled = spelled_out(sql, {"a": value, "b": "{a:String}"})
+    assert spelled == f"SELECT {literal}, CAST('{{a:String}}', 'String')"

@@ -1,0 +1,97 @@
+"""The platform's settings: a flag goes before the environment, that before the default."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from clew.cli.settings import SETTINGS, Settings, UsageError, add_flags, resolve
+
+
+def _resolve(*flags: str, **environ: str) -> Settings:
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    return resolve(parser.parse_args(flags), environ)
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    settings = _resolve()
+    assert settings == Settings(
+        data=Path("data").resolve(),
+        dsn=f"chdb://{Path('data').resolve()}/db",
+        otlp_http=("127.0.0.1", 4318),
+        otlp_grpc=("127.0.0.1", 4317),
+        api=("127.0.0.1", 4319),
+        retention=14,
+    )
+
+
+def test_a_flag_goes_before_the_environment_and_that_before_the_default(tmp_path: Path) -> None:
+    environ = {"CLEW_API": "0.0.0.0:1", "CLEW_RETENTION": "3d", "CLEW_DATA": str(tmp_path)}
+    settings = _resolve("--api", "127.0.0.1:2", **environ)
+    assert settings.api == ("127.0.0.1", 2)
+    assert settings.retention == 3
+    assert settings.data == tmp_path
+    assert settings.dsn == f"chdb://{tmp_path}/db"
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_is_a_flag_and_a_variable(setting: object) -> None:
+    name = setting.name  # type: ignore[attr-defined]
+    value = {"retention": "5", "data": "/d", "dsn": "chdb:///x", "clickhouse": ""}.get(name, "h:7")
+    flag, variable = f"--{name.replace('_', '-')}", f"CLEW_{name.upper()}"
+    assert _resolve(flag, value) == _resolve(**{variable: value})
+    if name != "clickhouse":
+        assert _resolve(flag, value) != _resolve()
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("0.0.0.0:65535", ("0.0.0.0", 65535)),
+        ("localhost:80", ("localhost", 80)),
+        (":4318", ("127.0.0.1", 4318)),
+        ("[::1]:4318", ("::1", 4318)),
+    ],
+)
+def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> None:
+    assert _resolve("--otlp-http", text).otlp_http == address
+
+
+@pytest.mark.parametrize(
+    ("flag", "text"),
+    [
+        ("--otlp-http", ""),
+        ("--otlp-http", "4318"),
+        ("--otlp-grpc", "localhost"),
+        ("--otlp-grpc", "localhost:"),
+        ("--api", "localhost:http"),
+        ("--api", "localhost:65536"),
+        ("--api", "localhost:-1"),
+        ("--api", "localhost:\u00b2"),
+        ("--retention", ""),
+        ("--retention", "0"),
+        ("--retention", "-1"),
+        ("--retention", "2w"),
+        ("--retention", "1.5d"),
+        ("--retention", "40000d"),
+        ("--retention", "\u00b2d"),
+        ("--clickhouse", "127.0.0.1:8123"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(flag: str, text: str) -> None:
+    with pytest.raises(UsageError, match=flag):
+        _resolve(flag, text)
+
+
+def test_a_dsn_is_taken_as_it_is() -> None:
+    dsn = "clickhouse://user:secret@db:8123/otel"
+    assert _resolve("--dsn", dsn, CLEW_DSN="chdb:///elsewhere").dsn == dsn
+
+
+def test_a_home_directory_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert _resolve("--data", "~/clew").data == tmp_path / "clew"
