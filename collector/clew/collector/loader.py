@@ -45,6 +45,7 @@ class Loader:
         self._order = itertools.count()
         self._change = threading.Condition()
         self._loading = 0
+        self._outstanding: dict[str, set[int]] = {name: set() for name in SIGNALS}
         self._settling = False
         self._stopping = False
         self._written_out_until: dict[str, float] = {}
@@ -62,11 +63,13 @@ class Loader:
         with self._change:
             entry = (not segment.ambiguous, segment.id, next(self._order), segment)
             heapq.heappush(self._queue, entry)
+            self._outstanding[segment.signal].add(segment.id)
             self._change.notify()
 
-    def idle(self) -> bool:
-        """Whether nothing waits to be loaded."""
-        return not self._queue
+    def is_idle(self, signal: str) -> bool:
+        """Whether nothing of the signal waits or is being loaded. While it is not, what comes in
+        gathers into a larger segment, which costs less to load: 20 ms of an insert are its planning."""
+        return not self._outstanding[signal]
 
     def close(self) -> None:
         """Finish what is being loaded; what waits stays on the disk for the next start."""
@@ -80,7 +83,7 @@ class Loader:
     def drained(self) -> bool:
         """Whether all that was offered is in the tables."""
         with self._change:
-            return not self._queue and not self._loading and not self._settling
+            return not any(self._outstanding.values())
 
     def _run(self) -> None:
         while (segment := self._take()) is not None:
@@ -120,7 +123,7 @@ class Loader:
             logger.warning("%s: %s", segment.path.name, error)
             self.offer(segment)
             return
-        segment.drop()
+        self._done(segment)
 
     def _settle(self, segment: Segment) -> None:
         pause = 0.1
@@ -128,7 +131,7 @@ class Loader:
             while True:
                 try:
                     self._attempt(segment, self._sink.settle)
-                    segment.drop()
+                    self._done(segment)
                     return
                 except Exception as error:
                     logger.warning("%s is not settled yet: %s", segment.path.name, error)
@@ -140,6 +143,11 @@ class Loader:
             with self._change:
                 self._settling = False
                 self._change.notify_all()
+
+    def _done(self, segment: Segment) -> None:
+        segment.drop()
+        with self._change:
+            self._outstanding[segment.signal].discard(segment.id)
 
     def _attempt(self, segment: Segment, attempt: Callable[[Signal, Path, int, int], None]) -> None:
         signal = SIGNALS[segment.signal]

@@ -107,14 +107,14 @@ class Segment:
 
 class Spool:
     """The open segment of each signal. `sealed` is told of every segment that is complete;
-    `idle` says whether the loader has nothing to do (then there is no gain in waiting)."""
+    `is_idle` says whether the loader has nothing of a signal to do (then there is no gain in waiting)."""
 
     def __init__(
         self,
         directory: Path,
         signals: tuple[str, ...],
         sealed: Callable[[Segment], None],
-        idle: Callable[[], bool] = lambda: True,
+        is_idle: Callable[[str], bool] = lambda signal: True,
     ) -> None:
         self._ids = _Ids()
         leftover: list[Segment] = []
@@ -126,7 +126,7 @@ class Spool:
         for segment in sorted(leftover, key=lambda segment: (not segment.ambiguous, segment.id)):
             sealed(segment)
         self._writers = {
-            signal: _Writer(directory / signal, signal, self._ids, sealed, idle)
+            signal: _Writer(directory / signal, signal, self._ids, sealed, is_idle)
             for signal in signals
         }
 
@@ -181,13 +181,13 @@ class _Writer:
         signal: str,
         ids: _Ids,
         sealed: Callable[[Segment], None],
-        idle: Callable[[], bool],
+        is_idle: Callable[[str], bool],
     ) -> None:
         self._directory = directory
         self._signal = signal
         self._ids = ids
         self._sealed = sealed
-        self._idle = idle
+        self._is_idle = is_idle
         self._waiting: list[_Waiting] = []
         self._wake = threading.Condition()
         self._closing = False
@@ -230,7 +230,7 @@ class _Writer:
     def _is_due(self, segment: _OpenSegment) -> bool:
         if segment.size >= SEGMENT_BYTES:
             return True
-        return time.monotonic() - segment.born >= SEGMENT_AGE and self._idle()
+        return time.monotonic() - segment.born >= SEGMENT_AGE and self._is_idle(self._signal)
 
     def _write(self, batches: list[Batch]) -> Exception | None:
         try:

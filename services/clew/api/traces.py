@@ -139,12 +139,8 @@ def summaries(answer: Answer, trace_ids: Iterable[str]) -> dict[str, dict[str, A
 
 
 def _summary(row: Row) -> dict[str, Any]:
-    entry = row.pop("entry")
-    return row | {
-        "root_service": entry["ServiceName"],
-        "root_operation": entry["SpanName"],
-        "transaction_id": row["transaction_id"] if entry["Rank"] < 2 else None,
-    }
+    has_entry = row.pop("has_entry")
+    return row | {"transaction_id": row["transaction_id"] if has_entry else None}
 
 
 def _transaction(trace: dict[str, Any]) -> dict[str, Any] | None:

@@ -38,7 +38,7 @@ def list_transactions(common: CommonParameters, answer: Answering) -> dict[str, 
     """Every business transaction of the window, the most frequent first."""
     rows, more = page(_transactions(answer, common, limit=common.limit + 1), common.limit)
     total = sum(row["count"] for row in rows)
-    services = _services(answer, common.window, total)
+    services = _services(answer, common, total)
     last = rows[-1] if rows else None
     return answer.of(
         start=rfc3339(common.window.start),
@@ -142,12 +142,15 @@ def _transactions(
     )
 
 
-def _services(answer: Answer, window: Window, total: int) -> dict[tuple[str, str], list[str]]:
+def _services(answer: Answer, common: Common, total: int) -> dict[tuple[str, str], list[str]]:
     """The services of each (service, operation), from a sample where there are many traces."""
     share = min(1.0, SERVICES_SAMPLE / max(1, total))
     below = "g" if share == 1.0 else f"{int(share * 2**32):08x}"
     rows = answer.rows(
-        "transaction_services", **window.parameters, below=below, service=None, operation=None
+        "transaction_services",
+        **common.window.parameters,
+        environment=common.environment,
+        below=below,
     )
     return {(row["service"], row["operation"]): row["services"] for row in rows}
 

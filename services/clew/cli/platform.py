@@ -76,7 +76,7 @@ async def _serve(
 async def _collector(settings: Settings, store: Store) -> AsyncIterator[dict[str, str]]:
     """Receivers, spool and loader; closing answers what is in flight, then seals what is open."""
     loader = Loader(Ingest(store))
-    spool = Spool(settings.data / "spool", tuple(SIGNALS), loader.offer, loader.idle)
+    spool = Spool(settings.data / "spool", tuple(SIGNALS), loader.offer, loader.is_idle)
     loader.start()
     grpc = GrpcReceiver(spool.append)
     listening = _listen(settings.otlp_http, "--otlp-http")

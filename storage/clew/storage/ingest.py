@@ -6,7 +6,6 @@ into a Null table of the request's shape, and views take it apart (schema/004*.s
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -18,16 +17,21 @@ from clew.storage.errors import InsertError, NestedValues
 from clew.storage.migrations import statement
 from clew.storage.store import Store
 
-OTLP_PROTO = files("clew.storage").joinpath("otlp.proto").read_text(encoding="utf-8")
+OTLP_PROTO = files("clew.storage").joinpath("otlp.proto")
 
 INSERT_SETTINGS: dict[str, int | str] = {
-    "format_schema_source": "string",
-    "format_schema": re.sub(r"//[^\n]*\n", "\n", OTLP_PROTO),
     # Rows of any age are kept: a batch that spans more days than the default of 100 is no error.
     "throw_on_max_partitions_per_insert_block": 0,
     "max_partitions_per_insert_block": 0,
     "async_insert": 0,
     "wait_end_of_query": 1,
+    # Indexes on attributes are made by the first merge, not on insert: for the 39 strings of a span
+    # with its resource they cost a quarter of the insert, and parts not yet merged are small.
+    "exclude_materialize_skip_indexes_on_insert": ", ".join(
+        f"idx_{owner}attr_{part}"
+        for owner in ("", "res_", "span_", "scope_", "log_")
+        for part in ("key", "value")
+    ),
 }
 
 
@@ -125,21 +129,27 @@ class Ingest:
             raise InsertError(f"segment {segment}: {stored} of {items} {signal.name} items stored")
 
     def _insert(self, client: Client, signal: Signal, path: Path, segment: int) -> None:
-        settings = INSERT_SETTINGS | {"format_schema_message_name": signal.message}
         table = f"otel.{signal.landing}"
         try:
             if self._store.embedded:
+                # A schema given as a string would leave a copy of it in the working directory.
+                schema = {"format_schema": f"{OTLP_PROTO}:{signal.message}"}
                 client.command(
                     f"INSERT INTO {table} FROM INFILE '{path}' "
-                    f"SETTINGS {_clause(settings)} FORMAT ProtobufSingle"
+                    f"SETTINGS {_clause(INSERT_SETTINGS | schema)} FORMAT ProtobufSingle"
                 )
             else:
+                schema = {
+                    "format_schema_source": "string",
+                    "format_schema": OTLP_PROTO.read_text(encoding="utf-8"),
+                    "format_schema_message_name": signal.message,
+                }
                 with path.open("rb") as body:
                     client.raw_insert(
                         table,
                         insert_block=body,
                         fmt="ProtobufSingle",
-                        settings=settings | {"query_id": _query_id(segment)},
+                        settings=INSERT_SETTINGS | schema | {"query_id": _query_id(segment)},
                     )
         except ClickHouseError as error:
             if "clew: nested value" in str(error):

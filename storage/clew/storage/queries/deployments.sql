@@ -1,8 +1,8 @@
 -- When each version of some services was seen first.
-SELECT ServiceName AS service, Version AS version, clew_time(min(deployed.FirstSeen)) AS first_seen
-FROM otel.clew_deployments AS deployed
-WHERE ServiceName IN {services:Array(String)}
+SELECT ServiceName AS service, ServiceVersion AS version, clew_time(min(rollup.FirstSeen)) AS first_seen
+FROM otel.clew_operations_1m AS rollup
+WHERE ServiceName IN {services:Array(String)} AND ServiceVersion != ''
     AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
 GROUP BY service, version
-ORDER BY first_seen DESC
+ORDER BY first_seen DESC, service, version
 LIMIT {limit:UInt32}

@@ -3,7 +3,7 @@
 -- is left out by who reads the traces as wholes.
 SELECT TraceId AS trace_id, clew_time(min(traces.Start)) AS start
 FROM otel.clew_traces AS traces
-WHERE Start < {end:DateTime64(9)} AND End >= {start:DateTime64(9)}
+WHERE Start < {end:DateTime64(9)} + toIntervalHour(1) AND End >= {start:DateTime64(9)}
     AND (NOT {by_span:Bool} OR TraceId IN (
         SELECT TraceId FROM otel.otel_traces
         WHERE {by_span:Bool}
@@ -13,7 +13,7 @@ WHERE Start < {end:DateTime64(9)} AND End >= {start:DateTime64(9)}
             AND ({is_error:Nullable(Bool)} IS NULL
                 OR (StatusCode IN ('Error', 'STATUS_CODE_ERROR')) = {is_error:Nullable(Bool)})
             AND ({environment:Nullable(String)} IS NULL
-                OR clew_environment(ResourceAttributes) = {environment:Nullable(String)})
+                OR Environment = {environment:Nullable(String)})
             /*filters*/))
     AND (NOT {by_transaction:Bool} OR TraceId IN (
         SELECT TraceId FROM otel.clew_entries_between(

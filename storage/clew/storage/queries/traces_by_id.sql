@@ -1,14 +1,16 @@
 -- What is known of some traces as wholes.
 SELECT
     TraceId AS trace_id,
-    min(traces.Entry) AS entry,
-    clew_transaction_id(entry.ServiceName, entry.SpanName) AS transaction_id,
+    argMin(ServiceName, EntryKey) AS root_service,
+    argMinMerge(traces.Entry).2 AS root_operation,
+    bitShiftRight(min(EntryKey), 62) < 2 AS has_entry,
+    clew_transaction_id(root_service, root_operation) AS transaction_id,
     clew_time(min(traces.Start)) AS start,
     clew_time(max(traces.End)) AS end,
     (toUnixTimestamp64Nano(max(traces.End)) - toUnixTimestamp64Nano(min(traces.Start))) / 1e6 AS duration_ms,
     sum(SpanCount) AS span_count,
     sum(ErrorCount) AS error_count,
-    arraySort(groupUniqArrayArray(traces.Services)) AS services
+    arraySort(groupUniqArray(ServiceName)) AS services
 FROM otel.clew_traces AS traces
 WHERE TraceId IN {trace_ids:Array(String)}
 GROUP BY TraceId

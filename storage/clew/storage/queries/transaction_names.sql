@@ -4,8 +4,8 @@ FROM
 (
     SELECT ServiceName, SpanName FROM otel.clew_operations_1m WHERE IsRoot GROUP BY ServiceName, SpanName
     UNION ALL
-    SELECT Entry.ServiceName, Entry.SpanName FROM otel.clew_traces
-    WHERE Entry.Rank = 1 GROUP BY Entry.ServiceName, Entry.SpanName
+    SELECT ServiceName, argMinMerge(Entry).2 FROM otel.clew_traces
+    WHERE EntryKey >= 4611686018427387904 GROUP BY TraceId, ServiceName
 )
 WHERE clew_transaction_id(ServiceName, SpanName) = {id:String}
 LIMIT 1

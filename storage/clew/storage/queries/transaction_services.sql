@@ -1,14 +1,20 @@
 -- The services that each automatic transaction's traces went through. A part of the traces is
 -- looked at: those with an id below {below}, a stretch of the table's key.
-SELECT Entry.ServiceName AS service, Entry.SpanName AS operation, arraySort(groupUniqArrayArray(Services)) AS services
+SELECT service, operation, arraySort(groupUniqArrayArray(through)) AS services
 FROM
 (
-    SELECT TraceId, min(traces.Entry) AS Entry, groupUniqArrayArray(traces.Services) AS Services
-    FROM otel.clew_traces AS traces
-    WHERE TraceId < {below:String} AND Start < {end:DateTime64(9)} AND End >= {start:DateTime64(9)}
+    SELECT
+        argMin(ServiceName, EntryKey) AS service,
+        argMinMerge(Entry).2 AS operation,
+        argMinMerge(Entry).3 AS environment,
+        min(EntryKey) AS key,
+        fromUnixTimestamp64Nano(toInt64(bitAnd(key, 4611686018427387903))) AS began,
+        groupUniqArray(ServiceName) AS through
+    FROM otel.clew_traces
+    WHERE TraceId < {below:String} AND Start < {end:DateTime64(9)} + toIntervalHour(1) AND End >= {start:DateTime64(9)}
     GROUP BY TraceId
 )
-WHERE Entry.Rank < 2
-    AND ({service:Nullable(String)} IS NULL OR service = {service:Nullable(String)})
-    AND ({operation:Nullable(String)} IS NULL OR operation = {operation:Nullable(String)})
+WHERE bitShiftRight(key, 62) < 2
+    AND began >= {start:DateTime64(9)} AND began < {end:DateTime64(9)}
+    AND ({environment:Nullable(String)} IS NULL OR environment = {environment:Nullable(String)})
 GROUP BY service, operation

@@ -1,18 +1,7 @@
--- A protobuf varint that starts at byte `at` (1-based) of `v` and reaches to its end, as UInt64.
--- Seven bits of each byte, least significant first: eight bytes are taken as one little-endian
--- word whose continuation bits are squeezed out, the ninth and tenth come apart.
--- (A function is written out into the text of each view that uses it, when that view is created.)
-CREATE OR REPLACE FUNCTION clew_varint AS (v, at) -> bitOr(
-    bitOr(
-        bitOr(
-            bitOr(bitAnd(reinterpretAsUInt64(substring(v, at, 8)), 127),
-                  bitShiftRight(bitAnd(reinterpretAsUInt64(substring(v, at, 8)), 32512), 1)),
-            bitOr(bitShiftRight(bitAnd(reinterpretAsUInt64(substring(v, at, 8)), 8323072), 2),
-                  bitShiftRight(bitAnd(reinterpretAsUInt64(substring(v, at, 8)), 2130706432), 3))),
-        bitOr(
-            bitOr(bitShiftRight(bitAnd(reinterpretAsUInt64(substring(v, at, 8)), 545460846592), 4),
-                  bitShiftRight(bitAnd(reinterpretAsUInt64(substring(v, at, 8)), 139637976727552), 5)),
-            bitOr(bitShiftRight(bitAnd(reinterpretAsUInt64(substring(v, at, 8)), 35747322042253312), 6),
-                  bitShiftRight(bitAnd(reinterpretAsUInt64(substring(v, at, 8)), 9151314442816847872), 7)))),
-    bitOr(bitShiftLeft(bitAnd(reinterpretAsUInt64(substring(v, at + 8, 1)), 127), 56),
-          bitShiftLeft(bitAnd(reinterpretAsUInt64(substring(v, at + 9, 1)), 1), 63)))
+-- A protobuf varint that stands behind the first byte of `v` and reaches to its end, as UInt64: seven
+-- bits of each byte, least significant first. Kept short: the text of a function is written out into
+-- every view that uses it, and a view is planned anew for every insert (written with shifts of one
+-- word instead, an insert of nothing took 36 ms of CPU in place of 28).
+CREATE OR REPLACE FUNCTION clew_varint AS (v) -> arraySum(
+    i -> bitShiftLeft(toUInt64(bitAnd(reinterpretAsUInt8(substring(v, i + 2, 1)), 127)), 7 * i),
+    range(toUInt64(length(v) - 1)))

@@ -12,7 +12,7 @@ CREATE OR REPLACE FUNCTION clew_value AS (v) -> multiIf(
         if(ascii(v) = 10,
            substring(v, 3 + (length(v) > 129) + (length(v) > 16386) + (length(v) > 2097155)),
            base64Encode(substring(v, 3 + (length(v) > 129) + (length(v) > 16386) + (length(v) > 2097155)))),
-    ascii(v) = 24, toString(reinterpretAsInt64(clew_varint(v, 2))),
+    ascii(v) = 24, toString(reinterpretAsInt64(clew_varint(v))),
     ascii(v) = 16, if(endsWith(v, '\x01'), 'true', 'false'),
     ascii(v) = 33, clew_number(reinterpretAsFloat64(substring(v, 2, 8))),
     '')

@@ -1,23 +1,23 @@
 CREATE MATERIALIZED VIEW IF NOT EXISTS otel.clew_traces_view TO otel.clew_traces AS
+WITH
+    bitOr(
+        bitShiftLeft(toUInt64(multiIf(
+            ParentSpanId = '', 0,
+            SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER'), 1,
+            2)), 62),
+        reinterpretAsUInt64(least(greatest(toUnixTimestamp64Nano(Timestamp), 0), 4611686018427387903))) AS Key
 SELECT
     TraceId,
+    ServiceName,
     min(Timestamp) AS Start,
     max(Timestamp + toIntervalNanosecond(clew_duration(Duration))) AS End,
     count() AS SpanCount,
     countIf(StatusCode IN ('Error', 'STATUS_CODE_ERROR')) AS ErrorCount,
-    groupUniqArray(toString(ServiceName)) AS Services,
-    min((
-        multiIf(ParentSpanId = '', 0,
-                SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER'), 1,
-                2),
-        Timestamp,
-        SpanId,
-        toString(ServiceName),
-        toString(SpanName),
-        clew_environment(ResourceAttributes),
-        clew_duration(Duration),
-        StatusCode IN ('Error', 'STATUS_CODE_ERROR'))) AS Entry,
+    min(Key) AS EntryKey,
+    argMinState(
+        (SpanId, SpanName, Environment, clew_duration(Duration), StatusCode IN ('Error', 'STATUS_CODE_ERROR')),
+        Key) AS Entry,
     max(InsertedAt) AS InsertedAt
 FROM otel.otel_traces
 WHERE TraceId != ''
-GROUP BY TraceId
+GROUP BY TraceId, ServiceName

@@ -1,10 +1,11 @@
 -- Rate, errors and duration of each operation by the minute; roots apart, since the root's
--- operation is the automatic transaction. Sketch merges, and each quantile of it is within 1 % of
+-- operation is the automatic transaction; versions apart, so that a deployment shows. Sketch merges, and each quantile of it is within 1 % of
 -- a true value. Satisfied and Tolerating are Apdex's counts at its usual T of 500 ms.
 CREATE TABLE IF NOT EXISTS otel.clew_operations_1m
 (
     Minute DateTime CODEC(Delta, ZSTD(1)),
     Environment LowCardinality(String) CODEC(ZSTD(1)),
+    ServiceVersion LowCardinality(String) CODEC(ZSTD(1)),
     ServiceName LowCardinality(String) CODEC(ZSTD(1)),
     SpanName LowCardinality(String) CODEC(ZSTD(1)),
     SpanKind LowCardinality(String) CODEC(ZSTD(1)),
@@ -16,9 +17,10 @@ CREATE TABLE IF NOT EXISTS otel.clew_operations_1m
     DurationSum SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     DurationMax SimpleAggregateFunction(max, UInt64) CODEC(T64, ZSTD(1)),
     Sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) CODEC(ZSTD(1)),
+    FirstSeen SimpleAggregateFunction(min, DateTime64(9)) CODEC(ZSTD(1)),
     InsertedAt SimpleAggregateFunction(max, DateTime) DEFAULT now() CODEC(Delta, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toDate(Minute)
-ORDER BY (ServiceName, SpanName, SpanKind, IsRoot, Environment, Minute)
+ORDER BY (ServiceName, SpanName, SpanKind, IsRoot, Environment, ServiceVersion, Minute)
 SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1

@@ -1,7 +1,8 @@
 CREATE MATERIALIZED VIEW IF NOT EXISTS otel.clew_operations_1m_view TO otel.clew_operations_1m AS
 SELECT
     toStartOfMinute(toDateTime(Timestamp)) AS Minute,
-    clew_environment(ResourceAttributes) AS Environment,
+    Environment,
+    ServiceVersion,
     ServiceName,
     SpanName,
     SpanKind,
@@ -13,6 +14,7 @@ SELECT
     sum(clew_duration(Duration)) AS DurationSum,
     max(clew_duration(Duration)) AS DurationMax,
     quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(clew_duration(Duration)) AS Sketch,
+    min(Timestamp) AS FirstSeen,
     max(InsertedAt) AS InsertedAt
 FROM otel.otel_traces
-GROUP BY Minute, Environment, ServiceName, SpanName, SpanKind, IsRoot
+GROUP BY Minute, Environment, ServiceVersion, ServiceName, SpanName, SpanKind, IsRoot

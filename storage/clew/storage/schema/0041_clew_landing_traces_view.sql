@@ -1,5 +1,4 @@
--- Three levels, so that a resource's attributes are turned into a Map once per resource and not
--- once per span.
+-- In levels, so that what belongs to a resource is worked out once per resource, not once per span.
 CREATE MATERIALIZED VIEW IF NOT EXISTS otel.clew_landing_traces_view TO otel.otel_traces AS
 SELECT
     fromUnixTimestamp64Nano(reinterpretAsInt64(span.start_time_unix_nano)) AS Timestamp,
@@ -10,7 +9,7 @@ SELECT
     span.name AS SpanName,
     transform(span.kind, [1, 2, 3, 4, 5],
               ['Internal', 'Server', 'Client', 'Producer', 'Consumer'], 'Unspecified') AS SpanKind,
-    ResourceAttributes['service.name'] AS ServiceName,
+    ServiceName,
     ResourceAttributes,
     ScopeName,
     ScopeVersion,
@@ -25,15 +24,26 @@ SELECT
     arrayMap(l -> lower(hex(l.span_id)), span.links) AS `Links.SpanId`,
     span.links.trace_state AS `Links.TraceState`,
     arrayMap(l -> clew_attributes(l.attributes), span.links) AS `Links.Attributes`,
+    Environment,
+    ServiceVersion,
     segment AS Segment
 FROM
 (
-    SELECT segment, ResourceAttributes, scope_spans.scope.name AS ScopeName,
-           scope_spans.scope.version AS ScopeVersion, arrayJoin(scope_spans.spans) AS span
+    SELECT segment, ResourceAttributes, ServiceName, Environment, ServiceVersion,
+           scope_spans.scope.name AS ScopeName, scope_spans.scope.version AS ScopeVersion,
+           arrayJoin(scope_spans.spans) AS span
     FROM
     (
-        SELECT segment, clew_attributes(resource.resource.attributes) AS ResourceAttributes,
-               arrayJoin(resource.scope_spans) AS scope_spans
-        FROM (SELECT segment, arrayJoin(resource_spans) AS resource FROM otel.clew_landing_traces)
+        SELECT segment, ResourceAttributes,
+               toLowCardinality(ResourceAttributes['service.name']) AS ServiceName,
+               toLowCardinality(clew_environment(ResourceAttributes)) AS Environment,
+               toLowCardinality(ResourceAttributes['service.version']) AS ServiceVersion,
+               arrayJoin(scopes) AS scope_spans
+        FROM
+        (
+            SELECT segment, resource.scope_spans AS scopes,
+                   clew_attributes(resource.resource.attributes) AS ResourceAttributes
+            FROM (SELECT segment, arrayJoin(resource_spans) AS resource FROM otel.clew_landing_traces)
+        )
     )
 )

@@ -1,7 +1,7 @@
 -- Operations between two times, exactly: whole minutes from the rollup, the minutes that the window
 -- cuts from the spans themselves. Rows are states, to be merged by who reads them.
 CREATE VIEW IF NOT EXISTS otel.clew_operations_between AS
-SELECT Minute, Environment, ServiceName, SpanName, SpanKind, IsRoot,
+SELECT Minute, Environment, ServiceVersion, ServiceName, SpanName, SpanKind, IsRoot,
        Count, Errors, Satisfied, Tolerating, DurationSum, DurationMax, Sketch
 FROM otel.clew_operations_1m
 WHERE Minute >= toStartOfMinute({start:DateTime64(9)} + toIntervalNanosecond(59999999999))
@@ -9,7 +9,8 @@ WHERE Minute >= toStartOfMinute({start:DateTime64(9)} + toIntervalNanosecond(599
 UNION ALL
 SELECT
     toStartOfMinute(toDateTime(Timestamp)) AS Minute,
-    clew_environment(ResourceAttributes) AS Environment,
+    Environment,
+    ServiceVersion,
     ServiceName,
     SpanName,
     SpanKind,
@@ -27,4 +28,4 @@ WHERE (Timestamp >= {start:DateTime64(9)}
             toStartOfMinute({start:DateTime64(9)} + toIntervalNanosecond(59999999999))))
     OR (Timestamp >= greatest({start:DateTime64(9)}, toStartOfMinute({end:DateTime64(9)}))
         AND Timestamp < {end:DateTime64(9)})
-GROUP BY Minute, Environment, ServiceName, SpanName, SpanKind, IsRoot
+GROUP BY Minute, Environment, ServiceVersion, ServiceName, SpanName, SpanKind, IsRoot

@@ -7,9 +7,9 @@ FROM otel.clew_operations_between(start = {start:DateTime64(9)}, end = {end:Date
 WHERE IsRoot
 UNION ALL
 SELECT
-    toStartOfMinute(toDateTime(Entry.Timestamp)) AS Minute,
+    toStartOfMinute(toDateTime(Timestamp)) AS Minute,
     toLowCardinality(Entry.Environment) AS Environment,
-    toLowCardinality(Entry.ServiceName) AS ServiceName,
+    ServiceName,
     toLowCardinality(Entry.SpanName) AS SpanName,
     count() AS Count,
     sum(Entry.IsError) AS Errors,
