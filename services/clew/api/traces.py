@@ -52,14 +52,20 @@ def search_traces(
     filters, values = attribute_filters(
         [AttributeFilter.parse(text) for text in attr], "SpanAttributes"
     )
-    entry = (answer.row("transaction_names", id=transaction) or {}) if transaction else {}
+    entry: Row = {}
+    if transaction is not None:
+        named = answer.row("transaction_names", id=transaction)
+        if named is None:
+            return answer.of(traces=[], next_cursor=None)
+        entry = named
     rows, more = page(
         answer.rows(
             "trace_search",
             filters,
             **values,
             **common.window.parameters,
-            by_span=any((service, operation, status, attr, common.environment)),
+            by_span=bool(attr)
+            or any(each is not None for each in (service, operation, status, common.environment)),
             service=service,
             operation=operation,
             is_error=None if status is None else status == "error",

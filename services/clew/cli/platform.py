@@ -155,7 +155,7 @@ def _listen(address: tuple[str, int], flag: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Accepted connections inherit it; without, an answer waits 40 ms for the client's acknowledgement.
+    # Accepted connections inherit it; without it an answer waits 40 ms for the client's ACK.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listening.bind(address)
