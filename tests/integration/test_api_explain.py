@@ -1,0 +1,94 @@
+"""`explain=true`: the statements are what ran, and run again as they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from asking import Api
+from clew.storage import Ingest, Store
+from reference import rfc3339
+from traffic import MINUTE, SECOND, Generator, Loader, Log, Point, Process
+
+BEGAN = 1_780_308_000 * SECOND
+WEB = Process("web", "web-1")
+HOSTILE = "it's \\ {start:String} \"x\" \n -- 'x'"
+WINDOW = {"start": rfc3339(BEGAN - MINUTE), "end": rfc3339(BEGAN + 30 * MINUTE)}
+
+
+@pytest.fixture(scope="module")
+def store(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = emptied()
+    loader = Loader(Ingest(store), tmp_path_factory.mktemp("segments"))
+    generator = Generator(4, (WEB, Process("orders", "orders-1")))
+    spans = [
+        span
+        for number in range(20)
+        for span in generator.trace(WEB, HOSTILE, BEGAN + number * MINUTE)
+    ]
+    loader.spans(spans)
+    loader.logs(
+        Log(span.start, span.process, "INFO", HOSTILE, {HOSTILE: HOSTILE}, trace=span.trace)
+        for span in spans
+    )
+    loader.points(
+        Point("size", "1", "gauge", WEB, BEGAN + number * MINUTE, number) for number in range(20)
+    )
+    return store
+
+
+@pytest.fixture(scope="module")
+def ids(store: Store) -> dict[str, str]:
+    api = Api(store)
+    (transaction,) = api.get("/api/v1/transactions", **WINDOW)["transactions"]
+    trace = api.get("/api/v1/traces", **WINDOW)["traces"][0]
+    return {"transaction": transaction["id"], "trace": trace["trace_id"]}
+
+
+READS: dict[str, tuple[str, dict[str, Any]]] = {
+    "transactions": ("/api/v1/transactions", {}),
+    "transactions of an environment": ("/api/v1/transactions", {"environment": "prod"}),
+    "transaction": ("/api/v1/transactions/{transaction}", {}),
+    "instances": ("/api/v1/transactions/{transaction}/instances", {"limit": 3}),
+    "traces": ("/api/v1/traces", {}),
+    "traces by a span": (
+        "/api/v1/traces",
+        {"operation": HOSTILE, "attr": ["amount>-60", f"{HOSTILE}!={HOSTILE}"]},
+    ),
+    "traces of a transaction": ("/api/v1/traces", {"transaction": "{transaction}"}),
+    "traces by duration": ("/api/v1/traces", {"min_duration_ms": 0, "max_duration_ms": 1e300}),
+    "trace": ("/api/v1/traces/{trace}", {}),
+    "logs": ("/api/v1/logs", {"query": "it x"}),
+    "logs by attribute": ("/api/v1/logs", {"attr": f"{HOSTILE}~'s \\"}),
+    "services": ("/api/v1/services", {}),
+}
+
+
+@pytest.mark.parametrize(("path", "asked"), READS.values(), ids=READS.keys())
+def test_the_statements_can_be_run_as_they_are(
+    store: Store, ids: dict[str, str], path: str, asked: dict[str, Any]
+) -> None:
+    asked = {
+        name: ids["transaction"] if value == "{transaction}" else value
+        for name, value in asked.items()
+    }
+    path = path.format(**ids)
+    window = {} if path.startswith("/api/v1/traces/") else WINDOW
+    plain = Api(store).get(path, **window, **asked)
+    explained = Api(store).get(path, **window, **asked, explain="true")
+    statements = explained.pop("sql")
+    assert explained == plain
+    assert statements
+    with store.client() as client:
+        for statement in statements:
+            rows = client.raw_query(statement, fmt="JSONEachRow").splitlines()
+            assert rows, statement
+            assert isinstance(json.loads(rows[0]), dict)
+
+
+def test_nothing_is_explained_unasked(store: Store) -> None:
+    assert "sql" not in Api(store).get("/api/v1/transactions", **WINDOW)
+    assert "sql" not in Api(store).get("/api/v1/transactions", **WINDOW, explain="false")

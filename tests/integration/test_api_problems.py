@@ -1,0 +1,203 @@
+"""What cannot be answered is a problem document, and no text that is sent becomes SQL."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from asking import Api
+from clew.api import create_app
+from clew.storage import Ingest, Reader, Store
+from traffic import SECOND, Generator, Loader, Log, Process
+
+BEGAN = 1_780_308_000 * SECOND
+WEB = Process("web", "web-1")
+WINDOW = {"start": "2026-06-01T09:59:00Z", "end": "2026-06-01T10:30:00Z"}
+LISTS = ("/api/v1/transactions", "/api/v1/traces", "/api/v1/logs", "/api/v1/services")
+
+
+@pytest.fixture(scope="module")
+def api(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Api:
+    store = emptied()
+    loader = Loader(Ingest(store), tmp_path_factory.mktemp("segments"))
+    generator = Generator(4, (WEB, Process("orders", "orders-1")))
+    loader.spans(
+        span for n in range(5) for span in generator.trace(WEB, "GET /", BEGAN + n * SECOND)
+    )
+    loader.logs([Log(BEGAN + SECOND, WEB, "INFO", "hello", {"a": "b"})])
+    return Api(store)
+
+
+def _cursor(**position: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize(
+    ("asked", "status", "named"),
+    [
+        ({"start": "yesterday"}, 400, "start"),
+        ({"end": "2026-02-30T00:00:00Z"}, 400, "end"),
+        ({"start": "now", "end": "-1h"}, 400, "start"),
+        ({"start": "2026-06-01T10:00:00Z", "end": "2026-06-01T10:00:00Z"}, 400, "start"),
+        ({"end": "2300-01-01T00:00:00Z"}, 400, "end"),
+        ({"limit": "0"}, 422, "limit"),
+        ({"limit": "1001"}, 422, "limit"),
+        ({"limit": "-5"}, 422, "limit"),
+        ({"limit": "many"}, 422, "limit"),
+        ({"limit": "1e2"}, 422, "limit"),
+        ({"cursor": "no cursor"}, 400, "cursor"),
+        ({"cursor": _cursor(start=1)}, 400, "cursor"),
+        ({"cursor": _cursor(start="1", end="2")}, 400, "cursor"),
+        ({"cursor": _cursor(start=1, end=2, time="x")}, 400, "cursor"),
+        ({"cursor": _cursor(start=1, end=2, count="x")}, 400, "cursor"),
+        ({"explain": "perhaps"}, 422, "explain"),
+    ],
+    ids=str,
+)
+def test_a_bad_parameter_is_named(
+    api: Api, path: str, asked: dict[str, str], status: int, named: str
+) -> None:
+    problem = api.problem(path, **asked)
+    assert problem["status"] == status
+    assert named in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "status", "named"),
+    [
+        ("/api/v1/traces", {"status": "fine"}, 422, "status"),
+        ("/api/v1/traces", {"min_duration_ms": "long"}, 422, "min_duration_ms"),
+        ("/api/v1/traces", {"max_duration_ms": ""}, 422, "max_duration_ms"),
+        ("/api/v1/traces", {"attr": "nothing"}, 400, "attr"),
+        ("/api/v1/traces", {"attr": ["a=b", "c>d"]}, 400, "attr"),
+        ("/api/v1/traces", {"attr": "amount>1e999"}, 400, "attr"),
+        ("/api/v1/logs", {"attr": "=x"}, 400, "attr"),
+        ("/api/v1/transactions/0123456789abcdef", {}, 404, "0123456789abcdef"),
+        ("/api/v1/transactions/0123456789abcdef/instances", {}, 404, "0123456789abcdef"),
+        ("/api/v1/transactions/x", {"start": "x"}, 400, "start"),
+        ("/api/v1/traces/00000000000000000000000000000001", {}, 404, "0000000000000001"),
+        ("/api/v1/traces/x", {"explain": "x"}, 422, "explain"),
+        ("/api/v1/nothing", {}, 404, "Not Found"),
+        ("/", {}, 404, "Not Found"),
+    ],
+)
+def test_every_refusal_is_a_problem_document(
+    api: Api, path: str, asked: dict[str, Any], status: int, named: str
+) -> None:
+    problem = api.problem(path, **asked)
+    assert problem["status"] == status
+    assert named in problem["detail"]
+
+
+def test_a_bad_parameter_is_told_apart_from_the_others(api: Api) -> None:
+    problem = api.problem("/api/v1/traces", limit="x", status="y")
+    assert {error["parameter"] for error in problem["errors"]} == {"limit", "status"}
+
+
+HOSTILE = {
+    "quote": "'",
+    "quotes": "''\"`",
+    "backslash": "\\",
+    "backslash and quote": "\\'",
+    "a statement": "'; DROP TABLE otel.otel_traces; --",
+    "a condition": "' OR 1=1 --",
+    "a comment": "*/ /*filters*/ --",
+    "a parameter": "{start:DateTime64(9)}",
+    "braces": "{{0}}{}{",
+    "a format": "%s%(x)s%%",
+    "null": "NULL",
+    "escaped null": "\\N",
+    "zero": "a\x00b",
+    "controls": "\t\n\r\x1b\x7f",
+    "emoji": "\N{COLLISION SYMBOL}\N{ZERO WIDTH JOINER}",
+    "an array": "['x', NULL]",
+    "a wildcard": "%_*?",
+    "long": "x" * 20_000,
+    "empty": "",
+    "a function": "file('/etc/passwd')",
+}
+TEXTS = {
+    "/api/v1/transactions": ("environment",),
+    "/api/v1/traces": ("environment", "service", "operation", "transaction"),
+    "/api/v1/logs": ("environment", "service", "severity", "query", "trace_id"),
+    "/api/v1/services": ("environment", "service"),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize(
+    ("path", "name"), [(path, name) for path, names in TEXTS.items() for name in names]
+)
+def test_any_text_is_only_a_text_that_nothing_has(
+    api: Api, path: str, name: str, text: str
+) -> None:
+    answer = api.get(path, **WINDOW, **{name: text})
+    member = path.rpartition("/")[2]
+    if name == "query" or (text == "" and name in ("transaction", "severity", "trace_id")):
+        return  # without a word in it, it asks for nothing in particular
+    assert answer[member] == []
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("path", ["/api/v1/traces", "/api/v1/logs"])
+def test_any_text_is_a_key_or_a_value_that_nothing_has(api: Api, path: str, text: str) -> None:
+    member = path.rpartition("/")[2]
+    key = "".join(mark for mark in text if mark not in "=!~<>") or "x"
+    for operator in ("=", "~"):
+        assert api.get(path, **WINDOW, attr=f"{key}{operator}{text}")[member] == []
+        value = api.get(path, **WINDOW, attr=f"service.name{operator}{text}")[member]
+        assert value == [] or (operator, text) == ("~", "")
+    everything = api.get(path, **WINDOW)[member]
+    assert everything
+    assert api.get(path, **WINDOW, attr=f"{key}!={text}")[member] == everything
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_any_text_as_an_id_is_unknown(api: Api, text: str) -> None:
+    id = quote(text or "-", safe="")
+    for path in (
+        "/api/v1/traces/{}",
+        "/api/v1/transactions/{}",
+        "/api/v1/transactions/{}/instances",
+    ):
+        assert api.problem(path.format(id))["status"] == 404
+
+
+@pytest.mark.parametrize("bound", ["nan", "inf", "-inf", "1e308", "-0.0", "1e-320"])
+def test_any_number_is_a_duration(api: Api, bound: str) -> None:
+    for name in ("min_duration_ms", "max_duration_ms"):
+        answer = api.get("/api/v1/traces", **WINDOW, **{name: bound}, explain="true")
+        assert len(answer["traces"]) in (0, 5)
+
+
+def test_the_tables_are_still_there(api: Api) -> None:
+    assert len(api.get("/api/v1/traces", **WINDOW)["traces"]) == 5
+
+
+def test_health_is_of_the_process_and_readiness_of_the_database(store: Store) -> None:
+    api = Api(store)
+    assert api.response("/healthz").text == "ok\n"
+    assert api.response("/readyz").text == "ready\n"
+    api.app = create_app(Reader(store), lambda: False)
+    assert api.response("/healthz").status_code == 200
+    assert api.problem("/readyz")["status"] == 503
+
+
+def test_the_api_describes_itself(api: Api) -> None:
+    described = api.get("/openapi.json")
+    assert {path for path in described["paths"] if path.startswith("/api/")} >= {
+        "/api/v1/transactions",
+        "/api/v1/transactions/{transaction_id}",
+        "/api/v1/transactions/{transaction_id}/instances",
+        "/api/v1/traces",
+        "/api/v1/traces/{trace_id}",
+        "/api/v1/logs",
+        "/api/v1/services",
+    }
+    assert api.response("/docs").status_code == 200
