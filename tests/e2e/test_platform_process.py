@@ -1,0 +1,137 @@
+"""`clew up` and `clew demo` as a person starts them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from conftest import CLEW, CLEW_UP, FREE_ADDRESSES, Clew
+from traffic import SECOND, SERVER, Process, Span, spans_request
+
+
+def test_the_addresses_in_use_are_printed_and_written(clew: Clew) -> None:
+    written = json.loads((clew.data / "endpoints.json").read_text())
+    assert set(written) == {"otlp_http", "otlp_grpc", "api", "clickhouse"}
+    assert written["clickhouse"] == ""
+    printed = clew.log.read_text()
+    for name in ("otlp_http", "otlp_grpc", "api"):
+        assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d*", written[name])
+        assert written[name] in printed
+    assert clew.get("/healthz").text == "ok\n"
+    assert clew.get("/readyz").text == "ready\n"
+    empty = httpx.post(
+        f"{written['otlp_http']}/v1/traces", headers={"content-type": "application/x-protobuf"}
+    )
+    assert empty.status_code == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly(clew: Clew, number: int) -> None:
+    clew.process.send_signal(number)
+    assert clew.process.wait(30) == 0
+    assert not (clew.data / "endpoints.json").exists()
+    assert "Traceback" not in clew.log.read_text()
+
+
+def test_a_second_instance_on_the_same_data_is_refused(clew: Clew) -> None:
+    second = subprocess.run(
+        [*CLEW_UP, "--data", str(clew.data)], capture_output=True, text=True, timeout=60
+    )
+    assert second.returncode == 2
+    assert second.stderr.startswith("clew: ")
+    assert str(clew.data) in second.stderr
+    assert str(clew.process.pid) in second.stderr
+    assert "Traceback" not in second.stderr
+    assert clew.get("/readyz").is_success
+    assert (clew.data / "endpoints.json").exists()
+
+
+def test_an_address_that_is_taken_is_named(clew: Clew, tmp_path: Path) -> None:
+    taken = clew.endpoints["api"].removeprefix("http://")
+    for flag in ("--api", "--otlp-http", "--otlp-grpc"):
+        second = subprocess.run(
+            [*CLEW_UP, "--data", str(tmp_path / "other"), flag, taken],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert second.returncode == 2, second.stderr
+        assert taken in second.stderr
+        assert "Traceback" not in second.stderr
+
+
+def test_what_it_writes_is_in_its_data_directory(tmp_path: Path) -> None:
+    """The working directory, whatever it is, stays as it was."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    before = Path.cwd()
+    os.chdir(elsewhere)
+    try:
+        clew = Clew(tmp_path / "data")
+        httpx.post(
+            f"{clew.endpoints['otlp_http']}/v1/traces",
+            content=_one_span(),
+            headers={"content-type": "application/x-protobuf"},
+        ).raise_for_status()
+        assert clew.stop() == 0
+    finally:
+        os.chdir(before)
+    assert list(elsewhere.iterdir()) == []
+
+
+def _one_span() -> bytes:
+    span = Span("a" * 32, "b" * 16, "", Process("web", "web-1"), "GET /", SERVER, SECOND, SECOND)
+    return bytes(spans_request([span]).SerializeToString())
+
+
+def test_migrate_says_what_it_would_do_and_does_it(tmp_path: Path) -> None:
+    def migrate(*flags: str) -> list[str]:
+        argv = [*CLEW, "migrate", "--data", str(tmp_path), *flags]
+        ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+        return ran.stdout.splitlines()
+
+    pending = migrate("--dry-run")
+    assert pending[0] == "0001_database (pending)"
+    assert [f"{name} (pending)" for name in migrate()] == pending
+    assert migrate("--dry-run") == migrate() == []
+
+
+def test_the_demo_shows_the_shop_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    argv = [*CLEW, "demo", "--seconds", "20", *FREE_ADDRESSES, "--data", str(data)]
+    demo = subprocess.run(
+        argv, capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL
+    )
+    assert demo.returncode == 0, demo.stderr
+    names = _transactions_in(demo.stdout.rpartition("business transaction")[2])
+    assert len(names) >= 5, demo.stdout
+    assert {"storefront: POST /checkout", "fulfilment: POST"} <= names
+    assert "Traceback" not in demo.stderr
+    assert _processes_with(str(data)) == []
+    assert not (data / "endpoints.json").exists()
+
+
+def _transactions_in(table: str) -> set[str]:
+    """The names of its lines: name, rate, errors, p95."""
+    return set(re.findall(r"^(\w+: .+?) +[\d.]+ +[\d.]+% +[\d.]+$", table, re.MULTILINE))
+
+
+def _processes_with(text: str) -> list[str]:
+    """Command lines of running processes in which, or in whose environment, the text occurs."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command, environment = (
+                (process / name).read_bytes() for name in ("cmdline", "environ")
+            )
+            if process.name != str(os.getpid()) and text.encode() in command + environment:
+                found.append(command.decode(errors="replace"))
+    return found

@@ -1,0 +1,311 @@
+"""Unmodified services under automatic instrumentation, `clew up`, and a load that knows what it
+did: what clew then says is exactly that."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clew.cli.run import environment
+from clew.shop import fleet
+from clew.shop.queue import Queue
+from conftest import Clew
+
+FAULTS = "payment_errors=0.2,payment_latency=0.5:150,inventory_n_plus_one=0.1,seed=5"
+RESOURCE = "service.version=3.1,deployment.environment.name=test"
+CHECKOUT = "storefront: POST /checkout"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the load did, and a clew that has been told of all of it."""
+
+    clew: Clew
+    report: dict[str, Any]
+    window: dict[str, str]
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        response = self.clew.get(f"/api/v1/{path}", **self.window, **parameters)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def transactions(self) -> dict[str, Any]:
+        rows = self.get("transactions", limit=1000)["transactions"]
+        return {row["name"]: row for row in rows}
+
+    def joined(self, name: str) -> Any:
+        return self.get(f"transactions/{self.transactions()[name]['id']}")
+
+    def traces(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Every trace of the transaction, by as many pages as it takes."""
+        asked = {"transaction": self.transactions()[name]["id"], "limit": 100, **parameters}
+        found = []
+        while True:
+            answer = self.get("traces", **asked)
+            found += answer["traces"]
+            if answer["next_cursor"] is None:
+                return found
+            asked["cursor"] = answer["next_cursor"]
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    directory = tmp_path_factory.mktemp("e2e")
+    began = time.time()
+    clew = Clew(directory / "data")
+    try:
+        with _shop(directory / "shop", clew.endpoints["otlp_http"]) as storefront:
+            report = _load(storefront, directory / "load.json")
+            _wait_until_shipped(Queue(directory / "shop" / "queue.db"), clew)
+        # The services have ended, and sent what they had on the way out.
+        window = {"start": _rfc3339(began - 1), "end": _rfc3339(time.time() + 1)}
+        shown = Shown(clew, report, window)
+        _wait_until_settled(shown)
+        yield shown
+    finally:
+        clew.stop()
+
+
+@contextlib.contextmanager
+def _shop(directory: Path, endpoint: str) -> Iterator[int]:
+    """The shop's processes, as `clew run` starts them; gives the storefront's port."""
+    directory.mkdir()
+    ports = dict(zip(fleet.WEB_SERVICES, _free_ports(len(fleet.WEB_SERVICES)), strict=True))
+    with contextlib.ExitStack() as stack:
+        for name, command in fleet.commands(directory, ports, faults=FAULTS).items():
+            env = environment(command.argv, service_name=name, endpoint=endpoint)
+            env |= command.env | {"OTEL_RESOURCE_ATTRIBUTES": RESOURCE}
+            # Points of metrics that carry exemplars are to come while the load lasts.
+            env |= {"SHOP_FULFILMENT_DELAY": "0.2", "OTEL_METRIC_EXPORT_INTERVAL": "3000"}
+            stack.enter_context(_running(command.argv, env, directory / f"{name}.log"))
+        for name, port in ports.items():
+            _wait_for_port(port, directory / f"{name}.log")
+        yield ports["storefront"]
+
+
+@contextlib.contextmanager
+def _running(argv: list[str], env: dict[str, str], log: Path) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            argv, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def _wait_for_port(port: int, log: Path) -> None:
+    """By bare connections: a request would be a trace."""
+    give_up = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        assert time.monotonic() < give_up, log.read_text()
+        time.sleep(0.05)
+
+
+def _load(storefront: int, path: Path) -> dict[str, Any]:
+    load = fleet.load_command(storefront, rate=15, duration_s=25, seed=11, report=path)
+    subprocess.run(load.argv, env=dict(os.environ), check=True, timeout=120)
+    report: dict[str, Any] = json.loads(path.read_text())
+    return report
+
+
+def _wait_until_shipped(queue: Queue, clew: Clew) -> None:
+    give_up = time.monotonic() + 60
+    while queue.waiting():
+        assert time.monotonic() < give_up, clew.log.read_text()
+        time.sleep(0.05)
+
+
+def _wait_until_settled(shown: Shown) -> None:
+    """Until nothing waits in the spool and the counts stay as they are."""
+    give_up = time.monotonic() + 60
+    before: object = None
+    while True:
+        services = shown.get("services")["services"]
+        now = [[row["count"] for row in service["operations"]] for service in services]
+        spooled = [path for path in (shown.clew.data / "spool").rglob("*") if path.is_file()]
+        if now and now == before and not spooled:
+            return
+        assert time.monotonic() < give_up, shown.clew.log.read_text()
+        before = now
+        time.sleep(0.3)
+
+
+def _rfc3339(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def test_the_load_did_something_of_everything(shown: Shown) -> None:
+    assert shown.report["orders"]
+    assert shown.report["errors"]["POST /checkout"]
+    assert not shown.report["unanswered"]
+
+
+def test_every_request_and_every_shipment_is_counted_once(shown: Shown) -> None:
+    expected = {f"storefront: {name}": n for name, n in shown.report["operations"].items()}
+    expected["fulfilment: POST"] = len(shown.report["orders"])
+    assert {name: row["count"] for name, row in shown.transactions().items()} == expected
+
+
+def test_the_errors_are_those_that_the_load_got(shown: Shown) -> None:
+    transactions = shown.transactions()
+    for name, errors in shown.report["errors"].items():
+        assert transactions[f"storefront: {name}"]["errors"] == errors
+    assert transactions["fulfilment: POST"]["errors"] == 0
+
+
+def test_instances_and_traces_are_as_many_as_were_counted(shown: Shown) -> None:
+    row = shown.transactions()[CHECKOUT]
+    instances = shown.get(f"transactions/{row['id']}/instances", limit=1000)["instances"]
+    assert len(instances) == row["count"]
+    status = Counter(instance["status"] for instance in instances)
+    assert status["error"] == shown.report["errors"]["POST /checkout"]
+    traces = {trace["trace_id"] for trace in shown.traces(CHECKOUT)}
+    assert traces == {instance["key"] for instance in instances}
+
+
+def test_every_trace_is_complete_and_in_the_services_it_went_through(shown: Shown) -> None:
+    checkout = {"inventory", "orders", "payments", "storefront"}
+    for name, services in (
+        (CHECKOUT, checkout),
+        ("fulfilment: POST", {"fulfilment", "inventory", "orders"}),
+    ):
+        assert set(shown.transactions()[name]["services"]) == services
+        traces = shown.traces(name)
+        for trace in traces:
+            assert set(trace["services"]) == services
+        for trace in traces[:5]:
+            whole = shown.clew.get(f"/api/v1/traces/{trace['trace_id']}").json()
+            assert whole["complete"]
+            assert len(whole["spans"]) == whole["span_count"] == trace["span_count"]
+
+
+def test_the_spans_of_a_checkout_are_the_calls_it_makes(shown: Shown) -> None:
+    ok = {trace["trace_id"] for trace in shown.traces(CHECKOUT, service="payments", status="ok")}
+    failed = {
+        trace["trace_id"] for trace in shown.traces(CHECKOUT, service="payments", status="error")
+    }
+    assert ok and failed  # noqa: PT018
+    trace = shown.clew.get(f"/api/v1/traces/{min(ok - failed)}").json()
+    spans = {span["span_id"]: span for span in trace["spans"]}
+    served = {
+        (span["service"], span["name"]): span for span in trace["spans"] if span["kind"] == "Server"
+    }
+    assert set(served) == {
+        ("storefront", "POST /checkout"),
+        ("orders", "POST /orders"),
+        ("inventory", "POST /reservations"),
+        ("payments", "POST /charges"),
+    }
+    for (_, name), span in served.items():
+        assert span["resource"]["service.version"] == "3.1"
+        if name == "POST /checkout":
+            assert span["parent_span_id"] == ""
+        else:
+            assert spans[span["parent_span_id"]]["kind"] == "Client"
+    assert any("db.query.text" in span["attributes"] for span in trace["spans"])
+    assert served["payments", "POST /charges"]["critical"]
+    assert {log["body"] for log in trace["logs"] if log["linked_by"] == "trace"} >= {
+        "order received", "stock reserved", "card charged", "order confirmed", "checkout complete",
+    }  # fmt: skip
+
+
+def test_the_joined_view_has_the_logs_by_trace_and_by_resource(shown: Shown) -> None:
+    logs = shown.joined(CHECKOUT)["logs"]
+    assert {log["linked_by"] for log in logs} == {"trace", "resource"}
+    by_trace = [log for log in logs if log["linked_by"] == "trace"]
+    traces = {trace["trace_id"] for trace in shown.traces(CHECKOUT)}
+    assert {log["trace_id"] for log in by_trace} <= traces
+    assert {"order_id", "user"} & {key for log in by_trace for key in log["attributes"]}
+
+
+def test_every_order_is_logged_in_the_checkout_that_made_it(shown: Shown) -> None:
+    traces = {trace["trace_id"] for trace in shown.traces(CHECKOUT)}
+    logs = shown.get("logs", service="orders", query="order confirmed", limit=1000)["logs"]
+    assert sorted(log["attributes"]["order_id"] for log in logs) == sorted(shown.report["orders"])
+    assert {log["trace_id"] for log in logs} <= traces
+
+
+def test_the_exceptions_of_payments_are_counted(shown: Shown) -> None:
+    (raised,) = (
+        row for row in shown.joined(CHECKOUT)["exceptions"] if row["service"] == "payments"
+    )
+    assert raised["type"].endswith("GatewayError")
+    assert raised["message"] == "no authorisation for order #: bank timed out"
+    assert raised["count"] == shown.report["errors"]["POST /checkout"]
+    traces = {trace["trace_id"] for trace in shown.traces(CHECKOUT, status="error")}
+    assert raised["example_trace_id"] in traces
+
+
+def test_the_metrics_are_linked_by_exemplar_and_by_resource(shown: Shown) -> None:
+    metrics = shown.joined(CHECKOUT)["metrics"]
+    by_exemplar = {metric["name"] for metric in metrics if metric["linked_by"] == "exemplar"}
+    assert any(name.startswith("http.server.request.duration") for name in by_exemplar)
+    by_resource = {metric["name"] for metric in metrics if metric["linked_by"] == "resource"}
+    assert any(name.startswith("process.") for name in by_resource)
+    assert all(metric["points"] for metric in metrics)
+
+
+def test_the_breakdown_names_the_service_that_is_slow(shown: Shown) -> None:
+    top = shown.joined(CHECKOUT)["breakdown"][0]
+    assert (top["service"], top["operation"]) == ("payments", "POST /charges")
+    assert top["critical_share"] > 0.5
+
+
+def test_deployments_are_the_versions_that_ran(shown: Shown) -> None:
+    deployments = shown.joined(CHECKOUT)["deployments"]
+    assert {(row["service"], row["version"]) for row in deployments} == {
+        (service, "3.1") for service in ("storefront", "orders", "inventory", "payments")
+    }
+
+
+def test_no_span_was_lost_or_stored_twice(shown: Shown) -> None:
+    """What traces count, what services count and what the shop's code calls is one and the same."""
+    per_trace = sum(
+        trace["span_count"] for name in shown.transactions() for trace in shown.traces(name)
+    )
+    services = shown.get("services")["services"]
+    by_operation = {
+        (service["service"], row["operation"], row["kind"]): row["count"]
+        for service in services
+        for row in service["operations"]
+    }
+    assert sum(by_operation.values()) == per_trace
+    orders, operations = len(shown.report["orders"]), shown.report["operations"]
+    checkouts = operations["POST /checkout"]
+    assert by_operation["orders", "POST /orders", "Server"] == checkouts
+    assert by_operation["inventory", "POST /reservations", "Server"] == checkouts
+    assert by_operation["payments", "POST /charges", "Server"] == checkouts
+    assert (
+        by_operation["inventory", "DELETE /reservations/{order_id}", "Server"] == checkouts - orders
+    )
+    assert by_operation["inventory", "POST /shipments/{order_id}", "Server"] == orders
+    assert by_operation["orders", "POST /orders/{order_id}/shipped", "Server"] == orders
+    assert by_operation["inventory", "GET /products", "Server"] == operations["GET /products"]
