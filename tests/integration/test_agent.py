@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from test_agent_capture import (
+
+from capture import (
     CLIENT,
     ERROR,
     SERVER,

@@ -15,7 +15,8 @@ from typing import Any
 
 import httpx
 import pytest
-from test_agent_capture import (
+
+from capture import (
     ERROR,
     Capture,
     Process,
@@ -24,7 +25,6 @@ from test_agent_capture import (
     running,
     under_clew_run,
 )
-
 from clew.shop import fleet, service
 from clew.shop.queue import Queue
 

@@ -8,8 +8,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from test_agent_capture import running
 
+from capture import running
 from clew.shop import faults, fleet, queue
 from clew.shop.faults import Fault, FaultPlan, Faults
 from clew.shop.queue import Job, Queue
