@@ -77,6 +77,10 @@ class Clew:
 
     def start(self) -> None:
         """Start it, or start it again on the same data; returns once it is ready."""
+        self.start_without_waiting()
+        self.endpoints: dict[str, str] = self._wait_until_ready()
+
+    def start_without_waiting(self) -> None:
         (self.data / "endpoints.json").unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -86,7 +90,6 @@ class Clew:
                 stdout=log,
                 stderr=log,
             )
-        self.endpoints: dict[str, str] = self._wait_until_ready()
 
     def _wait_until_ready(self) -> dict[str, str]:
         deadline = time.monotonic() + 60

@@ -79,6 +79,8 @@ def decode_json(signal: str, body: bytes) -> Batch:
     kind = KINDS[signal]
     try:
         document = json.loads(body)
+        if not isinstance(document, dict):
+            raise TypeError("it is no object")
         message = json_format.ParseDict(
             _with_base64_ids(document), kind.request(), ignore_unknown_fields=True
         )

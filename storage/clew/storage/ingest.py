@@ -195,7 +195,7 @@ def _make_again(client: Client, signal: Signal, side: SideTable, segment: int) -
 def select_of(side: SideTable, base: str, condition: str) -> str:
     """The SELECT of the side table's view, over those rows of the base table that meet `condition`."""
     view = statement(f"{side.name}_view")
-    select = view[view.index("\nSELECT\n") :]
+    select = view.partition(f"_view TO otel.{side.name} AS\n")[2]
     source = f"\nFROM otel.{base}\n"
     if select.count(source) != 1:
         raise AssertionError(f"the view of {side.name} reads otel.{base} in more than one place")

@@ -1,0 +1,86 @@
+"""Requests through spool and loader into the tables, as the collector does it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from clew.collector import otlp
+from clew.collector.loader import Loader
+from clew.collector.spool import Segment, Spool
+from clew.storage import SIGNALS, Ingest, Store
+
+
+def load(ingest: Any, directory: Path, *requests: tuple[str, bytes]) -> None:
+    """Store (signal, protobuf body) requests; returns when all of them are in the tables."""
+    loader = Loader(ingest)
+    spool = Spool(directory, tuple(SIGNALS), loader.offer)
+
+    async def append() -> None:
+        for signal, body in requests:
+            await spool.append(signal, otlp.decode_protobuf(signal, body))
+
+    asyncio.run(append())
+    spool.close()
+    loader.start()
+    wait_until_drained(loader)
+    loader.close()
+
+
+def wait_until_drained(loader: Loader) -> None:
+    deadline = time.monotonic() + 60
+    while not loader.drained():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def seal_segment(directory: Path, signal: str, *bodies: bytes) -> Segment:
+    """One complete segment that nobody has loaded."""
+    sealed: list[Segment] = []
+    spool = Spool(directory, (signal,), sealed.append)
+
+    async def append() -> None:
+        for body in bodies:
+            await spool.append(signal, otlp.decode_protobuf(signal, body))
+
+    asyncio.run(append())
+    spool.close()
+    (segment,) = sealed
+    return segment
+
+
+def rows(store: Store, sql: str) -> list[dict[str, Any]]:
+    with store.client() as client:
+        return list(client.query(sql).named_results())
+
+
+def sides_equal_their_base(store: Store) -> bool:
+    """Whether the side tables say what grouping the base table says, key by key."""
+    traces = """
+        SELECT TraceId, toString(ServiceName), sum(SpanCount), sum(ErrorCount), min(Start), max(End), min(EntryKey) > 0
+        FROM otel.clew_traces GROUP BY 1, 2 ORDER BY 1, 2"""
+    traces_from_base = """
+        SELECT TraceId, toString(ServiceName), count(), countIf(StatusCode = 'Error'), min(Timestamp),
+            max(Timestamp + toIntervalNanosecond(if(Duration >= 9223372036854775808, 0, Duration))), true
+        FROM otel.otel_traces WHERE TraceId != '' GROUP BY 1, 2 ORDER BY 1, 2"""
+    operations = """
+        SELECT Minute, toString(ServiceName), toString(SpanName), toString(SpanKind), IsRoot, sum(Count),
+            sum(rollup.Errors), sum(rollup.DurationSum), max(rollup.DurationMax),
+            quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(Sketch)
+        FROM otel.clew_operations_1m AS rollup GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"""
+    operations_from_base = """
+        SELECT toStartOfMinute(toDateTime(Timestamp)) AS m, toString(ServiceName), toString(SpanName),
+            toString(SpanKind), ParentSpanId = '' AS r, count(), countIf(StatusCode = 'Error'),
+            sum(if(Duration >= 9223372036854775808, 0, Duration)), max(if(Duration >= 9223372036854775808, 0, Duration)),
+            quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99)(if(Duration >= 9223372036854775808, 0, Duration))
+        FROM otel.otel_traces GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"""
+    with store.client() as client:
+        return all(
+            client.query(side).result_rows == client.query(base).result_rows
+            for side, base in ((traces, traces_from_base), (operations, operations_from_base))
+        )
+
+
+__all__ = ["Ingest", "load", "rows", "seal_segment", "sides_equal_their_base", "wait_until_drained"]

@@ -1,0 +1,140 @@
+"""A segment is in the tables once, whatever happened to an earlier attempt at it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loading import load, rows, seal_segment, sides_equal_their_base, wait_until_drained
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from clew.collector.loader import Loader
+from clew.storage import SIGNALS, Ingest, InsertError, NestedValues, Store
+
+MINUTE = 60 * 10**9
+START = 1_763_781_234_123_456_789 // MINUTE * MINUTE
+
+
+def traces(seed: int, spans: int = 400, nested: bool = False) -> bytes:
+    """Spans of 20 traces and 3 services, over 5 minutes. Seeds share trace ids, not span ids."""
+    chance = random.Random(seed)
+    request = ExportTraceServiceRequest()
+    for service in ("a", "b", "c"):
+        resource = request.resource_spans.add()
+        resource.resource.attributes.add(key="service.name").value.string_value = service
+        scope = resource.scope_spans.add()
+        for _ in range(spans):
+            began = START + chance.randrange(5 * MINUTE)
+            span = scope.spans.add(
+                trace_id=chance.randrange(20).to_bytes(16, "big"), span_id=chance.randbytes(8),
+                parent_span_id=chance.choice((b"", b"p" * 8)), name=f"operation {chance.randrange(4)}",
+                kind=chance.randrange(6), start_time_unix_nano=began,
+                end_time_unix_nano=began + chance.randrange(-5, 10**9),
+            )  # fmt: skip
+            span.status.code = chance.choice((0, 0, 2))
+            if nested:
+                span.attributes.add(key="k").value.array_value.values.add().int_value = 1
+    return request.SerializeToString()
+
+
+def spans_stored(store: Store) -> tuple[int, int]:
+    (row,) = rows(
+        store, "SELECT count() AS n, uniqExact(TraceId, SpanId) AS u FROM otel.otel_traces"
+    )
+    return row["n"], row["u"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        [],  # nothing of it is in
+        ["DELETE FROM otel.otel_traces WHERE Segment = {id} AND SpanKind = 'Server'"],
+        ["DELETE FROM otel.clew_traces WHERE ServiceName = 'a'"],
+        ["DELETE FROM otel.clew_operations_1m WHERE SpanName = 'operation 1'"],
+        [
+            "DELETE FROM otel.otel_traces WHERE Segment = {id}",
+            "INSERT INTO otel.clew_operations_1m SELECT * FROM otel.clew_operations_1m",
+        ],
+    ],
+    ids=["whole", "base-part", "traces-part", "operations-part", "sides-only-and-twice"],
+)
+def test_settling_makes_it_exact(
+    store: Store, ingest: Ingest, tmp_path: Path, damage: list[str]
+) -> None:
+    load(ingest, tmp_path / "before", ("traces", traces(1)))
+    segment = seal_segment(tmp_path, "traces", traces(2))
+    signal = SIGNALS["traces"]
+    ingest.load(signal, segment.path, segment.id, segment.items)
+    with store.client() as client:
+        for statement in damage:
+            client.command(statement.format(id=segment.id))
+    ingest.settle(signal, segment.path, segment.id, segment.items)
+    assert spans_stored(store) == (2400, 2400)
+    assert sides_equal_their_base(store)
+
+
+def test_settling_what_never_began_is_loading_it(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    segment = seal_segment(tmp_path, "traces", traces(3))
+    for _ in range(2):
+        ingest.settle(SIGNALS["traces"], segment.path, segment.id, segment.items)
+        assert spans_stored(store) == (1200, 1200)
+        assert sides_equal_their_base(store)
+
+
+def test_nested_values_leave_nothing_behind(store: Store, ingest: Ingest, tmp_path: Path) -> None:
+    segment = seal_segment(tmp_path, "traces", traces(4, nested=True))
+    with pytest.raises(NestedValues):
+        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items)
+    assert spans_stored(store) == (0, 0)
+    assert sides_equal_their_base(store)
+
+
+def test_a_count_that_differs_is_no_success(store: Store, ingest: Ingest, tmp_path: Path) -> None:
+    segment = seal_segment(tmp_path, "traces", traces(5))
+    with pytest.raises(InsertError, match="1200 of 1201"):
+        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items + 1)
+
+
+class Faulty:
+    """The real ingest, whose answers get lost or whose inserts fail, now and then."""
+
+    def __init__(self, ingest: Ingest, chance: random.Random) -> None:
+        self._ingest = ingest
+        self._chance = chance
+        self.faults = 0
+
+    def load(self, *arguments: Any) -> None:
+        self._perhaps("refused")
+        self._ingest.load(*arguments)
+        self._perhaps("reply lost")
+
+    def settle(self, *arguments: Any) -> None:
+        self._perhaps("refused")
+        self._ingest.settle(*arguments)
+        self._perhaps("reply lost")
+
+    def _perhaps(self, fault: str) -> None:
+        if self._chance.random() < 0.3:
+            self.faults += 1
+            raise InsertError(fault)
+
+
+def test_faults_on_the_way_lose_and_double_nothing(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    faulty = Faulty(ingest, random.Random(6))
+    loader = Loader(faulty)
+    for number in range(12):
+        nested = number % 4 == 0
+        loader.offer(seal_segment(tmp_path / str(number), "traces", traces(number, 100, nested)))
+    loader.start()
+    wait_until_drained(loader)
+    loader.close()
+    assert faulty.faults > 0
+    assert spans_stored(store) == (3600, 3600)
+    assert sides_equal_their_base(store)
+    assert not list(tmp_path.rglob("*.*ing")) + list(tmp_path.rglob("*.sealed"))

@@ -1,0 +1,406 @@
+"""What is stored is what the OpenTelemetry Collector's exporter would store, field for field."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loading import load, rows
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+
+from clew.storage import Ingest, Store
+
+START = 1_763_781_234_123_456_789
+TRACE, SPAN, PARENT = bytes(range(16)), bytes(range(8)), bytes(range(8, 16))
+
+
+def any_value(value: Any) -> AnyValue:
+    made = AnyValue()
+    if isinstance(value, bool):
+        made.bool_value = value
+    elif isinstance(value, int):
+        made.int_value = value
+    elif isinstance(value, float):
+        made.double_value = value
+    elif isinstance(value, str):
+        made.string_value = value
+    elif isinstance(value, bytes):
+        made.bytes_value = value
+    elif isinstance(value, list):
+        made.array_value.SetInParent()
+        made.array_value.values.extend(map(any_value, value))
+    elif isinstance(value, dict):
+        made.kvlist_value.SetInParent()
+        for key, member in value.items():
+            made.kvlist_value.values.add(key=key).value.CopyFrom(any_value(member))
+    return made
+
+
+def put(attributes: Any, values: dict[str, Any]) -> None:
+    for key, value in values.items():
+        attributes.add(key=key).value.CopyFrom(any_value(value))
+
+
+# Every kind of value, and the exporter's text of it.
+VALUES: dict[str, tuple[Any, str]] = {
+    "string": ("shop", "shop"),
+    "string.empty": ("", ""),
+    "string.unicode": ("ü \0 \u2028 😀", "ü \0 \u2028 😀"),
+    "string.127": ("x" * 127, "x" * 127),
+    "string.128": ("y" * 128, "y" * 128),
+    "string.16383": ("z" * 16383, "z" * 16383),
+    "string.16384": ("a" * 16384, "a" * 16384),
+    "string.3M": ("b" * 3_000_000, "b" * 3_000_000),
+    "bool.true": (True, "true"),
+    "bool.false": (False, "false"),
+    "int.0": (0, "0"),
+    "int.127": (127, "127"),
+    "int.128": (128, "128"),
+    "int.-1": (-1, "-1"),
+    "int.max": (2**63 - 1, "9223372036854775807"),
+    "int.min": (-(2**63), "-9223372036854775808"),
+    "double.1": (1.0, "1"),
+    "double.0.1": (0.1, "0.1"),
+    "double.1e20": (1e20, "100000000000000000000"),
+    "double.1e21": (1e21, "1e+21"),
+    "double.1e-7": (1e-7, "1e-7"),
+    "double.max": (1.7976931348623157e308, "1.7976931348623157e+308"),
+    "double.nan": (math.nan, "NaN"),
+    "double.inf": (math.inf, "Infinity"),
+    "double.-inf": (-math.inf, "-Infinity"),
+    "bytes": (b"\x00\xff\x10", "AP8Q"),
+    "bytes.empty": (b"", ""),
+    "bytes.200": (b"\x01" * 200, "AQEB" * 66 + "AQE="),
+    "empty": (None, ""),
+}
+NESTED: dict[str, tuple[Any, str]] = {
+    "array": ([1, "x", 2.5, True, None], '[1,"x",2.5,true,null]'),
+    "array.empty": ([], "[]"),
+    "map": ({"b": [1], "a": {"c": "<&>"}}, '{"a":{"c":"<&>"},"b":[1]}'),
+}
+EVERY = VALUES | NESTED
+
+
+def sent(values: dict[str, tuple[Any, str]]) -> dict[str, Any]:
+    return {key: value for key, (value, _) in values.items()}
+
+
+def stored(values: dict[str, tuple[Any, str]]) -> dict[str, str]:
+    return {key: values[key][1] for key in sorted(values, key=lambda key: key.encode())}
+
+
+@pytest.mark.parametrize("values", [VALUES, EVERY], ids=["scalars", "nested"])
+def test_a_span(
+    store: Store, ingest: Ingest, tmp_path: Path, values: dict[str, tuple[Any, str]]
+) -> None:
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add(schema_url="https://example.com/resource")
+    put(resource.resource.attributes, {"service.name": "checkout", **sent(values)})
+    put(
+        resource.resource.attributes,
+        {"deployment.environment.name": "prod", "service.version": "1.2"},
+    )
+    scope = resource.scope_spans.add()
+    scope.scope.name, scope.scope.version = "a library", "1.0"
+    span = scope.spans.add(
+        trace_id=TRACE, span_id=SPAN, parent_span_id=PARENT, trace_state="a=1,b=2", name="POST /checkout",
+        kind=2, start_time_unix_nano=START, end_time_unix_nano=START + 1_500_000_001, flags=3,
+    )  # fmt: skip
+    put(span.attributes, sent(values))
+    span.status.code, span.status.message = 2, "broken"
+    for number in (1, 2):
+        event = span.events.add(time_unix_nano=START + number, name=f"event {number}")
+        put(event.attributes, sent(values))
+        link = span.links.add(trace_id=TRACE[::-1], span_id=SPAN[::-1], trace_state=f"c={number}")
+        put(link.attributes, sent(values))
+    load(ingest, tmp_path, ("traces", request.SerializeToString()))
+    (row,) = rows(store, "SELECT *, toUnixTimestamp64Nano(Timestamp) AS ns FROM otel.otel_traces")
+    texts = stored(values)
+    own = {
+        "service.name": "checkout",
+        "deployment.environment.name": "prod",
+        "service.version": "1.2",
+    }
+    resource_texts = dict(sorted((texts | own).items(), key=lambda item: item[0].encode()))
+    assert row["ns"] == START
+    assert row["TraceId"] == "000102030405060708090a0b0c0d0e0f"
+    assert row["SpanId"] == "0001020304050607"
+    assert row["ParentSpanId"] == "08090a0b0c0d0e0f"
+    assert row["TraceState"] == "a=1,b=2"
+    assert row["SpanName"] == "POST /checkout"
+    assert row["SpanKind"] == "Server"
+    assert row["ServiceName"] == "checkout"
+    assert list(row["ResourceAttributes"].items()) == list(resource_texts.items())
+    assert (row["ScopeName"], row["ScopeVersion"]) == ("a library", "1.0")
+    assert list(row["SpanAttributes"].items()) == list(texts.items())
+    assert row["Duration"] == 1_500_000_001
+    assert (row["StatusCode"], row["StatusMessage"]) == ("Error", "broken")
+    assert row["Events.Name"] == ["event 1", "event 2"]
+    assert row["Events.Attributes"] == [texts, texts]
+    assert row["Links.TraceId"] == ["0f0e0d0c0b0a09080706050403020100"] * 2
+    assert row["Links.SpanId"] == ["0706050403020100"] * 2
+    assert row["Links.TraceState"] == ["c=1", "c=2"]
+    assert row["Links.Attributes"] == [texts, texts]
+    assert (row["Environment"], row["ServiceVersion"]) == ("prod", "1.2")
+    (times,) = rows(
+        store,
+        "SELECT arrayMap(t -> toUnixTimestamp64Nano(t), Events.Timestamp) AS t FROM otel.otel_traces",
+    )
+    assert times["t"] == [START + 1, START + 2]
+
+
+def test_kinds_and_statuses(store: Store, ingest: Ingest, tmp_path: Path) -> None:
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    for kind in range(7):  # a value that the enumeration does not have counts as none
+        span = scope.spans.add(trace_id=TRACE, span_id=bytes([kind] * 8), kind=kind)  # type: ignore[arg-type]
+        span.status.code = kind % 4  # type: ignore[assignment]
+    load(ingest, tmp_path, ("traces", request.SerializeToString()))
+    found = rows(
+        store,
+        "SELECT SpanKind, StatusCode, ServiceName, ParentSpanId FROM otel.otel_traces ORDER BY SpanId",
+    )
+    kinds = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer", "Unspecified"]
+    assert [row["SpanKind"] for row in found] == kinds
+    assert [row["StatusCode"] for row in found] == [
+        "Unset",
+        "Ok",
+        "Error",
+        "Unset",
+        "Unset",
+        "Ok",
+        "Error",
+    ]
+    assert {row["ServiceName"] for row in found} == {""}
+    assert {row["ParentSpanId"] for row in found} == {""}
+
+
+def test_times_that_no_clock_should_show(store: Store, ingest: Ingest, tmp_path: Path) -> None:
+    """0, the far future, an end before the start, and 200 different days in one request."""
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    times = [0, 4_102_444_800 * 10**9, *(START - day * 86_400 * 10**9 for day in range(200))]
+    for number, time in enumerate(times):
+        scope.spans.add(
+            trace_id=TRACE, span_id=number.to_bytes(8, "big"), start_time_unix_nano=time, end_time_unix_nano=time
+        )  # fmt: skip
+    scope.spans.add(
+        trace_id=TRACE,
+        span_id=b"backward",
+        start_time_unix_nano=START,
+        end_time_unix_nano=START - 5,
+    )
+    load(ingest, tmp_path, ("traces", request.SerializeToString()))
+    found = rows(
+        store, "SELECT toUnixTimestamp64Nano(Timestamp) AS ns FROM otel.otel_traces ORDER BY SpanId"
+    )
+    assert [row["ns"] for row in found] == [*times, START]
+    (row,) = rows(
+        store,
+        "SELECT Duration FROM otel.otel_traces WHERE SpanId = hex('backward') OR SpanId = lower(hex('backward'))",
+    )
+    assert row["Duration"] == 2**64 - 5
+    (longest,) = rows(store, "SELECT max(DurationMax) AS ns FROM otel.clew_operations_1m")
+    assert longest["ns"] == 0
+
+
+@pytest.mark.parametrize(("body", "text"), [*VALUES.values(), *NESTED.values()], ids=[*EVERY])
+def test_a_log_body(store: Store, ingest: Ingest, tmp_path: Path, body: Any, text: str) -> None:
+    request = ExportLogsServiceRequest()
+    record = request.resource_logs.add().scope_logs.add().log_records.add()
+    record.body.CopyFrom(any_value(body))
+    load(ingest, tmp_path, ("logs", request.SerializeToString()))
+    (row,) = rows(store, "SELECT Body FROM otel.otel_logs")
+    assert row["Body"] == text
+
+
+def test_a_log_record(store: Store, ingest: Ingest, tmp_path: Path) -> None:
+    request = ExportLogsServiceRequest()
+    resource = request.resource_logs.add(schema_url="https://example.com/resource")
+    put(resource.resource.attributes, {"service.name": "checkout", "k8s.pod.name": "pod-1"})
+    scope = resource.scope_logs.add(schema_url="https://example.com/scope")
+    scope.scope.name, scope.scope.version = "a logger", "2.0"
+    put(scope.scope.attributes, sent(EVERY))
+    record = scope.log_records.add(
+        time_unix_nano=START, observed_time_unix_nano=START + 5, severity_number=17, severity_text="ERROR",
+        trace_id=TRACE, span_id=SPAN, flags=0x101, event_name="order.failed",
+    )  # fmt: skip
+    record.body.string_value = "it failed"
+    put(record.attributes, sent(EVERY))
+    scope.log_records.add(observed_time_unix_nano=START + 7)
+    load(ingest, tmp_path, ("logs", request.SerializeToString()))
+    first, second = rows(
+        store,
+        "SELECT *, `__otel_materialized_k8s.pod.name` AS pod, toUnixTimestamp64Nano(Timestamp) AS ns FROM otel.otel_logs ORDER BY ns",
+    )
+    assert first["ns"] == START
+    assert (first["TraceId"], first["SpanId"]) == (TRACE.hex(), SPAN.hex())
+    assert first["TraceFlags"] == 1
+    assert (first["SeverityText"], first["SeverityNumber"]) == ("ERROR", 17)
+    assert first["ServiceName"] == "checkout"
+    assert first["Body"] == "it failed"
+    assert first["ResourceSchemaUrl"] == "https://example.com/resource"
+    assert first["ResourceAttributes"] == {"k8s.pod.name": "pod-1", "service.name": "checkout"}
+    assert first["ScopeSchemaUrl"] == "https://example.com/scope"
+    assert (first["ScopeName"], first["ScopeVersion"]) == ("a logger", "2.0")
+    assert first["ScopeAttributes"] == stored(EVERY)
+    assert first["LogAttributes"] == stored(EVERY)
+    assert first["EventName"] == "order.failed"
+    assert first["pod"] == "pod-1"
+    assert second["ns"] == START + 7
+    assert (second["TraceId"], second["SpanId"], second["Body"]) == ("", "", "")
+
+
+def metrics_request() -> tuple[ExportMetricsServiceRequest, Any]:
+    request = ExportMetricsServiceRequest()
+    resource = request.resource_metrics.add(schema_url="https://example.com/resource")
+    put(resource.resource.attributes, {"service.name": "checkout"})
+    scope = resource.scope_metrics.add(schema_url="https://example.com/scope")
+    scope.scope.name, scope.scope.version, scope.scope.dropped_attributes_count = (
+        "a meter",
+        "3.0",
+        4,
+    )
+    put(scope.scope.attributes, {"of": "scope"})
+    return request, scope
+
+
+def exemplar(point: Any, value: float | int, ids: bool = True) -> None:
+    made = point.exemplars.add(time_unix_nano=START)
+    if ids:
+        made.trace_id, made.span_id = TRACE, SPAN
+    if isinstance(value, int):
+        made.as_int = value
+    else:
+        made.as_double = value
+    put(made.filtered_attributes, {"user": "u1", "list": [1]})
+
+
+SECONDS = datetime.fromtimestamp(START // 10**9, UTC).replace(tzinfo=None)
+COMMON: dict[str, Any] = {
+    "ResourceAttributes": {"service.name": "checkout"},
+    "ResourceSchemaUrl": "https://example.com/resource",
+    "ScopeName": "a meter",
+    "ScopeVersion": "3.0",
+    "ScopeAttributes": {"of": "scope"},
+    "ScopeDroppedAttrCount": 4,
+    "ScopeSchemaUrl": "https://example.com/scope",
+    "ServiceName": "checkout",
+    "MetricName": "a.metric",
+    "MetricDescription": "what it is",
+    "MetricUnit": "s",
+    "Attributes": {"a": "1", "b": "2"},
+    "StartTimeUnix": SECONDS,
+    "TimeUnix": SECONDS,
+}
+EXEMPLARS: dict[str, Any] = {
+    "Exemplars.FilteredAttributes": [{"list": "[1]", "user": "u1"}] * 2,
+    "Exemplars.TimeUnix": [SECONDS] * 2,
+    "Exemplars.Value": [1.5, 7.0],
+    "Exemplars.SpanId": [SPAN.hex(), "0" * 16],
+    "Exemplars.TraceId": [TRACE.hex(), "0" * 32],
+}
+
+
+def one_point(kind: str) -> tuple[ExportMetricsServiceRequest, Any, Any]:
+    request, scope = metrics_request()
+    metric = scope.metrics.add(name="a.metric", description="what it is", unit="s")
+    data = getattr(metric, kind)
+    point = data.data_points.add(start_time_unix_nano=START, time_unix_nano=START, flags=1)
+    put(point.attributes, {"b": 2, "a": "1"})
+    if kind != "summary":
+        exemplar(point, 1.5)
+        exemplar(point, 7, ids=False)
+    return request, data, point
+
+
+def stored_point(
+    store: Store, ingest: Ingest, directory: Path, kind: str, request: Any
+) -> dict[str, Any]:
+    load(ingest, directory, ("metrics", request.SerializeToString()))
+    (row,) = rows(store, f"SELECT * EXCEPT (Segment, InsertedAt) FROM otel.otel_metrics_{kind}")
+    return row
+
+
+@pytest.mark.parametrize(("value", "as_float"), [(2.5, 2.5), (7, 7.0), (0, 0.0), (-3, -3.0)])
+def test_a_gauge(
+    store: Store, ingest: Ingest, tmp_path: Path, value: float | int, as_float: float
+) -> None:
+    request, _, point = one_point("gauge")
+    setattr(point, "as_int" if isinstance(value, int) else "as_double", value)
+    row = stored_point(store, ingest, tmp_path, "gauge", request)
+    assert row == COMMON | EXEMPLARS | {"Value": as_float, "Flags": 1}
+
+
+def test_a_sum(store: Store, ingest: Ingest, tmp_path: Path) -> None:
+    request, data, point = one_point("sum")
+    data.aggregation_temporality, data.is_monotonic = 2, True
+    point.as_int = 2**53
+    row = stored_point(store, ingest, tmp_path, "sum", request)
+    own = {"Value": 2.0**53, "Flags": 1, "AggregationTemporality": 2, "IsMonotonic": True}
+    assert row == COMMON | EXEMPLARS | own
+
+
+def test_a_histogram(store: Store, ingest: Ingest, tmp_path: Path) -> None:
+    request, data, point = one_point("histogram")
+    data.aggregation_temporality = 1
+    point.count, point.sum, point.min, point.max = 6, 12.5, 0.5, 4.5
+    point.bucket_counts.extend([1, 2, 3])
+    point.explicit_bounds.extend([1.0, 2.5])
+    row = stored_point(store, ingest, tmp_path, "histogram", request)
+    own = {
+        "Count": 6, "Sum": 12.5, "BucketCounts": [1, 2, 3], "ExplicitBounds": [1.0, 2.5], "Flags": 1,
+        "Min": 0.5, "Max": 4.5, "AggregationTemporality": 1,
+    }  # fmt: skip
+    assert row == COMMON | EXEMPLARS | own
+
+
+def test_an_exponential_histogram(store: Store, ingest: Ingest, tmp_path: Path) -> None:
+    request, data, point = one_point("exponential_histogram")
+    data.aggregation_temporality = 2
+    point.count, point.sum, point.scale, point.zero_count = 9, -4.0, -3, 2
+    point.min, point.max = -8.0, 8.0
+    point.positive.offset, point.negative.offset = -5, 6
+    point.positive.bucket_counts.extend([1, 0, 300])
+    point.negative.bucket_counts.extend([4])
+    row = stored_point(store, ingest, tmp_path, "exponential_histogram", request)
+    own = {
+        "Count": 9, "Sum": -4.0, "Scale": -3, "ZeroCount": 2, "PositiveOffset": -5,
+        "PositiveBucketCounts": [1, 0, 300], "NegativeOffset": 6, "NegativeBucketCounts": [4], "Flags": 1,
+        "Min": -8.0, "Max": 8.0, "AggregationTemporality": 2,
+    }  # fmt: skip
+    assert row == COMMON | EXEMPLARS | own
+
+
+def test_a_summary(store: Store, ingest: Ingest, tmp_path: Path) -> None:
+    request, _, point = one_point("summary")
+    point.count, point.sum = 3, 6.5
+    for quantile, value in ((0.5, 1.0), (0.99, 9.0)):
+        point.quantile_values.add(quantile=quantile, value=value)
+    row = stored_point(store, ingest, tmp_path, "summary", request)
+    own = {
+        "Count": 3, "Sum": 6.5, "Flags": 1,
+        "ValueAtQuantiles.Quantile": [0.5, 0.99], "ValueAtQuantiles.Value": [1.0, 9.0],
+    }  # fmt: skip
+    assert row == COMMON | own
+
+
+def test_a_value_in_a_longer_encoding_than_it_needs(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    """Legal protobuf, written by encoders that reserve room for a length: 3 as 83 80 00."""
+    key_value = b"\x0a\x01k\x12\x07\x0a\x83\x80\x00abc"
+    span = b"\x0a\x10" + TRACE + b"\x12\x08" + SPAN + b"\x4a" + bytes([len(key_value)]) + key_value
+    scope = b"\x12" + bytes([len(span)]) + span
+    resource = b"\x12" + bytes([len(scope)]) + scope
+    load(ingest, tmp_path, ("traces", b"\x0a" + bytes([len(resource)]) + resource))
+    (row,) = rows(store, "SELECT SpanAttributes FROM otel.otel_traces")
+    assert row["SpanAttributes"] == {"k": "abc"}

@@ -1,0 +1,153 @@
+"""Request bodies: what is refused, what is kept, and how much of it there is."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+
+import pytest
+import zstandard
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from clew.collector import otlp
+from clew.collector.otlp import TooLarge, Unreadable, UnsupportedEncoding
+
+
+def request(spans: int = 3) -> ExportTraceServiceRequest:
+    made = ExportTraceServiceRequest()
+    scope = made.resource_spans.add().scope_spans.add()
+    for number in range(spans):
+        scope.spans.add(name=f"span {number}", trace_id=b"t" * 16, span_id=b"s" * 8)
+    return made
+
+
+def test_a_body_is_kept_as_it_came() -> None:
+    body = request().SerializeToString()
+    assert otlp.decode_protobuf("traces", body) == otlp.Batch(body, 3)
+
+
+def test_only_the_resources_of_a_request_are_kept() -> None:
+    body = request().SerializeToString()
+    # A client's own field 1000 would make the segment's id unreadable, of another type the segment.
+    foreign = b"\xc2\x3e\x04evil" + b"\xc0\x3e\x05" + b"\xca\x3e\x18" + b"\0" * 24
+    assert otlp.decode_protobuf("traces", foreign + body + foreign) == otlp.Batch(body, 3)
+
+
+@pytest.mark.parametrize("body", [b"garbage", b"\x0a\xff", b"\x0a\x05ab", b"\x0b" * 200_000])
+def test_garbage_is_unreadable(body: bytes) -> None:
+    with pytest.raises(Unreadable, match="no valid ExportTraceServiceRequest"):
+        otlp.decode_protobuf("traces", body)
+
+
+def test_nesting_that_the_parser_refuses_is_unreadable() -> None:
+    value = b""
+    for _ in range(200):  # AnyValue { array_value { values { … } } }
+        value = b"\x0a" + _varint(len(value)) + value
+        value = b"\x2a" + _varint(len(value)) + value
+    for number in (2, 1, 1, 1):  # KeyValue.value, Resource.attributes, …
+        value = bytes([number << 3 | 2]) + _varint(len(value)) + value
+    with pytest.raises(Unreadable):
+        otlp.decode_protobuf("traces", value)
+
+
+def test_points_are_counted_over_every_kind() -> None:
+    metrics = ExportMetricsServiceRequest()
+    scope = metrics.resource_metrics.add().scope_metrics.add()
+    for kind in ("gauge", "sum", "histogram", "exponential_histogram", "summary"):
+        getattr(scope.metrics.add(name=kind), kind).data_points.add()
+        getattr(scope.metrics[-1], kind).data_points.add()
+    assert otlp.decode_protobuf("metrics", metrics.SerializeToString()).items == 10
+
+
+def test_an_empty_request_holds_nothing() -> None:
+    assert otlp.decode_protobuf("traces", b"") == otlp.Batch(b"", 0)
+    assert otlp.decode_json("traces", b"{}") == otlp.Batch(b"", 0)
+
+
+def test_json_is_the_same_request() -> None:
+    span = {
+        "traceId": "5B8EFFF798038103D269B633813FC60C",
+        "spanId": "eee19b7ec3c1b174",
+        "name": "from json",
+        "kind": 2,
+        "startTimeUnixNano": "1544712660000000001",
+        "endTimeUnixNano": 1544712661000000000,
+        "attributes": [{"key": "n", "value": {"intValue": "9007199254740993"}}],
+        "somethingNew": {"is": ["ignored"]},
+    }
+    body = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    batch = otlp.decode_json("traces", json.dumps(body).encode())
+    decoded = (
+        ExportTraceServiceRequest.FromString(batch.body).resource_spans[0].scope_spans[0].spans[0]
+    )
+    assert batch.items == 1
+    assert decoded.trace_id.hex() == "5b8efff798038103d269b633813fc60c"
+    assert decoded.span_id.hex() == "eee19b7ec3c1b174"
+    assert decoded.start_time_unix_nano == 1544712660000000001
+    assert decoded.attributes[0].value.int_value == 9007199254740993
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"nonsense", b'{"resourceSpans": 5}', b"[" * 100_000, b"\xff\xfe"]
+    + [b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}'],
+)
+def test_json_that_is_no_request_is_unreadable(body: bytes) -> None:
+    with pytest.raises(Unreadable):
+        otlp.decode_json("traces", body)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("zstd", zstandard.ZstdCompressor().compress),
+        ("identity", lambda body: body),
+        ("", lambda body: body),
+    ],
+)
+def test_encodings(encoding: str, compress) -> None:
+    body = b"some bytes" * 1000
+    assert otlp.inflate(compress(body), encoding) == body
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
+def test_a_body_that_is_not_in_its_encoding_is_unreadable(encoding: str) -> None:
+    with pytest.raises(Unreadable, match=encoding):
+        otlp.inflate(b"certainly not", encoding)
+
+
+def test_a_body_that_ends_too_early_is_unreadable() -> None:
+    with pytest.raises(Unreadable, match="too early"):
+        otlp.inflate(gzip.compress(b"x" * 100_000)[:-20], "gzip")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [
+        ("gzip", lambda body: gzip.compress(body, 1)),
+        ("deflate", lambda body: zlib.compress(body, 1)),
+        ("zstd", zstandard.ZstdCompressor().compress),
+    ],
+)
+def test_a_bomb_is_too_large(encoding: str, compress) -> None:
+    with pytest.raises(TooLarge, match="after decompression"):
+        otlp.inflate(compress(b"\0" * (otlp.MAX_BODY + 1)), encoding)
+
+
+def test_an_unknown_encoding_says_which_there_are() -> None:
+    with pytest.raises(UnsupportedEncoding, match="gzip, zstd, deflate or identity"):
+        otlp.inflate(b"", "br")
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])

@@ -1,0 +1,192 @@
+"""The spool: whole records survive, torn ones go, and nothing is acknowledged before it is on the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import struct
+from pathlib import Path
+
+import pytest
+
+from clew.collector import spool as spool_module
+from clew.collector.otlp import Batch
+from clew.collector.spool import Segment, Spool, SpoolFull, record, records, seal
+
+
+def body(size: int, fill: bytes = b"x") -> bytes:
+    """A request of one resource of `size` bytes."""
+    length = size
+    encoded = bytearray()
+    while length > 0x7F:
+        encoded.append(length & 0x7F | 0x80)
+        length >>= 7
+    encoded.append(length)
+    return b"\x0a" + bytes(encoded) + fill * size
+
+
+BATCHES = [Batch(body(3), 1), Batch(body(200) + body(0), 7), Batch(body(20_000), 512)]
+WHOLE = b"".join(batch.body + record(batch) for batch in BATCHES)
+
+
+class Sealed(list[Segment]):
+    """What the spool handed on."""
+
+    def items(self) -> int:
+        return sum(segment.items for segment in self)
+
+
+def write(directory: Path, batches: list[Batch]) -> Sealed:
+    """Run a spool for a moment and put the batches into it, all at once."""
+    sealed = Sealed()
+    spool = Spool(directory, ("traces",), sealed.append)
+
+    async def append() -> None:
+        await asyncio.gather(*(spool.append("traces", batch) for batch in batches))
+
+    asyncio.run(append())
+    spool.close()
+    return sealed
+
+
+def recover(directory: Path) -> Sealed:
+    sealed = Sealed()
+    Spool(directory, ("traces",), sealed.append).close()
+    return sealed
+
+
+def leave_open(directory: Path, content: bytes) -> None:
+    """What a process that was killed leaves."""
+    (directory / "traces").mkdir(parents=True, exist_ok=True)
+    (directory / "traces" / f"{1:020}.open").write_bytes(content)
+
+
+def test_a_segment_holds_its_requests_their_records_and_its_seal(tmp_path: Path) -> None:
+    (segment,) = write(tmp_path, BATCHES)
+    assert segment.items == 520
+    assert segment.path.read_bytes() == WHOLE + seal(segment.id)
+    assert list(segment.batches()) == BATCHES
+    assert segment.path.name == f"{segment.id:020}-520.sealed"
+
+
+def test_the_seal_is_field_1000_and_the_record_field_1001() -> None:
+    assert seal(7) == b"\xc1\x3e" + struct.pack("<Q", 7)
+    assert record(Batch(b"\x0a\x00", 1))[:3] == b"\xca\x3e\x18"
+
+
+@pytest.mark.parametrize("cut", [*range(1, len(record(BATCHES[0])) + 6), 100, 20_000])
+def test_a_torn_tail_is_cut_behind_the_last_whole_record(tmp_path: Path, cut: int) -> None:
+    whole = len(WHOLE) - len(BATCHES[-1].body) - len(record(BATCHES[-1]))
+    leave_open(tmp_path, WHOLE[: len(WHOLE) - cut])
+    (segment,) = recover(tmp_path)
+    assert list(segment.batches()) == BATCHES[:-1]
+    assert segment.path.read_bytes() == WHOLE[:whole] + seal(1)
+
+
+def test_a_flipped_bit_ends_the_whole_records() -> None:
+    for position in (1, 40, len(WHOLE) // 2, len(WHOLE) - 5):
+        damaged = bytearray(WHOLE)
+        damaged[position] ^= 4
+        found = [Batch(bytes(damaged[start:end]), items) for start, end, items in records(damaged)]
+        assert found == BATCHES[: len(found)]
+        assert len(found) < len(BATCHES)
+
+
+def test_a_segment_that_was_sealed_but_not_renamed_is_sealed_once(tmp_path: Path) -> None:
+    leave_open(tmp_path, WHOLE + seal(1))
+    (segment,) = recover(tmp_path)
+    assert segment.path.read_bytes() == WHOLE + seal(1)
+    assert segment.items == 520
+
+
+@pytest.mark.parametrize("content", [b"", b"\x0a", b"\xff" * 50, seal(1)])
+def test_a_file_without_a_whole_record_leaves_nothing(tmp_path: Path, content: bytes) -> None:
+    leave_open(tmp_path, content)
+    assert recover(tmp_path) == []
+    assert list((tmp_path / "traces").iterdir()) == []
+
+
+def test_what_may_be_partly_loaded_comes_first(tmp_path: Path) -> None:
+    (first,) = write(tmp_path, BATCHES[:1])
+    (second,) = [each for each in write(tmp_path, BATCHES[1:]) if each.id != first.id]
+    second.begin()
+    found = recover(tmp_path)
+    assert [(each.id, each.ambiguous) for each in found] == [(second.id, True), (first.id, False)]
+
+
+def test_ids_grow_although_the_clock_goes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = write(tmp_path, BATCHES[:1])
+    monkeypatch.setattr(spool_module.time, "time_ns", lambda: 1)
+    found = write(tmp_path, BATCHES[:1])
+    assert [each.id > first.id for each in found] == [False, True]
+
+
+def test_rewriting_keeps_records_and_seal(tmp_path: Path) -> None:
+    (segment,) = write(tmp_path, BATCHES)
+    segment.rewrite(lambda each: each + body(1))
+    changed = [Batch(batch.body + body(1), batch.items) for batch in BATCHES]
+    assert list(segment.batches()) == changed
+    assert segment.path.read_bytes().endswith(seal(segment.id))
+    segment.path.with_suffix(".rewriting").write_bytes(b"cut short")
+    assert [list(each.batches()) for each in recover(tmp_path)] == [changed]
+
+
+def test_one_sync_answers_all_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    syncs = []
+    fdatasync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda file: (syncs.append(file), fdatasync(file))[1])
+    sealed = write(tmp_path, BATCHES * 50)
+    assert sealed.items() == 520 * 50
+    assert len(syncs) < 50
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_what_could_not_be_synced_is_refused_and_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    fdatasync = os.fdatasync
+    failing = [True]
+
+    def fail_once(file: int) -> None:
+        if failing and failing.pop():
+            raise OSError(code, os.strerror(code))
+        fdatasync(file)
+
+    sealed = Sealed()
+    spool = Spool(tmp_path, ("traces",), sealed.append)
+
+    async def append() -> None:
+        await spool.append("traces", BATCHES[0])
+        monkeypatch.setattr(os, "fdatasync", fail_once)
+        with pytest.raises(SpoolFull, match=os.strerror(code)):
+            await spool.append("traces", BATCHES[1])
+        await spool.append("traces", BATCHES[2])
+
+    asyncio.run(append())
+    spool.close()
+    stored = [batch for segment in sealed for batch in segment.batches()]
+    assert stored == [BATCHES[0], BATCHES[2]]
+
+
+def test_a_spool_that_closes_refuses(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, ("traces",), Sealed().append)
+    spool.close()
+    with pytest.raises(SpoolFull):
+        asyncio.run(spool.append("traces", BATCHES[0]))
+
+
+def test_segments_wait_while_the_loader_is_busy(tmp_path: Path) -> None:
+    sealed = Sealed()
+    spool = Spool(tmp_path, ("traces",), sealed.append, lambda signal: False)
+
+    async def append() -> None:
+        await spool.append("traces", BATCHES[0])
+        await asyncio.sleep(1.5 * spool_module.SEGMENT_AGE)
+
+    asyncio.run(append())
+    assert sealed == []
+    spool.close()
+    assert sealed.items() == 1

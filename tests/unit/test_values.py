@@ -1,0 +1,116 @@
+"""Nested values as the text that the exporter stores."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+
+from clew.collector import values
+
+
+def any_value(value: Any) -> AnyValue:
+    """An AnyValue of the kind that the Python value has."""
+    made = AnyValue()
+    if isinstance(value, bool):
+        made.bool_value = value
+    elif isinstance(value, int):
+        made.int_value = value
+    elif isinstance(value, float):
+        made.double_value = value
+    elif isinstance(value, str):
+        made.string_value = value
+    elif isinstance(value, bytes):
+        made.bytes_value = value
+    elif isinstance(value, list):
+        made.array_value.SetInParent()
+        made.array_value.values.extend(map(any_value, value))
+    elif isinstance(value, dict):
+        made.kvlist_value.SetInParent()
+        for key, member in value.items():
+            made.kvlist_value.values.add(key=key).value.CopyFrom(any_value(member))
+    return made
+
+
+def nested(depth: int) -> list[Any]:
+    return [nested(depth - 1)] if depth else ["deep"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ([], "[]"),
+        ({}, "{}"),
+        ([1, "x", 2.5, True, None], '[1,"x",2.5,true,null]'),
+        ({"b": 1, "a": {"z": [1.0], "y": b"\x00\xff"}}, '{"a":{"y":"AP8=","z":[1]},"b":1}'),
+        (['<&>\u2028 ü\n"\\'], '["<&>\\u2028 ü\\n\\"\\\\"]'),
+        ([2**63 - 1, -(2**63)], "[9223372036854775807,-9223372036854775808]"),
+        ([1e20, 1e21, 1e-6, 1e-7, 0.1, -0.0], "[100000000000000000000,1e+21,0.000001,1e-7,0.1,-0]"),
+        ([math.nan, math.inf, -math.inf], '["NaN","Infinity","-Infinity"]'),
+        (nested(8), "[" * 9 + '"deep"' + "]" * 9),
+    ],
+)
+def test_text(value: Any, text: str) -> None:
+    assert values.text(any_value(value)) == text
+
+
+def test_every_nested_value_of_a_request_is_found() -> None:
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    plain, rich = scope.spans.add(), scope.spans.add()
+    plain.attributes.add(key="plain").value.string_value = "as it was"
+    rich.attributes.add(key="first").value.int_value = 1
+    rich.attributes.add(key="array").value.CopyFrom(any_value(["a", {"b": []}]))
+    rich.events.add().attributes.add(key="map").value.CopyFrom(any_value({"k": [1]}))
+    rich.links.add().attributes.add(key="array").value.CopyFrom(any_value([True]))
+    body = values.write_out(ExportTraceServiceRequest, request.SerializeToString())
+    written = ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0].spans
+    assert written[0] == plain
+    assert written[1].attributes[0] == rich.attributes[0]
+    assert written[1].attributes[1].value.string_value == '["a",{"b":[]}]'
+    assert written[1].events[0].attributes[0].value.string_value == '{"k":[1]}'
+    assert written[1].links[0].attributes[0].value.string_value == "[true]"
+
+
+def test_a_log_body_and_an_exemplars_attributes_are_written_out() -> None:
+    logs = ExportLogsServiceRequest()
+    record = logs.resource_logs.add().scope_logs.add().log_records.add()
+    record.body.CopyFrom(any_value({"event": ["a"]}))
+    body = values.write_out(ExportLogsServiceRequest, logs.SerializeToString())
+    written = (
+        ExportLogsServiceRequest.FromString(body).resource_logs[0].scope_logs[0].log_records[0]
+    )
+    assert written.body.string_value == '{"event":["a"]}'
+
+    metrics = ExportMetricsServiceRequest()
+    point = metrics.resource_metrics.add().scope_metrics.add().metrics.add().sum.data_points.add()
+    point.exemplars.add().filtered_attributes.add(key="k").value.CopyFrom(any_value([1]))
+    body = values.write_out(ExportMetricsServiceRequest, metrics.SerializeToString())
+    written_point = (
+        ExportMetricsServiceRequest.FromString(body)
+        .resource_metrics[0]
+        .scope_metrics[0]
+        .metrics[0]
+        .sum.data_points[0]
+    )
+    assert written_point.exemplars[0].filtered_attributes[0].value.string_value == "[1]"
+
+
+def test_resources_and_scopes_are_written_out_as_they_arrive() -> None:
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    assert not values.write_out_resources(request.resource_spans, "scope_spans")
+    resource.resource.attributes.add(key="process.command_args").value.CopyFrom(
+        any_value(["a", "b"])
+    )
+    resource.scope_spans.add().scope.attributes.add(key="k").value.CopyFrom(any_value({}))
+    assert values.write_out_resources(request.resource_spans, "scope_spans")
+    assert resource.resource.attributes[0].value.string_value == '["a","b"]'
+    assert resource.scope_spans[0].scope.attributes[0].value.string_value == "{}"
