@@ -48,11 +48,11 @@ def traces(spans: int, attributes: int, seed: int, service: str = "checkout") ->
         if chance.random() < 0.02:
             span.status.code = ERROR
         _set(span.attributes, _span_attributes(chance, route, attributes))
-    return request.SerializeToString()
+    return bytes(request.SerializeToString())
 
 
 def _span_attributes(chance: random.Random, route: int, count: int) -> dict[str, Any]:
-    """The first `count` of what HTTP instrumentation puts on a span, and business data behind it."""
+    """The first `count` of what HTTP instrumentation puts on a span, business data behind it."""
     every: dict[str, Any] = {
         "http.request.method": "GET",
         "http.route": f"/products/{{sku}}/{route}",

@@ -29,7 +29,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 SPANS = 512  # in a request
 CONNECTIONS = 4
 CORES = os.cpu_count() or 1
-WARM_UP = 40  # requests before those that are counted: the engine's code is read in with its first inserts
+WARM_UP = 40  # requests that are not counted: the engine reads in its code with the first inserts
 QUIET = 3.0  # seconds without progress of the CPU clock that count as calm
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--attributes", type=int, nargs="+", default=[4, 10, 20])
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+    with tempfile.TemporaryDirectory() as directory:
         compare(Path(directory), arguments.requests, arguments.attributes)
 
 
@@ -81,39 +81,40 @@ def _loop(requests: list[bytes]) -> float:
 
 
 def _rows(body: bytes) -> list[tuple[Any, ...]]:
-    rows = []
-    for resource_spans in ExportTraceServiceRequest.FromString(body).resource_spans:
-        resource = _attributes(resource_spans.resource.attributes)
-        service = resource.get("service.name", "")
-        for scope in resource_spans.scope_spans:
-            for span in scope.spans:
-                rows.append(
-                    (
-                        span.start_time_unix_nano,
-                        span.trace_id.hex(),
-                        span.span_id.hex(),
-                        span.parent_span_id.hex(),
-                        span.trace_state,
-                        span.name,
-                        KINDS[span.kind],
-                        service,
-                        resource,
-                        scope.scope.name,
-                        scope.scope.version,
-                        _attributes(span.attributes),
-                        span.end_time_unix_nano - span.start_time_unix_nano,
-                        STATUSES[span.status.code],
-                        span.status.message,
-                        [each.time_unix_nano for each in span.events],
-                        [each.name for each in span.events],
-                        [_attributes(each.attributes) for each in span.events],
-                        [each.trace_id.hex() for each in span.links],
-                        [each.span_id.hex() for each in span.links],
-                        [each.trace_state for each in span.links],
-                        [_attributes(each.attributes) for each in span.links],
-                    )
-                )
-    return rows
+    return [
+        _row(span, resource, scope.scope)
+        for resource_spans in ExportTraceServiceRequest.FromString(body).resource_spans
+        for resource in (_attributes(resource_spans.resource.attributes),)
+        for scope in resource_spans.scope_spans
+        for span in scope.spans
+    ]
+
+
+def _row(span: Any, resource: dict[str, str], scope: Any) -> tuple[Any, ...]:
+    return (
+        span.start_time_unix_nano,
+        span.trace_id.hex(),
+        span.span_id.hex(),
+        span.parent_span_id.hex(),
+        span.trace_state,
+        span.name,
+        KINDS[span.kind],
+        resource.get("service.name", ""),
+        resource,
+        scope.name,
+        scope.version,
+        _attributes(span.attributes),
+        span.end_time_unix_nano - span.start_time_unix_nano,
+        STATUSES[span.status.code],
+        span.status.message,
+        [each.time_unix_nano for each in span.events],
+        [each.name for each in span.events],
+        [_attributes(each.attributes) for each in span.events],
+        [each.trace_id.hex() for each in span.links],
+        [each.span_id.hex() for each in span.links],
+        [each.trace_state for each in span.links],
+        [_attributes(each.attributes) for each in span.links],
+    )
 
 
 def _attributes(attributes: Any) -> dict[str, str]:
@@ -168,8 +169,10 @@ class Up:
     def __enter__(self) -> Up:
         free = "127.0.0.1:0"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "clew.cli", "up", "--data", str(self._data), "--api", free]
-            + ["--otlp-http", free, "--otlp-grpc", free, "--clickhouse", ""],
+            [
+                *(sys.executable, "-m", "clew.cli", "up", "--data", str(self._data)),
+                *("--otlp-http", free, "--otlp-grpc", free, "--api", free, "--clickhouse", ""),
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -204,7 +207,7 @@ class Up:
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
     def spans(self) -> int:
-        window = {"start": "-1d", "end": "now", "limit": 1000}
+        window = {"start": "-1d", "end": "now", "limit": "1000"}
         services = httpx.get(f"{self.endpoints['api']}/api/v1/services", params=window, timeout=60)
         return sum(
             each["count"]

@@ -93,8 +93,10 @@ def test_json_is_the_same_request() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[]", b"nonsense", b'{"resourceSpans": 5}', b"[" * 100_000, b"\xff\xfe"]
-    + [b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}'],
+    [
+        *(b"", b"[]", b"nonsense", b'{"resourceSpans": 5}', b"[" * 100_000, b"\xff\xfe"),
+        b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}',
+    ],
 )
 def test_json_that_is_no_request_is_unreadable(body: bytes) -> None:
     with pytest.raises(Unreadable):

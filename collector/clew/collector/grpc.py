@@ -1,4 +1,4 @@
-"""OTLP over gRPC: the same decoding and the same spool; requests stay bytes until they are checked."""
+"""OTLP over gRPC: the same decoding, the same spool; a request stays bytes until it is checked."""
 
 from __future__ import annotations
 

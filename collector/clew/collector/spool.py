@@ -107,7 +107,7 @@ class Segment:
 
 class Spool:
     """The open segment of each signal. `sealed` is told of every segment that is complete;
-    `is_idle` says whether the loader has nothing of a signal to do (then there is no gain in waiting)."""
+    `is_idle` says whether the loader has nothing of a signal to do: then waiting gains nothing."""
 
     def __init__(
         self,
@@ -333,7 +333,7 @@ def seal(segment: int) -> bytes:
 
 
 def records(data: bytes | mmap.mmap) -> Iterator[tuple[int, int, int]]:
-    """The whole records from the start of a segment: where each body starts and ends, and its items.
+    """The whole records from the start of a segment: where each body begins and ends, its items.
 
     Ends where something else than a whole record stands: the seal, the end, or a torn tail."""
     start = position = 0
@@ -354,7 +354,7 @@ def records(data: bytes | mmap.mmap) -> Iterator[tuple[int, int, int]]:
 
 
 def sync_directory(directory: Path) -> None:
-    """Have the directory's entries on the disk: a new or renamed file is there after a power cut."""
+    """Have the directory's entries on the disk: a new or renamed file outlasts a power cut."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -424,10 +424,10 @@ def _recover_open(path: Path, signal: str, segment: int) -> Segment | None:
         return None
     if size > whole:
         logger.info("%s: cut behind its last whole request, %d bytes", path, size - whole)
-    with path.open("r+b") as file:
-        file.truncate(whole)
-        file.seek(whole)
-        file.write(seal(segment))
-        file.flush()
-        os.fsync(file.fileno())
+    with path.open("r+b") as cut:
+        cut.truncate(whole)
+        cut.seek(whole)
+        cut.write(seal(segment))
+        cut.flush()
+        os.fsync(cut.fileno())
     return _sealed(path, signal, segment, items)

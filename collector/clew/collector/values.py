@@ -100,7 +100,7 @@ def _number(value: float) -> str:
 
 
 def _outermost(paths: list[str]) -> list[str]:
-    """`a.attributes[2].value.array_value.values[0].kvlist_value.never` → `a.attributes[2].value`."""
+    """Of `spans[3].attributes[2].value.array_value.values[0].…`, `spans[3].attributes[2].value`."""
     return list(
         dict.fromkeys(re.split(r"\.(?:array|kvlist)_value", path, maxsplit=1)[0] for path in paths)
     )
@@ -116,7 +116,7 @@ def _follow(message: Any, path: str) -> Any:
 
 @cache
 def _marked(full_name: str) -> type[Message]:
-    """The message class `full_name` from a copy of OTLP's descriptors with arrays and maps marked."""
+    """The message class `full_name` from a copy of OTLP's descriptors, arrays and maps marked."""
     pool = descriptor_pool.DescriptorPool()
     for file in _with_dependencies(descriptor_pool.Default().FindMessageTypeByName(full_name).file):
         proto = descriptor_pb2.FileDescriptorProto()
@@ -132,7 +132,8 @@ def _marked(full_name: str) -> type[Message]:
                         label=descriptor_pb2.FieldDescriptorProto.LABEL_REQUIRED,
                     )
         pool.AddSerializedFile(proto.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(full_name))
+    marked: type[Message] = message_factory.GetMessageClass(pool.FindMessageTypeByName(full_name))
+    return marked
 
 
 def _with_dependencies(file: Any) -> list[Any]:

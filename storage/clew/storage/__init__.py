@@ -11,7 +11,7 @@ Errors, all under StorageError:
 
     StorageError
     ├── SettingError        the DSN or a setting cannot be used; says what to write instead
-    ├── SchemaError         a migration was edited after it ran, or the database is newer than this clew
+    ├── SchemaError         a migration was edited after it ran, or the database is newer than clew
     ├── FilterError         an attribute filter that cannot be read
     ├── LimitExceeded       a query took more time, rows or memory than a read may
     └── InsertError         an insert did not report success

@@ -133,7 +133,7 @@ class Ingest:
         try:
             if self._store.embedded:
                 # A schema given as a string would leave a copy of it in the working directory.
-                schema = {"format_schema": f"{OTLP_PROTO}:{signal.message}"}
+                schema: dict[str, int | str] = {"format_schema": f"{OTLP_PROTO}:{signal.message}"}
                 client.command(
                     f"INSERT INTO {table} FROM INFILE '{path}' "
                     f"SETTINGS {_clause(INSERT_SETTINGS | schema)} FORMAT ProtobufSingle"
@@ -193,7 +193,7 @@ def _make_again(client: Client, signal: Signal, side: SideTable, segment: int) -
 
 
 def select_of(side: SideTable, base: str, condition: str) -> str:
-    """The SELECT of the side table's view, over those rows of the base table that meet `condition`."""
+    """The SELECT of the side table's view, over those base rows that meet `condition`."""
     view = statement(f"{side.name}_view")
     select = view.partition(f"_view TO otel.{side.name} AS\n")[2]
     source = f"\nFROM otel.{base}\n"

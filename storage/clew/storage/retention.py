@@ -11,7 +11,7 @@ DEFAULT_DAYS = 14
 def set_retention(store: Store, days: int) -> None:
     """Keep rows for `days` days after they were inserted; older ones go with the next merges.
 
-    A delete by the event's own time would take a row with timestamp 0 while it is being inserted."""
+    A delete by the event's own time would take a row with timestamp 0 while it is inserted."""
     tables = [
         name
         for signal in SIGNALS.values()
@@ -23,5 +23,6 @@ def set_retention(store: Store, days: int) -> None:
             created = str(client.command(f"SHOW CREATE TABLE otel.{table}"))
             if wanted not in created:
                 client.command(
-                    f"ALTER TABLE otel.{table} MODIFY {wanted} SETTINGS materialize_ttl_after_modify = 0"
+                    f"ALTER TABLE otel.{table} MODIFY {wanted} "
+                    "SETTINGS materialize_ttl_after_modify = 0"
                 )

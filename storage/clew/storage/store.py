@@ -158,7 +158,7 @@ def _assert_path(client: Client, directory: Path) -> None:
 
 
 def _assert_version(client: Client) -> None:
-    version = tuple(int(part) for part in client.server_version.split(".")[:2])
+    version = tuple(int(part) for part in str(client.server_version).split(".")[:2])
     if version < OLDEST_SERVER:
         oldest = ".".join(map(str, OLDEST_SERVER))
         raise SettingError(
