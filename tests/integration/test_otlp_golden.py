@@ -94,7 +94,7 @@ def sent(values: dict[str, tuple[Any, str]]) -> dict[str, Any]:
 
 
 def stored(values: dict[str, tuple[Any, str]]) -> dict[str, str]:
-    return {key: values[key][1] for key in sorted(values, key=lambda key: key.encode())}
+    return {key: text for key, (_, text) in values.items()}
 
 
 @pytest.mark.parametrize("values", [VALUES, EVERY], ids=["scalars", "nested"])
@@ -129,7 +129,7 @@ def test_a_span(
         "deployment.environment.name": "prod",
         "service.version": "1.2",
     }
-    resource_texts = dict(sorted((texts | own).items(), key=lambda item: item[0].encode()))
+    resource_texts = {"service.name": "checkout"} | texts | own
     assert row["ns"] == START
     assert row["TraceId"] == "000102030405060708090a0b0c0d0e0f"
     assert row["SpanId"] == "0001020304050607"
@@ -248,7 +248,7 @@ def test_a_log_record(store: Store, ingest: Ingest, tmp_path: Path) -> None:
     assert first["ServiceName"] == "checkout"
     assert first["Body"] == "it failed"
     assert first["ResourceSchemaUrl"] == "https://example.com/resource"
-    assert first["ResourceAttributes"] == {"k8s.pod.name": "pod-1", "service.name": "checkout"}
+    assert first["ResourceAttributes"] == {"service.name": "checkout", "k8s.pod.name": "pod-1"}
     assert first["ScopeSchemaUrl"] == "https://example.com/scope"
     assert (first["ScopeName"], first["ScopeVersion"]) == ("a logger", "2.0")
     assert first["ScopeAttributes"] == stored(EVERY)

@@ -11,7 +11,7 @@ SELECT
     MetricName,
     MetricDescription,
     MetricUnit,
-    clew_attributes(point.attributes) AS Attributes,
+    mapSort(clew_attributes(point.attributes)) AS Attributes,
     toDateTime(intDiv(point.start_time_unix_nano, 1000000000)) AS StartTimeUnix,
     toDateTime(intDiv(point.time_unix_nano, 1000000000)) AS TimeUnix,
     point.count AS Count,
