@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# What Python and the tools keep for themselves goes into .venv too.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
+
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -38,7 +41,7 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --cache-dir .venv/import-linter
 
 format: setup  ## put the code into its form
 	$(BIN)/ruff check --fix
@@ -48,4 +51,4 @@ bench: setup  ## spans per CPU-second, end to end
 	$(BIN)/python bench/ingest.py
 
 clean:  ## remove what the commands above made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data
+	rm -rf .venv data

@@ -79,7 +79,6 @@ def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> Non
         ("--retention", "1.5d"),
         ("--retention", "40000d"),
         ("--retention", "\u00b2d"),
-        ("--clickhouse", "127.0.0.1:8123"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(flag: str, text: str) -> None:
@@ -95,3 +94,10 @@ def test_a_dsn_is_taken_as_it_is() -> None:
 def test_a_home_directory_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert _resolve("--data", "~/clew").data == tmp_path / "clew"
+
+
+def test_asking_for_the_clickhouse_protocol_is_told_that_there_is_none_yet(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _resolve("--clickhouse", "127.0.0.1:0")
+    assert "not served yet" in caplog.text

@@ -4,10 +4,13 @@ default."""
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def resolve(arguments: argparse.Namespace, environ: Mapping[str, str] = os.envir
         for setting in SETTINGS
     }
     if values["clickhouse"]:
-        raise UsageError("--clickhouse: the ClickHouse protocol is not served yet; leave it empty")
+        logger.warning("--clickhouse: the ClickHouse protocol is not served yet")
     data = Path(values["data"]).expanduser().resolve()
     return Settings(
         data=data,

@@ -5,7 +5,7 @@
 , points AS
 (
     SELECT MetricName, MetricUnit, ServiceName, ResourceAttributes['service.instance.id'] AS instance,
-           Attributes, TimeUnix, toUInt8(1) AS level, 2 AS temporality, Value AS value,
+           Attributes, TimeUnix, toUInt8(0) AS born, toUInt8(1) AS level, 2 AS temporality, Value AS value,
            emptyArrayUInt64() AS buckets, emptyArrayFloat64() AS bounds,
            arrayExists(t -> t IN traces, Exemplars.TraceId) AS by_exemplar
     FROM otel.otel_metrics_gauge
@@ -13,29 +13,30 @@
         AND TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
     UNION ALL
     SELECT MetricName, MetricUnit, ServiceName, ResourceAttributes['service.instance.id'], Attributes, TimeUnix,
-           toUInt8(NOT IsMonotonic), AggregationTemporality, Value, emptyArrayUInt64(), emptyArrayFloat64(),
+           StartTimeUnix >= toDateTime({start:DateTime64(9)}), toUInt8(NOT IsMonotonic), AggregationTemporality, Value, emptyArrayUInt64(), emptyArrayFloat64(),
            arrayExists(t -> t IN traces, Exemplars.TraceId)
     FROM otel.otel_metrics_sum
     WHERE ServiceName IN {services:Array(String)}
         AND TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
     UNION ALL
     SELECT MetricName, MetricUnit, ServiceName, ResourceAttributes['service.instance.id'], Attributes, TimeUnix,
-           toUInt8(0), AggregationTemporality, Sum, BucketCounts, ExplicitBounds,
+           StartTimeUnix >= toDateTime({start:DateTime64(9)}), toUInt8(0), AggregationTemporality, Sum, BucketCounts, ExplicitBounds,
            arrayExists(t -> t IN traces, Exemplars.TraceId)
     FROM otel.otel_metrics_histogram
     WHERE ServiceName IN {services:Array(String)} AND notEmpty(ExplicitBounds)
         AND TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
 ),
--- What each point adds to the one before it in its series; a counter that fell began again at 0.
+-- What each point adds to the one before it in its series. A counter that fell, or that began within
+-- the window, counts from 0.
 steps AS
 (
     SELECT *,
         row_number() OVER series AS nth,
         lagInFrame(value) OVER series AS before,
         lagInFrame(buckets) OVER series AS buckets_before,
-        multiIf(temporality = 1, value, nth = 1, 0, value < before, value, value - before) AS added,
+        multiIf(temporality = 1, value, nth = 1, if(born, value, 0), value < before, value, value - before) AS added,
         multiIf(temporality = 1, buckets,
-                nth = 1, arrayMap(b -> toUInt64(0), buckets),
+                nth = 1, if(born, buckets, arrayMap(b -> toUInt64(0), buckets)),
                 length(buckets) != length(buckets_before) OR arrayExists((b, p) -> b < p, buckets, buckets_before), buckets,
                 arrayMap((b, p) -> toUInt64(b - p), buckets, buckets_before)) AS buckets_added
     FROM points

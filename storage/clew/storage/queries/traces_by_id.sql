@@ -1,7 +1,7 @@
 -- What is known of some traces as wholes.
 SELECT
     TraceId AS trace_id,
-    argMin(ServiceName, EntryKey) AS root_service,
+    argMinMerge(traces.Entry).6 AS root_service,
     argMinMerge(traces.Entry).2 AS root_operation,
     bitShiftRight(min(EntryKey), 62) < 2 AS has_entry,
     clew_transaction_id(root_service, root_operation) AS transaction_id,

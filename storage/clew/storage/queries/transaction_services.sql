@@ -4,7 +4,7 @@ SELECT service, operation, arraySort(groupUniqArrayArray(through)) AS services
 FROM
 (
     SELECT
-        argMin(ServiceName, EntryKey) AS service,
+        argMinMerge(Entry).6 AS service,
         argMinMerge(Entry).2 AS operation,
         argMinMerge(Entry).3 AS environment,
         min(EntryKey) AS key,

@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS otel.clew_traces
         SpanName LowCardinality(String),
         Environment LowCardinality(String),
         Duration UInt64,
-        IsError UInt8), UInt64) CODEC(ZSTD(1)),
+        IsError UInt8,
+        ServiceName String), UInt64) CODEC(ZSTD(1)),
     InsertedAt SimpleAggregateFunction(max, DateTime) DEFAULT now() CODEC(Delta, ZSTD(1)),
     INDEX idx_start Start TYPE minmax GRANULARITY 1
 )

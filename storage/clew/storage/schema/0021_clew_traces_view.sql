@@ -15,7 +15,8 @@ SELECT
     countIf(StatusCode IN ('Error', 'STATUS_CODE_ERROR')) AS ErrorCount,
     min(Key) AS EntryKey,
     argMinState(
-        (SpanId, SpanName, Environment, clew_duration(Duration), StatusCode IN ('Error', 'STATUS_CODE_ERROR')),
+        (SpanId, SpanName, Environment, clew_duration(Duration), StatusCode IN ('Error', 'STATUS_CODE_ERROR'),
+         ServiceName),
         Key) AS Entry,
     max(InsertedAt) AS InsertedAt
 FROM otel.otel_traces

@@ -7,9 +7,9 @@ FROM
 (
     SELECT
         TraceId,
-        argMin(traces.ServiceName, traces.EntryKey) AS ServiceName,
         min(traces.EntryKey) AS Key,
         argMinMerge(traces.Entry) AS Entry,
+        Entry.ServiceName AS ServiceName,
         fromUnixTimestamp64Nano(toInt64(bitAnd(Key, 4611686018427387903))) AS Timestamp,
         max(traces.End) AS End
     FROM otel.clew_traces AS traces

@@ -9,7 +9,7 @@ UNION ALL
 SELECT
     toStartOfMinute(toDateTime(Timestamp)) AS Minute,
     toLowCardinality(Entry.Environment) AS Environment,
-    ServiceName,
+    toLowCardinality(Entry.ServiceName) AS ServiceName,
     toLowCardinality(Entry.SpanName) AS SpanName,
     count() AS Count,
     sum(Entry.IsError) AS Errors,
