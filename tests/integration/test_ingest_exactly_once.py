@@ -93,6 +93,32 @@ def test_nested_values_leave_nothing_behind(store: Store, ingest: Ingest, tmp_pa
     assert sides_equal_their_base(store)
 
 
+def test_what_the_engine_refuses_holds_up_nobody(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    """A span whose status is a number: protobuf takes it for an unknown field, the engine for a
+    broken file. Its neighbours in the segment, and what comes after it, are stored, and so is it."""
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().scope_spans.add().spans.add(name="odd")
+    odd = request.SerializeToString().replace(b"\x2a\x03odd", b"\x2a\x03odd\x78\x05")
+    odd = b"\x0a\x0b\x12\x09\x12\x07" + odd[6:]
+    segment = seal_segment(tmp_path / "odd", "traces", traces(7), odd, traces(8))
+    with pytest.raises(InsertError):
+        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items)
+    loader = Loader(ingest)
+    loader.offer(segment)
+    loader.offer(seal_segment(tmp_path / "next", "traces", traces(9)))
+    loader.start()
+    wait_until_drained(loader)
+    loader.close()
+    assert spans_stored(store) == (3601, 3601)
+    assert [
+        row["SpanName"]
+        for row in rows(store, "SELECT SpanName FROM otel.otel_traces WHERE SpanName = 'odd'")
+    ] == ["odd"]
+    assert sides_equal_their_base(store)
+
+
 def test_a_count_that_differs_is_no_success(store: Store, ingest: Ingest, tmp_path: Path) -> None:
     segment = seal_segment(tmp_path, "traces", traces(5))
     with pytest.raises(InsertError, match="1200 of 1201"):

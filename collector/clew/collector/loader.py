@@ -13,7 +13,7 @@ from typing import Protocol
 
 from clew.collector import otlp, values
 from clew.collector.spool import Segment
-from clew.storage import SIGNALS, NestedValues, Signal
+from clew.storage import SIGNALS, InsertError, NestedValues, Signal
 
 logger = logging.getLogger(__name__)
 
@@ -114,19 +114,21 @@ class Loader:
                 self._change.wait()
 
     def _load(self, segment: Segment) -> None:
-        segment = segment.begin()
         try:
+            segment = segment.begin()
             if monotonic() < self._written_out_until.get(segment.signal, 0.0):
                 write_out(segment)
             self._attempt(segment, self._sink.load)
+            self._done(segment)
         except Exception as error:
             logger.warning("%s: %s", segment.path.name, error)
+            if not segment.ambiguous:  # it could not even begin: the disk refuses
+                self._pause(LONGEST_PAUSE)
             self.offer(segment)
-            return
-        self._done(segment)
 
     def _settle(self, segment: Segment) -> None:
         pause = 0.1
+        as_protobuf_writes_it = False
         try:
             while True:
                 try:
@@ -135,14 +137,22 @@ class Loader:
                     return
                 except Exception as error:
                     logger.warning("%s is not settled yet: %s", segment.path.name, error)
-                with self._change:
-                    if self._stopping or self._change.wait_for(lambda: self._stopping, pause):
-                        return
+                    if isinstance(error, InsertError) and not as_protobuf_writes_it:
+                        # The engine reads some bytes otherwise than protobuf does, such as a field
+                        # of another type than it should be; protobuf leaves those out.
+                        as_protobuf_writes_it = _try_to_write_out(segment)
+                if self._pause(pause):
+                    return
                 pause = min(2 * pause, LONGEST_PAUSE)
         finally:
             with self._change:
                 self._settling = False
                 self._change.notify_all()
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait; whether the loader is to stop."""
+        with self._change:
+            return self._change.wait_for(lambda: self._stopping, seconds)
 
     def _done(self, segment: Segment) -> None:
         segment.drop()
@@ -160,6 +170,15 @@ class Loader:
 
 
 def write_out(segment: Segment) -> None:
-    """Replace every nested value in the segment by its text."""
+    """Replace every nested value in the segment by its text, and write it as protobuf would."""
     request = otlp.KINDS[segment.signal].request
     segment.rewrite(lambda body: values.write_out(request, body))
+
+
+def _try_to_write_out(segment: Segment) -> bool:
+    try:
+        write_out(segment)
+    except OSError as error:  # a full disk, perhaps: it is tried again
+        logger.warning("%s cannot be rewritten: %s", segment.path.name, error)
+        return False
+    return True

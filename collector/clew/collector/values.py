@@ -38,8 +38,10 @@ def write_out_resources(resources: Iterable[Any], scopes: str) -> bool:
 
 
 def write_out(request: type[Message], body: bytes) -> bytes:
-    """The same request, every nested value in it written out, in protobuf's shortest encoding."""
+    """The same request in protobuf's shortest encoding, every nested value in it written out and
+    every field left out that OTLP does not have."""
     message: Any = _marked(request.DESCRIPTOR.full_name).FromString(body)
+    message.DiscardUnknownFields()
     if not message.IsInitialized():
         for path in _outermost(message.FindInitializationErrors()):
             _write_out_value(_follow(message, path))
