@@ -40,7 +40,8 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_default(tmp_path
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_every_setting_is_a_flag_and_a_variable(setting: object) -> None:
     name = setting.name  # type: ignore[attr-defined]
-    value = {"retention": "5", "data": "/d", "dsn": "chdb:///x", "clickhouse": ""}.get(name, "h:7")
+    numbers = dict.fromkeys(("retention", "spool_limit", "in_flight_limit"), "5")
+    value = {**numbers, "data": "/d", "dsn": "chdb:///x", "clickhouse": ""}.get(name, "h:7")
     flag, variable = f"--{name.replace('_', '-')}", f"CLEW_{name.upper()}"
     assert _resolve(flag, value) == _resolve(**{variable: value})
     if name != "clickhouse":
@@ -79,6 +80,8 @@ def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> Non
         ("--retention", "1.5d"),
         ("--retention", "40000d"),
         ("--retention", "\u00b2d"),
+        ("--spool-limit", "0"),
+        ("--in-flight-limit", "1GiB"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(flag: str, text: str) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from clew.collector import spool as spool_module
+from clew.collector.limits import Footprint, Overloaded
 from clew.collector.otlp import Batch
-from clew.collector.spool import Segment, Spool, SpoolFull, record, records, seal
+from clew.collector.spool import Segment, Spool, record, records, seal
 
 
 def body(size: int, fill: bytes = b"x") -> bytes:
@@ -161,7 +162,7 @@ def test_what_could_not_be_synced_is_refused_and_not_kept(
     async def append() -> None:
         await spool.append("traces", BATCHES[0])
         monkeypatch.setattr(os, "fdatasync", fail_once)
-        with pytest.raises(SpoolFull, match=os.strerror(code)):
+        with pytest.raises(Overloaded, match=os.strerror(code)):
             await spool.append("traces", BATCHES[1])
         await spool.append("traces", BATCHES[2])
 
@@ -174,7 +175,7 @@ def test_what_could_not_be_synced_is_refused_and_not_kept(
 def test_a_spool_that_closes_refuses(tmp_path: Path) -> None:
     spool = Spool(tmp_path, ("traces",), Sealed().append)
     spool.close()
-    with pytest.raises(SpoolFull):
+    with pytest.raises(Overloaded):
         asyncio.run(spool.append("traces", BATCHES[0]))
 
 
@@ -190,3 +191,24 @@ def test_segments_wait_while_the_loader_is_busy(tmp_path: Path) -> None:
     assert sealed == []
     spool.close()
     assert sealed.items() == 1
+
+
+def test_at_its_limit_the_spool_refuses_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Footprint, "LOOK_AFTER", 0.0)
+    sealed = Sealed()
+    spool = Spool(tmp_path, ("traces", "logs"), sealed.append, limit=20_000)
+
+    async def append() -> None:
+        await spool.append("traces", BATCHES[2])
+        for signal in ("traces", "logs"):
+            with pytest.raises(Overloaded, match="does not keep up"):
+                await spool.append(signal, BATCHES[0])
+        await asyncio.sleep(2 * spool_module.SEGMENT_AGE)
+        sealed[0].drop()
+        await spool.append("traces", BATCHES[0])
+
+    asyncio.run(append())
+    spool.close()
+    assert sealed.items() == 513

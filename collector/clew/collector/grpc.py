@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 
 from clew.collector import otlp
-from clew.collector.http import LARGE_BODY, Append
+from clew.collector.http import LARGE_BODY, UNAVAILABLE, Append
+from clew.collector.limits import RETRY_AFTER, InFlight, Overloaded
 from clew.collector.otlp import Refused
-from clew.collector.spool import SpoolFull
 
 METHODS = {
     "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -23,10 +26,13 @@ GRACE = 2.0  # seconds for the requests that are being answered when the server 
 
 
 class GrpcReceiver:
-    """The gRPC server. `append` puts a batch where it is safe, or raises SpoolFull."""
+    """The gRPC server. `append` puts a batch where it is safe, or raises Overloaded.
 
-    def __init__(self, append: Append) -> None:
+    A request over the size limit is refused by gRPC itself, as RESOURCE_EXHAUSTED."""
+
+    def __init__(self, append: Append, in_flight: InFlight) -> None:
         self._append = append
+        self._in_flight = in_flight
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", otlp.MAX_BODY),
@@ -55,18 +61,32 @@ class GrpcReceiver:
         await self._server.stop(GRACE)
 
     def _export(self, signal: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        async def export(request: bytes, context: Any) -> bytes:
+        async def export(body: bytes, context: Any) -> bytes:
             try:
-                if len(request) < LARGE_BODY:
-                    batch = otlp.decode_protobuf(signal, request)
-                else:
-                    batch = await asyncio.to_thread(otlp.decode_protobuf, signal, request)
-                if batch.items:
-                    await self._append(signal, batch)
+                with self._in_flight.request() as request:
+                    request.take(2 * len(body))  # as it came, and as it waits for the disk
+                    if len(body) < LARGE_BODY:
+                        batch = otlp.decode_protobuf(signal, body)
+                    else:
+                        batch = await asyncio.to_thread(otlp.decode_protobuf, signal, body)
+                    if batch.items:
+                        await self._append(signal, batch)
             except Refused as error:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-            except SpoolFull as error:
-                await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+            except Overloaded as error:
+                await _abort_for_now(context, str(error))
             return b""
 
         return export
+
+
+async def _abort_for_now(context: Any, message: str) -> NoReturn:
+    """UNAVAILABLE, and when to try again, as the specification wants it."""
+    retry = RetryInfo()
+    retry.retry_delay.FromSeconds(RETRY_AFTER)
+    detail = AnyMessage()
+    detail.Pack(retry)
+    status = Status(code=UNAVAILABLE, message=message, details=[detail])
+    metadata = (("grpc-status-details-bin", status.SerializeToString()),)
+    await context.abort(grpc.StatusCode.UNAVAILABLE, message, metadata)
+    raise AssertionError("abort does not return")

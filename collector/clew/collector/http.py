@@ -11,8 +11,8 @@ from google.protobuf import json_format
 from google.rpc.status_pb2 import Status
 
 from clew.collector import otlp
+from clew.collector.limits import RETRY_AFTER, InFlight, Overloaded, Request
 from clew.collector.otlp import Batch, Refused, TooLarge, UnsupportedEncoding
-from clew.collector.spool import SpoolFull
 
 logger = logging.getLogger(__name__)
 
@@ -27,15 +27,15 @@ JSON = "application/json"
 LARGE_BODY = (
     256 << 10
 )  # bytes; a larger body is decoded in a thread, so that others are not held up
-RETRY_AFTER = b"1"  # seconds
 UNAVAILABLE = 14  # google.rpc's code
 
 
 class Receiver:
-    """The ASGI application. `append` puts a batch where it is safe, or raises SpoolFull."""
+    """The ASGI application. `append` puts a batch where it is safe, or raises Overloaded."""
 
-    def __init__(self, append: Append) -> None:
+    def __init__(self, append: Append, in_flight: InFlight) -> None:
         self._append = append
+        self._in_flight = in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,38 +56,36 @@ class Receiver:
                 raise UnsupportedEncoding(
                     f"content-type {content_type!r}: send {PROTOBUF} or {JSON}"
                 )
-            body = await _read(headers, receive)
-            if body is None:
-                return
-            await self._append_if_any(signal, await _decode(signal, content_type, headers, body))
+            with self._in_flight.request() as request:
+                body = await _read(headers, receive, request)
+                if body is None:
+                    return
+                batch = await _decode(signal, content_type, headers, body)
+                request.take(len(batch.body))
+                if batch.items:
+                    await self._append(signal, batch)
         except Refused as error:
             await _status(send, content_type, error.status, error.code, str(error))
-        except SpoolFull as error:
-            await _status(
-                send, content_type, 503, UNAVAILABLE, str(error), [(b"retry-after", RETRY_AFTER)]
-            )
+        except Overloaded as error:
+            again = [(b"retry-after", str(RETRY_AFTER).encode())]
+            await _status(send, content_type, 503, UNAVAILABLE, str(error), again)
         else:
             await _respond(send, 200, content_type, b"{}" if content_type == JSON else b"")
 
-    async def _append_if_any(self, signal: str, batch: Batch) -> None:
-        if batch.items:
-            await self._append(signal, batch)
 
-
-async def _read(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
+async def _read(headers: dict[bytes, bytes], receive: Receive, request: Request) -> bytes | None:
     """The body as it was sent; None when the client went away before its end."""
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > otlp.MAX_BODY:
         raise TooLarge(f"the body is over {otlp.MAX_BODY} bytes: send less at a time")
     chunks = []
-    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
         chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > otlp.MAX_BODY:
+        request.take(len(chunk))
+        if request.size > otlp.MAX_BODY:
             raise TooLarge(f"the body is over {otlp.MAX_BODY} bytes: send less at a time")
         chunks.append(chunk)
         if not message.get("more_body"):

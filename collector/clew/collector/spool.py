@@ -34,6 +34,7 @@ from pathlib import Path
 
 import xxhash
 
+from clew.collector.limits import Footprint, Overloaded
 from clew.collector.otlp import Batch
 
 logger = logging.getLogger(__name__)
@@ -52,10 +53,6 @@ _RECORD_HEAD = b"\xca\x3e\x18"  # the tag as a varint, and the length of what fo
 _SEAL_TAG = 1000 << 3 | 1
 _SEAL_HEAD = b"\xc1\x3e"
 _SEAL_BYTES = len(_SEAL_HEAD) + 8
-
-
-class SpoolFull(Exception):
-    """The request could not be put on the disk; nothing of it was kept. Try again later."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,8 @@ class Segment:
 
 class Spool:
     """The open segment of each signal. `sealed` is told of every segment that is complete;
-    `is_idle` says whether the loader has nothing of a signal to do: then waiting gains nothing."""
+    `is_idle` says whether the loader has nothing of a signal to do: then waiting gains nothing.
+    `limit` is how many bytes all segments may have together."""
 
     def __init__(
         self,
@@ -115,6 +113,7 @@ class Spool:
         signals: tuple[str, ...],
         sealed: Callable[[Segment], None],
         is_idle: Callable[[str], bool] = lambda signal: True,
+        limit: int = 1 << 40,
     ) -> None:
         self._ids = _Ids()
         leftover: list[Segment] = []
@@ -125,15 +124,16 @@ class Spool:
         # What is ambiguous comes first: nothing is loaded before it is settled.
         for segment in sorted(leftover, key=lambda segment: (not segment.ambiguous, segment.id)):
             sealed(segment)
+        footprint = Footprint(directory, limit)
         self._writers = {
-            signal: _Writer(directory / signal, signal, self._ids, sealed, is_idle)
+            signal: _Writer(directory / signal, signal, self._ids, sealed, is_idle, footprint)
             for signal in signals
         }
 
     async def append(self, signal: str, batch: Batch) -> None:
         """Put the batch on the disk: when this returns it survives a power cut.
 
-        Raises SpoolFull when it is not there and will not be."""
+        Raises Overloaded when it is not there and will not be."""
         loop = asyncio.get_running_loop()
         synced: asyncio.Future[None] = loop.create_future()
         self._writers[signal].append(_Waiting(batch, loop, synced))
@@ -182,12 +182,15 @@ class _Writer:
         ids: _Ids,
         sealed: Callable[[Segment], None],
         is_idle: Callable[[str], bool],
+        footprint: Footprint,
     ) -> None:
         self._directory = directory
         self._signal = signal
         self._ids = ids
         self._sealed = sealed
         self._is_idle = is_idle
+        self._footprint = footprint
+        self._refusing = False
         self._waiting: list[_Waiting] = []
         self._wake = threading.Condition()
         self._closing = False
@@ -198,7 +201,7 @@ class _Writer:
     def append(self, waiting: _Waiting) -> None:
         with self._wake:
             if self._closing:
-                raise SpoolFull("clew is stopping")
+                raise Overloaded("clew is stopping")
             self._waiting.append(waiting)
             self._wake.notify()
 
@@ -232,17 +235,30 @@ class _Writer:
             return True
         return time.monotonic() - segment.born >= SEGMENT_AGE and self._is_idle(self._signal)
 
-    def _write(self, batches: list[Batch]) -> Exception | None:
+    def _write(self, batches: list[Batch]) -> Overloaded | None:
         try:
+            self._footprint.check()
             if self._open is None:
                 self._open = _OpenSegment(self._directory, self._ids.next())
             self._open.append(batches)
+        except Overloaded as error:
+            self._refuse(str(error))
+            return error
         except OSError as error:
-            logger.error("the spool in %s takes nothing: %s", self._directory, error)
             if self._open is not None and not self._open.cut_back():
                 self._open = None
-            return SpoolFull(f"the spool cannot be written: {error.strerror}")
+            reason = f"the spool cannot be written: {error.strerror}"
+            self._refuse(reason)
+            return Overloaded(reason)
+        if self._refusing:
+            self._refusing = False
+            logger.info("%s are taken again", self._signal)
         return None
+
+    def _refuse(self, reason: str) -> None:
+        if not self._refusing:
+            self._refusing = True
+            logger.error("%s are refused for now: %s", self._signal, reason)
 
     def _seal(self, segment: _OpenSegment) -> None:
         """A segment that cannot be sealed just now (a full disk) stays open, and is tried again."""

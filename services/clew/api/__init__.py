@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
 from clew.api import logs, services, traces, transactions
 from clew.api.problems import add_problem_handlers, document
@@ -27,6 +27,10 @@ def create_app(reader: Reader, ready: Callable[[], bool]) -> FastAPI:
     add_problem_handlers(app)
     for module in (transactions, traces, logs, services):
         app.include_router(module.router)
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("/docs")
 
     @app.get("/healthz", tags=["health"], response_class=PlainTextResponse)
     async def healthz() -> str:

@@ -111,6 +111,9 @@ def _flags(settings: Settings) -> list[str]:
         "--retention",
         str(settings.retention),
     ]
+    for name in ("spool_limit", "in_flight_limit"):
+        if limit := getattr(settings, name):
+            flags += [f"--{name.replace('_', '-')}", str(limit >> 20)]
     for name in ("otlp_http", "otlp_grpc", "api"):
         host, port = getattr(settings, name)
         flags += [f"--{name.replace('_', '-')}", f"{host}:{port}"]

@@ -24,6 +24,7 @@ from clew.api import create_app
 from clew.cli.settings import Settings, UsageError
 from clew.collector.grpc import GrpcReceiver
 from clew.collector.http import Receiver
+from clew.collector.limits import InFlight, default_in_flight, default_spool
 from clew.collector.loader import Loader
 from clew.collector.spool import Spool
 from clew.storage import SIGNALS, Ingest, Reader, Store, migrate, set_retention
@@ -76,13 +77,15 @@ async def _serve(
 async def _collector(settings: Settings, store: Store) -> AsyncIterator[dict[str, str]]:
     """Receivers, spool and loader; closing answers what is in flight, then seals what is open."""
     loader = Loader(Ingest(store))
-    spool = Spool(settings.data / "spool", tuple(SIGNALS), loader.offer, loader.is_idle)
+    limit = settings.spool_limit or default_spool(settings.data)
+    spool = Spool(settings.data / "spool", tuple(SIGNALS), loader.offer, loader.is_idle, limit)
     loader.start()
-    grpc = GrpcReceiver(spool.append)
+    in_flight = InFlight(settings.in_flight_limit or default_in_flight())
+    grpc = GrpcReceiver(spool.append, in_flight)
     listening = _listen(settings.otlp_http, "--otlp-http")
     http = _Server(
         uvicorn.Config(
-            Receiver(spool.append),
+            Receiver(spool.append, in_flight),
             http="httptools",
             lifespan="off",
             access_log=False,

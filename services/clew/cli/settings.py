@@ -44,6 +44,12 @@ SETTINGS = (
         "clickhouse", "", "address for the ClickHouse protocol; empty turns it off (not served yet)"
     ),
     Setting("retention", "14d", "how long rows are kept, in days"),
+    Setting("spool_limit", "", "MiB that the spool may hold; by default a tenth of its disk"),
+    Setting(
+        "in_flight_limit",
+        "",
+        "MiB of requests being received; by default 1/32 of the memory, 128 at least, 1024 at most",
+    ),
 )
 
 
@@ -57,6 +63,8 @@ class Settings:
     otlp_grpc: tuple[str, int]
     api: tuple[str, int]
     retention: int
+    spool_limit: int | None = None  # bytes
+    in_flight_limit: int | None = None  # bytes
 
 
 class UsageError(Exception):
@@ -90,6 +98,8 @@ def resolve(arguments: argparse.Namespace, environ: Mapping[str, str] = os.envir
         otlp_grpc=_address(values["otlp_grpc"], "--otlp-grpc"),
         api=_address(values["api"], "--api"),
         retention=_days(values["retention"]),
+        spool_limit=_mebibytes(values["spool_limit"], "--spool-limit"),
+        in_flight_limit=_mebibytes(values["in_flight_limit"], "--in-flight-limit"),
     )
 
 
@@ -109,3 +119,12 @@ def _days(text: str) -> int:
     if not days.isdecimal() or not 1 <= int(days) <= 36500:
         raise UsageError(f"--retention {text!r}: write a number of days, such as 14d")
     return int(days)
+
+
+def _mebibytes(text: str, flag: str) -> int | None:
+    """Bytes; None for the default."""
+    if not text:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 1 << 30:
+        raise UsageError(f"{flag} {text!r}: write a number of MiB, such as 2048")
+    return int(text) << 20

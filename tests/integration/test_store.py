@@ -1,0 +1,44 @@
+"""The embedded engine as clew opens it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from loading import rows
+
+from clew.storage import SettingError, Store
+from clew.storage.store import EMBEDDED_OPTIONS
+
+
+def test_its_memory_is_bounded(engine: Store) -> None:
+    found = {
+        row["name"]: row["value"]
+        for row in rows(engine, "SELECT name, value FROM system.server_settings")
+    }
+    for name, value in EMBEDDED_OPTIONS.items():
+        assert float(found[name]) == value, name
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert int(found["max_server_memory_usage"]) <= 0.51 * memory
+
+
+def test_it_keeps_no_logs_of_its_own(engine: Store) -> None:
+    tables = rows(
+        engine,
+        "SELECT name FROM system.tables WHERE database = 'system' AND engine LIKE '%MergeTree'",
+    )
+    assert tables == []
+
+
+@pytest.mark.parametrize(
+    ("dsn", "mend"),
+    [
+        ("postgres://x", "chdb:///absolute/directory"),
+        ("chdb://relative/dir", "three slashes"),
+        ("chdb:///tmp/a*b", "as a pattern"),
+        ("chdb:///tmp/a{b}", "as a pattern"),
+    ],
+)
+def test_a_dsn_that_cannot_be_used_says_what_to_write(dsn: str, mend: str) -> None:
+    with pytest.raises(SettingError, match=mend):
+        Store(dsn)
