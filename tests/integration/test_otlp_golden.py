@@ -14,34 +14,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
+from any_values import any_value
 from clew.storage import Ingest, Store
 
 START = 1_763_781_234_123_456_789
 TRACE, SPAN, PARENT = bytes(range(16)), bytes(range(8)), bytes(range(8, 16))
-
-
-def any_value(value: Any) -> AnyValue:
-    made = AnyValue()
-    if isinstance(value, bool):
-        made.bool_value = value
-    elif isinstance(value, int):
-        made.int_value = value
-    elif isinstance(value, float):
-        made.double_value = value
-    elif isinstance(value, str):
-        made.string_value = value
-    elif isinstance(value, bytes):
-        made.bytes_value = value
-    elif isinstance(value, list):
-        made.array_value.SetInParent()
-        made.array_value.values.extend(map(any_value, value))
-    elif isinstance(value, dict):
-        made.kvlist_value.SetInParent()
-        for key, member in value.items():
-            made.kvlist_value.values.add(key=key).value.CopyFrom(any_value(member))
-    return made
 
 
 def put(attributes: Any, values: dict[str, Any]) -> None:
