@@ -84,7 +84,6 @@ def test_a_bad_parameter_is_named(
         ("/api/v1/traces/00000000000000000000000000000001", {}, 404, "0000000000000001"),
         ("/api/v1/traces/x", {"explain": "x"}, 422, "explain"),
         ("/api/v1/nothing", {}, 404, "Not Found"),
-        ("/", {}, 404, "Not Found"),
     ],
 )
 def test_every_refusal_is_a_problem_document(
