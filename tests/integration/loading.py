@@ -59,12 +59,13 @@ def rows(store: Store, sql: str) -> list[dict[str, Any]]:
 def sides_equal_their_base(store: Store) -> bool:
     """Whether the side tables say what grouping the base table says, key by key."""
     traces = """
-        SELECT TraceId, toString(ServiceName), sum(SpanCount), sum(ErrorCount), min(Start), max(End), min(EntryKey) > 0
-        FROM otel.clew_traces GROUP BY 1, 2 ORDER BY 1, 2"""
+        SELECT TraceId, arraySort(groupUniqArrayArray(Services)), sum(SpanCount), sum(ErrorCount), min(Start),
+            max(End), min(EntryKey) > 0
+        FROM otel.clew_traces GROUP BY 1 ORDER BY 1"""
     traces_from_base = """
-        SELECT TraceId, toString(ServiceName), count(), countIf(StatusCode = 'Error'), min(Timestamp),
+        SELECT TraceId, arraySort(groupUniqArray(toString(ServiceName))), count(), countIf(StatusCode = 'Error'), min(Timestamp),
             max(Timestamp + toIntervalNanosecond(if(Duration >= 9223372036854775808, 0, Duration))), true
-        FROM otel.otel_traces WHERE TraceId != '' GROUP BY 1, 2 ORDER BY 1, 2"""
+        FROM otel.otel_traces WHERE TraceId != '' GROUP BY 1 ORDER BY 1"""
     operations = """
         SELECT Minute, toString(ServiceName), toString(SpanName), toString(SpanKind), IsRoot, sum(Count),
             sum(rollup.Errors), sum(rollup.DurationSum), max(rollup.DurationMax),

@@ -24,8 +24,6 @@ from clew.storage import Row
 
 router = APIRouter(prefix="/api/v1/transactions", tags=["transactions"])
 
-EACH = 5  # traces of a sort that the joined view names
-SAMPLE = 200  # traces that its breakdown is made of
 SERVICES_SAMPLE = 20_000  # traces that the services of listed transactions are read from
 LOGS = 50  # of each way they are linked
 EXCEPTIONS = 50
@@ -67,7 +65,7 @@ def joined_view(transaction_id: str, common: CommonParameters, answer: Answering
         _point(point)
         for point in answer.rows("transaction_series", **scope, step=common.window.step)
     ]
-    chosen = answer.row("transaction_traces", **scope, each=EACH, sample=SAMPLE) or {}
+    chosen = answer.row("transaction_traces", **scope) or {}
     known = summaries(
         answer, {id for kind in ("slowest", "errors", "typical", "sample") for id in chosen[kind]}
     )

@@ -10,7 +10,7 @@ SELECT
     (toUnixTimestamp64Nano(max(traces.End)) - toUnixTimestamp64Nano(min(traces.Start))) / 1e6 AS duration_ms,
     sum(SpanCount) AS span_count,
     sum(ErrorCount) AS error_count,
-    arraySort(groupUniqArray(ServiceName)) AS services
+    arraySort(groupUniqArrayArray(traces.Services)) AS services
 FROM otel.clew_traces AS traces
 WHERE TraceId IN {trace_ids:Array(String)}
 GROUP BY TraceId

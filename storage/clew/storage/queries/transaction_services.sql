@@ -9,7 +9,7 @@ FROM
         argMinMerge(Entry).3 AS environment,
         min(EntryKey) AS key,
         fromUnixTimestamp64Nano(toInt64(bitAnd(key, 4611686018427387903))) AS began,
-        groupUniqArray(ServiceName) AS through
+        groupUniqArrayArray(Services) AS through
     FROM otel.clew_traces
     WHERE TraceId < {below:String} AND Start < {end:DateTime64(9)} + toIntervalHour(1) AND End >= {start:DateTime64(9)}
     GROUP BY TraceId

@@ -1,5 +1,5 @@
--- Traces worth opening: the slowest, the latest in error, those nearest the median of the rest,
--- and a uniform sample, each as an array of trace ids.
+-- Traces worth opening: the 5 slowest, the 5 latest in error, the 5 nearest the median of the rest,
+-- and a uniform sample of 200, each as an array of trace ids.
 WITH entries AS
 (
     SELECT TraceId, Timestamp, DurationNs, IsError
@@ -9,11 +9,11 @@ WITH entries AS
     WHERE ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
 )
 SELECT
-    (SELECT groupArray(TraceId) FROM (SELECT TraceId FROM entries ORDER BY DurationNs DESC, TraceId LIMIT {each:UInt32})) AS slowest,
-    (SELECT groupArray(TraceId) FROM (SELECT TraceId FROM entries WHERE IsError ORDER BY Timestamp DESC, TraceId LIMIT {each:UInt32})) AS errors,
-    (SELECT groupArray(TraceId) FROM (
-        SELECT TraceId FROM entries WHERE NOT IsError
-        ORDER BY abs(toFloat64(DurationNs) - (SELECT quantileDD(0.01, 0.5)(DurationNs) FROM entries WHERE NOT IsError)), TraceId
-        LIMIT {each:UInt32})) AS typical,
-    (SELECT groupArray(TraceId) FROM (SELECT TraceId FROM entries ORDER BY sipHash64(TraceId) LIMIT {sample:UInt32})) AS sample,
-    (SELECT count() FROM entries) AS total
+    groupArraySorted(5)((-toInt64(DurationNs), TraceId)).2 AS slowest,
+    groupArraySortedIf(5)((-toUnixTimestamp64Nano(Timestamp), TraceId), IsError).2 AS errors,
+    groupArraySortedIf(5)(
+        (abs(toFloat64(DurationNs) - (SELECT quantileDD(0.01, 0.5)(DurationNs) FROM entries WHERE NOT IsError)), TraceId),
+        NOT IsError).2 AS typical,
+    groupArraySorted(200)((sipHash64(TraceId), TraceId)).2 AS sample,
+    count() AS total
+FROM entries

@@ -8,11 +8,11 @@ WITH
         reinterpretAsUInt64(least(greatest(toUnixTimestamp64Nano(Timestamp), 0), 4611686018427387903))) AS Key
 SELECT
     TraceId,
-    ServiceName,
     min(Timestamp) AS Start,
     max(Timestamp + toIntervalNanosecond(clew_duration(Duration))) AS End,
     count() AS SpanCount,
     countIf(StatusCode IN ('Error', 'STATUS_CODE_ERROR')) AS ErrorCount,
+    groupUniqArray(toString(ServiceName)) AS Services,
     min(Key) AS EntryKey,
     argMinState(
         (SpanId, SpanName, Environment, clew_duration(Duration), StatusCode IN ('Error', 'STATUS_CODE_ERROR'),
@@ -21,4 +21,4 @@ SELECT
     max(InsertedAt) AS InsertedAt
 FROM otel.otel_traces
 WHERE TraceId != ''
-GROUP BY TraceId, ServiceName
+GROUP BY TraceId
