@@ -47,8 +47,9 @@ format: setup  ## put the code into its form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup  ## spans per CPU-second, end to end
+bench: setup  ## spans per CPU-second, end to end; and how long answers take
 	$(BIN)/python bench/ingest.py
+	$(BIN)/python bench/reads.py
 
 clean:  ## remove what the commands above made
 	rm -rf .venv data
