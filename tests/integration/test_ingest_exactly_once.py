@@ -10,6 +10,7 @@ import pytest
 from loading import load, rows, seal_segment, sides_equal_their_base, wait_until_drained
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from clew.collector import otlp
 from clew.collector.loader import Loader
 from clew.storage import SIGNALS, Ingest, InsertError, NestedValues, Store
 
@@ -117,6 +118,44 @@ def test_what_the_engine_refuses_holds_up_nobody(
         for row in rows(store, "SELECT SpanName FROM otel.otel_traces WHERE SpanName = 'odd'")
     ] == ["odd"]
     assert sides_equal_their_base(store)
+
+
+def test_mutated_bodies_that_are_acknowledged_are_stored(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    """Whatever protobuf's parser lets in ends in the tables; some of it the engine refuses at first."""
+    chance = random.Random(10)
+    accepted: list[bytes] = []
+    while len(accepted) < 400:
+        body = mutated(traces(chance.randrange(5), 1), chance)
+        try:
+            if otlp.decode_protobuf("traces", body).items:
+                accepted.append(body)
+        except otlp.Refused:
+            continue
+    segment = seal_segment(tmp_path, "traces", *accepted)
+    with pytest.raises(InsertError):
+        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items)
+    loader = Loader(ingest)
+    loader.offer(segment.begin())
+    loader.start()
+    wait_until_drained(loader)
+    loader.close()
+    assert spans_stored(store)[0] == segment.items
+
+
+def mutated(body: bytes, chance: random.Random) -> bytes:
+    changed = bytearray(body)
+    for _ in range(chance.randrange(1, 4)):
+        position = chance.randrange(len(changed))
+        match chance.randrange(3):
+            case 0:
+                changed[position] ^= 1 << chance.randrange(8)
+            case 1:
+                del changed[position : position + chance.randrange(1, 4)]
+            case 2:
+                changed[position:position] = chance.randbytes(chance.randrange(1, 4))
+    return bytes(changed)
 
 
 def test_a_count_that_differs_is_no_success(store: Store, ingest: Ingest, tmp_path: Path) -> None:

@@ -135,6 +135,16 @@ def test_rewriting_keeps_records_and_seal(tmp_path: Path) -> None:
     assert [list(each.batches()) for each in recover(tmp_path)] == [changed]
 
 
+def test_a_damaged_segment_is_not_rewritten_to_what_is_left_of_it(tmp_path: Path) -> None:
+    (segment,) = write(tmp_path, BATCHES)
+    damaged = bytearray(segment.path.read_bytes())
+    damaged[len(BATCHES[0].body) + len(record(BATCHES[0])) + 5] ^= 1
+    segment.path.write_bytes(damaged)
+    with pytest.raises(OSError, match="damaged behind its first 1 items"):
+        segment.rewrite(lambda each: each)
+    assert segment.path.read_bytes() == damaged
+
+
 def test_one_sync_answers_all_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     syncs = []
     fdatasync = os.fdatasync

@@ -50,9 +50,7 @@ _BODY_TAG = 1 << 3 | 2
 _RECORD_TAG = 1001 << 3 | 2
 _RECORD = struct.Struct("<QQQ")
 _RECORD_HEAD = b"\xca\x3e\x18"  # the tag as a varint, and the length of what follows
-_SEAL_TAG = 1000 << 3 | 1
-_SEAL_HEAD = b"\xc1\x3e"
-_SEAL_BYTES = len(_SEAL_HEAD) + 8
+_SEAL_HEAD = b"\xc1\x3e"  # the tag of field 1000, fixed64
 
 
 @dataclass(frozen=True)
@@ -89,12 +87,18 @@ class Segment:
             yield Batch(data[start:end], items)
 
     def rewrite(self, change: Callable[[bytes], bytes]) -> None:
-        """Replace every request in it by what `change` makes of it; the items stay the same."""
+        """Replace every request in it by what `change` makes of it; the items stay the same.
+
+        Raises OSError, and leaves it as it was, when not every request in it can be read."""
         new = self.path.with_suffix(REWRITING)
+        items = 0
         with new.open("wb") as file:
             for batch in self.batches():
                 changed = Batch(change(batch.body), batch.items)
                 file.write(changed.body + record(changed))
+                items += batch.items
+            if items != self.items:
+                raise OSError(f"{self.path} is damaged behind its first {items} items")
             file.write(seal(self.id))
             file.flush()
             os.fsync(file.fileno())

@@ -5,8 +5,6 @@ from __future__ import annotations
 from clew.storage.ingest import SIGNALS
 from clew.storage.store import Store
 
-DEFAULT_DAYS = 14
-
 
 def set_retention(store: Store, days: int) -> None:
     """Keep rows for `days` days after they were inserted; older ones go with the next merges.
