@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from clew.api import create_app
 from clew.collector.otlp import Batch
-from clew.collector.spool import record, seal
+from clew.collector.segment import record, seal
 from clew.storage import SIGNALS, Ingest, Reader, Store, migrate
 
 SECOND = 10**9
@@ -61,7 +61,7 @@ def fill(ingest: Ingest, directory: Path, spans: int) -> None:
         batch = Batch(traces(random.Random(number), began), BATCH)
         path = directory / "segment"
         path.write_bytes(batch.body + record(batch) + seal(number + 1))
-        ingest.load(SIGNALS["traces"], path, number + 1, BATCH)
+        ingest.load(SIGNALS["traces"], path, number + 1, BATCH, time.time())
 
 
 def traces(chance: random.Random, began: int) -> bytes:

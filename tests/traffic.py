@@ -7,6 +7,7 @@ and are there as Python objects for tests to work the answers out once more, in 
 from __future__ import annotations
 
 import random
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from clew.collector.otlp import KINDS, Batch
-from clew.collector.spool import record, seal
+from clew.collector.segment import record, seal
 from clew.storage import SIGNALS, Ingest
 
 INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
@@ -152,7 +153,7 @@ class Loader:
         batch = Batch(request.SerializeToString(), items)
         path = self._directory / f"{self._segment}.sealed"
         path.write_bytes(batch.body + record(batch) + seal(self._segment))
-        self._ingest.load(SIGNALS[signal], path, self._segment, items)
+        self._ingest.load(SIGNALS[signal], path, self._segment, items, time.time())
 
 
 def spans_request(spans: Iterable[Span]) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 
 from clew.collector import otlp
 from clew.collector.loader import Loader
-from clew.collector.spool import Segment, Spool
+from clew.collector.segment import Segment
+from clew.collector.spool import Spool
 from clew.storage import SIGNALS, Ingest, Store
 
 

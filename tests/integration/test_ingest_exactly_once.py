@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from clew.collector import otlp
 from clew.collector.loader import Loader
-from clew.storage import SIGNALS, Ingest, InsertError, NestedValues, Store
+from clew.storage import SIGNALS, Ingest, InsertError, NestedValues, Store, Stored
 
 MINUTE = 60 * 10**9
 START = 1_763_781_234_123_456_789 // MINUTE * MINUTE
@@ -67,11 +67,11 @@ def test_settling_makes_it_exact(
     load(ingest, tmp_path / "before", ("traces", traces(1)))
     segment = seal_segment(tmp_path, "traces", traces(2))
     signal = SIGNALS["traces"]
-    ingest.load(signal, segment.path, segment.id, segment.items)
+    ingest.load(signal, segment.path, segment.id, segment.items, segment.began)
     with store.client() as client:
         for statement in damage:
             client.command(statement.format(id=segment.id))
-    ingest.settle(signal, segment.path, segment.id, segment.items)
+    ingest.settle(signal, segment.path, segment.id, segment.items, segment.began)
     assert spans_stored(store) == (2400, 2400)
     assert sides_equal_their_base(store)
 
@@ -81,7 +81,7 @@ def test_settling_what_never_began_is_loading_it(
 ) -> None:
     segment = seal_segment(tmp_path, "traces", traces(3))
     for _ in range(2):
-        ingest.settle(SIGNALS["traces"], segment.path, segment.id, segment.items)
+        ingest.settle(SIGNALS["traces"], segment.path, segment.id, segment.items, segment.began)
         assert spans_stored(store) == (1200, 1200)
         assert sides_equal_their_base(store)
 
@@ -89,7 +89,7 @@ def test_settling_what_never_began_is_loading_it(
 def test_nested_values_leave_nothing_behind(store: Store, ingest: Ingest, tmp_path: Path) -> None:
     segment = seal_segment(tmp_path, "traces", traces(4, nested=True))
     with pytest.raises(NestedValues):
-        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items)
+        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items, segment.began)
     assert spans_stored(store) == (0, 0)
     assert sides_equal_their_base(store)
 
@@ -105,7 +105,7 @@ def test_what_the_engine_refuses_holds_up_nobody(
     odd = b"\x0a\x0b\x12\x09\x12\x07" + odd[6:]
     segment = seal_segment(tmp_path / "odd", "traces", traces(7), odd, traces(8))
     with pytest.raises(InsertError):
-        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items)
+        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items, segment.began)
     loader = Loader(ingest)
     loader.offer(segment)
     loader.offer(seal_segment(tmp_path / "next", "traces", traces(9)))
@@ -135,7 +135,7 @@ def test_mutated_bodies_that_are_acknowledged_are_stored(
             continue
     segment = seal_segment(tmp_path, "traces", *accepted)
     with pytest.raises(InsertError):
-        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items)
+        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items, segment.began)
     loader = Loader(ingest)
     loader.offer(segment.begin())
     loader.start()
@@ -161,7 +161,7 @@ def mutated(body: bytes, chance: random.Random) -> bytes:
 def test_a_count_that_differs_is_no_success(store: Store, ingest: Ingest, tmp_path: Path) -> None:
     segment = seal_segment(tmp_path, "traces", traces(5))
     with pytest.raises(InsertError, match="1200 of 1201"):
-        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items + 1)
+        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items + 1, segment.began)
 
 
 class Faulty:
@@ -172,15 +172,17 @@ class Faulty:
         self._chance = chance
         self.faults = 0
 
-    def load(self, *arguments: Any) -> None:
+    def load(self, *arguments: Any) -> dict[str, Stored]:
         self._perhaps("refused")
-        self._ingest.load(*arguments)
+        stored = self._ingest.load(*arguments)
         self._perhaps("reply lost")
+        return stored
 
-    def settle(self, *arguments: Any) -> None:
+    def settle(self, *arguments: Any) -> dict[str, Stored]:
         self._perhaps("refused")
-        self._ingest.settle(*arguments)
+        stored = self._ingest.settle(*arguments)
         self._perhaps("reply lost")
+        return stored
 
     def _perhaps(self, fault: str) -> None:
         if self._chance.random() < 0.3:

@@ -6,19 +6,23 @@ import heapq
 import itertools
 import logging
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import Protocol
 
-from clew.collector import otlp, values
-from clew.collector.spool import Segment
-from clew.storage import SIGNALS, InsertError, NestedValues, Signal
+from clew.collector import deadletter, otlp, values
+from clew.collector import segment as segments
+from clew.collector.otlp import Batch
+from clew.collector.segment import Segment
+from clew.storage import SIGNALS, NestedValues, Signal, Stored, Unacceptable
 
 logger = logging.getLogger(__name__)
 
 WORKERS = 2  # an insert parses on one thread: two keep two cores busy
-LONGEST_PAUSE = 10.0  # seconds between two attempts to settle a segment
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before the next attempt, after one that failed
 WRITE_OUT_AHEAD = (
     60.0  # seconds for which a signal's segments are written out before they are inserted
 )
@@ -27,26 +31,58 @@ WRITE_OUT_AHEAD = (
 class Sink(Protocol):
     """Where segments go: storage.Ingest, whose methods say what each promises."""
 
-    def load(self, signal: Signal, path: Path, segment: int, items: int) -> None: ...
+    def load(
+        self, signal: Signal, path: Path, segment: int, items: int, began: float
+    ) -> Mapping[str, Stored]: ...
 
-    def settle(self, signal: Signal, path: Path, segment: int, items: int) -> None: ...
+    def settle(
+        self, signal: Signal, path: Path, segment: int, items: int, began: float
+    ) -> Mapping[str, Stored]: ...
+
+    def count(self, signal: Signal, segment: int, began: float) -> Mapping[str, Stored]: ...
+
+
+Loaded = Callable[[Segment, Mapping[str, Stored]], None]
+Inserted = Callable[[str, float, float], None]
 
 
 class Loader:
     """A few threads that load what they are offered, in order of age.
 
-    An insert that did not report success leaves its segment ambiguous. Then the others finish
-    what they are at, and nothing else is loaded until that segment is settled.
+    A segment whose insert did not report success is unsettled. To settle it the others finish what
+    they are at, and nothing else is loaded meanwhile. When that fails too, one of its neighbours
+    is tried before it is tried again: nothing waits for a segment that never can be loaded, and
+    while the engine loads nothing at all, few segments become unsettled.
+
+    Requests that the engine refuses, alone among their neighbours, are put into `dead_letters`.
+    `loaded` is told of a segment that is in the tables for certain, whose file is then its to
+    remove; `inserted(signal, seconds, fresh)` how long that took, and how many seconds after its
+    first item came.
     """
 
-    def __init__(self, sink: Sink, workers: int = WORKERS) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        loaded: Loaded = lambda segment, stored: segment.drop(),
+        inserted: Inserted = lambda signal, seconds, fresh: None,
+        dead_letters: Path | None = None,
+        workers: int = WORKERS,
+    ) -> None:
         self._sink = sink
-        self._queue: list[tuple[bool, int, int, Segment]] = []
+        self._loaded = loaded
+        self._inserted = inserted
+        self._dead_letters = dead_letters
+        self._ready: list[tuple[int, int, Segment]] = []
         self._order = itertools.count()
+        self._unsettled: deque[Segment] = deque()
         self._change = threading.Condition()
         self._loading = 0
+        self._alone = False  # what is loading now has the tables for itself
+        self._held = 0
+        self._neighbour_first = False
+        self._pause = 0.0
+        self._not_before = 0.0
         self._outstanding: dict[str, set[int]] = {name: set() for name in SIGNALS}
-        self._settling = False
         self._stopping = False
         self._written_out_until: dict[str, float] = {}
         self._threads = [
@@ -59,11 +95,10 @@ class Loader:
             thread.start()
 
     def offer(self, segment: Segment) -> None:
-        """Take on a complete segment; those that may be partly loaded go first."""
+        """Take on a complete segment."""
         with self._change:
-            entry = (not segment.ambiguous, segment.id, next(self._order), segment)
-            heapq.heappush(self._queue, entry)
             self._outstanding[segment.signal].add(segment.id)
+            self._put(segment)
             self._change.notify()
 
     def is_idle(self, signal: str) -> bool:
@@ -71,114 +106,175 @@ class Loader:
         in gathers into a larger segment: 30 ms of an insert's CPU time are its planning."""
         return not self._outstanding[signal]
 
-    def close(self) -> None:
-        """Finish what is being loaded; what waits stays on the disk for the next start."""
+    def close(self, seconds: float = 60.0) -> bool:
+        """Finish what is being loaded; what waits stays on the disk for the next start.
+
+        Whether all threads have ended within that time."""
         with self._change:
             self._stopping = True
             self._change.notify_all()
+        deadline = monotonic() + seconds
         for thread in self._threads:
             if thread.is_alive():
-                thread.join()
+                thread.join(max(0.0, deadline - monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def drained(self) -> bool:
         """Whether all that was offered is in the tables."""
         with self._change:
             return not any(self._outstanding.values())
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """No insert is under way, and none begins, until this is left."""
+        with self._change:
+            self._held += 1
+            self._change.wait_for(lambda: not self._loading)
+        try:
+            yield
+        finally:
+            with self._change:
+                self._held -= 1
+                self._change.notify_all()
+
+    def _put(self, segment: Segment) -> None:
+        if segment.ambiguous:
+            self._unsettled.append(segment)
+        else:
+            heapq.heappush(self._ready, (segment.id, next(self._order), segment))
+
     def _run(self) -> None:
         while (segment := self._take()) is not None:
             try:
-                if segment.ambiguous:
-                    self._settle(segment)
-                else:
-                    self._load(segment)
+                self._work(segment)
+            except Exception as error:  # of any kind: the thread goes on, and so does the segment
+                self._failed(segment, error)
             finally:
                 with self._change:
                     self._loading -= 1
+                    self._alone = False
                     self._change.notify_all()
 
     def _take(self) -> Segment | None:
         with self._change:
-            while True:
-                if self._stopping:
-                    return None
-                if (
-                    self._queue
-                    and not self._settling
-                    and not (self._queue[0][3].ambiguous and self._loading)
-                ):
-                    segment = heapq.heappop(self._queue)[3]
-                    self._loading += 1
-                    self._settling = segment.ambiguous
-                    return segment
-                self._change.wait()
+            while not self._stopping:
+                wait = self._not_before - monotonic()
+                if wait <= 0:
+                    segment = None if self._alone or self._held else self._next()
+                    if segment is not None:
+                        self._loading += 1
+                        self._alone = segment.ambiguous
+                        return segment
+                self._change.wait(wait if wait > 0 else None)
+            return None
 
-    def _load(self, segment: Segment) -> None:
-        try:
-            segment = segment.begin()
+    def _next(self) -> Segment | None:
+        if self._unsettled and not (self._neighbour_first and self._ready):
+            return None if self._loading else self._unsettled.popleft()
+        self._neighbour_first = False
+        return heapq.heappop(self._ready)[2] if self._ready else None
+
+    def _work(self, segment: Segment) -> None:
+        signal = SIGNALS[segment.signal]
+        began = monotonic()
+        if segment.loaded:
+            self._done(segment, self._sink.count(signal, segment.id, segment.began))
+            return
+        segment = segment.without_damage()
+        if not segment.items:
+            self._done(segment, {})
+        elif segment.ambiguous:
+            self._done(*self._settle(signal, segment))
+        else:
             if monotonic() < self._written_out_until.get(segment.signal, 0.0):
                 write_out(segment)
-            self._attempt(segment, self._sink.load)
-            self._done(segment)
-        except Exception as error:
-            logger.warning("%s: %s", segment.path.name, error)
-            if not segment.ambiguous:  # it could not even begin: the disk refuses
-                self._pause(LONGEST_PAUSE)
-            self.offer(segment)
+            self._done(*self._load(signal, segment.begin()))
+        self._inserted(segment.signal, monotonic() - began, time() - segment.began)
 
-    def _settle(self, segment: Segment) -> None:
-        pause = 0.1
-        as_protobuf_writes_it = False
+    def _load(self, signal: Signal, segment: Segment) -> tuple[Segment, Mapping[str, Stored]]:
+        arguments = (signal, segment.path, segment.id, segment.items, segment.began)
         try:
-            while True:
-                try:
-                    self._attempt(segment, self._sink.settle)
-                    self._done(segment)
-                    return
-                except Exception as error:
-                    logger.warning("%s is not settled yet: %s", segment.path.name, error)
-                    if isinstance(error, InsertError) and not as_protobuf_writes_it:
-                        # The engine reads some bytes otherwise than protobuf does, such as a field
-                        # of another type than it should be; protobuf leaves those out.
-                        as_protobuf_writes_it = _try_to_write_out(segment)
-                if self._pause(pause):
-                    return
-                pause = min(2 * pause, LONGEST_PAUSE)
-        finally:
-            with self._change:
-                self._settling = False
-                self._change.notify_all()
-
-    def _pause(self, seconds: float) -> bool:
-        """Wait; whether the loader is to stop."""
-        with self._change:
-            return self._change.wait_for(lambda: self._stopping, seconds)
-
-    def _done(self, segment: Segment) -> None:
-        segment.drop()
-        with self._change:
-            self._outstanding[segment.signal].discard(segment.id)
-
-    def _attempt(self, segment: Segment, attempt: Callable[[Signal, Path, int, int], None]) -> None:
-        signal = SIGNALS[segment.signal]
-        try:
-            attempt(signal, segment.path, segment.id, segment.items)
+            return segment, self._sink.load(*arguments)
         except NestedValues:
             self._written_out_until[segment.signal] = monotonic() + WRITE_OUT_AHEAD
             write_out(segment)
-            attempt(signal, segment.path, segment.id, segment.items)
+            return segment, self._sink.load(*arguments)
+
+    def _settle(self, signal: Signal, segment: Segment) -> tuple[Segment, Mapping[str, Stored]]:
+        def attempt(segment: Segment) -> tuple[Segment, Mapping[str, Stored]]:
+            return segment, self._sink.settle(
+                signal, segment.path, segment.id, segment.items, segment.began
+            )
+
+        try:
+            return attempt(segment)
+        except (NestedValues, Unacceptable) as error:
+            logger.warning("%s is written out: %s", segment.path.name, error)
+        # Besides nested values: the engine reads some bytes otherwise than protobuf does, such as
+        # a field of another type than it should be; written out, those are left out.
+        write_out(segment)
+        try:
+            return attempt(segment)
+        except Unacceptable:
+            segment = self._without_refused(signal, segment)
+            return attempt(segment) if segment.items else (segment, {})
+
+    def _without_refused(self, signal: Signal, segment: Segment) -> Segment:
+        """Find the requests that the engine refuses, by halves, and set them aside."""
+        probe = segment.path.with_suffix(segments.REWRITING)
+
+        def refusal(batches: list[Batch]) -> Unacceptable | None:
+            probe.write_bytes(segments.file_of(batches, segment.id))
+            items = sum(batch.items for batch in batches)
+            try:
+                self._sink.settle(signal, probe, segment.id, items, segment.began)
+            except Unacceptable as error:
+                return error
+            return None
+
+        def search(batches: list[Batch]) -> list[tuple[Batch, Unacceptable]]:
+            error = refusal(batches)
+            if error is None:
+                return []
+            if len(batches) == 1:
+                return [(batches[0], error)]
+            half = len(batches) // 2
+            return search(batches[:half]) + search(batches[half:])
+
+        if self._dead_letters is None:
+            raise RuntimeError("nowhere to set refused requests aside")
+        if (error := refusal([])) is not None:
+            raise error  # it refuses even nothing: the requests are not to blame
+        refused = search(list(segment.batches()))
+        for batch, error in refused:
+            deadletter.set_aside(self._dead_letters, segment, batch, str(error))
+        return segment.without([batch for batch, _ in refused])
+
+    def _done(self, segment: Segment, stored: Mapping[str, Stored]) -> None:
+        if not segment.loaded:
+            segment = segment.finish()
+        self._loaded(segment, stored)
+        with self._change:
+            self._outstanding[segment.signal].discard(segment.id)
+            self._pause = 0.0
+
+    def _failed(self, segment: Segment, error: Exception) -> None:
+        """Put it back, as it now is on the disk, and have everybody wait."""
+        logger.warning("%s is not loaded yet: %s", segment.path.name, error)
+        directory = segment.path.parent
+        now = next(
+            (found for path in directory.glob(f"{segment.id:020}-*")
+             if (found := Segment.found(segment.signal, path)) is not None), segment,
+        )  # fmt: skip
+        with self._change:
+            self._neighbour_first = segment.ambiguous
+            if not isinstance(error, Unacceptable) or segment.ambiguous:
+                self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
+                self._not_before = monotonic() + self._pause
+            self._put(now)
 
 
 def write_out(segment: Segment) -> None:
     """Replace every nested value in the segment by its text, and write it as protobuf would."""
     request = otlp.KINDS[segment.signal].request
     segment.rewrite(lambda body: values.write_out(request, body))
-
-
-def _try_to_write_out(segment: Segment) -> bool:
-    try:
-        write_out(segment)
-    except OSError as error:  # a full disk, perhaps: it is tried again
-        logger.warning("%s cannot be rewritten: %s", segment.path.name, error)
-        return False
-    return True

@@ -8,15 +8,18 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
-from clew.api import logs, services, traces, transactions
+from clew.api import ledger, logs, services, traces, transactions
 from clew.api.problems import add_problem_handlers, document
 from clew.storage import Reader
 
 __all__ = ["create_app"]
 
 
-def create_app(reader: Reader, ready: Callable[[], bool]) -> FastAPI:
-    """The application. `ready` says whether ingest and queries work."""
+def create_app(
+    reader: Reader, ready: Callable[[], bool], pending: ledger.Pending = list
+) -> FastAPI:
+    """The application. `ready` says whether ingest and queries work; `pending` what was received
+    and is not in the ledger's table yet."""
     app = FastAPI(
         title="clew",
         version=version("clew"),
@@ -24,8 +27,9 @@ def create_app(reader: Reader, ready: Callable[[], bool]) -> FastAPI:
         default_response_class=JSONResponse,
     )
     app.state.reader = reader
+    app.state.pending = pending
     add_problem_handlers(app)
-    for module in (transactions, traces, logs, services):
+    for module in (transactions, traces, logs, services, ledger):
         app.include_router(module.router)
 
     @app.get("/", include_in_schema=False)

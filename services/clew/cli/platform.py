@@ -15,6 +15,7 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -22,8 +23,10 @@ import uvicorn
 
 from clew.api import create_app
 from clew.cli.settings import Settings, UsageError
+from clew.collector import deadletter
 from clew.collector.grpc import GrpcReceiver
 from clew.collector.http import Receiver
+from clew.collector.ledger import Ledger
 from clew.collector.limits import InFlight, default_in_flight, default_spool
 from clew.collector.loader import Loader
 from clew.collector.spool import Spool
@@ -32,6 +35,8 @@ from clew.storage import SIGNALS, Ingest, Reader, Store, migrate, set_retention
 logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
+GRACE = 3  # seconds for the requests that are being answered when the process is to stop,
+PATIENCE = 2.5  # and for the insert, then for the ledger: all of it within 10
 
 
 def run(
@@ -62,23 +67,51 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     endpoints: dict[str, str] = {}
+    ingest = Ingest(store)
+    running = _Running(Ledger(ingest.enter))
     async with contextlib.AsyncExitStack() as stack:
-        if serve:
-            endpoints["api"] = stack.enter_context(_api(settings, store))
         if collect:
-            endpoints |= await stack.enter_async_context(_collector(settings, store))
+            endpoints |= await stack.enter_async_context(_collector(settings, ingest, running))
+        if serve:
+            endpoints["api"] = stack.enter_context(_api(settings, store, running))
         stack.enter_context(_endpoints_file(settings.data, endpoints))
         report(endpoints)
         await stop.wait()
         logger.info("stopping")
+    if running.stuck:
+        logger.warning("an insert does not end; what it loads is on the disk, for the next start")
+        logging.shutdown()
+        os._exit(
+            0
+        )  # the engine's threads would hold up a normal exit for as long as they are stuck
+
+
+@dataclass
+class _Running:
+    """What the parts of one process need of each other."""
+
+    ledger: Ledger
+    ready: Callable[[], bool] = lambda: True
+    stuck: bool = False
 
 
 @contextlib.asynccontextmanager
-async def _collector(settings: Settings, store: Store) -> AsyncIterator[dict[str, str]]:
+async def _collector(
+    settings: Settings, ingest: Ingest, running: _Running
+) -> AsyncIterator[dict[str, str]]:
     """Receivers, spool and loader; closing answers what is in flight, then seals what is open."""
-    loader = Loader(Ingest(store))
-    limit = settings.spool_limit or default_spool(settings.data)
-    spool = Spool(settings.data / "spool", tuple(SIGNALS), loader.offer, loader.is_idle, limit)
+    ledger = running.ledger
+    loader = Loader(ingest, loaded=ledger.loaded, dead_letters=settings.data / deadletter.FOLDER)
+    spool = Spool(
+        settings.data / "spool",
+        tuple(SIGNALS),
+        loader.offer,
+        loader.is_idle,
+        settings.spool_limit or default_spool(settings.data),
+        ledger.received,
+    )
+    running.ready = spool.accepts
+    ledger.start()
     loader.start()
     in_flight = InFlight(settings.in_flight_limit or default_in_flight())
     grpc = GrpcReceiver(spool.append, in_flight)
@@ -91,7 +124,7 @@ async def _collector(settings: Settings, store: Store) -> AsyncIterator[dict[str
             access_log=False,
             log_config=None,
             server_header=False,
-            timeout_graceful_shutdown=3,
+            timeout_graceful_shutdown=GRACE,
             backlog=BACKLOG,
         )
     )
@@ -111,22 +144,27 @@ async def _collector(settings: Settings, store: Store) -> AsyncIterator[dict[str
         await grpc.stop()
         await serving
         await asyncio.to_thread(spool.close)
-        await asyncio.to_thread(loader.close)
+        running.stuck = not await asyncio.to_thread(loader.close, PATIENCE)
+        await asyncio.to_thread(ledger.close, 0.0 if running.stuck else PATIENCE)
 
 
 @contextlib.contextmanager
-def _api(settings: Settings, store: Store) -> Iterator[str]:
+def _api(settings: Settings, store: Store, running: _Running) -> Iterator[str]:
     """The REST API, on an event loop of its own: a slow answer never holds up the receivers."""
     reader = Reader(store)
     listening = _listen(settings.api, "--api")
     server = _Server(
         uvicorn.Config(
-            create_app(reader, reader.answers),
+            create_app(
+                reader,
+                lambda: running.ready() and reader.answers(),
+                running.ledger.pending,
+            ),
             lifespan="off",
             access_log=False,
             log_config=None,
             server_header=False,
-            timeout_graceful_shutdown=3,
+            timeout_graceful_shutdown=1,
         )
     )
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), name="api")

@@ -15,12 +15,21 @@ Errors, all under StorageError:
     ├── FilterError         an attribute filter that cannot be read
     ├── LimitExceeded       a query took more time, rows or memory than a read may
     └── InsertError         an insert did not report success
-        └── NestedValues    nothing was stored: the segment holds values that SQL has no form for
+        ├── NestedValues    nothing was stored: the segment holds values that SQL has no form for
+        └── Unacceptable    the engine cannot make sense of the segment's bytes
 """
 
-from clew.storage.errors import InsertError, NestedValues, SchemaError, SettingError, StorageError
+from clew.storage.errors import (
+    InsertError,
+    NestedValues,
+    SchemaError,
+    SettingError,
+    StorageError,
+    Unacceptable,
+)
 from clew.storage.filters import AttributeFilter, FilterError, attribute_filters
-from clew.storage.ingest import SIGNALS, Ingest, Signal
+from clew.storage.ingest import SIGNALS, Ingest, Signal, Stored
+from clew.storage.ledger import LedgerRow
 from clew.storage.migrations import Migration, migrate
 from clew.storage.reader import LimitExceeded, Reader, Reading, Row
 from clew.storage.retention import set_retention
@@ -32,6 +41,7 @@ __all__ = [
     "FilterError",
     "Ingest",
     "InsertError",
+    "LedgerRow",
     "LimitExceeded",
     "Migration",
     "NestedValues",
@@ -43,6 +53,8 @@ __all__ = [
     "Signal",
     "StorageError",
     "Store",
+    "Stored",
+    "Unacceptable",
     "attribute_filters",
     "migrate",
     "set_retention",

@@ -19,3 +19,7 @@ class InsertError(StorageError):
 
 class NestedValues(InsertError):
     """Refused whole, nothing stored: values are to be written out first (collector.values)."""
+
+
+class Unacceptable(InsertError):
+    """The engine cannot make sense of the bytes; the same bytes will be refused again."""

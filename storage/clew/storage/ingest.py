@@ -6,6 +6,7 @@ into a Null table of the request's shape, and views take it apart (schema/004*.s
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,9 +14,16 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
-from clew.storage.errors import InsertError, NestedValues
+from clew.storage.errors import InsertError, NestedValues, Unacceptable
+from clew.storage.ledger import LATE_AFTER, LedgerRow, enter
 from clew.storage.migrations import statement
 from clew.storage.store import Store
+
+# What ClickHouse answers when it cannot make sense of what it is given: parsing, converting,
+# arguments out of range, throwIf, and Protobuf's own.
+CODES_OF_BAD_DATA = frozenset(
+    (6, 26, 27, 32, 33, 36, 38, 41, 43, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 395, 407)
+) | frozenset(range(432, 446))
 
 OTLP_PROTO = files("clew.storage").joinpath("otlp.proto")
 
@@ -53,6 +61,7 @@ class Signal:
     name: str
     landing: str
     message: str
+    time: str  # the column that holds an item's own time
     tables: tuple[str, ...]
     sides: tuple[SideTable, ...] = ()
 
@@ -61,6 +70,7 @@ TRACES = Signal(
     "traces",
     "clew_landing_traces",
     "Traces",
+    "Timestamp",
     ("otel_traces",),
     (
         SideTable("clew_traces", "TraceId", "TraceId"),
@@ -71,11 +81,12 @@ TRACES = Signal(
         ),
     ),
 )
-LOGS = Signal("logs", "clew_landing_logs", "Logs", ("otel_logs",))
+LOGS = Signal("logs", "clew_landing_logs", "Logs", "Timestamp", ("otel_logs",))
 METRICS = Signal(
     "metrics",
     "clew_landing_metrics",
     "Metrics",
+    "TimeUnix",
     (
         "otel_metrics_gauge",
         "otel_metrics_sum",
@@ -87,26 +98,40 @@ METRICS = Signal(
 SIGNALS = {signal.name: signal for signal in (TRACES, LOGS, METRICS)}
 
 
+@dataclass(frozen=True)
+class Stored:
+    """How many items of a service are stored, and how many of them are late: their own time is more
+    than LATE_AFTER off the time they were received at."""
+
+    items: int
+    late: int
+
+
 class Ingest:
-    """What the loader needs of storage. One instance serves any number of threads."""
+    """What the loader needs of storage. One instance serves any number of threads.
+
+    `began` is when a segment's first request was received, in seconds since 1970."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def load(self, signal: Signal, path: Path, segment: int, items: int) -> None:
+    def load(
+        self, signal: Signal, path: Path, segment: int, items: int, began: float
+    ) -> dict[str, Stored]:
         """Insert the segment in `path`, of whose id no row is stored, and count what arrived.
 
-        Returns only when all of its `items` are stored. Raises NestedValues when nothing was
-        stored and nothing will be until its nested values are written out; InsertError when what
-        was stored is unknown: `settle` it before anything else is loaded.
+        Returns only when all of its `items` are stored: how many, by service. Raises NestedValues
+        when nothing was stored and nothing will be until its nested values are written out;
+        Unacceptable when the bytes themselves are the reason; InsertError when what was stored is
+        unknown: `settle` it.
         """
         with self._store.client() as client:
             self._insert(client, signal, path, segment)
-            stored = _count(client, signal, segment)
-        if stored != items:
-            raise InsertError(f"segment {segment}: {stored} of {items} {signal.name} items stored")
+            return _all_of(items, segment, _count(client, signal, segment, began))
 
-    def settle(self, signal: Signal, path: Path, segment: int, items: int) -> None:
+    def settle(
+        self, signal: Signal, path: Path, segment: int, items: int, began: float
+    ) -> dict[str, Stored]:
         """Load a segment of which nobody knows how much is stored: all, some or nothing.
 
         Nothing else may be loaded meanwhile. Rows of its id are removed, the segment is inserted,
@@ -122,11 +147,19 @@ class Ingest:
             for table in signal.tables:
                 _delete(client, table, f"Segment = {segment}")
             self._insert(client, signal, path, segment)
-            stored = _count(client, signal, segment)
+            stored = _count(client, signal, segment, began)
             for side in signal.sides:
                 _make_again(client, signal, side, segment)
-        if stored != items:
-            raise InsertError(f"segment {segment}: {stored} of {items} {signal.name} items stored")
+        return _all_of(items, segment, stored)
+
+    def count(self, signal: Signal, segment: int, began: float) -> dict[str, Stored]:
+        """How much of a segment is stored, by service."""
+        with self._store.client() as client:
+            return _count(client, signal, segment, began)
+
+    def enter(self, rows: list[LedgerRow]) -> None:
+        """Put rows into the ledger; to enter a row again changes nothing."""
+        enter(self._store, rows)
 
     def _insert(self, client: Client, signal: Signal, path: Path, segment: int) -> None:
         table = f"otel.{signal.landing}"
@@ -154,7 +187,11 @@ class Ingest:
         except ClickHouseError as error:
             if "clew: nested value" in str(error):
                 raise NestedValues(f"segment {segment} holds nested values") from error
-            raise InsertError(f"segment {segment}: {error}") from error
+            code = re.search(r"Code: (\d+)", str(error))
+            refused = code is not None and int(code[1]) in CODES_OF_BAD_DATA
+            raise (Unacceptable if refused else InsertError)(
+                f"segment {segment}: {error}"
+            ) from error
 
 
 def _query_id(segment: int) -> str:
@@ -168,12 +205,25 @@ def _clause(settings: dict[str, int | str]) -> str:
     )
 
 
-def _count(client: Client, signal: Signal, segment: int) -> int:
-    counts = " + ".join(
-        f"(SELECT count() FROM otel.{table} WHERE Segment = {{segment:UInt64}})"
+def _count(client: Client, signal: Signal, segment: int, began: float) -> dict[str, Stored]:
+    counts = " UNION ALL ".join(
+        f"SELECT toString(ServiceName) AS service, {signal.time} NOT BETWEEN "
+        "{from:DateTime64(3)} AND {to:DateTime64(3)} AS late "
+        f"FROM otel.{table} WHERE Segment = {{segment:UInt64}}"
         for table in signal.tables
     )
-    return int(str(client.command(f"SELECT {counts}", parameters={"segment": segment})))
+    rows = client.query(
+        f"SELECT service, count(), countIf(late) FROM ({counts}) GROUP BY service",
+        parameters={"segment": segment, "from": began - LATE_AFTER, "to": began + LATE_AFTER},
+    ).result_rows
+    return {service: Stored(items, late) for service, items, late in rows}
+
+
+def _all_of(items: int, segment: int, stored: dict[str, Stored]) -> dict[str, Stored]:
+    found = sum(each.items for each in stored.values())
+    if found != items:
+        raise InsertError(f"segment {segment}: {found} of {items} items stored")
+    return stored
 
 
 def _delete(client: Client, table: str, condition: str) -> None:
