@@ -14,7 +14,7 @@ from google.rpc.status_pb2 import Status
 
 from clew.collector import otlp
 from clew.collector.http import LARGE_BODY, UNAVAILABLE, Append
-from clew.collector.limits import RETRY_AFTER, InFlight, Overloaded
+from clew.collector.limits import RETRY_AFTER, InFlight, NoTally, Overloaded, Tally
 from clew.collector.otlp import Refused
 
 METHODS = {
@@ -30,9 +30,10 @@ class GrpcReceiver:
 
     A request over the size limit is refused by gRPC itself, as RESOURCE_EXHAUSTED."""
 
-    def __init__(self, append: Append, in_flight: InFlight) -> None:
+    def __init__(self, append: Append, in_flight: InFlight, tally: Tally | None = None) -> None:
         self._append = append
         self._in_flight = in_flight
+        self._tally = tally or NoTally()
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", otlp.MAX_BODY),
@@ -72,10 +73,14 @@ class GrpcReceiver:
                     if batch.items:
                         await self._append(signal, batch)
             except Refused as error:
+                self._tally.unreadable(signal)
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             except Overloaded as error:
+                self._tally.refused(signal)
                 await _abort_for_now(context, str(error))
-            return b""
+            if batch.rejected:
+                self._tally.rejected(signal, batch.rejected)
+            return otlp.answer(signal, batch)
 
         return export
 

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from google.rpc.status_pb2 import Status
 
 from clew.collector import otlp
-from clew.collector.limits import RETRY_AFTER, InFlight, Overloaded, Request
+from clew.collector.limits import RETRY_AFTER, InFlight, NoTally, Overloaded, Request, Tally
 from clew.collector.otlp import Batch, Refused, TooLarge, UnsupportedEncoding
 
 logger = logging.getLogger(__name__)
@@ -33,9 +33,10 @@ UNAVAILABLE = 14  # google.rpc's code
 class Receiver:
     """The ASGI application. `append` puts a batch where it is safe, or raises Overloaded."""
 
-    def __init__(self, append: Append, in_flight: InFlight) -> None:
+    def __init__(self, append: Append, in_flight: InFlight, tally: Tally | None = None) -> None:
         self._append = append
         self._in_flight = in_flight
+        self._tally = tally or NoTally()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,12 +66,17 @@ class Receiver:
                 if batch.items:
                     await self._append(signal, batch)
         except Refused as error:
+            self._tally.unreadable(signal)
             await _status(send, content_type, error.status, error.code, str(error))
         except Overloaded as error:
+            self._tally.refused(signal)
             again = [(b"retry-after", str(RETRY_AFTER).encode())]
             await _status(send, content_type, 503, UNAVAILABLE, str(error), again)
         else:
-            await _respond(send, 200, content_type, b"{}" if content_type == JSON else b"")
+            if batch.rejected:
+                self._tally.rejected(signal, batch.rejected)
+            answer = otlp.answer(signal, batch, as_json=content_type == JSON)
+            await _respond(send, 200, content_type, answer)
 
 
 async def _read(headers: dict[bytes, bytes], receive: Receive, request: Request) -> bytes | None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 MEBIBYTE = 1 << 20
 RETRY_AFTER = 1  # seconds that clients are asked to wait
@@ -19,6 +20,32 @@ RETRY_AFTER = 1  # seconds that clients are asked to wait
 
 class Overloaded(Exception):
     """Nothing of the request was kept. Try again later."""
+
+
+class Tally(Protocol):
+    """Is told, once a request, what clients sent that is not stored; on the receivers' loop."""
+
+    def rejected(self, signal: str, reasons: dict[str, int]) -> None:
+        """So many items, by reason, of a request whose other items, if any, are acknowledged."""
+
+    def unreadable(self, signal: str) -> None:
+        """A request was refused for good, and nobody knows how many items were in it."""
+
+    def refused(self, signal: str) -> None:
+        """A request was refused for now: its client will send it again."""
+
+
+class NoTally:
+    """Counts nothing."""
+
+    def rejected(self, signal: str, reasons: dict[str, int]) -> None:
+        pass
+
+    def unreadable(self, signal: str) -> None:
+        pass
+
+    def refused(self, signal: str) -> None:
+        pass
 
 
 class InFlight:

@@ -10,20 +10,28 @@ import base64
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import zstandard
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
 )
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
-from clew.collector import values
+from clew.collector import ids, values
+from clew.collector.descriptors import Field, altered
 
 MAX_BODY = 64 << 20  # bytes, after decompression: the specification's limit
 
@@ -54,10 +62,15 @@ class UnsupportedEncoding(Refused):
 
 @dataclass(frozen=True)
 class Batch:
-    """A checked request: `body` as the spool keeps it, and how many items it holds."""
+    """A checked request: `body` as the spool keeps it, and how many items it holds.
+
+    `rejected` is how many other items the client sent, by the reason for which they are not in it;
+    `message` says it, or what else of the request is not kept as it came, to the client."""
 
     body: bytes
     items: int
+    rejected: dict[str, int] = field(default_factory=dict)
+    message: str = ""
 
 
 def decode_protobuf(signal: str, body: bytes) -> Batch:
@@ -68,10 +81,14 @@ def decode_protobuf(signal: str, body: bytes) -> Batch:
     """
     kind = KINDS[signal]
     try:
-        message = kind.request.FromString(body)
+        valid = ids.all_valid(signal, kind.merged.FromString(body))
     except DecodeError as error:
         raise Unreadable(f"the body is no valid {kind.request.DESCRIPTOR.name}: {error}") from error
-    return _batch(kind, message, body)
+    if valid:
+        return _batch(kind, body)
+    request = kind.request.FromString(body)
+    rejected, message = ids.strike(signal, request)
+    return replace(_batch(kind, request.SerializeToString()), rejected=rejected, message=message)
 
 
 def decode_json(signal: str, body: bytes) -> Batch:
@@ -89,7 +106,20 @@ def decode_json(signal: str, body: bytes) -> Batch:
         raise Unreadable(
             f"the body is no valid {kind.request.DESCRIPTOR.name}: {reason}"
         ) from error
-    return _batch(kind, message, None)
+    return decode_protobuf(signal, message.SerializeToString())
+
+
+def answer(signal: str, batch: Batch, *, as_json: bool = False) -> bytes:
+    """The body of the answer to a request that was stored."""
+    if not batch.message:
+        return b"{}" if as_json else b""
+    kind = KINDS[signal]
+    response = kind.response()
+    setattr(response.partial_success, kind.rejected, sum(batch.rejected.values()))
+    response.partial_success.error_message = batch.message
+    if as_json:
+        return str(json_format.MessageToJson(response)).encode()
+    return bytes(response.SerializeToString())
 
 
 def inflate(body: bytes, encoding: str) -> bytes:
@@ -106,23 +136,44 @@ def inflate(body: bytes, encoding: str) -> bytes:
         raise Unreadable(f"the body is no valid {encoding}: {error}") from error
 
 
-@dataclass(frozen=True)
 class _Kind:
-    request: type[Message]
-    count: Callable[[Any], int]
-    resources: str  # the field that holds the resources, and in it
-    scopes: str  # the field that holds the scopes
+    """What is particular to a signal. `merged` and `outline` read the same bytes as `request`: the
+    one to look at the ids, the other the resources, scopes and metrics, with the items as bytes."""
+
+    def __init__(
+        self,
+        request: type[Message],
+        response: type[Message],
+        rejected: str,
+        count: Callable[[Any], int],
+        resources: str,
+        scopes: str,
+    ) -> None:
+        self.request: Any = request
+        self.response: Any = response
+        self.rejected = rejected  # the field of a partial success
+        self.count = count
+        self.resources = resources  # the field that holds the resources, and in it
+        self.scopes = scopes  # the field that holds the scopes
+        self.merged: Any = ids.merged(request)
+        self.outline: Any = altered(request.DESCRIPTOR.full_name, _leave_items_as_bytes)
 
 
-def _batch(kind: _Kind, message: Any, body: bytes | None) -> Batch:
-    if len(UnknownFieldSet(message)):
-        message.DiscardUnknownFields()
-        body = None
-    if values.write_out_resources(getattr(message, kind.resources), kind.scopes):
-        body = None
-    if body is None:
-        body = message.SerializeToString()
-    return Batch(body, kind.count(message))
+def _leave_items_as_bytes(file: Any) -> None:
+    for message in file.message_type:
+        for declared in message.field:
+            if declared.name in ("spans", "log_records", "data_points"):
+                declared.type = Field.TYPE_BYTES
+                declared.ClearField("type_name")
+
+
+def _batch(kind: _Kind, body: bytes) -> Batch:
+    outline = kind.outline.FromString(body)
+    changed = len(UnknownFieldSet(outline)) > 0
+    if changed:
+        outline.DiscardUnknownFields()
+    changed |= values.write_out_resources(getattr(outline, kind.resources), kind.scopes)
+    return Batch(outline.SerializeToString() if changed else body, kind.count(outline))
 
 
 def _count_spans(request: Any) -> int:
@@ -154,10 +205,29 @@ def _count_points(request: Any) -> int:
 
 
 KINDS = {
-    "traces": _Kind(ExportTraceServiceRequest, _count_spans, "resource_spans", "scope_spans"),
-    "logs": _Kind(ExportLogsServiceRequest, _count_logs, "resource_logs", "scope_logs"),
+    "traces": _Kind(
+        ExportTraceServiceRequest,
+        ExportTraceServiceResponse,
+        "rejected_spans",
+        _count_spans,
+        "resource_spans",
+        "scope_spans",
+    ),
+    "logs": _Kind(
+        ExportLogsServiceRequest,
+        ExportLogsServiceResponse,
+        "rejected_log_records",
+        _count_logs,
+        "resource_logs",
+        "scope_logs",
+    ),
     "metrics": _Kind(
-        ExportMetricsServiceRequest, _count_points, "resource_metrics", "scope_metrics"
+        ExportMetricsServiceRequest,
+        ExportMetricsServiceResponse,
+        "rejected_data_points",
+        _count_points,
+        "resource_metrics",
+        "scope_metrics",
     ),
 }
 

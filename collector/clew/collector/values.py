@@ -19,8 +19,9 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
+
+from clew.collector.descriptors import Field, altered
 
 NESTED = ("array_value", "kvlist_value")
 
@@ -119,26 +120,18 @@ def _follow(message: Any, path: str) -> Any:
 @cache
 def _marked(full_name: str) -> type[Message]:
     """The message class `full_name` from a copy of OTLP's descriptors, arrays and maps marked."""
-    pool = descriptor_pool.DescriptorPool()
-    for file in _with_dependencies(descriptor_pool.Default().FindMessageTypeByName(full_name).file):
-        proto = descriptor_pb2.FileDescriptorProto()
-        file.CopyToProto(proto)
-        if proto.package == "opentelemetry.proto.common.v1":
-            proto.syntax = "proto2"  # only there a field can be required
-            for declared in proto.message_type:
-                if declared.name in ("ArrayValue", "KeyValueList"):
-                    declared.field.add(
-                        name="never",
-                        number=536870911,
-                        type=descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
-                        label=descriptor_pb2.FieldDescriptorProto.LABEL_REQUIRED,
-                    )
-        pool.AddSerializedFile(proto.SerializeToString())
-    marked: type[Message] = message_factory.GetMessageClass(pool.FindMessageTypeByName(full_name))
-    return marked
+    return altered(full_name, _mark)
 
 
-def _with_dependencies(file: Any) -> list[Any]:
-    """The file's dependencies, each before those that need it, and then the file."""
-    found = [part for dependency in file.dependencies for part in _with_dependencies(dependency)]
-    return list({part.name: part for part in [*found, file]}.values())
+def _mark(file: Any) -> None:
+    if file.package != "opentelemetry.proto.common.v1":
+        return
+    file.syntax = "proto2"  # only there a field can be required
+    for declared in file.message_type:
+        if declared.name in ("ArrayValue", "KeyValueList"):
+            declared.field.add(
+                name="never",
+                number=536870911,
+                type=Field.TYPE_BOOL,
+                label=Field.LABEL_REQUIRED,
+            )
