@@ -17,7 +17,7 @@ from typing import Any
 import xxhash
 
 from clew.collector.otlp import Batch
-from clew.collector.segment import Segment, sync_directory
+from clew.collector.segment import Segment, make_directory, sync_directory
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class DeadLetter:
 def set_aside(folder: Path, segment: Segment, batch: Batch, reason: str) -> None:
     """Have the request on the disk in the folder; doing it again changes nothing."""
     directory = folder / segment.signal
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     path = directory / f"{segment.id:020}-{xxhash.xxh3_64_hexdigest(batch.body)}.binpb"
     about = {
         "signal": segment.signal,
@@ -54,8 +54,7 @@ def set_aside(folder: Path, segment: Segment, batch: Batch, reason: str) -> None
     }
     _write(path, batch.body)
     _write(path.with_suffix(".json"), json.dumps(about, indent=2).encode())
-    for changed in (directory, folder, folder.parent):
-        sync_directory(changed)
+    sync_directory(directory)
     logger.error("%d %s are set aside in %s: %s", batch.items, segment.signal, path, reason)
 
 

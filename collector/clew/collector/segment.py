@@ -287,6 +287,14 @@ def _items_lost(data: bytes, kept: list[tuple[int, int, int]]) -> int:
     return lost
 
 
+def make_directory(directory: Path) -> None:
+    """Make the directory, and those above it, so that a power cut does not take them away."""
+    if not directory.is_dir():
+        make_directory(directory.parent)
+        directory.mkdir(exist_ok=True)
+    sync_directory(directory.parent)
+
+
 def sync_directory(directory: Path) -> None:
     """Have the directory's entries on the disk: a new or renamed file outlasts a power cut."""
     descriptor = os.open(directory, os.O_RDONLY)

@@ -18,7 +18,7 @@ from pathlib import Path
 from clew.collector import segment as segments
 from clew.collector.limits import Footprint, Overloaded
 from clew.collector.otlp import Batch
-from clew.collector.segment import Segment, sync_directory
+from clew.collector.segment import Segment, make_directory, sync_directory
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ class Spool:
         self._ids = Ids()
         leftover: list[Segment] = []
         for signal in signals:
-            (directory / signal).mkdir(parents=True, exist_ok=True)
+            make_directory(directory / signal)
             leftover += _recover(directory / signal, signal, self._ids)
-        sync_directory(directory)
+        sync_directory(directory.parent)
         # What is ambiguous comes first: nothing is loaded before it is settled.
         for segment in sorted(leftover, key=lambda segment: (not segment.ambiguous, segment.id)):
             received(segment.signal, segment.id, segment.received, segment.began)

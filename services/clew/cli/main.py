@@ -19,6 +19,7 @@ SERVER_COMMANDS = {
     "collect": "an OTLP collector that writes to --dsn",
     "serve": "the API over --dsn",
     "migrate": "bring the schema up to date",
+    "replay": "send again what the engine refused and the collector set aside",
 }
 
 
@@ -58,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--dry-run", action="store_true", help="only say what would be run"
             )
+        if name == "replay":
+            command.add_argument(
+                "--list", action="store_true", help="only say what there is, and why"
+            )
         if name == "demo":
             command.add_argument(
                 "--rate", type=float, default=20.0, help="requests per second (default 20)"
@@ -78,7 +83,7 @@ def _run(parsed: argparse.Namespace) -> int:
 def _server_command(parsed: argparse.Namespace) -> int:
     settings = settings_module.resolve(parsed)
     try:
-        from clew.cli import demo, platform
+        from clew.cli import demo, platform, replay
         from clew.storage import StorageError, Store, migrate
     except ImportError as error:
         raise UsageError(
@@ -95,6 +100,11 @@ def _server_command(parsed: argparse.Namespace) -> int:
             for migration in migrate(Store(settings.dsn), dry_run=parsed.dry_run):
                 pending = " (pending)" if parsed.dry_run else ""
                 print(f"{migration.version:04}_{migration.name}{pending}")
+        elif parsed.command == "replay":
+            if parsed.list:
+                replay.show(settings.data)
+            else:
+                return 1 if replay.replay(settings.data) else 0
         elif parsed.command == "demo":
             demo.run(settings, rate=parsed.rate, seconds=parsed.seconds)
         else:

@@ -29,6 +29,7 @@ from clew.collector.http import Receiver
 from clew.collector.ledger import Ledger
 from clew.collector.limits import InFlight, default_in_flight, default_spool
 from clew.collector.loader import Loader
+from clew.collector.segment import make_directory
 from clew.collector.spool import Spool
 from clew.storage import SIGNALS, Ingest, Reader, Store, migrate, set_retention
 
@@ -46,7 +47,7 @@ def run(
 
     What was acknowledged is in the spool or in the tables when this returns.
     """
-    settings.data.mkdir(parents=True, exist_ok=True)
+    make_directory(settings.data)
     with _only_one(settings.data), contextlib.closing(Store(settings.dsn)) as store:
         migrate(store)
         set_retention(store, settings.retention)
@@ -114,11 +115,11 @@ async def _collector(
     ledger.start()
     loader.start()
     in_flight = InFlight(settings.in_flight_limit or default_in_flight())
-    grpc = GrpcReceiver(spool.append, in_flight)
+    grpc = GrpcReceiver(spool.append, in_flight, ledger)
     listening = _listen(settings.otlp_http, "--otlp-http")
     http = _Server(
         uvicorn.Config(
-            Receiver(spool.append, in_flight),
+            Receiver(spool.append, in_flight, ledger),
             http="httptools",
             lifespan="off",
             access_log=False,
