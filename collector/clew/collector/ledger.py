@@ -38,6 +38,7 @@ class Ledger:
         self._files: dict[int, Segment] = {}
         self._tally: Counter[tuple[str, str]] = Counter()
         self._tally_id, self._tally_began = 0, 0.0
+        self._totals: Counter[tuple[str, str]] = Counter()
         self._last_beat = 0.0
         self._change = threading.Condition()
         self._closing = False
@@ -57,6 +58,7 @@ class Ledger:
     def received(self, signal: str, segment: int, items: int, began: float) -> None:
         """So many more items are in that segment, on the disk."""
         with self._change:
+            self._totals[signal, RECEIVED] += items
             before = self._pending.get(segment)
             items += before.items if before else 0
             self._pending[segment] = LedgerRow(began, signal, segment, "", PENDING, items)
@@ -70,6 +72,8 @@ class Ledger:
         if expired:  # its rows were stored, and gone again before this could be said
             rows.append((STORED, "", expired, 0))
         with self._change:
+            for fate, _, items, _ in rows[1:]:
+                self._totals[segment.signal, fate] += items
             self._pending.pop(segment.id, None)
             self._files[segment.id] = segment
             self._known[segment.id] = [
@@ -100,11 +104,26 @@ class Ledger:
                 *self._tallied(),
             ]
 
+    def waiting(self) -> list[LedgerRow]:
+        """The segments that are not in the tables."""
+        with self._change:
+            return list(self._pending.values())
+
+    def oldest(self, now: float) -> float:
+        """For how many seconds the oldest of them has been waiting."""
+        return max((now - row.received_at for row in self.waiting()), default=0.0)
+
+    def totals(self) -> dict[tuple[str, str], int]:
+        """Items by signal and fate, since this process started."""
+        with self._change:
+            return dict(self._totals)
+
     def _count(self, items: Mapping[tuple[str, str], int]) -> None:
         with self._change:
             if not self._tally:
                 self._tally_id, self._tally_began = self._ids.next(), time.time()
             self._tally.update(items)
+            self._totals.update(items)
             self._change.notify()
 
     def _tallied(self) -> list[LedgerRow]:

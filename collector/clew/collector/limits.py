@@ -99,14 +99,18 @@ class Footprint:
 
     def check(self) -> None:
         """Raises Overloaded when the directory is at its limit."""
-        if time.monotonic() - self._looked >= self.LOOK_AFTER:
-            self._used = _bytes_in(self._directory)
-            self._looked = time.monotonic()
-        if self._used >= self._limit:
+        if self.used() >= self._limit:
             raise Overloaded(
                 f"the spool holds {self._used >> 20} MiB, its limit is {self._limit >> 20} MiB: "
                 "the database does not keep up"
             )
+
+    def used(self) -> int:
+        """Bytes in the directory's files."""
+        if time.monotonic() - self._looked >= self.LOOK_AFTER:
+            self._used = _bytes_in(self._directory)
+            self._looked = time.monotonic()
+        return self._used
 
 
 def default_in_flight() -> int:

@@ -59,10 +59,10 @@ class Spool:
         for segment in sorted(leftover, key=lambda segment: (not segment.ambiguous, segment.id)):
             received(segment.signal, segment.id, segment.received, segment.began)
             sealed(segment)
-        footprint = Footprint(directory, limit)
+        self._footprint = Footprint(directory, limit)
         self._writers = {
             signal: _Writer(
-                *(directory / signal, signal, self._ids, sealed, is_idle, footprint),
+                *(directory / signal, signal, self._ids, sealed, is_idle, self._footprint),
                 *(received, synced),
             )
             for signal in signals
@@ -76,6 +76,10 @@ class Spool:
         synced: asyncio.Future[None] = loop.create_future()
         self._writers[signal].append(_Waiting(batch, loop, synced))
         await synced
+
+    def size(self) -> int:
+        """The bytes of its files."""
+        return self._footprint.used()
 
     def accepts(self) -> bool:
         """Whether the last requests were taken, of every signal."""

@@ -31,6 +31,7 @@ from clew.collector.limits import InFlight, default_in_flight, default_spool
 from clew.collector.loader import Loader
 from clew.collector.segment import make_directory
 from clew.collector.spool import Spool
+from clew.collector.telemetry import Telemetry, into_tables
 from clew.storage import SIGNALS, Ingest, Reader, Store, migrate, set_retention
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,15 @@ async def _collector(
 ) -> AsyncIterator[dict[str, str]]:
     """Receivers, spool and loader; closing answers what is in flight, then seals what is open."""
     ledger = running.ledger
-    loader = Loader(ingest, loaded=ledger.loaded, dead_letters=settings.data / deadletter.FOLDER)
+    telemetry = Telemetry(
+        ledger, lambda: spool.size(), into_tables(ingest, settings.data / "own-metrics")
+    )
+    loader = Loader(
+        ingest,
+        loaded=ledger.loaded,
+        inserted=telemetry.inserted,
+        dead_letters=settings.data / deadletter.FOLDER,
+    )
     spool = Spool(
         settings.data / "spool",
         tuple(SIGNALS),
@@ -110,6 +119,7 @@ async def _collector(
         loader.is_idle,
         settings.spool_limit or default_spool(settings.data),
         ledger.received,
+        telemetry.synced,
     )
     running.ready = spool.accepts
     ledger.start()
