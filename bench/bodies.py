@@ -1,4 +1,4 @@
-"""OTLP bodies for the benchmarks: what a traced web service sends, seeded."""
+"""OTLP bodies for the benchmarks: what an instrumented web service sends, seeded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import random
 import time
 from typing import Any
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 RESOURCE = {
@@ -21,6 +25,8 @@ RESOURCE = {
 }
 SPANS_PER_TRACE = 8
 SERVER, CLIENT, ERROR = 2, 3, 2
+POINTS_PER_METRIC = 16
+WORDS = ("retry scheduled", "cache was cold", "queue is short", "stock reserved", "mail sent")
 
 
 def traces(spans: int, attributes: int, seed: int, service: str = "checkout") -> bytes:
@@ -48,6 +54,87 @@ def traces(spans: int, attributes: int, seed: int, service: str = "checkout") ->
         if chance.random() < 0.02:
             span.status.code = ERROR
         _set(span.attributes, _span_attributes(chance, route, attributes))
+    return bytes(request.SerializeToString())
+
+
+def trace_id(seed: int) -> str:
+    """The id of the first trace in `traces(…, seed)`, in hex."""
+    return random.Random(seed).randbytes(16).hex()
+
+
+def logs(records: int, seed: int) -> bytes:
+    """A request of `records` log records of about 300 bytes, every second one within a trace."""
+    chance = random.Random(seed)
+    request = ExportLogsServiceRequest()
+    resource = request.resource_logs.add()
+    _set(resource.resource.attributes, RESOURCE)
+    scope = resource.scope_logs.add()
+    scope.scope.name = "shop.orders"
+    began = time.time_ns()
+    for number in range(records):
+        severe = chance.random() < 0.05
+        record = scope.log_records.add(
+            time_unix_nano=began + number * 1000,
+            observed_time_unix_nano=began + number * 1000,
+            severity_number=17 if severe else 9,
+            severity_text="ERROR" if severe else "INFO",
+        )
+        if number % 2:
+            record.trace_id, record.span_id = chance.randbytes(16), chance.randbytes(8)
+        record.body.string_value = (
+            f"order {chance.randrange(1 << 40):010x} of user-{chance.randrange(10_000)} "
+            f"{'failed: the card was declined' if severe else 'was paid'} after "
+            f"{chance.randrange(2000)} ms; {chance.choice(WORDS)} {chance.choice(WORDS)}"
+        )
+        _set(
+            record.attributes,
+            {
+                "code.function.name": "shop.orders.pay",
+                "code.line.number": chance.randrange(400),
+                "order.id": f"{chance.randrange(1 << 40):010x}",
+                "thread.name": f"worker-{chance.randrange(16)}",
+            },
+        )
+    return bytes(request.SerializeToString())
+
+
+def metrics(points: int, seed: int) -> bytes:
+    """A request of about a third each of gauges, sums, and histograms of 10 buckets with an
+    exemplar; 16 points to a metric."""
+    chance = random.Random(seed)
+    request = ExportMetricsServiceRequest()
+    resource = request.resource_metrics.add()
+    _set(resource.resource.attributes, RESOURCE)
+    scope = resource.scope_metrics.add()
+    scope.scope.name = "shop.orders"
+    now = time.time_ns()
+    for number in range(points // POINTS_PER_METRIC):
+        metric = scope.metrics.add(name=f"shop.metric.{number}", unit="s")
+        for route in range(POINTS_PER_METRIC):
+            if number % 3 == 2:
+                point = metric.histogram.data_points.add(
+                    count=100, sum=chance.uniform(1, 100), min=0.001, max=2.5,
+                    bucket_counts=[10] * 10, explicit_bounds=[2.0**power for power in range(9)],
+                )  # fmt: skip
+                metric.histogram.aggregation_temporality = 2
+                point.exemplars.add(
+                    time_unix_nano=now, as_double=chance.random(),
+                    trace_id=chance.randbytes(16), span_id=chance.randbytes(8),
+                )  # fmt: skip
+            elif number % 3 == 1:
+                metric.sum.is_monotonic, metric.sum.aggregation_temporality = True, 2
+                point = metric.sum.data_points.add(as_int=chance.randrange(1_000_000))
+            else:
+                point = metric.gauge.data_points.add(as_double=chance.random())
+            point.start_time_unix_nano, point.time_unix_nano = now - 60 * 10**9, now
+            _set(
+                point.attributes,
+                {
+                    "http.request.method": "GET",
+                    "http.route": f"/products/{{sku}}/{route}",
+                    "http.response.status_code": chance.choice((200, 404)),
+                },
+            )
     return bytes(request.SerializeToString())
 
 

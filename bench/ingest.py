@@ -1,21 +1,17 @@
-"""Spans per CPU-second, end to end: bytes in over HTTP, rows in every table, merges counted.
+"""Items per CPU-second, end to end: bytes in over HTTP, rows in every table, merges counted.
 
-    python bench/ingest.py [--requests 1000] [--attributes 4 10 20]
+    python bench/ingest.py [--requests 1000] [--only traces logs metrics]
 
 `clew up` runs as a process of its own; its CPU time, from the first request until everything is
-loaded and merging has calmed down, is set against the spans it took. Beside it, in the same run, a
-Python loop that only decodes the same bodies to rows (and stores nothing). Ratios carry from
-machine to machine, the figures themselves do not.
+loaded and merging has calmed down, is set against the items it took. For spans there stands beside
+it, in the same run, a Python loop that only decodes the same bodies to rows (and stores nothing).
+Ratios carry from machine to machine, the figures themselves do not.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -23,47 +19,69 @@ from pathlib import Path
 from typing import Any
 
 import bodies
-import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from process import Up, run, send
 
-SPANS = 512  # in a request
+ITEMS = 512  # in a request
 CONNECTIONS = 4
 CORES = os.cpu_count() or 1
 WARM_UP = 40  # requests that are not counted: the engine reads in its code with the first inserts
-QUIET = 3.0  # seconds without progress of the CPU clock that count as calm
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--only", nargs="+", default=["traces", "base", "logs", "metrics"])
     parser.add_argument("--attributes", type=int, nargs="+", default=[4, 10, 20])
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        compare(Path(directory), arguments.requests, arguments.attributes)
+    count = range(arguments.requests)
+    # What the runs leave on the disk stays until all are done: a filesystem that has just freed
+    # many files is slow to make new ones.
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        print(f"{'':34} {'per CPU-second':>14} {'row loop':>10} {'ratio':>6} {'most memory':>12}")
+        if "traces" in arguments.only:
+            for attributes in arguments.attributes:
+                requests = [bodies.traces(ITEMS, attributes, seed) for seed in count]
+                label = f"spans of {attributes} attributes"
+                show(label, directory / str(attributes), "traces", requests, loop(requests[:20]))
+        if "base" in arguments.only:
+            requests = [bodies.traces(ITEMS, 10, seed) for seed in count]
+            label = "the same of 10, base table alone"
+            show(label, directory / "base", "traces", requests, variant="base")
+        if "logs" in arguments.only:
+            requests = [bodies.logs(ITEMS, seed) for seed in count]
+            show("log records of 300 B", directory / "logs", "logs", requests)
+        if "metrics" in arguments.only:
+            requests = [bodies.metrics(ITEMS, seed) for seed in count]
+            show("data points", directory / "metrics", "metrics", requests)
 
 
-def compare(directory: Path, count: int, every: list[int]) -> None:
-    """One line for each number of attributes. What the runs leave on the disk stays until all are
-    done: a filesystem that has just freed many files is slow to make new ones."""
-    print(f"{'attributes':>10} {'clew':>10} {'row loop':>10} {'ratio':>6}   spans per CPU-second")
-    for attributes in every:
-        requests = [bodies.traces(SPANS, attributes, seed) for seed in range(count)]
-        stored = store(directory / str(attributes), requests)
-        looped = loop(requests[:20])
-        print(
-            f"{attributes:>10} {stored:>10,.0f} {looped:>10,.0f} {stored / looped:>6.1f}",
-            flush=True,
-        )
-
-
-def store(directory: Path, requests: list[bytes]) -> float:
-    """Spans per CPU-second of `clew up`."""
-    with Up(directory) as up:
-        up.send(requests[:WARM_UP])
+def show(
+    label: str,
+    directory: Path,
+    signal: str,
+    requests: list[bytes],
+    looped: float | None = None,
+    variant: str | None = None,
+) -> None:
+    """One line: what `clew up` does in a second of CPU time."""
+    with Up(directory, variant) as up:
+        take(up, signal, requests[:WARM_UP])
         before = up.cpu()
-        up.send(requests[WARM_UP:])
-        return (len(requests) - WARM_UP) * SPANS / (up.cpu() - before)
+        take(up, signal, requests[WARM_UP:])
+        per_second = (len(requests) - WARM_UP) * ITEMS / (up.cpu() - before)
+        assert up.stored(signal) == len(requests) * ITEMS
+        most = up.memory("VmHWM") / 1e6
+    beside = f"{looped:>10,.0f} {per_second / looped:>6.1f}" if looped else " " * 17
+    print(f"{label:34} {per_second:>14,.0f} {beside} {most:>9,.0f} MB", flush=True)
+
+
+def take(up: Up, signal: str, requests: list[bytes]) -> None:
+    """Send the requests, wait until every item is in the tables and merging is done."""
+    url = f"{up.endpoints['otlp_http']}/v1/{signal}"
+    run(lambda: send(url, requests, CONNECTIONS))
+    up.settle()
 
 
 def loop(requests: list[bytes]) -> float:
@@ -137,91 +155,6 @@ def _text(value: Any) -> str:
 
 KINDS = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
 STATUSES = ("Unset", "Ok", "Error")
-
-
-async def _send(url: str, requests: list[bytes]) -> None:
-    """Every request once, over a few connections; each must be acknowledged."""
-    waiting = iter(requests)
-
-    async def connection(client: httpx.AsyncClient) -> None:
-        for body in waiting:
-            while True:
-                answer = await client.post(url, content=body, headers=HEADERS)
-                if answer.status_code != 503:
-                    break
-                await asyncio.sleep(float(answer.headers.get("retry-after", "1")))
-            answer.raise_for_status()
-
-    async with httpx.AsyncClient(timeout=60) as client:
-        await asyncio.gather(*(connection(client) for _ in range(CONNECTIONS)))
-
-
-HEADERS = {"content-type": "application/x-protobuf"}
-
-
-class Up:
-    """`clew up` on free ports, and the CPU time it has used."""
-
-    def __init__(self, data: Path) -> None:
-        self._data = data
-        self.sent = 0
-
-    def __enter__(self) -> Up:
-        free = "127.0.0.1:0"
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "clew.cli", "up", "--data", str(self._data)),
-                *("--otlp-http", free, "--otlp-grpc", free, "--api", free, "--clickhouse", ""),
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        path = self._data / "endpoints.json"
-        while not path.exists():
-            time.sleep(0.1)
-        self.endpoints: dict[str, str] = json.loads(path.read_text())
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._process.terminate()
-        self._process.wait()
-
-    def send(self, requests: list[bytes]) -> None:
-        """Send the requests, wait until every span is in the tables and merging is done."""
-        asyncio.run(_send(f"{self.endpoints['otlp_http']}/v1/traces", requests))
-        spool = self._data / "spool" / "traces"
-        while any(spool.iterdir()):
-            time.sleep(0.2)
-        self.calm()
-        self.sent += len(requests) * SPANS
-        assert self.spans() == self.sent
-
-    def cpu(self) -> float:
-        """Seconds, user and system, of all its threads."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def resident(self) -> int:
-        """Bytes of memory in use, and the most there ever was of it (VmHWM) are in /proc."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024
-
-    def spans(self) -> int:
-        window = {"start": "-1d", "end": "now", "limit": "1000"}
-        services = httpx.get(f"{self.endpoints['api']}/api/v1/services", params=window, timeout=60)
-        return sum(
-            each["count"]
-            for service in services.json()["services"]
-            for each in service["operations"]
-        )
-
-    def calm(self) -> None:
-        """Wait until it hardly uses the CPU: loading and merging are done."""
-        while True:
-            before = self.cpu()
-            time.sleep(QUIET)
-            if self.cpu() - before < 0.1 * QUIET:
-                return
 
 
 if __name__ == "__main__":

@@ -1,0 +1,164 @@
+"""`clew up` under a benchmark: its CPU time and memory, and a client that hardly uses the CPU.
+
+Run as a program it is `clew up` in a variant:
+
+    python bench/process.py base --data …       without the side tables
+    python bench/process.py receiver --data …   receivers and spool alone: what is sealed is dropped
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import urlsplit
+
+import httpx
+
+TICKS = os.sysconf("SC_CLK_TCK")
+QUIET = 3.0  # seconds without progress of the CPU clock that count as calm
+SIDE_VIEWS = ("clew_traces_view", "clew_operations_1m_view")
+
+
+class Up:
+    """`clew up` on free ports."""
+
+    def __init__(self, data: Path, variant: str | None = None) -> None:
+        self._data = data
+        self._command = (
+            [sys.executable, __file__, variant]
+            if variant
+            else [sys.executable, "-m", "clew.cli", "up"]
+        )
+
+    def __enter__(self) -> Up:
+        free = "127.0.0.1:0"
+        self._process = subprocess.Popen(
+            [
+                *(*self._command, "--data", str(self._data)),
+                *("--otlp-http", free, "--otlp-grpc", free, "--api", free, "--clickhouse", ""),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        path = self._data / "endpoints.json"
+        while not path.exists():
+            time.sleep(0.1)
+        self.endpoints: dict[str, str] = json.loads(path.read_text())
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+    def cpu(self) -> float:
+        """Seconds, user and system, of all its threads."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def memory(self, field: str = "VmRSS") -> int:
+        """Bytes of resident memory; VmHWM for the most there ever was."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.split(f"{field}:")[1].split()[0]) * 1024
+
+    def settle(self) -> None:
+        """Wait until everything is loaded, and loading and merging hardly use the CPU."""
+        while any(path.is_file() for path in (self._data / "spool").rglob("*")):
+            time.sleep(0.2)
+        while True:
+            before = self.cpu()
+            time.sleep(QUIET)
+            if self.cpu() - before < 0.1 * QUIET:
+                return
+
+    def stored(self, signal: str) -> int:
+        """How many items of a signal are in the tables, by the ledger."""
+        answer = httpx.get(
+            f"{self.endpoints['api']}/api/v1/ledger", params={"start": "-1d"}, timeout=60
+        )
+        return next(
+            int(each["stored"]) for each in answer.json()["signals"] if each["signal"] == signal
+        )
+
+
+async def send(url: str, requests: Iterable[bytes], connections: int) -> list[float]:
+    """Post every request once, over so many connections; how many seconds each answer took.
+
+    A 503 is sent again after its Retry-After. Raises RuntimeError for any other answer."""
+    address = urlsplit(url)
+    waiting = iter(requests)
+    took: list[float] = []
+
+    async def connection() -> None:
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        for body in waiting:
+            head = (
+                f"POST {address.path} HTTP/1.1\r\nhost: {address.netloc}\r\n"
+                f"content-type: application/x-protobuf\r\ncontent-length: {len(body)}\r\n\r\n"
+            ).encode()
+            while True:
+                began = time.perf_counter()
+                writer.writelines((head, body))
+                status = await _answer(reader)
+                if status == 200:
+                    took.append(time.perf_counter() - began)
+                    break
+                if status != 503:
+                    raise RuntimeError(f"{url} answered {status}")
+                await asyncio.sleep(1)
+        writer.close()
+
+    await asyncio.gather(*(connection() for _ in range(connections)))
+    return took
+
+
+async def _answer(reader: asyncio.StreamReader) -> int:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    if length:
+        await reader.readexactly(int(length))
+    return int(head[9:12])
+
+
+def run(work: Callable[[], Any]) -> Any:
+    """Run a coroutine on uvloop, so that the client stays out of the way."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work())
+
+
+def _serve(variant: str, flags: list[str]) -> int:
+    from clew.cli import main
+    from clew.storage import Ingest, Store, Stored, migrate
+
+    changed: dict[str, Any] = {}
+    if variant == "base":
+
+        def without_sides(store: Store) -> None:
+            migrate(store)
+            with store.client() as client:
+                for view in SIDE_VIEWS:
+                    client.command(f"DROP VIEW IF EXISTS otel.{view}")
+
+        changed["migrate"] = without_sides
+    elif variant == "receiver":
+
+        class Nowhere(Ingest):
+            def load(self, *arguments: Any) -> dict[str, Stored]:
+                return {"": Stored(arguments[3], 0)}
+
+        changed["Ingest"] = Nowhere
+    with patch.multiple("clew.cli.platform", **changed):
+        return main.main(["up", *flags])
+
+
+if __name__ == "__main__":
+    sys.exit(_serve(sys.argv[1], sys.argv[2:]))

@@ -1,0 +1,76 @@
+"""The receivers and the spool alone: checked, on the disk, acknowledged; nothing is loaded.
+
+    python bench/receiver.py [--requests 3000] [--small 20000]
+
+Items (or requests) per second of the CPU time of the process, fsync on: 512-span requests over
+HTTP and over gRPC, 4 connections each; requests of one span over 200 connections.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import bodies
+import grpc
+import grpc.aio
+from process import Up, run, send
+
+SPANS = 512
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+DIFFERENT = 50  # bodies that are sent again and again
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--requests", type=int, default=3000)
+    parser.add_argument("--small", type=int, default=20_000)
+    arguments = parser.parse_args()
+    large = [bodies.traces(SPANS, 10, seed) for seed in range(DIFFERENT)]
+    small = [bodies.traces(1, 10, seed) for seed in range(DIFFERENT)]
+    with tempfile.TemporaryDirectory() as directory, Up(Path(directory), "receiver") as up:
+        http = f"{up.endpoints['otlp_http']}/v1/traces"
+        target = up.endpoints["otlp_grpc"].removeprefix("http://")
+        for _ in range(2):
+            used = cpu_of(up, lambda: send(http, often(large, arguments.requests), 4))
+            over_http = arguments.requests * SPANS / used
+            used = cpu_of(up, lambda: call(target, often(large, arguments.requests), 4))
+            over_grpc = arguments.requests * SPANS / used
+            used = cpu_of(up, lambda: send(http, often(small, arguments.small), 200))
+            print(f"{over_http:>10,.0f} spans per CPU-second over HTTP, 512 in a request")
+            print(f"{over_grpc:>10,.0f} over gRPC, {over_grpc / over_http:.2f} of that")
+            print(
+                f"{arguments.small / used:>10,.0f} requests of one span, 200 connections",
+                flush=True,
+            )
+
+
+def cpu_of(up: Up, work: object) -> float:
+    before = up.cpu()
+    run(work)  # type: ignore[arg-type]
+    return up.cpu() - before
+
+
+def often(bodies: list[bytes], count: int) -> Iterable[bytes]:
+    return (bodies[number % len(bodies)] for number in range(count))
+
+
+async def call(target: str, requests: Iterable[bytes], channels: int) -> None:
+    """Export every request once, over so many channels."""
+    waiting = iter(requests)
+
+    async def channel(number: int) -> None:
+        options = [("grpc.use_local_subchannel_pool", 1), ("clew.channel", number)]
+        async with grpc.aio.insecure_channel(target, options) as open_channel:
+            export = open_channel.unary_unary(EXPORT)
+            for body in waiting:
+                await export(body)
+
+    await asyncio.gather(*(channel(number) for number in range(channels)))
+
+
+if __name__ == "__main__":
+    main()
