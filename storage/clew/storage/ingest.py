@@ -7,6 +7,7 @@ into a Null table of the request's shape, and views take it apart (schema/004*.s
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import InsertError, NestedValues, Unacceptable
+from clew.storage.kinds import KINDS, kinds_in
 from clew.storage.ledger import LATE_AFTER, LedgerRow, enter
 from clew.storage.migrations import statement
 from clew.storage.store import Store
@@ -59,19 +61,21 @@ class Signal:
     """One of OTLP's signals: where its requests go and where its items end up."""
 
     name: str
-    landing: str
+    landings: Mapping[str, str]  # where requests go, and the table that its view fills
     message: str
     time: str  # the column that holds an item's own time
-    tables: tuple[str, ...]
     sides: tuple[SideTable, ...] = ()
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return tuple(self.landings.values())
 
 
 TRACES = Signal(
     "traces",
-    "clew_landing_traces",
+    {"clew_landing_traces": "otel_traces"},
     "Traces",
     "Timestamp",
-    ("otel_traces",),
     (
         SideTable("clew_traces", "TraceId", "TraceId"),
         SideTable(
@@ -81,19 +85,12 @@ TRACES = Signal(
         ),
     ),
 )
-LOGS = Signal("logs", "clew_landing_logs", "Logs", "Timestamp", ("otel_logs",))
+LOGS = Signal("logs", {"clew_landing_logs": "otel_logs"}, "Logs", "Timestamp")
 METRICS = Signal(
     "metrics",
-    "clew_landing_metrics",
+    {f"clew_landing_metrics_{kind}": f"otel_metrics_{kind}" for kind in KINDS},
     "Metrics",
     "TimeUnix",
-    (
-        "otel_metrics_gauge",
-        "otel_metrics_sum",
-        "otel_metrics_histogram",
-        "otel_metrics_exponential_histogram",
-        "otel_metrics_summary",
-    ),
 )
 SIGNALS = {signal.name: signal for signal in (TRACES, LOGS, METRICS)}
 
@@ -162,11 +159,26 @@ class Ingest:
         enter(self._store, rows)
 
     def _insert(self, client: Client, signal: Signal, path: Path, segment: int) -> None:
-        table = f"otel.{signal.landing}"
+        landings = list(signal.landings)
+        if signal is METRICS:
+            kinds = kinds_in(path.read_bytes())
+            landings = [f"clew_landing_metrics_{kind}" for kind in kinds]
+        for number, landing in enumerate(landings):
+            try:
+                self._insert_into(client, landing, signal.message, path, segment)
+            except NestedValues:
+                for before in landings[:number]:
+                    _delete(client, signal.landings[before], f"Segment = {segment}")
+                raise
+
+    def _insert_into(
+        self, client: Client, landing: str, message: str, path: Path, segment: int
+    ) -> None:
+        table = f"otel.{landing}"
         try:
             if self._store.embedded:
                 # A schema given as a string would leave a copy of it in the working directory.
-                schema: dict[str, int | str] = {"format_schema": f"{OTLP_PROTO}:{signal.message}"}
+                schema: dict[str, int | str] = {"format_schema": f"{OTLP_PROTO}:{message}"}
                 client.command(
                     f"INSERT INTO {table} FROM INFILE '{path}' "
                     f"SETTINGS {_clause(INSERT_SETTINGS | schema)} FORMAT ProtobufSingle"
@@ -175,7 +187,7 @@ class Ingest:
                 schema = {
                     "format_schema_source": "string",
                     "format_schema": OTLP_PROTO.read_text(encoding="utf-8"),
-                    "format_schema_message_name": signal.message,
+                    "format_schema_message_name": message,
                 }
                 with path.open("rb") as body:
                     client.raw_insert(

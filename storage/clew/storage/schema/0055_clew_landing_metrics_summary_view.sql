@@ -39,7 +39,7 @@ FROM
             SELECT segment, clew_attributes(resource.resource.attributes) AS ResourceAttributes,
                    resource.schema_url AS ResourceSchemaUrl,
                    arrayJoin(resource.scope_metrics) AS scope_metrics
-            FROM (SELECT segment, arrayJoin(resource_metrics) AS resource FROM otel.clew_landing_metrics)
+            FROM (SELECT segment, arrayJoin(resource_metrics) AS resource FROM otel.clew_landing_metrics_summary)
         )
     )
 )

@@ -1,4 +1,4 @@
-CREATE MATERIALIZED VIEW IF NOT EXISTS otel.clew_landing_metrics_histogram_view TO otel.otel_metrics_histogram AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS otel.clew_landing_metrics_gauge_view TO otel.otel_metrics_gauge AS
 SELECT
     ResourceAttributes,
     ResourceSchemaUrl,
@@ -14,26 +14,20 @@ SELECT
     mapSort(clew_attributes(point.attributes)) AS Attributes,
     toDateTime(intDiv(point.start_time_unix_nano, 1000000000)) AS StartTimeUnix,
     toDateTime(intDiv(point.time_unix_nano, 1000000000)) AS TimeUnix,
-    point.count AS Count,
-    point.sum AS Sum,
-    point.bucket_counts AS BucketCounts,
-    point.explicit_bounds AS ExplicitBounds,
+    if(point.as_int != 0, toFloat64(point.as_int), point.as_double) AS Value,
+    point.flags AS Flags,
     arrayMap(e -> clew_attributes(e.filtered_attributes), point.exemplars) AS `Exemplars.FilteredAttributes`,
     arrayMap(e -> toDateTime(intDiv(e.time_unix_nano, 1000000000)), point.exemplars) AS `Exemplars.TimeUnix`,
     arrayMap(e -> if(e.as_int != 0, toFloat64(e.as_int), e.as_double), point.exemplars) AS `Exemplars.Value`,
     arrayMap(e -> if(e.span_id = '', repeat('0', 16), lower(hex(e.span_id))), point.exemplars) AS `Exemplars.SpanId`,
     arrayMap(e -> if(e.trace_id = '', repeat('0', 32), lower(hex(e.trace_id))), point.exemplars) AS `Exemplars.TraceId`,
-    point.flags AS Flags,
-    point.min AS Min,
-    point.max AS Max,
-    temporality AS AggregationTemporality,
     segment AS Segment
 FROM
 (
     SELECT segment, ResourceAttributes, ResourceSchemaUrl, ScopeName, ScopeVersion, ScopeAttributes,
            ScopeDroppedAttrCount, ScopeSchemaUrl, metric.name AS MetricName,
-           metric.description AS MetricDescription, metric.unit AS MetricUnit, metric.histogram.aggregation_temporality AS temporality,
-           arrayJoin(metric.histogram.data_points) AS point
+           metric.description AS MetricDescription, metric.unit AS MetricUnit,
+           arrayJoin(metric.gauge.data_points) AS point
     FROM
     (
         SELECT segment, ResourceAttributes, ResourceSchemaUrl, scope_metrics.scope.name AS ScopeName,
@@ -47,7 +41,7 @@ FROM
             SELECT segment, clew_attributes(resource.resource.attributes) AS ResourceAttributes,
                    resource.schema_url AS ResourceSchemaUrl,
                    arrayJoin(resource.scope_metrics) AS scope_metrics
-            FROM (SELECT segment, arrayJoin(resource_metrics) AS resource FROM otel.clew_landing_metrics)
+            FROM (SELECT segment, arrayJoin(resource_metrics) AS resource FROM otel.clew_landing_metrics_gauge)
         )
     )
 )

@@ -1,0 +1,37 @@
+-- As clew_landing_metrics_gauge, for exponential histograms.
+CREATE TABLE IF NOT EXISTS otel.clew_landing_metrics_exponential_histogram
+(
+    resource_metrics Array(Tuple(
+        resource Tuple(attributes Array(Tuple(key String, value String))),
+        scope_metrics Array(Tuple(
+            scope Tuple(
+                name String,
+                version String,
+                attributes Array(Tuple(key String, value String)),
+                dropped_attributes_count UInt32),
+            metrics Array(Tuple(
+                name String,
+                description String,
+                unit String,
+                exponential_histogram Tuple(data_points Array(Tuple(
+                    attributes Array(Tuple(key String, value String)),
+                    start_time_unix_nano UInt64,
+                    time_unix_nano UInt64,
+                    count UInt64,
+                    sum Float64,
+                    scale Int32,
+                    zero_count UInt64,
+                    positive Tuple(offset Int32, bucket_counts Array(UInt64)),
+                    negative Tuple(offset Int32, bucket_counts Array(UInt64)),
+                    flags UInt32,
+                    exemplars Array(Tuple(
+                        time_unix_nano UInt64, as_double Float64, span_id String, trace_id String,
+                        as_int Int64, filtered_attributes Array(Tuple(key String, value String)))),
+                    min Float64,
+                    max Float64)),
+                    aggregation_temporality Int32))),
+            schema_url String)),
+        schema_url String)),
+    segment UInt64
+)
+ENGINE = Null
