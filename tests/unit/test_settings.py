@@ -41,7 +41,9 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_default(tmp_path
 def test_every_setting_is_a_flag_and_a_variable(setting: object) -> None:
     name = setting.name  # type: ignore[attr-defined]
     numbers = dict.fromkeys(("retention", "spool_limit", "in_flight_limit"), "5")
-    value = {**numbers, "data": "/d", "dsn": "chdb:///x", "clickhouse": ""}.get(name, "h:7")
+    files = dict.fromkeys(("data", "api_keys", "tls_cert", "tls_key"), "/d")
+    texts = {"dsn": "chdb:///x", "clickhouse": "", "cors_origins": "https://h:7, http://i"}
+    value = (numbers | files | texts).get(name, "h:7")
     flag, variable = f"--{name.replace('_', '-')}", f"CLEW_{name.upper()}"
     assert _resolve(flag, value) == _resolve(**{variable: value})
     if name != "clickhouse":
@@ -80,6 +82,9 @@ def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> Non
         ("--retention", "1.5d"),
         ("--retention", "40000d"),
         ("--retention", "\u00b2d"),
+        ("--cors-origins", "shop.example"),
+        ("--cors-origins", "https://shop.example/"),
+        ("--cors-origins", "https://a.example,https://*.example"),
         ("--spool-limit", "0"),
         ("--in-flight-limit", "1GiB"),
     ],

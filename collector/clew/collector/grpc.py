@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any, NoReturn
 
 import grpc
@@ -14,13 +15,25 @@ from google.rpc.status_pb2 import Status
 
 from clew.collector import otlp
 from clew.collector.http import LARGE_BODY, UNAVAILABLE, Append
-from clew.collector.limits import RETRY_AFTER, InFlight, NoTally, Overloaded, Tally
+from clew.collector.limits import (
+    REFUSALS,
+    RETRY_AFTER,
+    Admit,
+    InFlight,
+    NoTally,
+    Overloaded,
+    Tally,
+)
 from clew.collector.otlp import Refused
 
 METHODS = {
-    "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
-    "logs": "opentelemetry.proto.collector.logs.v1.LogsService",
-    "metrics": "opentelemetry.proto.collector.metrics.v1.MetricsService",
+    "/opentelemetry.proto.collector.trace.v1.TraceService/Export": "traces",
+    "/opentelemetry.proto.collector.logs.v1.LogsService/Export": "logs",
+    "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": "metrics",
+}
+DENIED = {
+    HTTPStatus.UNAUTHORIZED: grpc.StatusCode.UNAUTHENTICATED,
+    HTTPStatus.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
 }
 GRACE = 2.0  # seconds for the requests that are being answered when the server stops
 
@@ -30,7 +43,13 @@ class GrpcReceiver:
 
     A request over the size limit is refused by gRPC itself, as RESOURCE_EXHAUSTED."""
 
-    def __init__(self, append: Append, in_flight: InFlight, tally: Tally | None = None) -> None:
+    def __init__(
+        self,
+        append: Append,
+        in_flight: InFlight,
+        tally: Tally | None = None,
+        admit: Admit | None = None,
+    ) -> None:
         self._append = append
         self._in_flight = in_flight
         self._tally = tally or NoTally()
@@ -40,19 +59,20 @@ class GrpcReceiver:
                 ("grpc.so_reuseport", 0),
             ]
         )
-        self._server.add_generic_rpc_handlers(
-            tuple(
-                grpc.method_handlers_generic_handler(
-                    service, {"Export": grpc.unary_unary_rpc_method_handler(self._export(signal))}
-                )
-                for signal, service in METHODS.items()
-            )
-        )
+        methods = {
+            method: grpc.unary_unary_rpc_method_handler(self._export(signal))
+            for method, signal in METHODS.items()
+        }
+        self._server.add_generic_rpc_handlers((_Methods(methods, admit),))
 
-    async def start(self, address: str) -> int:
+    async def start(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """Serve on `host:port`; the port in use. Raises OSError when it cannot be had."""
         try:
-            port: int = self._server.add_insecure_port(address)
+            port: int = (
+                self._server.add_secure_port(address, credentials)
+                if credentials
+                else self._server.add_insecure_port(address)
+            )
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address} for OTLP over gRPC: {error}") from error
         await self._server.start()
@@ -83,6 +103,34 @@ class GrpcReceiver:
             return otlp.answer(signal, batch)
 
         return export
+
+
+class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Finds a request's handler, before its message is read. There is none for other methods."""
+
+    def __init__(self, methods: Mapping[str, Any], admit: Admit | None) -> None:
+        self._methods = methods
+        self._admit = admit
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        handler = self._methods.get(details.method)
+        if self._admit is None or handler is None:
+            return handler
+        metadata = dict(details.invocation_metadata)
+        admitted = self._admit(metadata.get("authorization", ""))
+        return handler if admitted is HTTPStatus.OK else _DENYING[admitted]
+
+
+def _denying(status: HTTPStatus) -> Any:
+    async def deny(messages: Any, context: Any) -> NoReturn:
+        await context.abort(DENIED[status], REFUSALS[status])
+        raise AssertionError("abort does not return")
+
+    # Declared as a stream, of which it reads nothing.
+    return grpc.stream_unary_rpc_method_handler(deny)
+
+
+_DENYING = {status: _denying(status) for status in DENIED}
 
 
 async def _abort_for_now(context: Any, message: str) -> NoReturn:

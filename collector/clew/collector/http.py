@@ -5,13 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
 from typing import Any
 
 from google.protobuf import json_format
 from google.rpc.status_pb2 import Status
 
 from clew.collector import otlp
-from clew.collector.limits import RETRY_AFTER, InFlight, NoTally, Overloaded, Request, Tally
+from clew.collector.limits import (
+    REFUSALS,
+    RETRY_AFTER,
+    Admit,
+    InFlight,
+    NoTally,
+    Overloaded,
+    Request,
+    Tally,
+)
 from clew.collector.otlp import Batch, Refused, TooLarge, UnsupportedEncoding
 
 logger = logging.getLogger(__name__)
@@ -27,21 +37,50 @@ JSON = "application/json"
 LARGE_BODY = (
     256 << 10
 )  # bytes; a larger body is decoded in a thread, so that others are not held up
-UNAVAILABLE = 14  # google.rpc's code
+UNAVAILABLE = 14  # google.rpc's codes
+DENIED = {HTTPStatus.UNAUTHORIZED: 16, HTTPStatus.FORBIDDEN: 7}
+
+Headers = list[tuple[bytes, bytes]]
+
+PREFLIGHT: Headers = [
+    (b"access-control-allow-methods", b"POST"),
+    (
+        b"access-control-allow-headers",
+        b"content-type, content-encoding, authorization, traceparent, tracestate, baggage",
+    ),
+    (b"access-control-max-age", b"7200"),
+]
 
 
 class Receiver:
     """The ASGI application. `append` puts a batch where it is safe, or raises Overloaded."""
 
-    def __init__(self, append: Append, in_flight: InFlight, tally: Tally | None = None) -> None:
+    def __init__(
+        self,
+        append: Append,
+        in_flight: InFlight,
+        tally: Tally | None = None,
+        admit: Admit | None = None,
+        origins: frozenset[str] = frozenset(),
+    ) -> None:
         self._append = append
         self._in_flight = in_flight
         self._tally = tally or NoTally()
+        self._admit = admit
+        self._origins = origins  # of pages that browsers let send; `*` is any
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(scope["type"])
         headers = dict(scope["headers"])
+        if self._origins and b"origin" in headers:
+            allowed = self._allowed(headers[b"origin"])
+            if allowed and scope["method"] == "OPTIONS":
+                await _start(send, 204, allowed + PREFLIGHT)
+                await send({"type": "http.response.body"})
+                return
+            if allowed:
+                send = _with(send, allowed)
         content_type = (
             headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
         )
@@ -52,6 +91,11 @@ class Receiver:
         if scope["method"] != "POST":
             await _plain(send, 405, "OTLP is sent with POST", [(b"allow", b"POST")])
             return
+        if self._admit is not None:
+            admitted = self._admit(headers.get(b"authorization", b"").decode("latin-1"))
+            if admitted is not HTTPStatus.OK:
+                await _deny(send, content_type, admitted)
+                return
         try:
             if content_type not in (PROTOBUF, JSON):
                 raise UnsupportedEncoding(
@@ -77,6 +121,33 @@ class Receiver:
                 self._tally.rejected(signal, batch.rejected)
             answer = otlp.answer(signal, batch, as_json=content_type == JSON)
             await _respond(send, 200, content_type, answer)
+
+    def _allowed(self, origin: bytes) -> Headers:
+        """What a browser has to be told, so that a page of this origin may send and see answers."""
+        if "*" in self._origins:
+            return [(b"access-control-allow-origin", b"*")]
+        if origin.decode("latin-1") in self._origins:
+            return [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
+        return []
+
+
+def _with(send: Send, headers: Headers) -> Send:
+    """Send every answer with these headers too."""
+
+    async def send_with(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] += [*headers, (b"access-control-expose-headers", b"retry-after")]
+        await send(message)
+
+    return send_with
+
+
+async def _deny(send: Send, content_type: str, status: HTTPStatus) -> None:
+    challenge = b'Bearer realm="clew"'
+    if status is HTTPStatus.FORBIDDEN:
+        challenge += b', error="insufficient_scope"'
+    headers = [(b"www-authenticate", challenge)]
+    await _status(send, content_type, status, DENIED[status], REFUSALS[status], headers)
 
 
 async def _read(headers: dict[bytes, bytes], receive: Receive, request: Request) -> bytes | None:
@@ -119,7 +190,7 @@ async def _status(
     status: int,
     code: int,
     message: str,
-    headers: list[tuple[bytes, bytes]] | None = None,
+    headers: Headers | None = None,
 ) -> None:
     """An error as the specification wants it: a google.rpc.Status in the request's encoding."""
     document = Status(code=code, message=message)
@@ -130,9 +201,7 @@ async def _status(
     await _respond(send, status, content_type, body, headers)
 
 
-async def _plain(
-    send: Send, status: int, message: str, headers: list[tuple[bytes, bytes]] | None = None
-) -> None:
+async def _plain(send: Send, status: int, message: str, headers: Headers | None = None) -> None:
     await _respond(send, status, "text/plain; charset=utf-8", message.encode() + b"\n", headers)
 
 
@@ -141,17 +210,15 @@ async def _respond(
     status: int,
     content_type: str,
     body: bytes,
-    headers: list[tuple[bytes, bytes]] | None = None,
+    headers: Headers | None = None,
 ) -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [
-                (b"content-type", content_type.encode("latin-1")),
-                (b"content-length", str(len(body)).encode()),
-                *(headers or []),
-            ],
-        }
-    )
+    about: Headers = [
+        (b"content-type", content_type.encode("latin-1")),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await _start(send, status, about + headers if headers else about)
     await send({"type": "http.response.body", "body": body})
+
+
+async def _start(send: Send, status: int, headers: Headers) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
 from clew.api import ledger, logs, services, traces, transactions
+from clew.api.access import Admit, KeysOnly
 from clew.api.problems import add_problem_handlers, document
 from clew.storage import Reader
 
@@ -16,10 +17,14 @@ __all__ = ["create_app"]
 
 
 def create_app(
-    reader: Reader, ready: Callable[[], bool], pending: ledger.Pending = list
+    reader: Reader,
+    ready: Callable[[], bool],
+    pending: ledger.Pending = list,
+    admit: Admit | None = None,
 ) -> FastAPI:
     """The application. `ready` says whether ingest and queries work; `pending` what was received
-    and is not in the ledger's table yet."""
+    and is not in the ledger's table yet; `admit` whether a client with this Authorization header
+    may read: OK, UNAUTHORIZED or FORBIDDEN."""
     app = FastAPI(
         title="clew",
         version=version("clew"),
@@ -29,6 +34,8 @@ def create_app(
     app.state.reader = reader
     app.state.pending = pending
     add_problem_handlers(app)
+    if admit is not None:
+        app.add_middleware(KeysOnly, admit=admit)
     for module in (transactions, traces, logs, services, ledger):
         app.include_router(module.router)
 

@@ -32,6 +32,8 @@ WINDOW = 300.0  # seconds that the table looks back at most
 
 def run(settings: Settings, *, rate: float, seconds: float | None) -> None:
     """Run until Ctrl-C or SIGTERM, or for `seconds`. Children's output goes to <data>/logs."""
+    if settings.api_keys or settings.tls_cert:
+        raise UsageError("demo: its shop has no API key and trusts no certificate of yours")
     logs = settings.data / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     shop = settings.data / "shop"

@@ -10,8 +10,9 @@ import argparse
 import logging
 import sys
 
+from clew.cli import keys
 from clew.cli import settings as settings_module
-from clew.cli.settings import UsageError
+from clew.cli.settings import API_KEYS, UsageError
 
 SERVER_COMMANDS = {
     "up": "collector, database and API in one process, on the embedded engine",
@@ -29,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if parsed.command == "run":
             return _run(parsed)
+        if parsed.command == "key":
+            return _key(parsed)
         return _server_command(parsed)
     except UsageError as error:
         print(f"clew: {error}", file=sys.stderr)
@@ -52,6 +55,19 @@ def _parser() -> argparse.ArgumentParser:
         "--endpoint", metavar="URL", help="where OTLP goes (OTEL_EXPORTER_OTLP_ENDPOINT)"
     )
     run.add_argument("cmd", nargs=argparse.REMAINDER, metavar="-- CMD…")
+    key = commands.add_parser(
+        "key",
+        help="make an API key",
+        description="Print a new API key, once, and put its hash into the file of keys.",
+    )
+    key.add_argument("name", metavar="NAME", help="whose key it is")
+    key.add_argument(
+        "--scope",
+        action="append",
+        choices=keys.SCOPES,
+        help="what it is for; may be given twice (default ingest)",
+    )
+    settings_module.add_flag(key, API_KEYS)
     for name, help in SERVER_COMMANDS.items():
         command = commands.add_parser(name, help=help, description=help)
         settings_module.add_flags(command)
@@ -78,6 +94,16 @@ def _run(parsed: argparse.Namespace) -> int:
     if not command:
         raise UsageError("run: say what to start: clew run -- python app.py")
     run(command, service_name=parsed.service, endpoint=parsed.endpoint)
+
+
+def _key(parsed: argparse.Namespace) -> int:
+    key, line = keys.new_key(parsed.name, parsed.scope or ["ingest"])
+    if path := settings_module.api_keys(parsed):
+        keys.add(path, line)
+        print(key)
+    else:
+        print(f"{key}\n\nThe line for the file that --api-keys names:\n{line}")
+    return 0
 
 
 def _server_command(parsed: argparse.Namespace) -> int:

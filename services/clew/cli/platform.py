@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import ipaddress
 import json
 import logging
 import os
@@ -16,12 +17,14 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import TextIO
 
-import uvicorn
-
 from clew.api import create_app
+from clew.cli.keys import Keys
+from clew.cli.servers import Certificate, Server, raise_file_limit
 from clew.cli.settings import Settings, UsageError
 from clew.collector import deadletter
 from clew.collector.grpc import GrpcReceiver
@@ -36,7 +39,6 @@ from clew.storage import SIGNALS, Ingest, Reader, Store, migrate, set_retention
 
 logger = logging.getLogger(__name__)
 
-BACKLOG = 2048
 GRACE = 3  # seconds for the requests that are being answered when the process is to stop,
 PATIENCE = 2.5  # and for the insert, then for the ledger: all of it within 10
 
@@ -48,17 +50,21 @@ def run(
 
     What was acknowledged is in the spool or in the tables when this returns.
     """
+    _check_doors(settings, collect=collect, serve=serve)
+    access = _Access(settings)
+    raise_file_limit()
     make_directory(settings.data)
     with _only_one(settings.data), contextlib.closing(Store(settings.dsn)) as store:
         migrate(store)
         set_retention(store, settings.retention)
         with _event_loop() as runner:
-            runner.run(_serve(settings, store, collect=collect, serve=serve, report=report))
+            runner.run(_serve(settings, store, access, collect=collect, serve=serve, report=report))
 
 
 async def _serve(
     settings: Settings,
     store: Store,
+    access: _Access,
     *,
     collect: bool,
     serve: bool,
@@ -70,7 +76,7 @@ async def _serve(
         loop.add_signal_handler(number, stop.set)
     endpoints: dict[str, str] = {}
     ingest = Ingest(store)
-    running = _Running(Ledger(ingest.enter))
+    running = _Running(Ledger(ingest.enter), access)
     async with contextlib.AsyncExitStack() as stack:
         if collect:
             endpoints |= await stack.enter_async_context(_collector(settings, ingest, running))
@@ -93,8 +99,49 @@ class _Running:
     """What the parts of one process need of each other."""
 
     ledger: Ledger
+    access: _Access
     ready: Callable[[], bool] = lambda: True
     stuck: bool = False
+
+
+class _Access:
+    """What guards the addresses: the certificate and the keys of the settings, if there are any."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.certificate = None
+        if settings.tls_cert and settings.tls_key:
+            self.certificate = Certificate(settings.tls_cert, settings.tls_key)
+        elif settings.tls_cert or settings.tls_key:
+            raise UsageError("--tls-cert and --tls-key: TLS needs both")
+        self._keys = Keys(settings.api_keys) if settings.api_keys else None
+
+    def admit(self, scope: str) -> Callable[[str], HTTPStatus] | None:
+        return partial(self._keys.check, scope=scope) if self._keys else None
+
+    def url(self, host: str, port: int) -> str:
+        return f"http{'s' if self.certificate else ''}://{_host_port(host, port)}"
+
+
+def _check_doors(settings: Settings, *, collect: bool, serve: bool) -> None:
+    """Raises UsageError for an address that others can reach when anybody there would be let in."""
+    if settings.api_keys or settings.tls_cert:
+        return
+    for name in ("otlp_http", "otlp_grpc") * collect + ("api",) * serve:
+        host, port = getattr(settings, name)
+        if not _is_loopback(host):
+            raise UsageError(
+                f"--{name.replace('_', '-')} {_host_port(host, port)}: others can reach this "
+                "address, and anybody could read or write. Set --api-keys (`clew key` makes "
+                "keys), or --tls-cert and --tls-key, or bind to 127.0.0.1"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
 
 
 @contextlib.asynccontextmanager
@@ -125,30 +172,23 @@ async def _collector(
     ledger.start()
     loader.start()
     in_flight = InFlight(settings.in_flight_limit or default_in_flight())
-    grpc = GrpcReceiver(spool.append, in_flight, ledger)
+    access = running.access
+    admit = access.admit("ingest")
+    grpc = GrpcReceiver(spool.append, in_flight, ledger, admit)
     listening = _listen(settings.otlp_http, "--otlp-http")
-    http = _Server(
-        uvicorn.Config(
-            Receiver(spool.append, in_flight, ledger),
-            http="httptools",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE,
-            backlog=BACKLOG,
-        )
-    )
+    receiver = Receiver(spool.append, in_flight, ledger, admit, settings.cors_origins)
+    http = Server(receiver, access.certificate, GRACE)
     serving = asyncio.create_task(http.serve([listening]))
     host, port = settings.otlp_grpc
     try:
         try:
-            grpc_port = await grpc.start(_host_port(host, port))
+            credentials = access.certificate.for_grpc() if access.certificate else None
+            grpc_port = await grpc.start(_host_port(host, port), credentials)
         except OSError as error:
             raise UsageError(str(error)) from error
         yield {
-            "otlp_http": f"http://{_host_port(*listening.getsockname()[:2])}",
-            "otlp_grpc": f"http://{_host_port(host, grpc_port)}",
+            "otlp_http": access.url(*listening.getsockname()[:2]),
+            "otlp_grpc": access.url(host, grpc_port),
         }
     finally:
         http.should_exit = True
@@ -164,35 +204,20 @@ def _api(settings: Settings, store: Store, running: _Running) -> Iterator[str]:
     """The REST API, on an event loop of its own: a slow answer never holds up the receivers."""
     reader = Reader(store)
     listening = _listen(settings.api, "--api")
-    server = _Server(
-        uvicorn.Config(
-            create_app(
-                reader,
-                lambda: running.ready() and reader.answers(),
-                running.ledger.pending,
-            ),
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=1,
-        )
+    app = create_app(
+        reader,
+        lambda: running.ready() and reader.answers(),
+        running.ledger.pending,
+        running.access.admit("read"),
     )
+    server = Server(app, running.access.certificate, 1)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), name="api")
     thread.start()
     try:
-        yield f"http://{_host_port(*listening.getsockname()[:2])}"
+        yield running.access.url(*listening.getsockname()[:2])
     finally:
         server.should_exit = True
         thread.join()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server without its signal handlers: the platform has its own."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _event_loop() -> asyncio.Runner:

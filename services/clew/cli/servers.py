@@ -1,0 +1,185 @@
+"""The web servers of the platform: uvicorn, with TLS and with limits for its clients.
+
+uvicorn itself waits for ever: for a request's first byte, for the end of its headers, for its body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from clew.cli.settings import UsageError
+
+logger = logging.getLogger(__name__)
+
+# Seconds
+IDLE = 75  # without a request; an exporter sends every 5 to 60
+HEADERS_WITHIN = 30  # from the first byte to the end of the headers
+BODY_WITHIN = 60  # from the end of the headers to the end of the body
+LOOK_AFTER = 5  # between looks at the certificate's files
+
+BACKLOG = 2048
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server without its signal handlers: the platform has its own.
+
+    `grace` is how many seconds requests that are being answered have when it is to stop."""
+
+    def __init__(self, app: Any, certificate: Certificate | None, grace: int) -> None:
+        chain, key = certificate.files if certificate else (None, None)
+        config = uvicorn.Config(
+            app,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            ssl_certfile=chain,
+            ssl_keyfile=key,
+            backlog=BACKLOG,
+            timeout_keep_alive=IDLE,
+            timeout_graceful_shutdown=grace,
+            timeout_notify=LOOK_AFTER,
+            callback_notify=self._look_at_certificate if certificate else None,
+        )
+        super().__init__(config)
+        self._certificate = certificate
+        self._changed = certificate.watch() if certificate else lambda: False
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def _look_at_certificate(self) -> None:
+        if self._certificate and self.config.ssl and self._changed():
+            self.config.ssl.load_cert_chain(*self._certificate.files)
+
+
+class Certificate:
+    """A certificate with its chain, and its key, as PEM files; read again when they change.
+
+    Raises UsageError when they cannot be used; later on, files that cannot be used change
+    nothing."""
+
+    def __init__(self, chain: Path, key: Path) -> None:
+        self.files = (chain, key)
+        try:
+            self._try()
+        except OSError as error:
+            raise UsageError(f"--tls-cert {chain}, --tls-key {key}: {error}") from error
+
+    def watch(self) -> Callable[[], bool]:
+        """A function that says whether there is another usable certificate since its last call."""
+        seen = self._stamps()
+
+        def changed() -> bool:
+            nonlocal seen
+            stamps = self._stamps()
+            if stamps == seen:
+                return False
+            seen = stamps
+            try:
+                self._try()
+            except OSError as error:
+                logger.error("%s: the certificate stays as it was: %s", self.files[0], error)
+                return False
+            logger.info("read the certificate %s", self.files[0])
+            return True
+
+        return changed
+
+    def for_grpc(self) -> grpc.ServerCredentials:
+        """The credentials of a gRPC server, which asks for them with every connection."""
+        changed = self.watch()
+        return grpc.dynamic_ssl_server_credentials(
+            self._pair(), lambda: self._pair() if changed() else None
+        )
+
+    def _try(self) -> None:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self.files)
+
+    def _pair(self) -> grpc.ServerCertificateConfiguration:
+        chain, key = (each.read_bytes() for each in self.files)
+        return grpc.ssl_server_certificate_configuration([(key, chain)])
+
+    def _stamps(self) -> list[int] | None:
+        try:
+            return [each.stat().st_mtime_ns for each in self.files]
+        except OSError:
+            return None
+
+
+def raise_file_limit() -> None:
+    """As many open files, which connections are too, as the system allows this user."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS has a limit that it does not name
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class _Protocol(HttpToolsProtocol):
+    """A connection whose client has to get to the end of what it begins."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _in_body = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        if len(self.connections) > _most_connections():
+            transport.abort()  # type: ignore[attr-defined]
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._met()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Almost always a request comes whole, and no timer is ever made.
+        if self._deadline is None and not self.transport.is_closing():
+            if self._in_body:
+                self._deadline = self.loop.call_later(BODY_WITHIN, self._missed)
+            elif self.cycle is None or self.cycle.response_complete:
+                self._deadline = self.loop.call_later(HEADERS_WITHIN, self._missed)
+
+    def on_headers_complete(self) -> None:
+        self._met()
+        self._in_body = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._met()
+        self._in_body = False
+        super().on_message_complete()
+
+    def _met(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _missed(self) -> None:
+        if not self._in_body or not self.cycle.response_started:
+            self.transport.write(
+                b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            )
+        self.transport.close()
+
+
+def _most_connections() -> int:
+    """Three of four open files: the others are for the spool, the database and gRPC."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4

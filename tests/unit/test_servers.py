@@ -1,0 +1,114 @@
+"""Clients that begin something and do not end it, and addresses that anybody could reach."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clew.cli import platform, servers
+from clew.cli.servers import Server
+from clew.cli.settings import Settings, UsageError
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Reads the request's body, then answers."""
+    while (message := await receive()).get("more_body"):
+        pass
+    if message["type"] == "http.request":
+        headers = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body"})
+
+
+def talk(*said: bytes) -> bytes:
+    """What a server answers to a client that says this and then nothing, until it hangs up."""
+
+    async def conversation() -> bytes:
+        listening = socket.create_server(("127.0.0.1", 0))
+        server = Server(app, None, 1)
+        serving = asyncio.create_task(server.serve([listening]))
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        try:
+            for each in said:
+                writer.write(each)
+                await asyncio.sleep(0.02)
+            return await asyncio.wait_for(reader.read(), 20)
+        finally:
+            writer.close()
+            server.should_exit = True
+            await serving
+
+    return asyncio.run(conversation())
+
+
+WHOLE = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc"
+OK, TIMEOUT = b"HTTP/1.1 200 OK", b"HTTP/1.1 408 Request Timeout"
+
+
+@pytest.mark.parametrize(
+    ("shortened", "said", "answers"),
+    [
+        ("IDLE", [], []),
+        ("IDLE", [WHOLE], [OK]),
+        ("IDLE", [WHOLE + WHOLE], [OK, OK]),
+        ("HEADERS_WITHIN", [b"P", b"O"], [TIMEOUT]),
+        ("HEADERS_WITHIN", [b"\r\n", b"\r\n"], [TIMEOUT]),
+        ("HEADERS_WITHIN", [WHOLE, b"POST / "], [OK, TIMEOUT]),
+        ("BODY_WITHIN", [WHOLE[:-2], b"b"], [TIMEOUT]),
+        ("BODY_WITHIN", [WHOLE, WHOLE[:-1]], [OK, TIMEOUT]),
+    ],
+)
+def test_a_client_that_stops_halfway_is_hung_up_on(
+    monkeypatch: pytest.MonkeyPatch, shortened: str, said: list[bytes], answers: list[bytes]
+) -> None:
+    monkeypatch.setattr(servers, shortened, 0.2)
+    received = talk(*said)
+    assert [line for line in received.split(b"\r\n") if line.startswith(b"HTTP/")] == answers
+
+
+def test_more_connections_than_there_is_room_for_are_hung_up_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(servers, "_most_connections", lambda: 0)
+    assert talk() == b""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    local = ("127.0.0.1", 0)
+    return Settings(tmp_path / "data", f"chdb://{tmp_path}/db", local, local, local, retention=14)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "::ffff:192.0.2.1", "no such host"])
+@pytest.mark.parametrize("name", ["otlp_http", "otlp_grpc", "api"])
+def test_an_address_that_others_can_reach_is_refused(
+    settings: Settings, name: str, host: str
+) -> None:
+    public = dataclasses.replace(settings, **{name: (host, 0)})
+    with pytest.raises(UsageError, match=rf"--{name.replace('_', '-')} .*Set --api-keys"):
+        platform.run(public, collect=True, serve=True, report=lambda endpoints: None)
+    assert not settings.data.exists()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_an_address_of_this_machine_is_not(settings: Settings, host: str) -> None:
+    platform._check_doors(dataclasses.replace(settings, api=(host, 0)), collect=True, serve=True)
+
+
+def test_only_addresses_that_are_served_are_looked_at(settings: Settings) -> None:
+    platform._check_doors(
+        dataclasses.replace(settings, api=("0.0.0.0", 0)), collect=True, serve=False
+    )
+
+
+def test_half_of_what_tls_needs_is_refused(settings: Settings, tmp_path: Path) -> None:
+    half = dataclasses.replace(settings, tls_cert=tmp_path / "cert.pem")
+    whole = dataclasses.replace(half, tls_key=tmp_path / "key.pem")
+    for each, why in ((half, "TLS needs both"), (whole, "No such file")):
+        with pytest.raises(UsageError, match=why):
+            platform.run(each, collect=True, serve=True, report=lambda endpoints: None)
