@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -67,10 +68,11 @@ def reader(store: Store) -> Reader:
 
 
 class Clew:
-    """`clew up` as a process of its own, on free ports."""
+    """`clew up` as a process of its own, on free ports; with a certificate, that one is trusted."""
 
-    def __init__(self, data: Path, *flags: str) -> None:
+    def __init__(self, data: Path, *flags: str, certificate: Path | None = None) -> None:
         self.data = data
+        self.trust = ssl.create_default_context(cafile=certificate) if certificate else True
         self.log = data.parent / f"{data.name}.log"
         self._flags = flags
         self.start()
@@ -97,7 +99,7 @@ class Clew:
             assert self.process.poll() is None, self.log.read_text()
             try:
                 endpoints = json.loads((self.data / "endpoints.json").read_text())
-                if httpx.get(f"{endpoints['api']}/readyz").is_success:
+                if httpx.get(f"{endpoints['api']}/readyz", verify=self.trust).is_success:
                     return dict(endpoints)
             except (OSError, ValueError, httpx.HTTPError):
                 pass
