@@ -35,6 +35,8 @@ DENIED = {
     HTTPStatus.UNAUTHORIZED: grpc.StatusCode.UNAUTHENTICATED,
     HTTPStatus.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
 }
+HANDSHAKE_WITHIN = 30  # seconds, TLS and HTTP/2
+IDLE = 300  # seconds that a connection may be without a request
 GRACE = 2.0  # seconds for the requests that are being answered when the server stops
 
 
@@ -56,6 +58,8 @@ class GrpcReceiver:
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", otlp.MAX_BODY),
+                ("grpc.server_handshake_timeout_ms", HANDSHAKE_WITHIN * 1000),
+                ("grpc.max_connection_idle_ms", IDLE * 1000),
                 ("grpc.so_reuseport", 0),
             ]
         )
