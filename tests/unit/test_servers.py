@@ -47,7 +47,40 @@ def talk(*said: bytes) -> bytes:
 
 
 WHOLE = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc"
-OK, TIMEOUT = b"HTTP/1.1 200 OK", b"HTTP/1.1 408 Request Timeout"
+OK, TIMEOUT = b"200 OK", b"408 Request Timeout"
+TOO_LARGE = b"431 Request Header Fields Too Large"
+
+
+def statuses(received: bytes) -> list[bytes]:
+    lines = received.split(b"\r\n")
+    return [line.removeprefix(b"HTTP/1.1 ") for line in lines if line.startswith(b"HTTP/")]
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+ENDLESS = [b"x" * 1000] * 4
+
+
+@pytest.mark.parametrize(
+    ("said", "answers"),
+    [
+        ([b"GET / HTTP/1.1\r\nhost: ", *ENDLESS], [TOO_LARGE]),
+        ([b"GET / HTTP/1.1\r\n", *[b"a: %s\r\n" % each for each in ENDLESS]], [TOO_LARGE]),
+        ([CHUNKED, b"0\r\na: ", *ENDLESS], [TOO_LARGE]),
+        ([WHOLE, b"GET /", *ENDLESS], [OK, TOO_LARGE]),
+    ],
+)
+def test_headers_without_end_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch, said: list[bytes], answers: list[bytes]
+) -> None:
+    monkeypatch.setattr(servers, "HEAD", 3000)
+    assert statuses(talk(*said)) == answers
+
+
+def test_a_body_in_many_parts_is_no_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "HEAD", 300)
+    monkeypatch.setattr(servers, "IDLE", 0.2)
+    parts = [b"%x\r\n%s\r\n" % (len(each), each) for each in ENDLESS]
+    assert statuses(talk(CHUNKED, *parts, b"0\r\n\r\n", WHOLE)) == [OK, OK]
 
 
 @pytest.mark.parametrize(
@@ -67,8 +100,7 @@ def test_a_client_that_stops_halfway_is_hung_up_on(
     monkeypatch: pytest.MonkeyPatch, shortened: str, said: list[bytes], answers: list[bytes]
 ) -> None:
     monkeypatch.setattr(servers, shortened, 0.2)
-    received = talk(*said)
-    assert [line for line in received.split(b"\r\n") if line.startswith(b"HTTP/")] == answers
+    assert statuses(talk(*said)) == answers
 
 
 def test_more_connections_than_there_is_room_for_are_hung_up_on(

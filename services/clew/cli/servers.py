@@ -1,6 +1,7 @@
 """The web servers of the platform: uvicorn, with TLS and with limits for its clients.
 
-uvicorn itself waits for ever: for a request's first byte, for the end of its headers, for its body.
+uvicorn itself waits for ever: for a request's first byte, for the end of its headers, for its body;
+and it keeps headers of any size.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ HEADERS_WITHIN = 30  # from the first byte to the end of the headers
 BODY_WITHIN = 60  # from the end of the headers to the end of the body
 LOOK_AFTER = 5  # between looks at the certificate's files
 
+HEAD = 64 << 10  # bytes of headers, or of trailers, at most, give or take what is read at once
 BACKLOG = 2048
 
 
@@ -134,6 +136,7 @@ class _Protocol(HttpToolsProtocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _in_body = False
+    _unused = 0  # bytes that came since the last that were of a body, or ended something
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -149,18 +152,27 @@ class _Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._unused += len(data)
         super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._unused > HEAD:
+            self._hang_up(b"431 Request Header Fields Too Large")
         # Almost always a request comes whole, and no timer is ever made.
-        if self._deadline is None and not self.transport.is_closing():
+        elif self._deadline is None:
             if self._in_body:
-                self._deadline = self.loop.call_later(BODY_WITHIN, self._missed)
+                self._deadline = self.loop.call_later(BODY_WITHIN, self._too_late)
             elif self.cycle is None or self.cycle.response_complete:
-                self._deadline = self.loop.call_later(HEADERS_WITHIN, self._missed)
+                self._deadline = self.loop.call_later(HEADERS_WITHIN, self._too_late)
 
     def on_headers_complete(self) -> None:
         self._met()
         self._in_body = True
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unused = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._met()
@@ -168,14 +180,18 @@ class _Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _met(self) -> None:
+        self._unused = 0
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _missed(self) -> None:
+    def _too_late(self) -> None:
+        self._hang_up(b"408 Request Timeout")
+
+    def _hang_up(self, status: bytes) -> None:
         if not self._in_body or not self.cycle.response_started:
             self.transport.write(
-                b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                b"HTTP/1.1 %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status
             )
         self.transport.close()
 
