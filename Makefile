@@ -48,7 +48,6 @@ format: setup  ## put the code into its form
 	$(BIN)/ruff format
 
 bench: setup  ## spans per CPU-second, end to end; and how long answers take
-	$(BIN)/python bench/receive.py
 	$(BIN)/python bench/ingest.py
 	$(BIN)/python bench/reads.py
 
