@@ -1,4 +1,9 @@
-"""Numbered, forward-only .sql files, and the ledger of those that ran."""
+"""The schema's numbered .sql files, and the ledger of what ran.
+
+A file of a table runs once and is never edited. Functions and views hold no data: a file of theirs
+runs again when its text has changed, and views when any function has, since functions are written
+out into views when those are made (ADR 0009).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,8 @@ from clickhouse_connect.driver.client import Client
 from clew.storage.errors import SchemaError
 from clew.storage.store import Store
 
+SCHEMA = files("clew.storage").joinpath("schema")
+
 LEDGER = """
 CREATE TABLE IF NOT EXISTS otel.clew_migrations
 (
@@ -23,28 +30,53 @@ CREATE TABLE IF NOT EXISTS otel.clew_migrations
 ENGINE = MergeTree ORDER BY Version
 """
 
+# In this order they are applied: a function needs nothing, a view functions and tables.
+FUNCTION, TABLE, VIEW = range(3)
+VIEW_HEAD = re.compile(
+    r"^CREATE (?:MATERIALIZED )?VIEW IF NOT EXISTS otel\.(?P<name>\w+)(?P<target> TO \S+)? AS\n",
+    re.MULTILINE,
+)
+
 
 @dataclass(frozen=True)
 class Migration:
-    """One statement: `version` and `name` from the file's name, `checksum` of its text."""
+    """One statement. `version` and `name` are from the file's name; `checksum` is of its text, and
+    of a view's together with that of all functions."""
 
     version: int
     name: str
     sql: str
+    checksum: str
 
     @property
-    def checksum(self) -> str:
-        return hashlib.sha256(self.sql.encode()).hexdigest()
+    def kind(self) -> int:
+        return _kind(self.sql)
 
 
 def known() -> list[Migration]:
-    """The migrations that this clew ships, in their order."""
+    """The migrations that this clew ships, in the order in which they are applied."""
     found = []
-    for file in files("clew.storage").joinpath("schema").iterdir():
+    for file in SCHEMA.iterdir():
         match = re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name)
         if match:
-            found.append(Migration(int(match[1]), match[2], file.read_text(encoding="utf-8")))
-    return sorted(found, key=lambda migration: migration.version)
+            found.append((int(match[1]), match[2], file.read_text(encoding="utf-8")))
+    found.sort()
+    functions = "".join(sql for _, _, sql in found if _kind(sql) == FUNCTION)
+    migrations = [
+        Migration(version, name, sql, _checksum(sql + functions if _kind(sql) == VIEW else sql))
+        for version, name, sql in found
+    ]
+    return sorted(migrations, key=lambda migration: migration.kind)
+
+
+def _kind(sql: str) -> int:
+    if re.search("^CREATE OR REPLACE FUNCTION ", sql, re.MULTILINE):
+        return FUNCTION
+    return VIEW if VIEW_HEAD.search(sql) else TABLE
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def statement(name: str) -> str:
@@ -53,10 +85,12 @@ def statement(name: str) -> str:
 
 
 def migrate(store: Store, *, dry_run: bool = False) -> list[Migration]:
-    """Run the migrations that the database has not seen, and return them (`dry_run`: only return).
+    """Apply the migrations whose text the database has not seen, and return them (`dry_run`: only
+    return).
 
-    Each file can be run again, so a run that was cut short is simply run once more.
-    Raises SchemaError naming the file that was edited after it ran, or the newer database.
+    Each can be applied again, so a run that was cut short is simply run once more. Others may write
+    meanwhile: a view has its old query or its new one at every moment.
+    Raises SchemaError naming the table's file that was edited after it ran, or the newer database.
     """
     migrations = known()
     with store.client() as client:
@@ -65,31 +99,70 @@ def migrate(store: Store, *, dry_run: bool = False) -> list[Migration]:
             client.command(LEDGER)
         applied = _applied(client)
         _check(migrations, applied)
-        pending = [migration for migration in migrations if migration.version not in applied]
+        pending = [
+            migration
+            for migration in migrations
+            if applied.get(migration.version, ("", ""))[1] != migration.checksum
+        ]
         for migration in [] if dry_run else pending:
-            client.command(migration.sql)
-            client.command(
-                "INSERT INTO otel.clew_migrations (Version, Name, Checksum) "
-                "SELECT {version:UInt32}, {name:String}, {checksum:String}",
-                parameters={
-                    "version": migration.version,
-                    "name": migration.name,
-                    "checksum": migration.checksum,
-                },
-            )
+            _apply(client, migration.sql)
+            _record(client, migration)
     return pending
+
+
+def _apply(client: Client, sql: str) -> None:
+    head = VIEW_HEAD.search(sql)
+    if head is None:
+        client.command(sql)
+        return
+    present = _created(client, head["name"])
+    if present.startswith("CREATE VIEW "):
+        sql = sql.replace("CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW", 1)
+    elif present.startswith("CREATE MATERIALIZED VIEW "):
+        if f"{head['target']} (" in present:
+            sql = f"ALTER TABLE otel.{head['name']} MODIFY QUERY\n{sql[head.end() :]}"
+        else:  # what it writes to cannot be altered
+            client.command(f"DROP VIEW otel.{head['name']} SYNC")
+    client.command(sql)
+
+
+def _created(client: Client, name: str) -> str:
+    """The statement that made what is called so in the database; empty when nothing is."""
+    rows = client.query(
+        "SELECT create_table_query FROM system.tables "
+        "WHERE database = 'otel' AND name = {name:String}",
+        parameters={"name": name},
+    ).result_rows
+    return str(rows[0][0]) if rows else ""
+
+
+def _record(client: Client, migration: Migration) -> None:
+    """The newest row of a version counts: newer than every other even where the clock went back."""
+    client.command(
+        "INSERT INTO otel.clew_migrations (Version, Name, Checksum, AppliedAt) "
+        "SELECT {version:UInt32}, {name:String}, {checksum:String}, "
+        "greatest(now64(3), max(AppliedAt) + toIntervalMillisecond(1)) FROM otel.clew_migrations",
+        parameters={
+            "version": migration.version,
+            "name": migration.name,
+            "checksum": migration.checksum,
+        },
+    )
 
 
 def _applied(client: Client) -> dict[int, tuple[str, str]]:
     exists = client.command("EXISTS TABLE otel.clew_migrations")
     if not int(str(exists)):
         return {}
-    rows = client.query("SELECT Version, Name, Checksum FROM otel.clew_migrations").result_rows
+    rows = client.query(
+        "SELECT Version, argMax(Name, AppliedAt), argMax(Checksum, AppliedAt) "
+        "FROM otel.clew_migrations GROUP BY Version"
+    ).result_rows
     return {version: (name, checksum) for version, name, checksum in rows}
 
 
 def _check(migrations: list[Migration], applied: dict[int, tuple[str, str]]) -> None:
-    newest = migrations[-1].version
+    newest = max(migration.version for migration in migrations)
     ahead = sorted(version for version in applied if version > newest)
     if ahead:
         raise SchemaError(
@@ -97,7 +170,11 @@ def _check(migrations: list[Migration], applied: dict[int, tuple[str, str]]) -> 
             f"clew knows ({newest:04}): install the newer clew that wrote it"
         )
     for migration in migrations:
-        if migration.version in applied and applied[migration.version][1] != migration.checksum:
+        if (
+            migration.kind == TABLE
+            and migration.version in applied
+            and applied[migration.version][1] != migration.checksum
+        ):
             raise SchemaError(
                 f"{migration.version:04}_{migration.name}.sql was edited after it ran on this "
                 "database: put its text back and write a new migration"

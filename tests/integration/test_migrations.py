@@ -1,0 +1,223 @@
+"""Tables once; functions and views whenever their text, or that of a function, has changed."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loading import rows
+
+from clew.storage import SchemaError, Store, migrate, migrations
+
+Edit = Callable[[str, str, str], None]
+FUNCTIONS = "SELECT name, create_query FROM system.functions WHERE name LIKE 'clew_%' ORDER BY 1"
+OBJECTS = """
+SELECT name, create_table_query FROM system.tables WHERE database = 'otel' ORDER BY name
+"""
+
+
+@pytest.fixture
+def schema(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the schema's files that may be edited; the database is as before afterwards."""
+    before = rows(store, OBJECTS) + rows(store, FUNCTIONS)
+    original = migrations.SCHEMA
+    copy = tmp_path / "schema"
+    shutil.copytree(str(original), copy)
+    monkeypatch.setattr(migrations, "SCHEMA", copy)
+    yield copy
+    monkeypatch.setattr(migrations, "SCHEMA", original)
+    known = [str(migration.version) for migration in migrations.known()]
+    with store.client() as client:
+        client.command(
+            f"ALTER TABLE otel.clew_migrations DELETE WHERE Version NOT IN ({','.join(known)}) "
+            "SETTINGS mutations_sync = 2"
+        )
+    migrate(store)
+    assert rows(store, OBJECTS) + rows(store, FUNCTIONS) == before
+
+
+@pytest.fixture
+def edit(schema: Path) -> Edit:
+    def edit_file(name: str, old: str, new: str) -> None:
+        path = schema / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    return edit_file
+
+
+def names(applied: list[Any]) -> list[str]:
+    return [migration.name for migration in applied]
+
+
+def views(schema: Path) -> set[str]:
+    return {path.stem[5:] for path in schema.iterdir() if "VIEW IF NOT" in path.read_text()}
+
+
+def insert_span(store: Store, **columns: int | str) -> None:
+    columns = {"Timestamp": 1, "TraceId": "t", "Duration": 5} | columns
+    with store.client() as client:
+        client.command(
+            f"INSERT INTO otel.otel_traces ({', '.join(columns)}) SELECT "
+            + ", ".join(map(repr, columns.values()))
+        )
+
+
+def test_nothing_changed_nothing_runs(store: Store, schema: Path) -> None:
+    assert migrate(store, dry_run=True) == migrate(store) == []
+
+
+def test_a_materialized_view_that_changed(store: Store, edit: Edit) -> None:
+    edit("0021_clew_traces_view.sql", "count() AS SpanCount", "count() + 10 AS SpanCount")
+    assert names(migrate(store, dry_run=True)) == ["clew_traces_view"]
+    assert names(migrate(store)) == ["clew_traces_view"]
+    assert migrate(store) == []
+    insert_span(store)
+    assert rows(store, "SELECT SpanCount FROM otel.clew_traces") == [{"SpanCount": 11}]
+    assert rows(
+        store,
+        "SELECT count() AS n, uniqExact(Checksum) AS different FROM otel.clew_migrations WHERE Version = 21",
+    ) == [{"n": 2, "different": 2}]
+
+
+def test_a_function_that_changed_is_written_out_into_views_again(
+    store: Store, schema: Path, edit: Edit
+) -> None:
+    edit("0008_fn_duration.sql", ", 0, nanoseconds)", ", 0, nanoseconds * 2)")
+    assert set(names(migrate(store))) == {"fn_duration"} | views(schema)
+    insert_span(store)
+    (row,) = rows(store, "SELECT sum(DurationSum) AS ns FROM otel.clew_operations_1m")
+    assert row["ns"] == 10
+
+
+def test_plain_and_parameterized_views_that_changed(store: Store, edit: Edit) -> None:
+    edit("0022_otel_traces_trace_id_ts.sql", "SELECT TraceId,", "SELECT 7 AS seven, TraceId,")
+    edit("0063_clew_entries_between.sql", "SELECT TraceId,", "SELECT TraceId AS T, TraceId,")
+    assert names(migrate(store)) == ["otel_traces_trace_id_ts", "clew_entries_between"]
+    insert_span(store, ServiceName="s", SpanName="o")
+    assert rows(store, "SELECT seven FROM otel.otel_traces_trace_id_ts") == [{"seven": 7}]
+    between = "clew_entries_between(start = '1970-01-01', end = '1970-01-02', service = 's', operation = 'o')"
+    assert rows(store, f"SELECT T FROM otel.{between}") == [{"T": "t"}]
+
+
+def test_a_view_that_writes_elsewhere(store: Store, schema: Path, edit: Edit) -> None:
+    (schema / "0900_elsewhere.sql").write_text(
+        "CREATE TABLE IF NOT EXISTS otel.elsewhere AS otel.clew_traces"
+    )
+    edit("0021_clew_traces_view.sql", "TO otel.clew_traces AS", "TO otel.elsewhere AS")
+    assert names(migrate(store)) == ["elsewhere", "clew_traces_view"]
+    insert_span(store)
+    assert rows(store, "SELECT TraceId FROM otel.elsewhere") == [{"TraceId": "t"}]
+    assert rows(store, "SELECT TraceId FROM otel.clew_traces") == []
+    edit("0021_clew_traces_view.sql", "TO otel.elsewhere AS", "TO otel.clew_traces AS")
+    migrate(store)
+    with store.client() as client:
+        client.command("DROP TABLE otel.elsewhere")
+
+
+def test_a_table_of_another_writer_is_no_view_to_be_replaced(store: Store, edit: Edit) -> None:
+    """The exporter, where it made its schema first, has a table of that name."""
+    with store.client() as client:
+        client.command("DROP VIEW otel.otel_traces_trace_id_ts")
+        client.command("CREATE TABLE otel.otel_traces_trace_id_ts (x UInt8) ENGINE = Memory")
+        edit("0022_otel_traces_trace_id_ts.sql", "SELECT TraceId,", "SELECT 7 AS seven, TraceId,")
+        migrate(store)
+        (made,) = rows(store, "SELECT engine FROM system.tables WHERE name LIKE '%trace_id_ts'")
+        assert made == {"engine": "Memory"}
+        client.command("DROP TABLE otel.otel_traces_trace_id_ts")
+
+
+def test_a_new_function_is_there_before_the_older_view_that_now_uses_it(
+    store: Store, schema: Path, edit: Edit
+) -> None:
+    (schema / "0901_fn_late.sql").write_text(
+        "CREATE OR REPLACE FUNCTION clew_late AS (n) -> n + 20"
+    )
+    edit("0021_clew_traces_view.sql", "count() AS SpanCount", "clew_late(count()) AS SpanCount")
+    migrate(store)
+    insert_span(store)
+    assert rows(store, "SELECT SpanCount FROM otel.clew_traces") == [{"SpanCount": 21}]
+    edit("0021_clew_traces_view.sql", "clew_late(count()) AS SpanCount", "count() AS SpanCount")
+    migrate(store)
+    with store.client() as client:
+        client.command("DROP FUNCTION clew_late")
+
+
+def test_cut_short_anywhere_the_next_run_finishes(
+    store: Store, schema: Path, edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit("0008_fn_duration.sql", ", 0, nanoseconds)", ", 0, nanoseconds * 2)")
+    record = migrations._record
+    for turn, stop in enumerate(range(0, len(views(schema)) + 1, 5)):
+        done: list[str] = []
+
+        def stopping(client: Any, migration: Any, done: list[str] = done, stop: int = stop) -> None:
+            if len(done) == stop:  # it was applied, and the ledger does not know
+                raise KeyboardInterrupt
+            done.append(migration.name)
+            record(client, migration)
+
+        monkeypatch.setattr(migrations, "_record", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            migrate(store)
+        monkeypatch.setattr(migrations, "_record", record)
+        assert names(migrate(store))[:1] != ["fn_duration"] or stop == 0
+        insert_span(store)
+        (row,) = rows(store, "SELECT max(DurationMax) AS ns FROM otel.clew_operations_1m")
+        assert row["ns"] == 5 * (turn + 2)
+        assert migrate(store) == []
+        edit("0008_fn_duration.sql", f"nanoseconds * {turn + 2})", f"nanoseconds * {turn + 3})")
+
+
+def test_who_writes_meanwhile_is_counted_once(store: Store, edit: Edit) -> None:
+    """A view has its old query or its new one at every moment, never none and never both."""
+    stop = threading.Event()
+    written: list[str] = []
+
+    def write() -> None:
+        while not stop.is_set():
+            insert_span(store, TraceId=f"t{len(written)}")
+            written.append(f"t{len(written)}")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for turn in range(12):
+            edit(
+                "0021_clew_traces_view.sql",
+                "count() AS SpanCount",
+                f"count() + {turn} - {turn} AS SpanCount",
+            )
+            assert names(migrate(store)) == ["clew_traces_view"]
+            edit(
+                "0021_clew_traces_view.sql",
+                f"count() + {turn} - {turn} AS SpanCount",
+                "count() AS SpanCount",
+            )
+    finally:
+        stop.set()
+        thread.join()
+    counted = rows(store, "SELECT TraceId, sum(SpanCount) AS n FROM otel.clew_traces GROUP BY 1")
+    assert {row["TraceId"]: row["n"] for row in counted} == dict.fromkeys(written, 1)
+
+
+def test_an_edited_table_is_refused_by_name(store: Store, edit: Edit) -> None:
+    edit("0010_otel_traces.sql", "index_granularity = 8192", "index_granularity = 4096")
+    with pytest.raises(SchemaError, match=r"0010_otel_traces\.sql was edited"):
+        migrate(store)
+
+
+def test_a_newer_database_is_refused(store: Store, schema: Path) -> None:
+    later = schema / "0999_later.sql"
+    later.write_text("CREATE TABLE IF NOT EXISTS otel.later (x UInt8) ENGINE = Memory")
+    assert names(migrate(store)) == ["later"]
+    later.unlink()
+    with pytest.raises(SchemaError, match="0999_later, newer"):
+        migrate(store)
+    with store.client() as client:
+        client.command("DROP TABLE otel.later")
