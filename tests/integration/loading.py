@@ -61,11 +61,11 @@ def sides_equal_their_base(store: Store) -> bool:
     """Whether the side tables say what grouping the base table says, key by key."""
     traces = """
         SELECT TraceId, arraySort(groupUniqArrayArray(Services)), sum(SpanCount), sum(ErrorCount), min(Start),
-            max(End), min(EntryKey) > 0
+            max(End), min(EntryKey) >= 0
         FROM otel.clew_traces GROUP BY 1 ORDER BY 1"""
     traces_from_base = """
         SELECT TraceId, arraySort(groupUniqArray(toString(ServiceName))), count(), countIf(StatusCode = 'Error'), min(Timestamp),
-            max(Timestamp + toIntervalNanosecond(if(Duration >= 9223372036854775808, 0, Duration))), true
+            fromUnixTimestamp64Nano(max(clew_end(Timestamp, Duration))), true
         FROM otel.otel_traces WHERE TraceId != '' GROUP BY 1 ORDER BY 1"""
     operations = """
         SELECT Minute, toString(ServiceName), toString(SpanName), toString(SpanKind), IsRoot, sum(Count),
@@ -73,7 +73,7 @@ def sides_equal_their_base(store: Store) -> bool:
             quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(Sketch)
         FROM otel.clew_operations_1m AS rollup GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"""
     operations_from_base = """
-        SELECT toStartOfMinute(toDateTime(Timestamp)) AS m, toString(ServiceName), toString(SpanName),
+        SELECT clew_minute(Timestamp) AS m, toString(ServiceName), toString(SpanName),
             toString(SpanKind), ParentSpanId = '' AS r, count(), countIf(StatusCode = 'Error'),
             sum(if(Duration >= 9223372036854775808, 0, Duration)), max(if(Duration >= 9223372036854775808, 0, Duration)),
             quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99)(if(Duration >= 9223372036854775808, 0, Duration))

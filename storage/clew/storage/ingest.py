@@ -81,7 +81,7 @@ TRACES = Signal(
         SideTable(
             "clew_operations_1m",
             "(ServiceName, Minute)",
-            "(ServiceName, toStartOfMinute(toDateTime(Timestamp)))",
+            "(ServiceName, clew_minute(Timestamp))",
         ),
     ),
 )

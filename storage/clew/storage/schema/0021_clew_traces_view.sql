@@ -9,7 +9,7 @@ WITH
 SELECT
     TraceId,
     min(Timestamp) AS Start,
-    max(Timestamp + toIntervalNanosecond(clew_duration(Duration))) AS End,
+    fromUnixTimestamp64Nano(max(clew_end(Timestamp, Duration))) AS End,
     count() AS SpanCount,
     countIf(StatusCode IN ('Error', 'STATUS_CODE_ERROR')) AS ErrorCount,
     groupUniqArray(toString(ServiceName)) AS Services,

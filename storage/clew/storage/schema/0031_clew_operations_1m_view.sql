@@ -1,6 +1,6 @@
 CREATE MATERIALIZED VIEW IF NOT EXISTS otel.clew_operations_1m_view TO otel.clew_operations_1m AS
 SELECT
-    toStartOfMinute(toDateTime(Timestamp)) AS Minute,
+    clew_minute(Timestamp) AS Minute,
     Environment,
     ServiceVersion,
     ServiceName,

@@ -2,8 +2,8 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS otel.clew_landing_logs_view TO otel.otel_
 SELECT
     fromUnixTimestamp64Nano(reinterpretAsInt64(
         if(record.time_unix_nano != 0, record.time_unix_nano, record.observed_time_unix_nano))) AS Timestamp,
-    lower(hex(record.trace_id)) AS TraceId,
-    lower(hex(record.span_id)) AS SpanId,
+    clew_id(record.trace_id) AS TraceId,
+    clew_id(record.span_id) AS SpanId,
     toUInt8(bitAnd(record.flags, 255)) AS TraceFlags,
     record.severity_text AS SeverityText,
     toUInt8(record.severity_number) AS SeverityNumber,

@@ -8,7 +8,7 @@ WHERE Minute >= toStartOfMinute({start:DateTime64(9)} + toIntervalNanosecond(599
     AND Minute < toStartOfMinute({end:DateTime64(9)})
 UNION ALL
 SELECT
-    toStartOfMinute(toDateTime(Timestamp)) AS Minute,
+    clew_minute(Timestamp) AS Minute,
     Environment,
     ServiceVersion,
     ServiceName,

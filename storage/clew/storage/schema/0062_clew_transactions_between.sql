@@ -7,7 +7,7 @@ FROM otel.clew_operations_between(start = {start:DateTime64(9)}, end = {end:Date
 WHERE IsRoot
 UNION ALL
 SELECT
-    toStartOfMinute(toDateTime(Timestamp)) AS Minute,
+    clew_minute(Timestamp) AS Minute,
     toLowCardinality(Entry.Environment) AS Environment,
     toLowCardinality(Entry.ServiceName) AS ServiceName,
     toLowCardinality(Entry.SpanName) AS SpanName,
