@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loading import load
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from asking import Api
 from clew.storage import Ingest, Store
@@ -238,3 +240,23 @@ def test_a_trace_over_several_inserts_is_whole(
     assert answer["complete"]
     assert answer["span_count"] == len(answer["spans"]) == 7
     assert _critical(answer) == {span.name for span in spans}
+
+
+def test_traces_at_times_that_no_clock_should_show_can_be_opened(
+    api: Api, ingest: Ingest, tmp_path: Path
+) -> None:
+    began = [0, 4_102_444_800 * SECOND, 2**63 - 1, 2**64 - 1, BEGAN]
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    for number, start in enumerate(began, 1):
+        end = 2**63 + BEGAN // 2 if start == BEGAN else start
+        scope.spans.add(
+            trace_id=number.to_bytes(16, "big"), span_id=number.to_bytes(8, "big"), name="when?",
+            start_time_unix_nano=start, end_time_unix_nano=end,
+        )  # fmt: skip
+    load(ingest, tmp_path, ("traces", request.SerializeToString()))
+    for number in range(1, len(began) + 1):
+        trace = api.get(f"/api/v1/traces/{number:032x}")
+        assert [span["span_id"] for span in trace["spans"]] == [f"{number:016x}"]
+    everything = api.get("/api/v1/traces", start="1970-01-01T00:00:00Z", end="2106-01-01T00:00:00Z")
+    assert [int(trace["trace_id"], 16) for trace in everything["traces"]] == [2, 5, 1]

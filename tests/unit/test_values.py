@@ -30,12 +30,33 @@ def nested(depth: int) -> list[Any]:
         (['<&>\u2028 ü\n"\\'], '["<&>\\u2028 ü\\n\\"\\\\"]'),
         ([2**63 - 1, -(2**63)], "[9223372036854775807,-9223372036854775808]"),
         ([1e20, 1e21, 1e-6, 1e-7, 0.1, -0.0], "[100000000000000000000,1e+21,0.000001,1e-7,0.1,-0]"),
-        ([math.nan, math.inf, -math.inf], '["NaN","Infinity","-Infinity"]'),
+        (
+            [1.5e-7, 5e-324, 1e100, 1e15, 123456789.125],
+            "[1.5e-7,5e-324,1e+100,1000000000000000,123456789.125]",
+        ),
+        ([1, math.nan], ""),
+        ({"a": 1, "b": {"c": [math.inf]}}, ""),
+        ([-math.inf], ""),
+        ([b"", b"\x00", None, {}, []], '[null,"AA==",null,{},[]]'),
+        (
+            ["\0\x01\x1f\x7f\b\f\r\t/'\u2029\ufeff😀"],
+            '["\\u0000\\u0001\\u001f\x7f\\b\\f\\r\\t/\'\\u2029\ufeff😀"]',
+        ),
+        (
+            {"ü": 1, "Z": 2, "": 3, "a": 4, "😀": 5, "\uffee": 6},
+            '{"":3,"Z":2,"a":4,"ü":1,"\uffee":6,"😀":5}',
+        ),
         (nested(8), "[" * 9 + '"deep"' + "]" * 9),
     ],
 )
 def test_text(value: Any, text: str) -> None:
     assert values.text(any_value(value)) == text
+
+
+def test_of_one_key_twice_in_a_map_the_later_counts() -> None:
+    value = any_value({"a": 1, "b": 2})
+    value.kvlist_value.values.add(key="a").value.int_value = 3
+    assert values.text(value) == '{"a":3,"b":2}'
 
 
 def test_every_nested_value_of_a_request_is_found() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections.abc import Iterable
 from decimal import Decimal
@@ -50,8 +51,17 @@ def write_out(request: type[Message], body: bytes) -> bytes:
 
 
 def text(value: Any) -> str:
-    """The text of an AnyValue that is an array or a map: compact JSON with sorted keys."""
-    return _json(value)
+    """The text of an AnyValue that is an array or a map: compact JSON with sorted keys.
+
+    As the exporter writes it: nothing at all when a number is in it that JSON does not have."""
+    try:
+        return _json(value)
+    except _NoNumber:
+        return ""
+
+
+class _NoNumber(ValueError):
+    """NaN or an infinity, in an array or a map."""
 
 
 def _write_out_attributes(attributes: Iterable[Any]) -> bool:
@@ -83,7 +93,9 @@ def _json(value: Any) -> str:
         return str(scalar)
     if kind == "double_value":
         return _number(scalar)
-    return _string(base64.b64encode(scalar).decode() if kind == "bytes_value" else str(scalar))
+    if kind == "bytes_value":
+        return _string(base64.b64encode(scalar).decode()) if scalar else "null"
+    return _string(str(scalar))
 
 
 def _string(value: str) -> str:
@@ -92,9 +104,9 @@ def _string(value: str) -> str:
 
 
 def _number(value: float) -> str:
-    """A double as ECMAScript prints it; what JSON has no number for, as a string."""
-    if value != value or value in (float("inf"), float("-inf")):
-        return '"NaN"' if value != value else f'"{"-" if value < 0 else ""}Infinity"'
+    """A double as ECMAScript prints it."""
+    if not math.isfinite(value):
+        raise _NoNumber
     if value == 0 or 1e-6 <= abs(value) < 1e21:
         plain = format(Decimal(repr(value)), "f")
         return plain.removesuffix(".0")
