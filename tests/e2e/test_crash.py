@@ -13,6 +13,8 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from stored import wait_until_loaded
+
 SENDERS = 3
 SPANS = 40  # in a request
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -75,13 +77,6 @@ def traces(number: int) -> bytes:
         if number % 7 == 0:
             span.attributes.add(key="list").value.array_value.values.add().int_value = index
     return request.SerializeToString()
-
-
-def wait_until_loaded(data: Path) -> None:
-    deadline = time.monotonic() + 60
-    while any(path.is_file() for path in (data / "spool").rglob("*")):
-        assert time.monotonic() < deadline, list((data / "spool").rglob("*"))
-        time.sleep(0.05)
 
 
 def check(clew, load: Load) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
-import sys
 from typing import Any
 
 import grpc
 import httpx
 import pytest
 from google.protobuf import json_format
-from test_crash import wait_until_loaded
 
 import every_field
+from stored import read, wait_until_loaded
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 SERVICES = {
@@ -95,28 +93,6 @@ WAYS = {
         clew, signal, json.dumps(written_otherwise(as_json(request))).encode(), JSON
     ),
 }
-
-
-def read(clew) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """The rows of each service and table, read after clew has stopped."""
-    script = f"""
-from clew.storage import Store
-with Store("chdb://{clew.data / "db"}").client() as client:
-    for table in {every_field.TABLES!r}:
-        rows = client.raw_query(
-            f"SELECT * EXCEPT (Segment, InsertedAt) FROM otel.{{table}} WHERE ServiceName != 'clew'",
-            fmt="JSONEachRow")
-        print(rows.decode().replace(chr(10), chr(0)))
-"""
-    answer = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for table, lines in zip(every_field.TABLES, answer.stdout.split("\n"), strict=False):
-        for line in filter(None, lines.split("\0")):
-            row = json.loads(line)
-            found.setdefault(row["ServiceName"], {}).setdefault(table, []).append(row)
-    return found
 
 
 def test_every_field_by_every_way(clew) -> None:

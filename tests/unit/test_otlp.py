@@ -37,7 +37,12 @@ def test_only_the_resources_of_a_request_are_kept() -> None:
     assert otlp.decode_protobuf("traces", foreign + body + foreign) == otlp.Batch(body, 3)
 
 
-@pytest.mark.parametrize("body", [b"garbage", b"\x0a\xff", b"\x0a\x05ab", b"\x0b" * 200_000])
+NO_UTF_8 = b"\x0a\x08\x12\x06\x12\x04\x2a\x02\x80\xff"  # a span's name
+
+
+@pytest.mark.parametrize(
+    "body", [b"garbage", b"\x0a\xff", b"\x0a\x05ab", b"\x0b" * 200_000, NO_UTF_8]
+)
 def test_garbage_is_unreadable(body: bytes) -> None:
     with pytest.raises(Unreadable, match="no valid ExportTraceServiceRequest"):
         otlp.decode_protobuf("traces", body)
@@ -96,6 +101,7 @@ def test_json_is_the_same_request() -> None:
     [
         *(b"", b"[]", b"nonsense", b'{"resourceSpans": 5}', b"[" * 100_000, b"\xff\xfe"),
         b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}',
+        b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"\\ud800"}]}]}]}',
     ],
 )
 def test_json_that_is_no_request_is_unreadable(body: bytes) -> None:

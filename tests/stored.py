@@ -1,0 +1,50 @@
+"""What a `clew up` has stored, read by a process of its own once it has stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from every_field import TABLES
+
+
+def ask(clew: Any, *queries: str) -> list[list[dict[str, Any]]]:
+    """The rows of each query, as JSONEachRow gives them."""
+    script = f"""
+import sys
+from clew.storage import Store
+with Store("chdb://{clew.data / "db"}").client() as client:
+    for query in sys.argv[1:]:
+        sys.stdout.buffer.write(client.raw_query(query, fmt="JSONEachRow") + b"\\0")
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", script, *queries], capture_output=True, text=True, check=True
+    )
+    results = answer.stdout.split("\0")[:-1]
+    # JSON has no line ends in its strings, whatever else splitlines() takes for one
+    return [[json.loads(line) for line in lines.split("\n") if line] for lines in results]
+
+
+def read(clew: Any, services: str = "") -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """The rows of each service whose name begins so, by table."""
+    queries = [
+        f"SELECT * EXCEPT (Segment, InsertedAt) FROM otel.{table} "
+        f"WHERE startsWith(ServiceName, '{services}') AND ServiceName != 'clew'"
+        for table in TABLES
+    ]
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for table, rows in zip(TABLES, ask(clew, *queries), strict=True):
+        for row in rows:
+            found.setdefault(row["ServiceName"], {}).setdefault(table, []).append(row)
+    return found
+
+
+def wait_until_loaded(data: Path) -> None:
+    deadline = time.monotonic() + 60
+    while any(path.is_file() for path in (data / "spool").rglob("*")):
+        assert time.monotonic() < deadline, list((data / "spool").rglob("*"))
+        time.sleep(0.05)
