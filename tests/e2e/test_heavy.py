@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from stored import ask, wait_until_loaded
 
 MEBIBYTE = 1 << 20
-PEAK = 2000  # MiB of resident memory; the most that was seen is 1012, for the trace of 100,000 spans
+PEAK = 2000  # MiB of resident memory; the most seen is 1012, for a trace of 100,000 spans
 
 
 def request_of(service: str | None) -> tuple[ExportTraceServiceRequest, Any]:

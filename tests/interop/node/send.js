@@ -18,7 +18,7 @@ const resource = resourceFromAttributes({
   'service.name': `node-${way}`,
   'service.version': '1.2',
   'deployment.environment.name': 'test',
-  'process.command_args': ['node', 'send.js'],
+  'process.command_args': ['send', 'it'],
 });
 const tracing = new BasicTracerProvider({
   resource,
