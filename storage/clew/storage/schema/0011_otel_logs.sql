@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS otel.otel_logs
     INDEX idx_segment Segment TYPE minmax GRANULARITY 1
 )
 ENGINE = MergeTree
-PARTITION BY (toDate(if(abs(toInt64(Timestamp) - toInt64(InsertedAt)) > 2592000, InsertedAt, Timestamp)),
-    abs(toInt64(Timestamp) - toInt64(InsertedAt)) > 2592000)
+PARTITION BY if(abs(toInt64(Timestamp) - toInt64(InsertedAt)) > 2592000,
+    toYYYYMMDD(InsertedAt) * 10, toYYYYMMDD(Timestamp))
 ORDER BY (toStartOfFiveMinutes(Timestamp), ServiceName, Timestamp)
 SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1

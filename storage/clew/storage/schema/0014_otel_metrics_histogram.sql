@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS otel.otel_metrics_histogram
     INDEX idx_segment Segment TYPE minmax GRANULARITY 1
 )
 ENGINE = MergeTree
-PARTITION BY (toDate(if(abs(toInt64(TimeUnix) - toInt64(InsertedAt)) > 2592000, InsertedAt, TimeUnix)),
-    abs(toInt64(TimeUnix) - toInt64(InsertedAt)) > 2592000)
+PARTITION BY if(abs(toInt64(TimeUnix) - toInt64(InsertedAt)) > 2592000,
+    toYYYYMMDD(InsertedAt) * 10, toYYYYMMDD(TimeUnix))
 ORDER BY (ServiceName, MetricName, toStartOfHour(TimeUnix), cityHash64(Attributes), TimeUnix)
 SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1

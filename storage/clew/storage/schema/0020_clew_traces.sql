@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS otel.clew_traces
     INDEX idx_start Start TYPE minmax GRANULARITY 1
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY (toDate(if(abs(toInt64(Start) - toInt64(InsertedAt)) > 2592000, InsertedAt, Start)),
-    abs(toInt64(Start) - toInt64(InsertedAt)) > 2592000)
+PARTITION BY if(abs(toInt64(Start) - toInt64(InsertedAt)) > 2592000,
+    toYYYYMMDD(InsertedAt) * 10, toYYYYMMDD(Start))
 ORDER BY TraceId
 SETTINGS index_granularity = 8192, fsync_after_insert = 1, fsync_part_directory = 1

@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS otel.clew_operations_1m
     InsertedAt SimpleAggregateFunction(max, DateTime) DEFAULT now() CODEC(Delta, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY (toDate(if(abs(toInt64(Minute) - toInt64(InsertedAt)) > 2592000, InsertedAt, Minute)),
-    abs(toInt64(Minute) - toInt64(InsertedAt)) > 2592000)
+PARTITION BY if(abs(toInt64(Minute) - toInt64(InsertedAt)) > 2592000,
+    toYYYYMMDD(InsertedAt) * 10, toYYYYMMDD(Minute))
 ORDER BY (ServiceName, SpanName, SpanKind, IsRoot, Environment, ServiceVersion, Minute)
 SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1
