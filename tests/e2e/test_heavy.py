@@ -72,6 +72,7 @@ def test_spans_without_a_service(clew) -> None:
     assert stored(clew, "any(ServiceName) AS service, count() AS n") == {"service": "", "n": 2}
 
 
+@pytest.mark.slow
 def test_an_attribute_of_10_megabytes_and_forty_of_one(clew) -> None:
     request, spans = request_of("large")
     add(spans, 1, 1).attributes.add(key="filling").value.string_value = "x" * 10_000_000

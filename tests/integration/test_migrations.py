@@ -187,7 +187,7 @@ def test_who_writes_meanwhile_is_counted_once(store: Store, edit: Edit) -> None:
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        for turn in range(12):
+        for turn in range(6):
             edit(
                 "0021_clew_traces_view.sql",
                 "count() AS SpanCount",
