@@ -182,8 +182,8 @@ def complete(path: Path, signal: str, segment: int, items: int) -> Segment:
 def recover_open(path: Path, signal: str) -> Segment | None:
     """Complete what a process was appending to when it ended; None when nothing is in it.
 
-    A torn tail was never acknowledged and is cut off. What is damaged in front of a readable
-    request was acknowledged, and is counted where its record can be read."""
+    A torn tail was never acknowledged and is cut off. What is damaged is counted where its record
+    can be read: also at the end, where it may have been acknowledged or torn, and nobody knows."""
     segment = int(path.stem)
     began = path.stat().st_mtime
     data = path.read_bytes()

@@ -27,6 +27,8 @@ CODES_OF_BAD_DATA = frozenset(
     (6, 26, 27, 32, 33, 36, 38, 41, 43, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 395, 407)
 ) | frozenset(range(432, 446))
 
+ROOM = 16 << 20  # bytes of the disk that settling leaves alone
+
 OTLP_PROTO = files("clew.storage").joinpath("otlp.proto")
 
 INSERT_SETTINGS: dict[str, int | str] = {
@@ -141,8 +143,10 @@ class Ingest:
                     "KILL QUERY WHERE query_id = {id:String} SYNC",
                     parameters={"id": _query_id(segment)},
                 )
-            for table in signal.tables:
-                _delete(client, table, f"Segment = {segment}")
+            self._check_room(path)
+            if _count(client, signal, segment, began):
+                for table in signal.tables:
+                    _delete(client, table, f"Segment = {segment}")
             self._insert(client, signal, path, segment)
             stored = _count(client, signal, segment, began)
             for side in signal.sides:
@@ -157,6 +161,13 @@ class Ingest:
     def enter(self, rows: list[LedgerRow]) -> None:
         """Put rows into the ledger; to enter a row again changes nothing."""
         enter(self._store, rows)
+
+    def _check_room(self, path: Path) -> None:
+        """Raises InsertError while the database's disk is nearly full: a DELETE that runs out of
+        space waits for it, with everything else waiting for the DELETE."""
+        free = self._store.free()
+        if free is not None and free < ROOM + 2 * path.stat().st_size:
+            raise InsertError(f"the database's disk has {free >> 20} MiB left")
 
     def _insert(self, client: Client, signal: Signal, path: Path, segment: int) -> None:
         landings = list(signal.landings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -81,6 +82,10 @@ class Store:
             yield client
         finally:
             self._idle.put(client)
+
+    def free(self) -> int | None:
+        """Bytes that are left on the embedded database's disk; None for a server."""
+        return shutil.disk_usage(self._directory).free if self._directory else None
 
     def close(self) -> None:
         """Close every client; the embedded engine lets go of its directory."""
