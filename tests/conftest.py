@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -70,6 +70,9 @@ def reader(store: Store) -> Reader:
 class Clew:
     """`clew up` as a process of its own, on free ports; with a certificate, that one is trusted."""
 
+    program: Sequence[str] = CLEW
+    environment: Mapping[str, str] = {}
+
     def __init__(self, data: Path, *flags: str, certificate: Path | None = None) -> None:
         self.data = data
         self.trust = ssl.create_default_context(cafile=certificate) if certificate else True
@@ -86,8 +89,8 @@ class Clew:
         (self.data / "endpoints.json").unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*CLEW_UP, "--data", str(self.data), *self._flags],
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                [*self.program, "up", *FREE_ADDRESSES, "--data", str(self.data), *self._flags],
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,64 @@
+"""clew as the torture tests start it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from conftest import Clew
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
+
+
+class Spoilt(Clew):
+    """`clew up` under launcher.py: with switches."""
+
+    program = (sys.executable, str(LAUNCHER))
+
+    def __init__(self, data: Path, *flags: str, **switches: object) -> None:
+        self.switches = data.parent / f"{data.name}.switches"
+        self.switches.mkdir()
+        for name, value in switches.items():
+            self.switch_on(name, value)
+        self.environment = {"CLEW_TORTURE": str(self.switches)}
+        super().__init__(data, *flags)
+
+    def switch_on(self, name: str, value: object = "") -> None:
+        new = self.switches / f"{name}.new"
+        new.write_text(str(value))
+        new.rename(self.switches / name)
+
+    def switch_off(self, *names: str) -> None:
+        for name in names:
+            (self.switches / name).unlink(missing_ok=True)
+
+    def dies(self) -> None:
+        """Wait until it has killed itself, where the switch `kill` says; the next start lives."""
+        assert self.process.wait(60) == -9, self.log.read_text()
+        self.switch_off("kill")
+
+
+@contextmanager
+def small_disk(directory: Path, mebibytes: int) -> Iterator[Path]:
+    """A disk of that size at `directory`; the test is skipped where none can be mounted."""
+    directory.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "torture", str(directory)]
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    mounted = subprocess.run(mount, capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+def resize(directory: Path, mebibytes: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={mebibytes}m", str(directory)], check=True)

@@ -1,0 +1,94 @@
+"""`clew` with faults that a test switches on: its engine, its clock, and the moment it dies.
+
+A switch is a file in the directory that CLEW_TORTURE names; what stands in it is the switch's
+value. clew itself knows nothing of this: its functions are wrapped here.
+
+    stopped          no insert begins (and none that waits ends) while it is there
+    slow             seconds by which every insert takes longer
+    failing          the share of inserts that fail before they begin
+    reply-lost       the share of inserts that succeed, and then report a failure
+    clock            seconds by which the clock is off
+    kill             `before|after module:Name.of.function n`: the process ends itself with SIGKILL
+                     around the n-th call; read once, at the start
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SWITCHES = Path(os.environ["CLEW_TORTURE"])
+
+
+def value(switch: str) -> float:
+    """What stands in the switch; 0 when it is off."""
+    try:
+        return float((SWITCHES / switch).read_text() or 0)
+    except (OSError, ValueError):
+        return 0.0
+
+
+def spoil_the_engine() -> None:
+    from clew.storage import Ingest, InsertError
+
+    chance = random.Random(1)
+
+    def spoilt(insert: Callable[..., None]) -> Callable[..., None]:
+        def attempt(self: Ingest, *arguments: Any) -> None:
+            time.sleep(value("slow"))
+            while (SWITCHES / "stopped").exists():
+                time.sleep(0.05)
+            if chance.random() < value("failing"):
+                raise InsertError("torture: the engine fails")
+            insert(self, *arguments)
+            if chance.random() < value("reply-lost"):
+                raise InsertError("torture: the reply is lost")
+
+        return attempt
+
+    for name in ("load", "settle"):
+        setattr(Ingest, name, spoilt(getattr(Ingest, name)))
+
+
+def spoil_the_clock() -> None:
+    time_ns, seconds = time.time_ns, time.time
+    time.time_ns = lambda: time_ns() + int(value("clock") * 1e9)
+    time.time = lambda: seconds() + value("clock")
+
+
+def die_at(when: str, where: str, count: str) -> None:
+    module, _, path = where.partition(":")
+    *owners, name = path.split(".")
+    owner: Any = importlib.import_module(module)
+    for each in owners:
+        owner = getattr(owner, each)
+    real = getattr(owner, name)
+    calls = itertools.count(1)
+
+    def deadly(*arguments: Any, **named: Any) -> Any:
+        if next(calls) != int(count):
+            return real(*arguments, **named)
+        if when == "after":
+            real(*arguments, **named)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("dead already")
+
+    setattr(owner, name, deadly)
+
+
+if __name__ == "__main__":
+    spoil_the_engine()
+    spoil_the_clock()
+    if (SWITCHES / "kill").exists():
+        die_at(*(SWITCHES / "kill").read_text().split())
+    from clew.cli.main import main
+
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,48 @@
+"""Prints what is stored behind a DSN, as the oracle wants it.
+
+A program of its own, since the embedded engine has one owner: clew must have been stopped, and the
+process of the tests has an engine already.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "integration"))
+
+from loading import rows, sides_equal_their_base
+
+from clew.storage import Store
+
+STORED = {
+    "traces": "SELECT reinterpretAsUInt64(reverse(unhex(SpanId))) AS id FROM otel.otel_traces",
+    "logs": "SELECT reinterpretAsUInt64(reverse(unhex(SpanId))) AS id FROM otel.otel_logs",
+    "metrics": " UNION ALL ".join(
+        f"SELECT toUInt64({column}) AS id FROM otel.otel_metrics_{table}"
+        for table, column in (
+            ("gauge", "Value"), ("sum", "Value"), ("histogram", "Sum"),
+            ("exponential_histogram", "Sum"), ("summary", "Sum"),
+        )
+    ),
+}  # fmt: skip
+# Of each request: its number, how many different items of it there are, and how often the least
+# and the most frequent of them.
+REQUESTS = """
+SELECT bitShiftRight(id, 16) AS number, count() AS items, min(n) AS least, max(n) AS most
+FROM (SELECT id, count() AS n FROM ({ids}) GROUP BY id) GROUP BY number
+"""
+
+
+def main(dsn: str) -> None:
+    store = Store(dsn)
+    requests, total = {}, {}
+    for signal, ids in STORED.items():
+        requests[signal] = [list(row.values()) for row in rows(store, REQUESTS.format(ids=ids))]
+        total[signal] = rows(store, f"SELECT count() AS n FROM ({ids})")[0]["n"]
+    print(json.dumps({"requests": requests, "rows": total, "sides": sides_equal_their_base(store)}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
