@@ -185,19 +185,22 @@ def live(disk: Disk, data: Path, world: World, chance: random.Random) -> None:
     first = chance.randrange(1 << 40)
 
     def load() -> None:
-        """One segment into the database, or most of the way."""
+        """One segment into the database, or most of the way; what fails is put back as it now is."""
         if not sealed:
             return
         segment = sealed.pop(chance.randrange(len(sealed)))
         try:
-            segment = segment.begin()
+            segment = segment.without_damage().begin()
             bodies = [batch.body for batch in segment.batches()]
             with disk.lock:
                 world.database[segment.id] = bodies
             if chance.random() < 0.9:
+                segment = segment.finish()
+            if segment.loaded and chance.random() < 0.9:
                 segment.drop()
         except OSError:
-            sealed.append(segment)
+            (path,) = segment.path.parent.glob(f"{segment.id:020}-*")
+            sealed.append(Segment.found("traces", path) or segment)
 
     async def client(spool: Spool, number: int) -> None:
         for count in range(5):
@@ -254,15 +257,18 @@ def found_wanting(world: World, data: Path) -> list[str]:
     copies = Counter(each for bodies in world.database.values() for each in bodies)
     wrong = []
     for segment in segments:
+        segment = segment.without_damage()
         bodies = [batch.body for batch in segment.batches()]
         if len(bodies) != segment.items:
             wrong.append(f"{segment.path.name} holds {len(bodies)} items")
         if segment.id not in world.database:
             copies.update(bodies)
-        elif not segment.ambiguous:
+        elif not (segment.ambiguous or segment.loaded):
             wrong.append(f"{segment.path.name} is in the database and would be loaded again")
         elif bodies != world.database[segment.id]:
             wrong.append(f"{segment.path.name} is not what the database has of it")
+        if segment.loaded and segment.id not in world.database:
+            wrong.append(f"{segment.path.name} is not in the database")
     wrong += ["LOST" for each in world.acknowledged if not copies[each]]
     wrong += ["DUP" for each, times in copies.items() if times > 1]
     wrong += ["refused, and stored" for each in world.refused if copies[each]]

@@ -98,7 +98,11 @@ class Segment:
         if self.ambiguous:
             return self
         segment = self._renamed(".loading")
-        sync_directory(self.path.parent)
+        try:
+            sync_directory(self.path.parent)
+        except OSError:
+            segment.path.rename(self.path)
+            raise
         return segment
 
     def finish(self) -> Segment:
