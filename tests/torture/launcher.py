@@ -41,16 +41,17 @@ def spoil_the_engine() -> None:
 
     chance = random.Random(1)
 
-    def spoilt(insert: Callable[..., None]) -> Callable[..., None]:
-        def attempt(self: Ingest, *arguments: Any) -> None:
+    def spoilt(insert: Callable[..., Any]) -> Callable[..., Any]:
+        def attempt(self: Ingest, *arguments: Any) -> Any:
             time.sleep(value("slow"))
             while (SWITCHES / "stopped").exists():
                 time.sleep(0.05)
             if chance.random() < value("failing"):
                 raise InsertError("torture: the engine fails")
-            insert(self, *arguments)
+            stored = insert(self, *arguments)
             if chance.random() < value("reply-lost"):
                 raise InsertError("torture: the reply is lost")
+            return stored
 
         return attempt
 

@@ -150,7 +150,7 @@ class Load:
         while not self._stop.wait(0.3):
             try:
                 self.book.unexpected += unequal(ledger(self._clew))
-            except httpx.HTTPError:
+            except httpx.TransportError:
                 continue  # it is down just now
 
 
@@ -348,10 +348,10 @@ def wait_until_loaded(data: Path, seconds: float = 120) -> None:
 
 
 def segments(data: Path) -> list[str]:
-    """The files in the spool that hold requests which are not in the tables yet."""
+    """The files in the spool that hold requests which are not in the tables, or not in the ledger."""
     return [
         path.name for path in (data / "spool").rglob("*")
-        if path.suffix in (".open", ".sealed", ".loading")
+        if path.suffix in (".open", ".sealed", ".loading", ".loaded")
     ]  # fmt: skip
 
 
@@ -378,9 +378,8 @@ def check(clew: Clew, book: Book, dsn: str = "", at_least: int = 1) -> Verdict:
 
 def ledger(clew: Clew) -> list[dict[str, Any]]:
     """The ledger's line of each signal, as clew tells it."""
-    answer = httpx.get(f"{clew.endpoints['api']}/api/v1/ledger", timeout=10)
-    if answer.status_code == 404:  # this clew has none
-        return []
+    ever = {"start": "1970-01-01T00:00:00Z", "end": "2100-01-01T00:00:00Z"}
+    answer = httpx.get(f"{clew.endpoints['api']}/api/v1/ledger", params=ever, timeout=10)
     answer.raise_for_status()
     lines: list[dict[str, Any]] = answer.json()["signals"]
     return lines

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import os
 import queue
 import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import SettingError, StorageError
+
+logger = logging.getLogger(__name__)
 
 DATABASE = "otel"
 OLDEST_SERVER = (26, 2)
@@ -65,6 +69,8 @@ class Store:
         self._lock = threading.Lock()
         self.embedded = _is_embedded(dsn)
         self._directory = _prepare_directory(dsn) if self.embedded else None
+        if self._directory is not None:
+            _remove_torn_mutations(self._directory)
         with self.client() as client:
             if self._directory is not None:
                 _assert_path(client, self._directory)
@@ -153,6 +159,17 @@ def _prepare_directory(dsn: str) -> Path:
     directory = Path(parts.path)
     directory.mkdir(parents=True, exist_ok=True)
     return directory.resolve()
+
+
+def _remove_torn_mutations(directory: Path) -> None:
+    """On a full disk a DELETE leaves an empty file, and the engine will not open what has one. Who
+    asked for it was told that it failed, or nothing at all: `Ingest.settle` does it again."""
+    with suppress(OSError), (directory / "status").open("rb") as status:
+        fcntl.flock(status, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held by an engine that has it open
+        for path in directory.glob("store/*/*/mutation_*.txt"):
+            if not path.read_bytes().endswith(b"\n"):
+                logger.warning("%s is cut off and is removed", path)
+                path.unlink()
 
 
 def _assert_path(client: Client, directory: Path) -> None:
