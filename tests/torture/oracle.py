@@ -234,7 +234,7 @@ def request(signal: str, number: int, at: int | None = None, items: int = ITEMS)
                 trace_id=number.to_bytes(16, "big"), span_id=each.to_bytes(8, "big"),
                 parent_span_id=b"" if each == numbers[0] else numbers[0].to_bytes(8, "big"),
                 name=f"request {number % 50}", kind=2, start_time_unix_nano=now,
-                end_time_unix_nano=now + 1000,
+                end_time_unix_nano=min(now + 1000, 2**64 - 1),
             )  # fmt: skip
             if number % 7 == 0:  # what the loader has to write out
                 span.attributes.add(key="list").value.array_value.values.add().int_value = each
@@ -267,11 +267,14 @@ def request(signal: str, number: int, at: int | None = None, items: int = ITEMS)
 @dataclass(frozen=True)
 class Stored:
     """What is in the tables: of each request how many different items, and how often the least and
-    the most frequent of them; how many rows; whether the side tables say what their base says."""
+    the most frequent of them; how many rows; whether the side tables say what their base says; how
+    many parts there are, in how many partitions."""
 
     requests: dict[str, dict[int, tuple[int, int, int]]]
     rows: dict[str, int]
     sides: bool
+    parts: int
+    partitions: int
 
     @classmethod
     def behind(cls, dsn: str) -> Stored:
@@ -288,7 +291,9 @@ class Stored:
             signal: {number: (items, least, most) for number, items, least, most in each}
             for signal, each in answer["requests"].items()
         }
-        return cls(requests, answer["rows"], answer["sides"])
+        return cls(
+            requests, **{name: answer[name] for name in ("rows", "sides", "parts", "partitions")}
+        )
 
 
 @dataclass(frozen=True)

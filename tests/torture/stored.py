@@ -1,4 +1,4 @@
-"""Prints what is stored behind a DSN, as the oracle wants it.
+"""Prints what is stored behind a DSN, as the oracle wants it (or with `names`, each item's name).
 
 A program of its own, since the embedded engine has one owner: clew must have been stopped, and the
 process of the tests has an engine already.
@@ -35,15 +35,35 @@ SELECT bitShiftRight(id, 16) AS number, count() AS items, min(n) AS least, max(n
 FROM (SELECT id, count() AS n FROM ({ids}) GROUP BY id) GROUP BY number
 """
 
+PARTS = """
+SELECT count() AS parts, uniqExact(partition) AS partitions
+FROM system.parts WHERE database = 'otel' AND active
+"""
 
-def main(dsn: str) -> None:
+NAMES = {
+    "traces": "SELECT SpanName AS name FROM otel.otel_traces",
+    "logs": "SELECT SeverityText AS name FROM otel.otel_logs",
+    "metrics": " UNION ALL ".join(
+        f"SELECT MetricName AS name FROM otel.otel_metrics_{table} WHERE ServiceName != 'clew'"
+        for table in ("gauge", "sum", "histogram", "exponential_histogram", "summary")
+    ),
+}
+
+
+def main(dsn: str, names: bool) -> None:
     store = Store(dsn)
+    if names:
+        found = {signal: rows(store, sql) for signal, sql in NAMES.items()}
+        print(json.dumps({signal: [row["name"] for row in each] for signal, each in found.items()}))
+        return
     requests, total = {}, {}
     for signal, ids in STORED.items():
         requests[signal] = [list(row.values()) for row in rows(store, REQUESTS.format(ids=ids))]
         total[signal] = rows(store, f"SELECT count() AS n FROM ({ids})")[0]["n"]
-    print(json.dumps({"requests": requests, "rows": total, "sides": sides_equal_their_base(store)}))
+    (parts,) = rows(store, PARTS)
+    sides = sides_equal_their_base(store)
+    print(json.dumps({"requests": requests, "rows": total, "sides": sides, **parts}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], "names" in sys.argv[2:])
