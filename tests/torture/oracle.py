@@ -344,26 +344,10 @@ def judge(book: Book, stored: Stored, items: int = ITEMS) -> Verdict:
     return Verdict(book.total(), copies, lost, doubled, torn, foreign, repeated, stored.sides)
 
 
-def wait_until_loaded(data: Path, seconds: float = 120) -> None:
-    """Until every segment is in the tables."""
-    deadline = time.monotonic() + seconds
-    while waiting := segments(data):
-        assert time.monotonic() < deadline, waiting
-        time.sleep(0.05)
-
-
-def segments(data: Path) -> list[str]:
-    """The files in the spool that hold requests which are not in the tables, or not in the ledger."""
-    return [
-        path.name for path in (data / "spool").rglob("*")
-        if path.suffix in (".open", ".sealed", ".loading", ".loaded")
-    ]  # fmt: skip
-
-
 def check(clew: Clew, book: Book, dsn: str = "", at_least: int = 1) -> Verdict:
     """What every torture ends with: all is loaded, the ledger agrees, clew stops with status 0, and
     the oracle finds nothing. clew must be running."""
-    wait_until_loaded(clew.data)
+    clew.wait_until_loaded()
     told = ledger(clew)
     assert unequal(told) == []
     peak = peak_memory(clew.process.pid)

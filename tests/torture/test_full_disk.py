@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from harness import resize, small_disk
-from oracle import Book, Load, check, segments, taking_seconds, wait_for, wait_until_loaded
+from oracle import Book, Load, check, taking_seconds, wait_for
 
 from conftest import Clew
-
-NOTHING = Path("/dev/zero")
 
 
 def fill(disk: Path) -> Path:
@@ -35,61 +32,47 @@ def reads(clew: Clew) -> None:
         assert answer.status_code == 200, (path, answer.text)
 
 
-@pytest.fixture(params=[1, pytest.param(10, marks=pytest.mark.slow)])
-def times(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
-
-
 @pytest.fixture
-def spool_disk(tmp_path: Path) -> Iterator[Path]:
-    with small_disk(tmp_path / "spool-disk", 32) as disk:
-        yield disk
+def disks(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """One for the spool, and one for the database."""
+    with (
+        small_disk(tmp_path / "spool-disk", 32) as spool,
+        small_disk(tmp_path / "database-disk", 128) as database,
+    ):
+        yield spool, database
 
 
-@pytest.fixture
-def database_disk(tmp_path: Path) -> Iterator[Path]:
-    with small_disk(tmp_path / "database-disk", 128) as disk:
-        yield disk
-
-
-def test_the_spools_disk_is_full(tmp_path: Path, spool_disk: Path, times: int) -> None:
-    dsn = f"chdb://{tmp_path / 'db'}"
-    clew = Clew(spool_disk / "data", "--dsn", dsn, "--spool-limit", "1000")
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_no_space_left(disks: tuple[Path, Path], times: int) -> None:
+    """On the spool's disk: refused. On the database's: acknowledged while the spool has room, then
+    refused. Reads go on, and what is sent is taken again within 10 s of there being space."""
+    spool, database = disks
+    dsn = f"chdb://{database / 'db'}"
+    clew = Clew(spool / "data", "--dsn", dsn, "--spool-limit", "1")
     try:
-        with Load(book := Book(), clew) as load:
-            for _ in range(times):
+        with Load(book := Book(), clew, rate=60) as load:
+            for count in range(1, times + 1):
                 load.wait_for_answers(0.5)
-                filler, refused = fill(spool_disk), book.refused
-                wait_for(lambda refused=refused: book.refused > refused + 20)
+                filler = fill(spool)
+                is_refused(book)
                 reads(clew)
                 filler.unlink()
                 with taking_seconds(10):
                     load.wait_for_answers(0)
-        check(clew, book, dsn, at_least=10 * times)
-    finally:
-        clew.stop()
 
-
-def test_the_databases_disk_is_full(tmp_path: Path, database_disk: Path, times: int) -> None:
-    """It is acknowledged while the spool has room, refused when that is full too, and stored when
-    the database's disk is larger."""
-    dsn = f"chdb://{database_disk / 'db'}"
-    clew = Clew(tmp_path / "data", "--dsn", dsn, "--spool-limit", "1")
-    try:
-        with Load(book := Book(), clew, rate=60) as load:
-            for time_ in range(1, times + 1):
-                load.wait_for_answers(0.5)
-                fill(database_disk)
-                wait_for(lambda: any("loading" in name for name in segments(clew.data)))
-                load.wait_for_answers(1)
-                refused = book.refused
-                wait_for(lambda refused=refused: book.refused > refused + 20)
+                filler = fill(database)
+                wait_for(lambda: any("loading" in name for name in clew.segments()))
+                is_refused(book)
                 reads(clew)
-                resize(database_disk, 128 + 96 * time_)
+                resize(database, 128 + 96 * count)
                 with taking_seconds(10):
                     load.wait_for_answers(0)
-                (database_disk / "filler").unlink()
-        wait_until_loaded(clew.data)
+                filler.unlink()
         check(clew, book, dsn, at_least=10 * times)
     finally:
         clew.stop()
+
+
+def is_refused(book: Book) -> None:
+    before = book.refused
+    wait_for(lambda: book.refused > before + 20)

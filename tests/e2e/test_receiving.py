@@ -1,0 +1,86 @@
+"""What the receivers answer, as a client sees it, and what large requests become."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+PROTOBUF = {"content-type": "application/x-protobuf"}
+
+
+def test_answers_the_specification_wants(clew) -> None:
+    url = f"{clew.endpoints['otlp_http']}/v1/traces"
+
+    def post(
+        body: bytes, content_type: str = "application/x-protobuf", **headers: str
+    ) -> httpx.Response:
+        return httpx.post(
+            url, content=body, headers={"content-type": content_type, **headers}, timeout=60
+        )
+
+    empty = post(b"")
+    assert (empty.status_code, empty.content) == (200, b"")
+    assert empty.headers["content-type"] == "application/x-protobuf"
+    assert post(b"{}", "application/json").json() == {}
+    garbage = post(b"garbage")
+    assert garbage.status_code == 400
+    assert garbage.headers["content-type"] == "application/x-protobuf"
+    assert garbage.content.startswith(b"\x08\x03\x12")
+    assert post(b"{", "application/json; charset=utf-8").json()["code"] == 3
+    assert post(b"", "text/plain").status_code == 415
+    assert post(b"", "application/json", **{"content-encoding": "br"}).status_code == 415
+    assert post(b"\0" * (64 << 20) + b"\0").status_code == 413
+    assert httpx.get(url).status_code == 405
+    assert httpx.post(f"{url}x", content=b"").status_code == 404
+
+
+def test_a_body_of_60_mib_and_a_trace_of_10_000_spans(clew) -> None:
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    resource.resource.attributes.add(key="service.name").value.string_value = "large"
+    scope = resource.scope_spans.add()
+    now = time.time_ns()
+    for index in range(10_000):
+        span = scope.spans.add(
+            trace_id=b"large" + b"\0" * 11, span_id=(index + 1).to_bytes(8, "big"), name="part",
+            parent_span_id=b"" if index == 0 else (index // 10 + 1).to_bytes(8, "big") if index >= 10 else (1).to_bytes(8, "big"),
+            start_time_unix_nano=now + index, end_time_unix_nano=now + 10**9 - index,
+        )  # fmt: skip
+        span.attributes.add(key="filling").value.string_value = "x" * 6200
+    body = request.SerializeToString()
+    assert 58 << 20 < len(body) < 64 << 20
+    url = f"{clew.endpoints['otlp_http']}/v1/traces"
+    assert httpx.post(url, content=body, headers=PROTOBUF, timeout=60).status_code == 200
+    clew.wait_until_loaded()
+    trace = clew.get(f"/api/v1/traces/{(b'large' + bytes(11)).hex()}").json()
+    assert trace["span_count"] == len(trace["spans"]) == 10_000
+    assert trace["complete"]
+    assert trace["truncated"] is False
+    assert trace["duration_ms"] == 1000.0
+
+
+def test_a_log_and_a_metric_by_grpc_and_http_are_there_at_once(clew) -> None:
+    """Both ways end in the same rows."""
+    import grpc
+
+    request = ExportLogsServiceRequest()
+    resource = request.resource_logs.add()
+    resource.resource.attributes.add(key="service.name").value.string_value = "both"
+    record = resource.scope_logs.add().log_records.add(time_unix_nano=time.time_ns())
+    record.body.string_value = "the same record"
+    body = request.SerializeToString()
+    url = f"{clew.endpoints['otlp_http']}/v1/logs"
+    assert httpx.post(url, content=body, headers=PROTOBUF).status_code == 200
+    with grpc.insecure_channel(clew.endpoints["otlp_grpc"].removeprefix("http://")) as channel:
+        export = channel.unary_unary("/opentelemetry.proto.collector.logs.v1.LogsService/Export")
+        assert export(body) == b""
+        with pytest.raises(grpc.RpcError) as refused:
+            export(b"garbage")
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    clew.wait_until_loaded()
+    logs = clew.get("/api/v1/logs", service="both").json()["logs"]
+    assert [log["body"] for log in logs] == ["the same record"] * 2
