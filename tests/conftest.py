@@ -73,12 +73,17 @@ class Clew:
     program: Sequence[str] = CLEW
     environment: Mapping[str, str] = {}
 
-    def __init__(self, data: Path, *flags: str, certificate: Path | None = None) -> None:
+    def __init__(
+        self, data: Path, *flags: str, certificate: Path | None = None, wait: bool = True
+    ) -> None:
         self.data = data
         self.trust = ssl.create_default_context(cafile=certificate) if certificate else True
         self.log = data.parent / f"{data.name}.log"
         self._flags = flags
-        self.start()
+        if wait:
+            self.start()
+        else:
+            self.start_without_waiting()
 
     def start(self) -> None:
         """Start it, or start it again on the same data; returns once it is ready."""

@@ -100,14 +100,16 @@ def test_killed_while_it_migrates(tmp_path: Path, times: int) -> None:
     """On an empty directory, at random instants of its first seconds; then it starts and works."""
     chance = random.Random(times)
     for number in range(max(1, times // 5)):
-        data = tmp_path / f"data{number}"
-        clew = Clew.__new__(Clew)
-        clew.data, clew.log, clew._flags = data, tmp_path / f"{number}.log", ()
-        for _ in range(min(5, times)):
-            clew.start_without_waiting()
-            time.sleep(chance.uniform(0.9, 3.0))
+        clew = Clew(tmp_path / str(number), wait=False)
+        try:
+            for _ in range(min(5, times)):
+                time.sleep(chance.uniform(0.9, 3.0))
+                clew.kill()
+                clew.start_without_waiting()
             clew.kill()
-        clew.start()
-        with Load(book := Book(), clew) as load:
-            load.wait_for_answers(0)
-        check(clew, book)
+            clew.start()
+            with Load(book := Book(), clew) as load:
+                load.wait_for_answers(0)
+            check(clew, book)
+        finally:
+            clew.stop()

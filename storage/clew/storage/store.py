@@ -164,12 +164,16 @@ def _prepare_directory(dsn: str) -> Path:
 def _remove_torn_mutations(directory: Path) -> None:
     """On a full disk a DELETE leaves an empty file, and the engine will not open what has one. Who
     asked for it was told that it failed, or nothing at all: `Ingest.settle` does it again."""
-    with suppress(OSError), (directory / "status").open("rb") as status:
-        fcntl.flock(status, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held by an engine that has it open
-        for path in directory.glob("store/*/*/mutation_*.txt"):
-            if not path.read_bytes().endswith(b"\n"):
-                logger.warning("%s is cut off and is removed", path)
-                path.unlink()
+    mutations = list(directory.glob("store/*/*/mutation_*.txt"))
+    torn = [path for path in mutations if not path.read_bytes().endswith(b"\n")]
+    if not torn:
+        return
+    # An engine that has the directory open holds this lock, and may be writing them just now.
+    with suppress(BlockingIOError), (directory / "status").open("a") as status:
+        fcntl.flock(status, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for path in torn:
+            logger.warning("%s is cut off and is removed", path)
+            path.unlink(missing_ok=True)
 
 
 def _assert_path(client: Client, directory: Path) -> None:
