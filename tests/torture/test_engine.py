@@ -1,4 +1,5 @@
-"""The engine stops, is slow, fails, and loses its replies: nothing is lost, nothing doubled.
+"""The engine stops, is slow, fails, loses its replies, and the clock is wrong meanwhile: nothing is
+lost, nothing doubled.
 
 The launcher wraps what the loader calls of storage; the inserts themselves are the real engine's.
 """
@@ -15,6 +16,11 @@ from harness import Spoilt
 from oracle import SIGNALS, Book, Load, check, request, wait_for
 
 STOPPED = float(os.environ.get("CLEW_TORTURE_STOPPED", "120"))  # seconds of each fault
+DAY = 86_400
+FAULTS = (
+    ("slow", 0.5), ("failing", 0.7), ("clock", DAY), ("reply-lost", 0.7), ("clock", -DAY),
+    ("stopped", ""),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -29,7 +35,7 @@ def spoilt(tmp_path: Path) -> Iterator[Spoilt]:
 def test_every_fault_in_turn(spoilt: Spoilt, seconds: float) -> None:
     """One load through all of them; clients are answered whatever the engine does."""
     with Load(book := Book(), spoilt) as load:
-        for fault, value in {"slow": 0.5, "failing": 0.7, "reply-lost": 0.7, "stopped": ""}.items():
+        for fault, value in FAULTS:
             spoilt.switch_on(fault, value)
             load.wait_for_answers(seconds)
             spoilt.switch_off(fault)

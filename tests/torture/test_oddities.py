@@ -60,9 +60,10 @@ def test_every_request_five_times_and_of_any_time(clew: Clew, days: int) -> None
     assert verdict.repeated == 4 * sent
     stored = Stored.behind(f"chdb://{clew.data / 'db'}")
     print(stored.parts, "parts in", stored.partitions, "partitions")
-    assert stored.partitions < 100 * 7
+    assert stored.partitions < 100
 
 
+@pytest.mark.slow  # shorter in test_engine.py
 def test_clocks(spoilt: Spoilt) -> None:
     """A day ahead, a day behind, back by an hour, a day back over a kill."""
     with Load(book := Book(), spoilt) as load:
