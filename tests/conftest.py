@@ -129,18 +129,6 @@ class Clew:
             self.kill()
             raise
 
-    def segments(self) -> list[str]:
-        """The files of the spool that hold what is not in the tables, or not in the ledger."""
-        suffixes = (".open", ".sealed", ".loading", ".loaded")
-        return [path.name for path in self.data.glob("spool/*/*") if path.suffix in suffixes]
-
-    def wait_until_loaded(self, seconds: float = 120) -> None:
-        """Returns once everything that was acknowledged is in the tables, and in the ledger."""
-        deadline = time.monotonic() + seconds
-        while waiting := self.segments():
-            assert time.monotonic() < deadline, waiting
-            time.sleep(0.05)
-
     def get(self, path: str, **parameters: object) -> httpx.Response:
         return httpx.get(f"{self.endpoints['api']}{path}", params=parameters, timeout=30)  # type: ignore[arg-type]
 

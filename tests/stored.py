@@ -43,8 +43,8 @@ def read(clew: Any, services: str = "") -> dict[str, dict[str, list[dict[str, An
     return found
 
 
-def wait_until_loaded(data: Path) -> None:
-    deadline = time.monotonic() + 60
+def wait_until_loaded(data: Path, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
     while any(path.is_file() for path in (data / "spool").rglob("*")):
         assert time.monotonic() < deadline, list((data / "spool").rglob("*"))
         time.sleep(0.05)

@@ -9,6 +9,8 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from stored import wait_until_loaded
+
 PROTOBUF = {"content-type": "application/x-protobuf"}
 
 
@@ -55,7 +57,7 @@ def test_a_body_of_60_mib_and_a_trace_of_10_000_spans(clew) -> None:
     assert 58 << 20 < len(body) < 64 << 20
     url = f"{clew.endpoints['otlp_http']}/v1/traces"
     assert httpx.post(url, content=body, headers=PROTOBUF, timeout=60).status_code == 200
-    clew.wait_until_loaded()
+    wait_until_loaded(clew.data)
     trace = clew.get(f"/api/v1/traces/{(b'large' + bytes(11)).hex()}").json()
     assert trace["span_count"] == len(trace["spans"]) == 10_000
     assert trace["complete"]
@@ -81,6 +83,6 @@ def test_a_log_and_a_metric_by_grpc_and_http_are_there_at_once(clew) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             export(b"garbage")
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    clew.wait_until_loaded()
+    wait_until_loaded(clew.data)
     logs = clew.get("/api/v1/logs", service="both").json()["logs"]
     assert [log["body"] for log in logs] == ["the same record"] * 2

@@ -38,6 +38,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from conftest import Clew
+from stored import wait_until_loaded
 
 SIGNALS = ("traces", "logs", "metrics")
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -280,7 +281,7 @@ class Stored:
     def behind(cls, dsn: str) -> Stored:
         """Opens the database in a process of its own."""
         ran = subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("stored.py")), dsn],
+            [sys.executable, str(Path(__file__).with_name("count_stored.py")), dsn],
             capture_output=True,
             text=True,
             check=False,
@@ -344,10 +345,15 @@ def judge(book: Book, stored: Stored, items: int = ITEMS) -> Verdict:
     return Verdict(book.total(), copies, lost, doubled, torn, foreign, repeated, stored.sides)
 
 
+def segments(clew: Clew) -> list[str]:
+    """The files that hold what is not in the tables, or not in the ledger."""
+    return [path.name for path in clew.data.glob("spool/*/*")]
+
+
 def check(clew: Clew, book: Book, dsn: str = "", at_least: int = 1) -> Verdict:
     """What every torture ends with: all is loaded, the ledger agrees, clew stops with status 0, and
     the oracle finds nothing. clew must be running."""
-    clew.wait_until_loaded()
+    wait_until_loaded(clew.data, 600)
     told = ledger(clew)
     assert unequal(told) == []
     peak = peak_memory(clew.process.pid)

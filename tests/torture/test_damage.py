@@ -18,6 +18,7 @@ from oracle import ITEMS, Book, Load, Stored, judge, ledger, unequal
 from clew.collector import segment as segments
 from clew.collector.otlp import Batch
 from clew.collector.segment import Segment
+from stored import wait_until_loaded
 
 RECORD = len(segments.record(Batch(b"", 0)))
 BATCHES = [Batch(b"\x0a\x03abc", 1), Batch(b"\x0a\x00\x0a\x7f" + b"x" * 127, 5), Batch(b"\x0a\x2d" + b"y" * 45, 3)]  # fmt: skip
@@ -46,7 +47,7 @@ def test_flipped_bits(spoilt: Spoilt, rounds: int) -> None:
             hit |= {(path.parent.name, number) for number in flip(path, chance)}
         spoilt.switch_off("stopped")
         spoilt.start()
-        spoilt.wait_until_loaded()
+        wait_until_loaded(spoilt.data)
         spoilt.switch_on("stopped")
     told = ledger(spoilt)
     assert spoilt.stop() == 0

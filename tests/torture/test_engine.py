@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from harness import Spoilt
-from oracle import SIGNALS, Book, Load, check, request, wait_for
+from oracle import SIGNALS, Book, Load, check, request, segments, wait_for
 
 STOPPED = float(os.environ.get("CLEW_TORTURE_STOPPED", "120"))  # seconds of each fault
 DAY = 86_400
@@ -66,7 +66,7 @@ def test_an_engine_that_is_back_finds_what_waited(spoilt: Spoilt) -> None:
     spoilt.switch_on("reply-lost", 1)
     with Load(book := Book(), spoilt) as load:
         load.wait_for_answers(1)
-        wait_for(lambda: any(name.endswith(".loading") for name in spoilt.segments()))
+        wait_for(lambda: any(name.endswith(".loading") for name in segments(spoilt)))
     assert spoilt.stop() == 0
     spoilt.switch_off("reply-lost")
     spoilt.start()

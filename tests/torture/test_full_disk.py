@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness import resize, small_disk
-from oracle import Book, Load, check, taking_seconds, wait_for
+from oracle import Book, Load, check, segments, taking_seconds, wait_for
 
 from conftest import Clew
 
@@ -61,7 +61,7 @@ def test_no_space_left(disks: tuple[Path, Path], times: int) -> None:
                     load.wait_for_answers(0)
 
                 filler = fill(database)
-                wait_for(lambda: any("loading" in name for name in clew.segments()))
+                wait_for(lambda: any("loading" in name for name in segments(clew)))
                 is_refused(book)
                 reads(clew)
                 resize(database, 128 + 96 * count)

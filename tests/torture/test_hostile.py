@@ -47,6 +47,7 @@ from oracle import EXPORT, MEMORY_CAP, SIGNALS, ledger, peak_memory, unequal
 from any_values import any_value
 from clew.collector import otlp
 from conftest import Clew
+from stored import wait_until_loaded
 
 REQUESTS: dict[str, Any] = {
     "traces": ExportTraceServiceRequest,
@@ -182,14 +183,14 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
     yield victim
     victim.close()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    clew.wait_until_loaded()
+    wait_until_loaded(clew.data)
     told = {line["signal"]: line for line in ledger(clew)}
     assert unequal(list(told.values())) == []
     peak = peak_memory(clew.process.pid)
     assert clew.stop() == 0
     assert peak < MEMORY_CAP
     print(f"\n{dict(victim.answers)}, memory {peak >> 20} MiB")
-    program = Path(__file__).with_name("stored.py")
+    program = Path(__file__).with_name("count_stored.py")
     ran = subprocess.run(
         [sys.executable, str(program), f"chdb://{clew.data / 'db'}", "names"],
         capture_output=True, text=True, check=True,
