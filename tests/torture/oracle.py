@@ -405,7 +405,7 @@ def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
 
 @contextmanager
 def taking_seconds(most: float) -> Iterator[None]:
-    """The issue gives some answers a time; generous, for a machine that does other things too."""
+    """For the few things that clew promises to be done within a time."""
     began = time.monotonic()
     yield
     assert time.monotonic() - began < most

@@ -551,5 +551,5 @@ def test_idle_and_slow_connections(victim: Victim, count: int) -> None:
     finally:
         for connection in connections:
             connection.close()
-    # A figure of the contract with those who run it; some milliseconds where nothing else runs.
+    # Promised; some milliseconds where nothing else runs.
     assert statistics.quantiles(times, n=100)[98] < 2
