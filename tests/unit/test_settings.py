@@ -24,7 +24,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         otlp_http=("127.0.0.1", 4318),
         otlp_grpc=("127.0.0.1", 4317),
         api=("127.0.0.1", 4319),
-        retention=14,
+        retention={"traces": 14, "logs": 14, "metrics": 14},
     )
 
 
@@ -32,7 +32,7 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_default(tmp_path
     environ = {"CLEW_API": "0.0.0.0:1", "CLEW_RETENTION": "3d", "CLEW_DATA": str(tmp_path)}
     settings = _resolve("--api", "127.0.0.1:2", **environ)
     assert settings.api == ("127.0.0.1", 2)
-    assert settings.retention == 3
+    assert settings.retention == {"traces": 3, "logs": 3, "metrics": 3}
     assert settings.data == tmp_path
     assert settings.dsn == f"chdb://{tmp_path}/db"
 
@@ -40,7 +40,7 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_default(tmp_path
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_every_setting_is_a_flag_and_a_variable(setting: object) -> None:
     name = setting.name  # type: ignore[attr-defined]
-    numbers = dict.fromkeys(("retention", "spool_limit", "in_flight_limit"), "5")
+    numbers = dict.fromkeys(("retention", "spool_limit", "in_flight_limit", "database_limit"), "5")
     files = dict.fromkeys(("data", "api_keys", "tls_cert", "tls_key"), "/d")
     texts = {"dsn": "chdb:///x", "clickhouse": "", "cors_origins": "https://h:7, http://i"}
     value = (numbers | files | texts).get(name, "h:7")
@@ -86,7 +86,19 @@ def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> Non
         ("--cors-origins", "https://shop.example/"),
         ("--cors-origins", "https://a.example,https://*.example"),
         ("--spool-limit", "0"),
-        ("--in-flight-limit", "1GiB"),
+        ("--spool-limit", "1TiBx"),
+        ("--in-flight-limit", "1GB"),
+        ("--in-flight-limit", "\u00b2GiB"),
+        ("--database-limit", "0GiB"),
+        ("--database-limit", "9999TiB"),
+        ("--database-limit", "-5"),
+        ("--database-limit", "1.5GiB"),
+        ("--retention", "traces=14d,logs"),
+        ("--retention", "traces=14d,7d"),
+        ("--retention", "traces=1d,traces=2d"),
+        ("--retention", "spans=14d"),
+        ("--retention", "logs=0"),
+        ("--retention", "logs=7d,"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(flag: str, text: str) -> None:
@@ -109,3 +121,20 @@ def test_asking_for_the_clickhouse_protocol_is_told_that_there_is_none_yet(
 ) -> None:
     _resolve("--clickhouse", "127.0.0.1:0")
     assert "not served yet" in caplog.text
+
+
+def test_retention_is_one_for_all_or_by_signal() -> None:
+    assert _resolve().retention == {"traces": 14, "logs": 14, "metrics": 14}
+    assert _resolve("--retention", "traces=2d, logs=7").retention == {
+        "traces": 2, "logs": 7, "metrics": 14,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("", None), ("1", 1 << 20), ("2048", 2 << 30), ("50GiB", 50 << 30), ("3 MiB", 3 << 20),
+     ("2TiB", 2 << 40)],
+)  # fmt: skip
+@pytest.mark.parametrize("limit", ["database_limit", "spool_limit", "in_flight_limit"])
+def test_a_limit_is_a_size(limit: str, text: str, size: int | None) -> None:
+    assert getattr(_resolve(f"--{limit.replace('_', '-')}", text), limit) == size

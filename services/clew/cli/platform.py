@@ -35,7 +35,17 @@ from clew.collector.loader import Loader
 from clew.collector.segment import make_directory
 from clew.collector.spool import Spool
 from clew.collector.telemetry import Telemetry, into_tables
-from clew.storage import SIGNALS, Ingest, Reader, Store, migrate, set_retention
+from clew.storage import (
+    SIGNALS,
+    Guard,
+    Ingest,
+    Limit,
+    Reader,
+    Store,
+    default_limit,
+    migrate,
+    set_retention,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -75,11 +85,10 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     endpoints: dict[str, str] = {}
-    ingest = Ingest(store)
-    running = _Running(Ledger(ingest.enter), access)
+    running = _Running(Ledger(Ingest(store).enter), access)
     async with contextlib.AsyncExitStack() as stack:
         if collect:
-            endpoints |= await stack.enter_async_context(_collector(settings, ingest, running))
+            endpoints |= await stack.enter_async_context(_collector(settings, store, running))
         if serve:
             endpoints["api"] = stack.enter_context(_api(settings, store, running))
         stack.enter_context(_endpoints_file(settings.data, endpoints))
@@ -146,10 +155,11 @@ def _is_loopback(host: str) -> bool:
 
 @contextlib.asynccontextmanager
 async def _collector(
-    settings: Settings, ingest: Ingest, running: _Running
+    settings: Settings, store: Store, running: _Running
 ) -> AsyncIterator[dict[str, str]]:
     """Receivers, spool and loader; closing answers what is in flight, then seals what is open."""
     ledger = running.ledger
+    ingest = Ingest(store)
     telemetry = Telemetry(
         ledger, lambda: spool.size(), into_tables(ingest, settings.data / "own-metrics")
     )
@@ -186,10 +196,11 @@ async def _collector(
             grpc_port = await grpc.start(_host_port(host, port), credentials)
         except OSError as error:
             raise UsageError(str(error)) from error
-        yield {
-            "otlp_http": access.url(*listening.getsockname()[:2]),
-            "otlp_grpc": access.url(host, grpc_port),
-        }
+        with _guard(settings, store, loader):
+            yield {
+                "otlp_http": access.url(*listening.getsockname()[:2]),
+                "otlp_grpc": access.url(host, grpc_port),
+            }
     finally:
         http.should_exit = True
         await grpc.stop()
@@ -197,6 +208,15 @@ async def _collector(
         await asyncio.to_thread(spool.close)
         running.stuck = not await asyncio.to_thread(loader.close, PATIENCE)
         await asyncio.to_thread(ledger.close, 0.0 if running.stuck else PATIENCE)
+
+
+def _guard(
+    settings: Settings, store: Store, loader: Loader
+) -> contextlib.AbstractContextManager[None]:
+    """What keeps the database below its limit."""
+    given = settings.database_limit
+    limit = default_limit(store) if given is None else Limit(given)
+    return Guard(store, limit, loader.paused).running() if limit else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -13,6 +13,14 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
+SIGNALS = ("traces", "logs", "metrics")
+DEFAULT_DAYS = 14
+UNITS = {"": 20, "MiB": 20, "GiB": 30, "TiB": 40}
+_RETENTION = (
+    "--retention {!r}: write a number of days, such as 14d, or some by signal, such as "
+    "traces=14d,logs=7d,metrics=30d"
+)
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -55,12 +63,25 @@ SETTINGS = (
         "",
         "origins, comma separated, or *, whose pages may send OTLP over HTTP",
     ),
-    Setting("retention", "14d", "how long rows are kept, in days"),
-    Setting("spool_limit", "", "MiB that the spool may hold; by default a tenth of its disk"),
+    Setting(
+        "retention",
+        f"{DEFAULT_DAYS}d",
+        "how long rows are kept, in days: 30d, or by signal: traces=14d,logs=7d,metrics=30d",
+    ),
+    Setting(
+        "database_limit",
+        "",
+        "what the tables may hold, such as 50GiB: past it the oldest days go; by default 80 %% of "
+        "the disk and never its last 5 %%, on a server no limit",
+    ),
+    Setting(
+        "spool_limit", "", "what the spool may hold, such as 2GiB; by default a tenth of its disk"
+    ),
     Setting(
         "in_flight_limit",
         "",
-        "MiB of requests being received; by default 1/32 of the memory, 128 at least, 1024 at most",
+        "requests being received, such as 256MiB; by default 1/32 of the memory, 128 MiB at least, "
+        "1 GiB at most",
     ),
 )
 
@@ -74,11 +95,12 @@ class Settings:
     otlp_http: tuple[str, int]
     otlp_grpc: tuple[str, int]
     api: tuple[str, int]
-    retention: int
+    retention: Mapping[str, int]  # days, by signal
     api_keys: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
     cors_origins: frozenset[str] = frozenset()
+    database_limit: int | None = None  # bytes
     spool_limit: int | None = None  # bytes
     in_flight_limit: int | None = None  # bytes
 
@@ -112,13 +134,14 @@ def resolve(arguments: argparse.Namespace, environ: Mapping[str, str] = os.envir
         otlp_http=_address(values["otlp_http"], "--otlp-http"),
         otlp_grpc=_address(values["otlp_grpc"], "--otlp-grpc"),
         api=_address(values["api"], "--api"),
-        retention=_days(values["retention"]),
         api_keys=_path(values["api_keys"]),
         tls_cert=_path(values["tls_cert"]),
         tls_key=_path(values["tls_key"]),
         cors_origins=_origins(values["cors_origins"]),
-        spool_limit=_mebibytes(values["spool_limit"], "--spool-limit"),
-        in_flight_limit=_mebibytes(values["in_flight_limit"], "--in-flight-limit"),
+        retention=_retention(values["retention"]),
+        database_limit=_bytes(values["database_limit"], "--database-limit"),
+        spool_limit=_bytes(values["spool_limit"], "--spool-limit"),
+        in_flight_limit=_bytes(values["in_flight_limit"], "--in-flight-limit"),
     )
 
 
@@ -153,17 +176,29 @@ def _origins(text: str) -> frozenset[str]:
     return origins
 
 
-def _days(text: str) -> int:
-    days = text.removesuffix("d")
-    if not days.isdecimal() or not 1 <= int(days) <= 36500:
-        raise UsageError(f"--retention {text!r}: write a number of days, such as 14d")
+def _retention(text: str) -> dict[str, int]:
+    """Days by signal; a signal that is not named has the default."""
+    if "=" not in text:
+        return dict.fromkeys(SIGNALS, _days(text, text))
+    named = [entry.strip().partition("=") for entry in text.split(",")]
+    days = {signal: _days(value, text) for signal, _, value in named}
+    if len(days) < len(named) or not days.keys() <= set(SIGNALS):
+        raise UsageError(_RETENTION.format(text))
+    return dict.fromkeys(SIGNALS, DEFAULT_DAYS) | days
+
+
+def _days(value: str, text: str) -> int:
+    days = value.strip().removesuffix("d")
+    if not (days.isascii() and days.isdecimal()) or not 1 <= int(days) <= 36500:
+        raise UsageError(_RETENTION.format(text))
     return int(days)
 
 
-def _mebibytes(text: str, flag: str) -> int | None:
-    """Bytes; None for the default."""
+def _bytes(text: str, flag: str) -> int | None:
+    """Bytes; a number alone is MiB; None for the default."""
     if not text:
         return None
-    if not text.isdecimal() or not 1 <= int(text) <= 1 << 30:
-        raise UsageError(f"{flag} {text!r}: write a number of MiB, such as 2048")
-    return int(text) << 20
+    match = re.fullmatch(r"([0-9]{1,12})\s*(MiB|GiB|TiB|)", text.strip())
+    if match is None or not 1 <= int(match[1]) <= 1 << (50 - UNITS[match[2]]):
+        raise UsageError(f"{flag} {text!r}: write a size such as 50GiB, or a number of MiB")
+    return int(match[1]) << UNITS[match[2]]

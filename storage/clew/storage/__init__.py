@@ -32,16 +32,18 @@ from clew.storage.ingest import SIGNALS, Ingest, Signal, Stored
 from clew.storage.ledger import LedgerRow
 from clew.storage.migrations import Migration, migrate
 from clew.storage.reader import LimitExceeded, Reader, Reading, Row
-from clew.storage.retention import set_retention
+from clew.storage.retention import Guard, Limit, default_limit, make_room, set_retention
 from clew.storage.store import Store
 
 __all__ = [
     "SIGNALS",
     "AttributeFilter",
     "FilterError",
+    "Guard",
     "Ingest",
     "InsertError",
     "LedgerRow",
+    "Limit",
     "LimitExceeded",
     "Migration",
     "NestedValues",
@@ -56,6 +58,8 @@ __all__ = [
     "Stored",
     "Unacceptable",
     "attribute_filters",
+    "default_limit",
+    "make_room",
     "migrate",
     "set_retention",
 ]

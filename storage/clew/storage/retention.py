@@ -1,26 +1,208 @@
-"""How long rows are kept: a TTL on the time of their insertion, on base and side tables alike."""
+"""How long rows are kept, and how much disk they may take."""
 
 from __future__ import annotations
 
-from clew.storage.ingest import SIGNALS
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from clew.storage.ingest import SIGNALS, TRACES, Signal, select_of
 from clew.storage.store import Store
 
+logger = logging.getLogger(__name__)
 
-def set_retention(store: Store, days: int) -> None:
-    """Keep rows for `days` days after they were inserted; older ones go with the next merges.
+LOOK_EVERY = 30.0  # seconds; at 100 MB/s of inserts, 3 GB
+STOP_WITHIN = 1.0  # seconds; a drop that is cut short is done again by the next look
+# What the database may take of its disk unless told otherwise: the spool has a tenth for itself,
+# a merge needs room for its result beside its sources, and a disk shared with others is never
+# filled to its last 5 %, where filesystems slow down and the spool has to refuse.
+SHARE_OF_DISK = 0.8
+KEPT_FREE = 0.05
+
+
+def set_retention(store: Store, days: Mapping[str, int]) -> None:
+    """Keep rows of each signal for so many days after they were inserted; side tables like their
+    base, the ledger as long as the longest. A part goes as a whole, in the background, once every
+    row in it is that old: as a rule a day late at most, as a part holds rows of one day.
 
     A delete by the event's own time would take a row with timestamp 0 while it is inserted."""
-    tables = [
-        name
-        for signal in SIGNALS.values()
-        for name in (*signal.tables, *(side.name for side in signal.sides))
-    ]
+    kept = {
+        table: days[signal.name] for signal in SIGNALS.values() for table in tables_of(signal)
+    } | {"clew_ledger": max(days.values())}
     with store.client() as client:
-        for table in tables:
-            wanted = f"TTL InsertedAt + toIntervalDay({int(days)})"
+        for table, for_days in kept.items():
+            wanted = f"TTL InsertedAt + toIntervalDay({int(for_days)})"
             created = str(client.command(f"SHOW CREATE TABLE otel.{table}"))
             if wanted not in created:
                 client.command(
                     f"ALTER TABLE otel.{table} MODIFY {wanted} "
                     "SETTINGS materialize_ttl_after_modify = 0"
                 )
+
+
+def tables_of(signal: Signal) -> tuple[str, ...]:
+    """The signal's base tables, then its side tables."""
+    return (*signal.tables, *(side.name for side in signal.sides))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Bytes that the tables may take; `free`: bytes of the disk to be left free besides."""
+
+    size: int
+    free: int = 0
+
+
+def default_limit(store: Store) -> Limit | None:
+    """From the disk of the embedded engine. A server's disk is not clew's to judge: None."""
+    if not store.embedded:
+        return None
+    with store.client() as client:
+        total = int(str(client.command("SELECT max(total_space) FROM system.disks")))
+    return Limit(int(total * SHARE_OF_DISK), int(total * KEPT_FREE))
+
+
+class Guard:
+    """A thread that keeps the database below its limit by dropping whole days, the oldest first.
+
+    `paused` holds up what inserts, for as long as it is entered."""
+
+    def __init__(
+        self, store: Store, limit: Limit, paused: Callable[[], AbstractContextManager[object]]
+    ) -> None:
+        self._store = store
+        self._limit = limit
+        self._paused = paused
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            self._thread.join(STOP_WITHIN)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                make_room(self._store, self._limit, self._paused)
+            except Exception as error:  # the next look may succeed
+                logger.warning("the size of the database cannot be kept for now: %s", error)
+            if self._stop.wait(LOOK_EVERY):
+                return
+
+
+def make_room(
+    store: Store, limit: Limit, paused: Callable[[], AbstractContextManager[object]]
+) -> list[str]:
+    """Drop whole partitions over all tables until the database is within `limit`; their ids.
+
+    The past goes oldest first, then what claims to be from the future. Today stays even when it
+    alone is too much: then the error in the log is all that happens, and if the disk fills, clients
+    are told to try again; what a day too large needs is a larger limit or less sampling, not a
+    database that forgets the hour it is asked about."""
+    dropped = []
+    with store.client() as client:
+        excess = _excess(client, limit)
+        for partition, size in _partitions(client):
+            if excess <= 0:
+                break
+            with paused():
+                _drop(client, partition)
+            excess -= size
+            dropped.append(partition)
+    if excess > 0:
+        logger.error(
+            "the database is %d MiB over its limit and only today is left of it: "
+            "raise --database-limit, or have services send less",
+            excess >> 20,
+        )
+    return dropped
+
+
+def _excess(client: Client, limit: Limit) -> int:
+    """By how many bytes the database is too large. Parts that are inactive are as good as gone."""
+    active, inactive = client.query(
+        "SELECT sumIf(bytes_on_disk, active), sumIf(bytes_on_disk, NOT active) "
+        "FROM system.parts WHERE database = 'otel'"
+    ).result_rows[0]
+    free = int(str(client.command("SELECT min(unreserved_space) FROM system.disks")))
+    return max(int(active) - limit.size, limit.free - free - int(inactive))
+
+
+def _partitions(client: Client) -> list[tuple[str, int]]:
+    """The partitions that may go and their bytes, in the order in which they go.
+
+    Their ids are read as dates (yyyymmdd, or what begins like it); others are left alone."""
+    rows: Any = client.query(
+        "SELECT partition_id, sum(bytes_on_disk), toString(toYYYYMMDD(now('UTC'))) "
+        "FROM system.parts WHERE active AND database = 'otel' "
+        "AND has({tables:Array(String)}, table) AND match(partition_id, '^[0-9]{6}') GROUP BY 1",
+        parameters={"tables": [t for signal in SIGNALS.values() for t in tables_of(signal)]},
+    ).result_rows
+    past = sorted((id, size) for id, size, today in rows if id < today[: len(id)])
+    future = sorted((id, size) for id, size, today in rows if id[:8] > today[: len(id)])
+    return past + future[::-1]
+
+
+def _drop(client: Client, partition: str) -> None:
+    """The partition out of every table, bases first: killed anywhere, what is left of it is found
+    again by the next look."""
+    for signal in SIGNALS.values():
+        for table in signal.tables:
+            _drop_from(client, table, partition)
+    _shorten(client, partition)
+    for signal in SIGNALS.values():
+        for side in signal.sides:
+            _drop_from(client, side.name, partition)
+
+
+def _shorten(client: Client, partition: str) -> None:
+    """A trace that runs past midnight has a side row in one day for spans in two: make the rows of
+    such traces again from the spans that are left."""
+    side = next(side for side in TRACES.sides if side.name == "clew_traces")
+    rows = client.query(
+        "SELECT DISTINCT TraceId FROM otel.clew_traces WHERE toDate(Start) < toDate(End) "
+        "AND substring(toString(toYYYYMMDD(Start)), 1, {length:UInt8}) <= {id:String} "
+        "AND {id:String} <= substring(toString(toYYYYMMDD(End)), 1, {length:UInt8})",
+        parameters={"id": partition, "length": len(partition[:8])},
+    ).result_rows
+    ids = [id for (id,) in rows]
+    for first in range(0, len(ids), 1000):
+        some = {"ids": ids[first : first + 1000]}
+        client.command(
+            "DELETE FROM otel.clew_traces WHERE has({ids:Array(String)}, TraceId) "
+            "SETTINGS lightweight_deletes_sync = 2",
+            parameters=some,
+        )
+        left = select_of(side, TRACES.tables[0], "TraceId IN {ids:Array(String)}")
+        client.command(f"INSERT INTO otel.clew_traces {left}", parameters=some)
+
+
+def _drop_from(client: Client, table: str, partition: str) -> None:
+    of = {"table": table, "partition": partition}
+    rows, size = client.query(
+        "SELECT sum(rows), sum(bytes_on_disk) FROM system.parts WHERE active "
+        "AND database = 'otel' AND table = {table:String} AND partition_id = {partition:String}",
+        parameters=of,
+    ).result_rows[0]
+    if not rows:
+        return
+    client.command(
+        "INSERT INTO otel.clew_expired (Table, Partition, Rows, Bytes, Reason) "
+        "SELECT {table:String}, {partition:String}, {rows:UInt64}, {bytes:UInt64}, 'size'",
+        parameters=of | {"rows": int(rows), "bytes": int(size)},
+    )
+    client.command(f"ALTER TABLE otel.{table} DROP PARTITION ID '{partition}'")
+    logger.info(
+        "otel.%s: dropped partition %s, %d rows, %d MiB, to keep to the database's limit",
+        *(table, partition, rows, int(size) >> 20),
+    )

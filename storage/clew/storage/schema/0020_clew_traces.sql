@@ -30,4 +30,4 @@ ENGINE = AggregatingMergeTree
 PARTITION BY if(abs(toInt64(Start) - toInt64(InsertedAt)) > 2592000,
     toYYYYMMDD(InsertedAt) * 10, toYYYYMMDD(Start))
 ORDER BY TraceId
-SETTINGS index_granularity = 8192, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1

@@ -24,4 +24,4 @@ ENGINE = AggregatingMergeTree
 PARTITION BY if(abs(toInt64(Minute) - toInt64(InsertedAt)) > 2592000,
     toYYYYMMDD(InsertedAt) * 10, toYYYYMMDD(Minute))
 ORDER BY (ServiceName, SpanName, SpanKind, IsRoot, Environment, ServiceVersion, Minute)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1

@@ -22,4 +22,4 @@ CREATE TABLE IF NOT EXISTS otel.clew_ledger
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(ReceivedAt)
 ORDER BY (Segment, Signal, Fate, ServiceName)
-SETTINGS index_granularity = 8192, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS index_granularity = 8192, fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1

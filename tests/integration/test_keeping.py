@@ -1,0 +1,202 @@
+"""How long rows are kept and how much of the disk they take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import pytest
+from loading import rows, sides_equal_their_base
+
+from clew.storage import SIGNALS, Limit, Store, default_limit, make_room, set_retention
+from clew.storage.retention import Guard, tables_of
+
+DAYS = {"traces": 14, "logs": 14, "metrics": 14}
+
+
+def insert(
+    store: Store, at: str, age: str = "toIntervalDay(0)", spans: int = 1000, seed: str = "x"
+) -> None:
+    """Spans, a log record and a point of a gauge at a time, inserted that long ago."""
+    with store.client() as client:
+        client.command(
+            f"""INSERT INTO otel.otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, ServiceName, SpanName, SpanKind,
+                StatusCode, Duration, SpanAttributes, InsertedAt)
+            SELECT {at} + toIntervalMillisecond(number % 100), '{seed}' || toString(number % 100),
+                randomPrintableASCII(16), if(number < 100, '', 'p'), 's', 'o', 'Server', 'Unset', number,
+                map('filling', randomPrintableASCII(200)), now() - {age}
+            FROM numbers({spans})"""
+        )
+        client.command(
+            f"INSERT INTO otel.otel_logs (Timestamp, Body, InsertedAt) SELECT {at}, 'b', now() - {age}"
+        )
+        client.command(
+            f"INSERT INTO otel.otel_metrics_gauge (TimeUnix, Value, InsertedAt) SELECT {at}, 1, now() - {age}"
+        )
+
+
+def counts(store: Store) -> dict[str, int]:
+    return {
+        table: rows(store, f"SELECT count() AS n FROM otel.{table}")[0]["n"]
+        for table in ("otel_traces", "otel_logs", "otel_metrics_gauge")
+    }
+
+
+def merge(store: Store) -> None:
+    with store.client() as client:
+        for signal in SIGNALS.values():
+            for table in tables_of(signal):
+                client.command(f"OPTIMIZE TABLE otel.{table} FINAL")
+
+
+@pytest.fixture
+def retained(store: Store) -> Iterator[Store]:
+    yield store
+    set_retention(store, DAYS)
+
+
+def test_each_signal_is_kept_as_long_as_its_setting_says(retained: Store) -> None:
+    set_retention(retained, {"traces": 5, "logs": 20, "metrics": 3})
+    insert(retained, "now64(9) - toIntervalDay(10)", age="toIntervalDay(10)")
+    insert(retained, "now64(9) - toIntervalDay(4)", age="toIntervalDay(4)", seed="y")
+    insert(retained, "toDateTime64(1, 9)", spans=100, seed="z")
+    merge(retained)
+    assert counts(retained) == {"otel_traces": 1100, "otel_logs": 3, "otel_metrics_gauge": 1}
+    assert sides_equal_their_base(retained)
+    assert rows(retained, "SELECT count() AS n FROM otel.clew_operations_1m FINAL") == [{"n": 3}]
+
+
+def test_old_and_new_of_one_day_stay_together_in_base_and_side(retained: Store) -> None:
+    set_retention(retained, DAYS)
+    insert(retained, "toStartOfDay(now64(9))", age="toIntervalDay(20)", seed="old")
+    insert(retained, "toStartOfDay(now64(9))", seed="new")
+    merge(retained)
+    assert sides_equal_their_base(retained)
+
+
+@pytest.mark.slow
+def test_rows_go_by_themselves(retained: Store) -> None:
+    """Nothing comes in and nobody asks for a merge: parts that expire while they lie there go."""
+    set_retention(retained, DAYS)
+    insert(retained, "now64(9) - toIntervalDay(14)", age="toIntervalSecond(14 * 86400 - 5)")
+    assert counts(retained)["otel_traces"] == 1000
+    deadline = time.monotonic() + 120
+    while (
+        any(counts(retained).values()) or rows(retained, "SELECT 1 FROM otel.clew_traces LIMIT 1")
+    ) and time.monotonic() < deadline:
+        time.sleep(1)
+    assert not any(counts(retained).values())
+    assert sides_equal_their_base(retained)
+
+
+def size(store: Store) -> int:
+    (row,) = rows(
+        store, "SELECT sum(bytes_on_disk) AS b FROM system.parts WHERE active AND database = 'otel'"
+    )
+    return int(row["b"])
+
+
+def days(store: Store) -> list[str]:
+    found = rows(
+        store, "SELECT DISTINCT toString(toDate(Timestamp)) AS d FROM otel.otel_traces ORDER BY d"
+    )
+    return [row["d"] for row in found]
+
+
+def test_the_oldest_days_go_first_from_all_tables(store: Store) -> None:
+    held: list[bool] = []
+
+    @contextmanager
+    def paused() -> Iterator[None]:
+        held.append(True)
+        yield
+
+    for ago in (3, 2, 1, 0):
+        insert(store, f"now64(9) - toIntervalDay({ago})", seed=f"{ago} ")
+    insert(store, "toDateTime64(0, 9)", seed="epoch ")
+    insert(store, "now64(9) + toIntervalDay(400)", seed="future ")
+    merge(store)
+    before = days(store)
+    assert len(before) == 6
+    assert make_room(store, Limit(size(store)), paused) == []
+    dropped = make_room(store, Limit(size(store) // 2 + 10_000), paused)
+    assert dropped == [day.replace("-", "") for day in before[:3]]
+    assert len(held) == 3
+    assert days(store) == before[3:]
+    assert sides_equal_their_base(store)
+    assert set(counts(store).values()) == {3000, 3}
+    said = rows(store, "SELECT * FROM otel.clew_expired ORDER BY Time, Table")
+    assert {row["Partition"] for row in said} == set(dropped)
+    assert sum(row["Rows"] for row in said if row["Table"] == "otel_traces") == 3000
+    assert {row["Table"] for row in said} == {
+        "otel_traces", "otel_logs", "otel_metrics_gauge", "clew_traces", "clew_operations_1m",
+    }  # fmt: skip
+
+
+def test_today_stays_and_the_log_says_so(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    for at in ("now64(9)", "now64(9) - toIntervalDay(1)", "now64(9) + toIntervalDay(40)"):
+        insert(store, at, seed=at[-4:])
+    assert len(make_room(store, Limit(1000), nullcontext)) == 2
+    assert len(days(store)) == 1
+    assert counts(store)["otel_traces"] == 1000
+    assert "raise --database-limit" in caplog.text
+    assert sides_equal_their_base(store)
+
+
+def test_a_trace_that_runs_past_midnight_is_shortened(store: Store) -> None:
+    midnight = "toStartOfDay(now64(9)) - toIntervalDay(1)"
+    insert(store, f"{midnight} - toIntervalMillisecond(50)", seed="across ")
+    insert(store, f"{midnight} + toIntervalMillisecond(10)", seed="across ", spans=300)
+    insert(store, f"{midnight} + toIntervalHour(1)", seed="behind ")
+    merge(store)
+    assert len(make_room(store, Limit(size(store) - 1), nullcontext)) == 1
+    assert len(days(store)) == 1
+    assert sides_equal_their_base(store)
+    assert rows(store, "SELECT sum(SpanCount) AS n FROM otel.clew_traces")[0]["n"] == 1800
+
+
+def test_the_free_part_of_the_disk_is_kept_free(store: Store) -> None:
+    insert(store, "now64(9) - toIntervalDay(1)")
+    assert make_room(store, Limit(1 << 50, free=1), nullcontext) == []
+    assert len(make_room(store, Limit(1 << 50, free=1 << 50), nullcontext)) == 1
+    limit = default_limit(store)
+    assert limit is not None
+    assert 0 < limit.free < limit.size
+
+
+def test_the_guard_looks_at_once_and_stops(store: Store) -> None:
+    insert(store, "now64(9) - toIntervalDay(1)")
+    with Guard(store, Limit(1000), nullcontext).running():
+        deadline = time.monotonic() + 30
+        while days(store):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_the_engine_keeps_no_tables_of_its_own(store: Store) -> None:
+    """Its query_log, trace_log and their like are off: nothing in `system` grows on the disk."""
+    insert(store, "now64(9)")
+    with store.client() as client:
+        client.command("SYSTEM FLUSH LOGS")
+    assert (
+        rows(store, "SELECT database, name FROM system.tables WHERE database != 'otel' AND total_bytes > 0")
+        == []
+    )  # fmt: skip
+
+
+def test_what_a_merge_wrote_is_on_the_disk_before_its_sources_go(store: Store) -> None:
+    """The engine removes merged parts within a minute: what they became has been synced by then."""
+    syncs = "SELECT value FROM system.events WHERE event = 'FileSync'"
+    insert(store, "now64(9)")
+    insert(store, "now64(9)", seed="y")
+    before = rows(store, syncs)[0]["value"]
+    with store.client() as client:
+        client.command("OPTIMIZE TABLE otel.otel_traces FINAL")
+    assert rows(store, syncs)[0]["value"] > before
+    assert rows(
+        store,
+        "SELECT count() AS n FROM system.tables WHERE database = 'otel' AND engine LIKE '%MergeTree' "
+        "AND create_table_query NOT LIKE '%min_compressed_bytes_to_fsync_after_merge = 1%' "
+        "AND name != 'clew_migrations'",
+    ) == [{"n": 0}]
