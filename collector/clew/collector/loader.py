@@ -125,11 +125,24 @@ class Loader:
             return not any(self._outstanding.values())
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
-        """No insert is under way, and none begins, until this is left."""
+    def paused(self, settled_within: float | None = None) -> Iterator[None]:
+        """No insert is under way, and none begins, until this is left.
+
+        `settled_within`: nor is a segment left of which some is in the tables. Raises TimeoutError
+        when that does not come about within so many seconds."""
         with self._change:
-            self._held += 1
-            self._change.wait_for(lambda: not self._loading)
+            deadline = monotonic() + (settled_within or 0.0)
+            while True:
+                self._held += 1
+                self._change.wait_for(lambda: not self._loading)
+                if settled_within is None or not self._unsettled:
+                    break
+                self._held -= 1
+                self._change.notify_all()
+                if not self._change.wait_for(
+                    lambda: not self._unsettled and not self._alone, deadline - monotonic()
+                ):
+                    raise TimeoutError("a segment that is partly loaded cannot be settled")
         try:
             yield
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from pathlib import Path
 
 from clew.cli import keys
 from clew.cli import settings as settings_module
@@ -20,6 +21,8 @@ SERVER_COMMANDS = {
     "collect": "an OTLP collector that writes to --dsn",
     "serve": "the API over --dsn",
     "migrate": "bring the schema up to date",
+    "backup": "copy the embedded database to a file or directory, while clew up runs or not",
+    "restore": "make the database of an empty --data directory from a backup",
     "replay": "send again what the engine refused and the collector set aside",
 }
 
@@ -79,6 +82,15 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--list", action="store_true", help="only say what there is, and why"
             )
+        if name == "backup":
+            command.add_argument(
+                "target",
+                type=Path,
+                metavar="FILE_OR_DIR",
+                help="a new file whose name ends in .tar, or else a new directory",
+            )
+        if name == "restore":
+            command.add_argument("source", type=Path, metavar="FILE_OR_DIR", help="the backup")
         if name == "demo":
             command.add_argument(
                 "--rate", type=float, default=20.0, help="requests per second (default 20)"
@@ -109,7 +121,7 @@ def _key(parsed: argparse.Namespace) -> int:
 def _server_command(parsed: argparse.Namespace) -> int:
     settings = settings_module.resolve(parsed)
     try:
-        from clew.cli import demo, platform, replay
+        from clew.cli import backup, demo, platform, replay
         from clew.storage import StorageError, Store, migrate
     except ImportError as error:
         raise UsageError(
@@ -126,6 +138,10 @@ def _server_command(parsed: argparse.Namespace) -> int:
             for migration in migrate(Store(settings.dsn), dry_run=parsed.dry_run):
                 pending = " (pending)" if parsed.dry_run else ""
                 print(f"{migration.version:04}_{migration.name}{pending}")
+        elif parsed.command == "backup":
+            backup.backup(settings, parsed.target)
+        elif parsed.command == "restore":
+            backup.restore(settings, parsed.source)
         elif parsed.command == "replay":
             if parsed.list:
                 replay.show(settings.data)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TextIO
 
 from clew.api import create_app
+from clew.cli import backup
 from clew.cli.keys import Keys
 from clew.cli.servers import Certificate, Server, raise_file_limit
 from clew.cli.settings import Settings, UsageError
@@ -64,7 +65,7 @@ def run(
     access = _Access(settings)
     raise_file_limit()
     make_directory(settings.data)
-    with _only_one(settings.data), contextlib.closing(Store(settings.dsn)) as store:
+    with only_one(settings.data), contextlib.closing(Store(settings.dsn)) as store:
         migrate(store)
         set_retention(store, settings.retention)
         with _event_loop() as runner:
@@ -91,6 +92,8 @@ async def _serve(
             endpoints |= await stack.enter_async_context(_collector(settings, store, running))
         if serve:
             endpoints["api"] = stack.enter_context(_api(settings, store, running))
+        if store.embedded:
+            await stack.enter_async_context(backup.serve(settings.data, store, running.paused))
         stack.enter_context(_endpoints_file(settings.data, endpoints))
         report(endpoints)
         await stop.wait()
@@ -110,6 +113,7 @@ class _Running:
     ledger: Ledger
     access: _Access
     ready: Callable[[], bool] = lambda: True
+    paused: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
     stuck: bool = False
 
 
@@ -179,6 +183,7 @@ async def _collector(
         telemetry.synced,
     )
     running.ready = spool.accepts
+    running.paused = lambda: loader.paused(settled_within=backup.SETTLED_WITHIN)
     ledger.start()
     loader.start()
     in_flight = InFlight(settings.in_flight_limit or default_in_flight())
@@ -285,7 +290,7 @@ def _endpoints_file(data: Path, endpoints: dict[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _only_one(data: Path) -> Iterator[TextIO]:
+def only_one(data: Path) -> Iterator[TextIO]:
     """Hold the data directory: its spool has one owner."""
     with (data / "clew.lock").open("a+") as lock:
         try:

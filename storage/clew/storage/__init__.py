@@ -14,12 +14,14 @@ Errors, all under StorageError:
     ├── SchemaError         a migration was edited after it ran, or the database is newer than clew
     ├── FilterError         an attribute filter that cannot be read
     ├── LimitExceeded       a query took more time, rows or memory than a read may
+    ├── BackupError         a backup cannot be made, or is not whole
     └── InsertError         an insert did not report success
         ├── NestedValues    nothing was stored: the segment holds values that SQL has no form for
         └── Unacceptable    the engine cannot make sense of the segment's bytes
 """
 
 from clew.storage.errors import (
+    BackupError,
     InsertError,
     NestedValues,
     SchemaError,
@@ -38,6 +40,7 @@ from clew.storage.store import Store
 __all__ = [
     "SIGNALS",
     "AttributeFilter",
+    "BackupError",
     "FilterError",
     "Guard",
     "Ingest",

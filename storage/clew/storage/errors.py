@@ -23,3 +23,7 @@ class NestedValues(InsertError):
 
 class Unacceptable(InsertError):
     """The engine cannot make sense of the bytes; the same bytes will be refused again."""
+
+
+class BackupError(StorageError):
+    """A backup that cannot be made, or is not whole."""

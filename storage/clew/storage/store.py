@@ -58,6 +58,7 @@ class Store:
 
     `dsn`: `chdb:///absolute/directory` for the embedded engine (one process may have it open),
     `clickhouse://user:password@host:8123/` (or `clickhouses://` for TLS) for a server.
+    `directory` is the embedded engine's, None for a server.
 
     Raises SettingError for a DSN that cannot be used, StorageError when nobody answers there.
     """
@@ -68,12 +69,12 @@ class Store:
         self._clients: list[Client] = []
         self._lock = threading.Lock()
         self.embedded = _is_embedded(dsn)
-        self._directory = _prepare_directory(dsn) if self.embedded else None
-        if self._directory is not None:
-            _remove_torn_mutations(self._directory)
+        self.directory = _prepare_directory(dsn) if self.embedded else None
+        if self.directory is not None:
+            _remove_torn_mutations(self.directory)
         with self.client() as client:
-            if self._directory is not None:
-                _assert_path(client, self._directory)
+            if self.directory is not None:
+                _assert_path(client, self.directory)
             else:
                 _assert_version(client)
 
@@ -91,7 +92,7 @@ class Store:
 
     def free(self) -> int | None:
         """Bytes that are left on the embedded database's disk; None for a server."""
-        return shutil.disk_usage(self._directory).free if self._directory else None
+        return shutil.disk_usage(self.directory).free if self.directory else None
 
     def close(self) -> None:
         """Close every client; the embedded engine lets go of its directory."""

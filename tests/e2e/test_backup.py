@@ -1,0 +1,175 @@
+"""A backup is taken while requests come in, and is the tables as they were at one instant."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from test_crash import SPANS, Load, wait_until_loaded
+
+from conftest import CLEW, Clew
+
+READ = """
+import json, sys
+sys.path.insert(0, {integration!r})
+from clew.storage import Store
+from loading import rows, sides_equal_their_base
+store = Store("chdb://{data}/db")
+spans = rows(store, "SELECT SpanId, count() AS n FROM otel.otel_traces GROUP BY SpanId")
+print(json.dumps([[int(row["SpanId"], 16), row["n"]] for row in spans]))
+print(json.dumps(sides_equal_their_base(store)))
+store.close()
+"""
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CLEW, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def requests_in(data: Path) -> set[int]:
+    """The numbers of the requests in a database, each of which is wholly there and once; the side
+    tables say what the base says."""
+    integration = str(Path(__file__).parent.parent / "integration")
+    answer = subprocess.run(
+        [sys.executable, "-c", READ.format(integration=integration, data=data)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    spans, sides = map(json.loads, answer.stdout.splitlines())
+    assert [span for span, times in spans if times > 1] == []
+    stored = Counter(span >> 16 for span, _ in spans)
+    assert set(stored.values()) <= {SPANS}
+    assert sides
+    return set(stored)
+
+
+@pytest.mark.parametrize("name", ["backup.tar", pytest.param("backup", marks=pytest.mark.slow)])
+def test_a_backup_while_requests_come_in(clew: Clew, tmp_path: Path, name: str) -> None:
+    target, elsewhere = tmp_path / name, tmp_path / "elsewhere"
+    load = Load(clew.endpoints["otlp_http"])
+    try:
+        time.sleep(1.5)
+        stored_before = clew.get("/api/v1/ledger").json()["signals"][0]["stored"]
+        taken = run("backup", target, "--data", clew.data)
+        assert taken.returncode == 0, taken.stderr
+        time.sleep(0.5)
+    finally:
+        load.stop()
+    assert not list((clew.data / "db" / "shadow").glob("clew_backup_*"))
+    assert (clew.data / "clew.sock").stat().st_mode & 0o777 == 0o600
+    restored = run("restore", target, "--data", elsewhere)
+    assert restored.returncode == 0, restored.stderr
+    held = requests_in(elsewhere)
+    assert len(held) * SPANS >= stored_before > 0
+    assert held < load.acknowledged | load.unanswered
+    wait_until_loaded(clew.data)
+    assert clew.stop() == 0
+    assert requests_in(clew.data) >= load.acknowledged
+
+
+@pytest.mark.slow
+def test_a_restored_platform_answers_as_before(clew: Clew, tmp_path: Path) -> None:
+    load = Load(clew.endpoints["otlp_http"])
+    time.sleep(1)
+    load.stop()
+    wait_until_loaded(clew.data)
+    window = {"start": "-1h", "end": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    paths = ("/api/v1/transactions", "/api/v1/traces", "/api/v1/services")
+    before = [clew.get(path, **window).json() for path in paths]
+    assert before[0]["transactions"]
+    assert clew.stop() == 0
+    stopped = tmp_path / "stopped.tar"
+    assert run("backup", stopped, "--data", clew.data).returncode == 0
+    elsewhere = tmp_path / "elsewhere"
+    assert run("restore", stopped, "--data", elsewhere, "--retention", "30d").returncode == 0
+    again = Clew(elsewhere)
+    try:
+        for path, was in zip(paths, before, strict=True):
+            answer = again.get(path, **window | {"start": was.get("start", "-1h")}).json()
+            assert {**answer, "start": ""} == {**was, "start": ""}
+        occupied = run("restore", stopped, "--data", elsewhere)
+        assert occupied.returncode == 2
+        assert "not empty" in occupied.stderr
+    finally:
+        again.stop()
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_of_a_backup(clew: Clew, tmp_path: Path) -> None:
+    load = Load(clew.endpoints["otlp_http"])
+    time.sleep(1.5)
+    target = tmp_path / "backup"
+    for victim in ("backup", "platform"):
+        taking = subprocess.Popen([*CLEW, "backup", str(target), "--data", str(clew.data)])
+        deadline = time.monotonic() + 60
+        partial = tmp_path / "backup.partial"
+        while not partial.exists() and taking.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        if victim == "backup":
+            taking.send_signal(signal.SIGKILL)
+            taking.wait()
+            if partial.exists():
+                shutil.move(partial, tmp_path / "half")
+        else:
+            clew.kill()
+            taking.wait(60)
+            clew.start()
+            load.aim_at(clew.endpoints["otlp_http"])
+        shutil.rmtree(target, ignore_errors=True)
+    time.sleep(0.5)
+    load.stop()
+    shadow = clew.data / "db" / "shadow"
+    assert not list(shadow.glob("clew_backup_*"))
+    if (tmp_path / "half").exists():
+        refused = run("restore", tmp_path / "half", "--data", tmp_path / "no")
+        assert refused.returncode == 2
+        assert "no complete backup" in refused.stderr
+        assert not (tmp_path / "no" / "db").exists()
+    wait_until_loaded(clew.data)
+    assert clew.stop() == 0
+    assert requests_in(clew.data) >= load.acknowledged
+
+
+@pytest.mark.slow
+def test_a_damaged_backup_is_refused(clew: Clew, tmp_path: Path) -> None:
+    load = Load(clew.endpoints["otlp_http"])
+    time.sleep(0.7)
+    load.stop()
+    wait_until_loaded(clew.data)
+    whole, elsewhere = tmp_path / "whole.tar", tmp_path / "elsewhere"
+    assert run("backup", whole, "--data", clew.data).returncode == 0
+    assert "exists" in run("backup", whole, "--data", clew.data).stderr
+    half = tmp_path / "half.tar"
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with tarfile.open(whole) as tar:
+        tar.extractall(tmp_path / "spoilt", filter="fully_trusted")
+    victim = max((tmp_path / "spoilt" / "db").rglob("*.bin"), key=lambda path: path.stat().st_size)
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(content)
+    outside = tmp_path / "outside"
+    shutil.copytree(tmp_path / "spoilt", outside)
+    manifest = json.loads((outside / "manifest.json").read_text())
+    manifest["files"] = {"../../stolen": [1, "0"]}
+    (outside / "manifest.json").write_text(json.dumps(manifest))
+    for backup, why in (
+        (half, "no complete backup"),
+        (tmp_path / "spoilt", "is not what was backed up"),
+        (outside, "leads out of it"),
+        (tmp_path / "nowhere", "there is no"),
+    ):
+        refused = run("restore", backup, "--data", elsewhere)
+        assert refused.returncode == 2
+        assert why in refused.stderr
+        assert not list(elsewhere.iterdir())
