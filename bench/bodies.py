@@ -29,15 +29,24 @@ POINTS_PER_METRIC = 16
 WORDS = ("retry scheduled", "cache was cold", "queue is short", "stock reserved", "mail sent")
 
 
-def traces(spans: int, attributes: int, seed: int, service: str = "checkout") -> bytes:
-    """A request of `spans` spans in traces of 8, each span with that many attributes."""
+def traces(
+    spans: int,
+    attributes: int,
+    seed: int,
+    service: str = "checkout",
+    began: int = 0,
+    apart: int = 1000,
+) -> bytes:
+    """A request of `spans` spans in traces of 8, each span with that many attributes.
+
+    `began`: nanoseconds, 0 is now; `apart`: nanoseconds from a span's start to the next one's."""
     chance = random.Random(seed)
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
     _set(resource.resource.attributes, RESOURCE | {"service.name": service})
     scope = resource.scope_spans.add()
     scope.scope.name, scope.scope.version = "opentelemetry.instrumentation.fastapi", "0.66b1"
-    began = time.time_ns()
+    began = began or time.time_ns()
     for number in range(spans):
         span = scope.spans.add()
         first = number % SPANS_PER_TRACE == 0
@@ -49,7 +58,7 @@ def traces(spans: int, attributes: int, seed: int, service: str = "checkout") ->
         route = number % 20
         span.name = f"GET /products/{{sku}}/{route}"
         span.kind = SERVER if first else CLIENT
-        span.start_time_unix_nano = began + number * 1000
+        span.start_time_unix_nano = began + number * apart + chance.randrange(apart)
         span.end_time_unix_nano = span.start_time_unix_nano + int(chance.lognormvariate(16, 1))
         if chance.random() < 0.02:
             span.status.code = ERROR

@@ -200,3 +200,15 @@ def test_what_a_merge_wrote_is_on_the_disk_before_its_sources_go(store: Store) -
         "AND create_table_query NOT LIKE '%min_compressed_bytes_to_fsync_after_merge = 1%' "
         "AND name != 'clew_migrations'",
     ) == [{"n": 0}]
+
+
+def test_lengths_of_strings_in_maps_stay_beside_them(store: Store) -> None:
+    """What 26.3 does by default costs 10 bytes a span; a server that is older does not know it."""
+    insert(store, "now64(9)", spans=100)
+    streams = rows(
+        store,
+        "SELECT DISTINCT arrayJoin(substreams) AS stream FROM system.parts_columns "
+        "WHERE database = 'otel' AND table = 'otel_traces' AND column = 'SpanAttributes'",
+    )
+    assert streams
+    assert "SpanAttributes%2Evalues.size" not in {row["stream"] for row in streams}

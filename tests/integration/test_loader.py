@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from loading import rows, seal_segment, sides_equal_their_base, wait_until_drained
 from test_ingest_exactly_once import spans_stored, traces
 
@@ -193,6 +194,25 @@ def test_while_it_is_paused_nothing_is_inserted(
     wait_until_drained(loader)
     assert loader.close()
     assert spans_stored(store) == (1200, 1200)
+
+
+def test_paused_and_settled_waits_for_what_is_partly_loaded(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    picky = Picky(ingest)
+    picky.broken = lambda: True
+    loader = Loader(picky)
+    loader.offer(seal_segment(tmp_path, "traces", traces(1)))
+    loader.start()
+    while len(picky.attempts) < 2:
+        time.sleep(0.01)
+    with pytest.raises(TimeoutError), loader.paused(settled_within=0.3):
+        pass
+    picky.broken = lambda: False
+    with loader.paused(settled_within=30):
+        assert spans_stored(store) == (1200, 1200)
+    wait_until_drained(loader)
+    assert loader.close()
 
 
 def test_closing_does_not_wait_for_an_insert_that_does_not_end(tmp_path: Path) -> None:

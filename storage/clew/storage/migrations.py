@@ -37,6 +37,12 @@ VIEW_HEAD = re.compile(
     re.MULTILINE,
 )
 
+# Of tables, where the server knows them (no CREATE TABLE can have them: an older one would refuse).
+# Lengths of strings inside a Map as 8-byte numbers in a stream of their own, the default since
+# 26.3, take 10.7 bytes a span (of 59.4), as ZSTD(1) sees no period in them, and a seventh of the
+# CPU time of inserting and merging.
+SETTINGS = {"propagate_types_serialization_versions_to_nested_types": 0}
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -107,6 +113,8 @@ def migrate(store: Store, *, dry_run: bool = False) -> list[Migration]:
         for migration in [] if dry_run else pending:
             _apply(client, migration.sql)
             _record(client, migration)
+        if not dry_run:
+            _set_where_known(client)
     return pending
 
 
@@ -148,6 +156,18 @@ def _record(client: Client, migration: Migration) -> None:
             "checksum": migration.checksum,
         },
     )
+
+
+def _set_where_known(client: Client) -> None:
+    for name, value in SETTINGS.items():
+        tables = client.query(
+            "SELECT name FROM system.tables WHERE database = 'otel' AND engine LIKE '%MergeTree' "
+            "AND position(create_table_query, {name:String}) = 0 "
+            "AND (SELECT count() FROM system.merge_tree_settings WHERE name = {name:String})",
+            parameters={"name": name},
+        ).result_rows
+        for (table,) in tables:
+            client.command(f"ALTER TABLE otel.{table} MODIFY SETTING {name} = {value}")
 
 
 def _applied(client: Client) -> dict[int, tuple[str, str]]:
