@@ -119,8 +119,8 @@ def test_the_oldest_days_go_first_from_all_tables(store: Store) -> None:
     merge(store)
     before = days(store)
     assert len(before) == 6
-    assert make_room(store, Limit(size(store)), paused) == []
-    dropped = make_room(store, Limit(size(store) // 2 + 10_000), paused)
+    assert make_room(store, Limit(size(store)), paused).dropped == []
+    dropped = make_room(store, Limit(size(store) // 2 + 10_000), paused).dropped
     assert dropped == [day.replace("-", "") for day in before[:3]]
     assert len(held) == 3
     assert days(store) == before[3:]
@@ -135,12 +135,18 @@ def test_the_oldest_days_go_first_from_all_tables(store: Store) -> None:
 
 
 def test_today_stays_and_the_log_says_so(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     for at in ("now64(9)", "now64(9) - toIntervalDay(1)", "now64(9) + toIntervalDay(40)"):
         insert(store, at, seed=at[-4:])
-    assert len(make_room(store, Limit(1000), nullcontext)) == 2
+    with Guard(store, Limit(1000), nullcontext).running():
+        deadline = time.monotonic() + 30
+        while "raise --database-limit" not in caplog.text:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert caplog.text.count("otel.otel_traces: dropped partition") == 2
+    assert make_room(store, Limit(1000), nullcontext).excess > 0
     assert len(days(store)) == 1
     assert counts(store)["otel_traces"] == 1000
-    assert "raise --database-limit" in caplog.text
     assert sides_equal_their_base(store)
 
 
@@ -150,7 +156,7 @@ def test_a_trace_that_runs_past_midnight_is_shortened(store: Store) -> None:
     insert(store, f"{midnight} + toIntervalMillisecond(10)", seed="across ", spans=300)
     insert(store, f"{midnight} + toIntervalHour(1)", seed="behind ")
     merge(store)
-    assert len(make_room(store, Limit(size(store) - 1), nullcontext)) == 1
+    assert len(make_room(store, Limit(size(store) - 1), nullcontext).dropped) == 1
     assert len(days(store)) == 1
     assert sides_equal_their_base(store)
     assert rows(store, "SELECT sum(SpanCount) AS n FROM otel.clew_traces")[0]["n"] == 1800
@@ -158,20 +164,11 @@ def test_a_trace_that_runs_past_midnight_is_shortened(store: Store) -> None:
 
 def test_the_free_part_of_the_disk_is_kept_free(store: Store) -> None:
     insert(store, "now64(9) - toIntervalDay(1)")
-    assert make_room(store, Limit(1 << 50, free=1), nullcontext) == []
-    assert len(make_room(store, Limit(1 << 50, free=1 << 50), nullcontext)) == 1
+    assert make_room(store, Limit(1 << 50, free=1), nullcontext).dropped == []
+    assert len(make_room(store, Limit(1 << 50, free=1 << 50), nullcontext).dropped) == 1
     limit = default_limit(store)
     assert limit is not None
     assert 0 < limit.free < limit.size
-
-
-def test_the_guard_looks_at_once_and_stops(store: Store) -> None:
-    insert(store, "now64(9) - toIntervalDay(1)")
-    with Guard(store, Limit(1000), nullcontext).running():
-        deadline = time.monotonic() + 30
-        while days(store):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
 
 
 def test_the_engine_keeps_no_tables_of_its_own(store: Store) -> None:

@@ -72,7 +72,7 @@ SETTINGS = (
         "database_limit",
         "",
         "what the tables may hold, such as 50GiB: past it the oldest days go; by default 80 %% of "
-        "the disk and never its last 5 %%, on a server no limit",
+        "the disk and never its last 5 %% (or 10 GiB), on a server no limit",
     ),
     Setting(
         "spool_limit", "", "what the spool may hold, such as 2GiB; by default a tenth of its disk"

@@ -19,10 +19,12 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY = 30.0  # seconds; at 100 MB/s of inserts, 3 GB
 STOP_WITHIN = 1.0  # seconds; a drop that is cut short is done again by the next look
 # What the database may take of its disk unless told otherwise: the spool has a tenth for itself,
-# a merge needs room for its result beside its sources, and a disk shared with others is never
-# filled to its last 5 %, where filesystems slow down and the spool has to refuse.
+# and a merge needs room for its result beside its sources. It never fills the last 5 %, where
+# filesystems slow down and the spool has to refuse; of a large disk that others have filled to
+# 95 %, 10 GiB do, and no day has to go for their sake.
 SHARE_OF_DISK = 0.8
 KEPT_FREE = 0.05
+KEPT_FREE_AT_MOST = 10 << 30
 
 
 def set_retention(store: Store, days: Mapping[str, int]) -> None:
@@ -64,7 +66,15 @@ def default_limit(store: Store) -> Limit | None:
         return None
     with store.client() as client:
         total = int(str(client.command("SELECT max(total_space) FROM system.disks")))
-    return Limit(int(total * SHARE_OF_DISK), int(total * KEPT_FREE))
+    return Limit(int(total * SHARE_OF_DISK), min(int(total * KEPT_FREE), KEPT_FREE_AT_MOST))
+
+
+@dataclass(frozen=True)
+class Room:
+    """The partitions that were dropped, and the bytes by which that was not enough."""
+
+    dropped: list[str]
+    excess: int
 
 
 class Guard:
@@ -91,9 +101,18 @@ class Guard:
             self._thread.join(STOP_WITHIN)
 
     def _run(self) -> None:
+        told = False
         while True:
             try:
-                make_room(self._store, self._limit, self._paused)
+                excess = make_room(self._store, self._limit, self._paused).excess
+                if excess > 0 and not told:
+                    logger.error(
+                        "the database is %d MiB over its limit, or the disk that much too full, "
+                        "and only today is left to drop: raise --database-limit, make room, or "
+                        "have services send less",
+                        -(-excess >> 20),
+                    )
+                told = excess > 0
             except Exception as error:  # the next look may succeed
                 logger.warning("the size of the database cannot be kept for now: %s", error)
             if self._stop.wait(LOOK_EVERY):
@@ -102,13 +121,12 @@ class Guard:
 
 def make_room(
     store: Store, limit: Limit, paused: Callable[[], AbstractContextManager[object]]
-) -> list[str]:
-    """Drop whole partitions over all tables until the database is within `limit`; their ids.
+) -> Room:
+    """Drop whole partitions over all tables until the database is within `limit`.
 
     The past goes oldest first, then what claims to be from the future. Today stays even when it
-    alone is too much: then the error in the log is all that happens, and if the disk fills, clients
-    are told to try again; what a day too large needs is a larger limit or less sampling, not a
-    database that forgets the hour it is asked about."""
+    alone is too much: if the disk fills, clients are told to try again. A day that is too large
+    needs a larger limit or less traffic, not a database that forgets the hour it is asked about."""
     dropped = []
     with store.client() as client:
         excess = _excess(client, limit)
@@ -119,13 +137,7 @@ def make_room(
                 _drop(client, partition)
             excess -= size
             dropped.append(partition)
-    if excess > 0:
-        logger.error(
-            "the database is %d MiB over its limit and only today is left of it: "
-            "raise --database-limit, or have services send less",
-            excess >> 20,
-        )
-    return dropped
+    return Room(dropped, excess)
 
 
 def _excess(client: Client, limit: Limit) -> int:
