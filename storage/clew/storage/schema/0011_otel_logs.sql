@@ -1,4 +1,6 @@
--- The exporter's table (its schema since 0.151), and the two columns that otel_traces has too.
+-- The exporter's table (its schema since 0.151), and the two columns that otel_traces has too. Its indexes
+-- on ids and attributes are Bloom filters here, as those of otel_traces: as text indexes they took 32
+-- bytes a record, and made a merge of it 4.0 us instead of 2.9.
 CREATE TABLE IF NOT EXISTS otel.otel_logs
 (
     Timestamp DateTime64(9) CODEC(Delta(8), ZSTD(1)),
@@ -27,13 +29,13 @@ CREATE TABLE IF NOT EXISTS otel.otel_logs
     `__otel_materialized_deployment.environment.name` LowCardinality(String) MATERIALIZED ResourceAttributes['deployment.environment.name'] CODEC(ZSTD(1)),
     Segment UInt64 DEFAULT 0 CODEC(Delta, ZSTD(1)),
     InsertedAt DateTime DEFAULT now() CODEC(Delta, ZSTD(1)),
-    INDEX idx_trace_id TraceId TYPE text(tokenizer = 'array'),
-    INDEX idx_res_attr_key mapKeys(ResourceAttributes) TYPE text(tokenizer = 'array'),
-    INDEX idx_res_attr_value mapValues(ResourceAttributes) TYPE text(tokenizer = 'array'),
-    INDEX idx_scope_attr_key mapKeys(ScopeAttributes) TYPE text(tokenizer = 'array'),
-    INDEX idx_scope_attr_value mapValues(ScopeAttributes) TYPE text(tokenizer = 'array'),
-    INDEX idx_log_attr_key mapKeys(LogAttributes) TYPE text(tokenizer = 'array'),
-    INDEX idx_log_attr_value mapValues(LogAttributes) TYPE text(tokenizer = 'array'),
+    INDEX idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX idx_res_attr_key mapKeys(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX idx_res_attr_value mapValues(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX idx_scope_attr_key mapKeys(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX idx_scope_attr_value mapValues(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX idx_log_attr_key mapKeys(LogAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX idx_log_attr_value mapValues(LogAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX idx_lower_body lower(Body) TYPE text(tokenizer = 'splitByNonAlpha'),
     INDEX idx_segment Segment TYPE minmax GRANULARITY 1
 )

@@ -41,4 +41,6 @@ ENGINE = MergeTree
 PARTITION BY if(abs(toInt64(TimeUnix) - toInt64(InsertedAt)) > 2592000,
     toYYYYMMDD(InsertedAt) * 10, toYYYYMMDD(TimeUnix))
 ORDER BY (ServiceName, MetricName, toStartOfHour(TimeUnix), cityHash64(Attributes), TimeUnix)
-SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1
+SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+    vertical_merge_algorithm_min_rows_to_activate = 1, vertical_merge_algorithm_min_columns_to_activate = 1,
+    min_bytes_for_wide_part = 1048576
