@@ -54,8 +54,8 @@ RATE = 15.0  # requests a second and sender, at most; there are six senders
 MEMORY_CAP = 2 << 30
 
 
-class Acknowledged:
-    """Answers, named. See `Book.send`."""
+class Answer:
+    """What a client knows of an attempt; anything else is an answer that should not have come."""
 
     YES = "acknowledged"
     REFUSED = "refused"
@@ -78,11 +78,11 @@ class Book:
 
     def note(self, signal: str, number: int, answer: str) -> None:
         """Called once for each attempt, by the one thread that has this number."""
-        if answer == Acknowledged.YES:
+        if answer == Answer.YES:
             self.acknowledged[signal][number] += 1
-        elif answer == Acknowledged.UNKNOWN:
+        elif answer == Answer.UNKNOWN:
             self.unanswered[signal][number] += 1
-        elif answer == Acknowledged.REFUSED:
+        elif answer == Answer.REFUSED:
             self.refused += 1
         else:
             self.unexpected.append(answer)
@@ -139,9 +139,9 @@ class Load:
             while True:
                 answer = client.send(signal, body)
                 self.book.note(signal, number, answer)
-                if answer == Acknowledged.YES:
+                if answer == Answer.YES:
                     self.answered_at[signal] = time.monotonic()
-                if answer == Acknowledged.YES or not over.repeats or self._stop.is_set():
+                if answer == Answer.YES or not over.repeats or self._stop.is_set():
                     break
                 self._stop.wait(0.1)
             self._stop.wait(chance.uniform(0.5, 1.5) * self._pause)
@@ -171,11 +171,11 @@ class Http:
             answer = self._client.post(url, content=body, headers=PROTOBUF)
         except httpx.HTTPError:
             time.sleep(0.05)
-            return Acknowledged.UNKNOWN
+            return Answer.UNKNOWN
         if answer.status_code == 200:
-            return Acknowledged.YES
+            return Answer.YES
         if answer.status_code == 503:
-            return Acknowledged.REFUSED
+            return Answer.REFUSED
         return f"{answer.status_code} {answer.text}"
 
     def close(self) -> None:
@@ -205,16 +205,16 @@ class Grpc:
             # details is it clew's word that nothing was kept.
             details = dict(error.trailing_metadata() or ())
             if "grpc-status-details-bin" in details:
-                return Acknowledged.REFUSED
+                return Answer.REFUSED
             if error.code() in (
                 grpc.StatusCode.UNAVAILABLE,
                 grpc.StatusCode.CANCELLED,
                 grpc.StatusCode.DEADLINE_EXCEEDED,
             ):
                 time.sleep(0.05)
-                return Acknowledged.UNKNOWN
+                return Answer.UNKNOWN
             return f"{error.code()} {error.details()}"
-        return Acknowledged.YES
+        return Answer.YES
 
     def close(self) -> None:
         if self._channel is not None:

@@ -33,7 +33,7 @@ def spoilt(tmp_path: Path) -> Iterator[Spoilt]:
 
 
 @pytest.mark.slow  # shorter in tests/integration/test_loader.py
-@pytest.mark.parametrize("rounds", [15])
+@pytest.mark.parametrize("rounds", [5])
 def test_flipped_bits(spoilt: Spoilt, rounds: int) -> None:
     """A few in every file. Only requests that were hit may be missing; each item of them is in the
     ledger, rejected as damaged."""

@@ -46,6 +46,7 @@ def spoilt(tmp_path: Path) -> Iterator[Spoilt]:
 
 
 # Each end leaves clew running again, on the same data.
+End = Callable[[Spoilt, Load, random.Random], None]
 
 
 def killed(clew: Spoilt, load: Load, chance: random.Random) -> None:
@@ -54,13 +55,19 @@ def killed(clew: Spoilt, load: Load, chance: random.Random) -> None:
     clew.start()
 
 
-def killed_while_it_recovers(clew: Spoilt, load: Load, chance: random.Random) -> None:
-    load.wait_for_answers(0.2)
-    clew.kill()
-    clew.start_without_waiting()
-    time.sleep(chance.uniform(0.8, 2.6))
-    clew.kill()
-    clew.start()
+def killed_while_it_recovers(times: int) -> End:
+    """So many times in a row."""
+
+    def end(clew: Spoilt, load: Load, chance: random.Random) -> None:
+        load.wait_for_answers(0.2)
+        clew.kill()
+        for _ in range(times):
+            clew.start_without_waiting()
+            time.sleep(chance.uniform(0.8, 2.6))
+            clew.kill()
+        clew.start()
+
+    return end
 
 
 def terminated(clew: Spoilt, load: Load, chance: random.Random) -> None:
@@ -79,7 +86,7 @@ def terminated_while_the_engine_is_stuck(clew: Spoilt, load: Load, chance: rando
     clew.start()
 
 
-def killed_at(moment: str) -> Callable[[Spoilt, Load, random.Random], None]:
+def killed_at(moment: str) -> End:
     def end(clew: Spoilt, load: Load, chance: random.Random) -> None:
         clew.kill()
         clew.switch_on("kill", MOMENTS[moment])
@@ -107,7 +114,7 @@ def test_each_end_once(spoilt: Spoilt) -> None:
     chance = random.Random(1)
     with Load(book := Book(), spoilt) as load:
         killed_at("before the delete")(spoilt, load, chance)
-        killed_while_it_recovers(spoilt, load, chance)
+        killed_while_it_recovers(3)(spoilt, load, chance)
         terminated_while_the_engine_is_stuck(spoilt, load, chance)
     check(spoilt, book, at_least=30)
 
@@ -117,7 +124,7 @@ def test_each_end_once(spoilt: Spoilt) -> None:
     ("end", "times"),
     [
         (killed, CYCLES),
-        (killed_while_it_recovers, 20),
+        (killed_while_it_recovers(20), 1),
         (killed_while_it_repairs, 5),
         (terminated, 100),
         (terminated_while_the_engine_is_stuck, 10),
@@ -128,9 +135,7 @@ def test_each_end_once(spoilt: Spoilt) -> None:
         *MOMENTS,
     ],
 )
-def test_many_times(
-    spoilt: Spoilt, end: Callable[[Spoilt, Load, random.Random], None], times: int
-) -> None:
+def test_many_times(spoilt: Spoilt, end: End, times: int) -> None:
     chance = random.Random(times)
     with Load(book := Book(), spoilt) as load:
         for _ in range(times):
