@@ -8,8 +8,9 @@ value. clew itself knows nothing of this: its functions are wrapped here.
     failing          the share of inserts that fail before they begin
     reply-lost       the share of inserts that succeed, and then report a failure
     clock            seconds by which the clock is off
-    kill             `before|after module:Name.of.function n`: the process ends itself with SIGKILL
-                     around the n-th call; read once, at the start
+    kill             `before|after module:Name.of.function n [text]`: the process ends itself with
+                     SIGKILL before the n-th call, or after the n-th that raised nothing (of those
+                     with the text in their arguments); read once, at the start
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def spoil_the_clock() -> None:
     time.time = lambda: seconds() + value("clock")
 
 
-def die_at(when: str, where: str, count: str) -> None:
+def die_at(when: str, where: str, count: str, among: str = "") -> None:
     module, _, path = where.partition(":")
     *owners, name = path.split(".")
     owner: Any = importlib.import_module(module)
@@ -74,13 +75,17 @@ def die_at(when: str, where: str, count: str) -> None:
     real = getattr(owner, name)
     calls = itertools.count(1)
 
+    def count_call(arguments: tuple[Any, ...]) -> None:
+        if among in repr(arguments) and next(calls) == int(count):
+            os.kill(os.getpid(), signal.SIGKILL)
+
     def deadly(*arguments: Any, **named: Any) -> Any:
-        if next(calls) != int(count):
-            return real(*arguments, **named)
+        if when == "before":
+            count_call(arguments)
+        answer = real(*arguments, **named)
         if when == "after":
-            real(*arguments, **named)
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError("dead already")
+            count_call(arguments)
+        return answer
 
     setattr(owner, name, deadly)
 

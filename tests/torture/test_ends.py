@@ -98,9 +98,9 @@ def killed_at(moment: str) -> End:
 
 
 def killed_while_it_repairs(clew: Spoilt, load: Load, chance: random.Random) -> None:
-    """What the engine holds of a segment is half, then half repaired, and so on."""
+    """The engine has spans that nobody has counted; then these are half repaired, and so on."""
     clew.kill()
-    clew.switch_on("kill", MOMENTS["after the insert"])
+    clew.switch_on("kill", f"{MOMENTS['after the insert']} name='traces'")
     clew.start()
     clew.dies()
     for repair in REPAIRS:
