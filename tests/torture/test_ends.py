@@ -125,7 +125,7 @@ def test_each_end_once(spoilt: Spoilt) -> None:
     [
         (killed, CYCLES),
         (killed_while_it_recovers(20), 1),
-        (killed_while_it_repairs, 5),
+        (killed_while_it_repairs, 2),
         (terminated, 100),
         (terminated_while_the_engine_is_stuck, 10),
         *((killed_at(moment), 2) for moment in MOMENTS),
