@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from process import Up, run, send
 
 ITEMS = 512  # in a request
-CONNECTIONS = 4
+CONNECTIONS = 16
 CORES = os.cpu_count() or 1
 WARM_UP = 40  # requests that are not counted: the engine reads in its code with the first inserts
 
