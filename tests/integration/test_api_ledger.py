@@ -54,6 +54,21 @@ def test_a_time_without_a_collector_is_told_from_a_time_without_data(store: Stor
     assert ledger(store)["outages"] == [gap]
 
 
+def test_what_was_dropped_for_room_is_said(store: Store) -> None:
+    with store.client() as client:
+        client.command(
+            "INSERT INTO otel.clew_expired (Table, Partition, Rows, Bytes, Reason) "
+            "VALUES ('otel_logs', '20261101', 70, 4096, 'size')"
+        )
+    (dropped,) = ledger(store)["expired"]
+    assert dropped.pop("time").endswith("Z")
+    assert dropped == {
+        "table": "otel_logs", "partition": "20261101", "rows": 70, "bytes": 4096, "reason": "size",
+    }  # fmt: skip
+    assert ledger(store, end="-30m")["expired"] == []
+
+
 def test_it_explains_itself(store: Store) -> None:
-    (sql,) = ledger(store, explain="true")["sql"]
-    assert "otel.clew_ledger" in sql
+    (accounts, expired) = ledger(store, explain="true")["sql"]
+    assert "otel.clew_ledger" in accounts
+    assert "otel.clew_expired" in expired

@@ -17,6 +17,7 @@ from clew.storage import ledger as fates
 router = APIRouter(prefix="/api/v1/ledger", tags=["ledger"])
 
 MINUTE = 60
+MAX_EXPIRED = 10_000
 SILENCE = 150  # seconds without a heartbeat after which the collector was not running
 
 Pending = Callable[[], list[LedgerRow]]
@@ -27,7 +28,8 @@ def ledger(request: Request, common: CommonParameters, answer: Answering) -> dic
     """Per signal, service and minute: received, stored, rejected, pending, late, in items.
 
     `received = stored + rejected + pending` at every moment. A request belongs to the minute in
-    which its segment of the spool began. `outages` are the times in which no collector ran."""
+    which its segment of the spool began. `outages` are the times in which no collector ran;
+    `expired` the days that were dropped to keep the database below its limit."""
     # First what the table may not say yet, then the table without it: nothing counts twice.
     pending = request.app.state.pending()
     rows: list[Row] = answer.rows(
@@ -36,6 +38,7 @@ def ledger(request: Request, common: CommonParameters, answer: Answering) -> dic
         without=sorted({row.segment for row in pending}),
     )
     rows += [_as_row(row) for row in pending if _is_in(common.window, row)]
+    expired = answer.most("expired", MAX_EXPIRED, **common.window.parameters)
     accounts = {name: _Account() for name in SIGNALS}
     minutes: dict[str, dict[int, _Account]] = {name: defaultdict(_Account) for name in SIGNALS}
     for row in rows:
@@ -57,6 +60,7 @@ def ledger(request: Request, common: CommonParameters, answer: Answering) -> dic
             for name, account in accounts.items()
         ],
         unreadable_requests=sum(each.unreadable_requests for each in accounts.values()),
+        expired=[row | {"time": f"{row['time'].replace(' ', 'T')}Z"} for row in expired],
         outages=_outages(
             common.window, [row["minute"] for row in rows if row["fate"] == fates.ALIVE]
         ),
