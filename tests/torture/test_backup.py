@@ -6,28 +6,15 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from test_crash import SPANS, Load, wait_until_loaded
+from oracle import ITEMS, SIGNALS, Book, Load, Stored, check, ledger, wait_for
 
 from conftest import CLEW, Clew
-
-READ = """
-import json, sys
-sys.path.insert(0, {integration!r})
-from clew.storage import Store
-from loading import rows, sides_equal_their_base
-store = Store("chdb://{data}/db")
-spans = rows(store, "SELECT SpanId, count() AS n FROM otel.otel_traces GROUP BY SpanId")
-print(json.dumps([[int(row["SpanId"], 16), row["n"]] for row in spans]))
-print(json.dumps(sides_equal_their_base(store)))
-store.close()
-"""
+from stored import wait_until_loaded
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -36,30 +23,25 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def requests_in(data: Path) -> set[int]:
-    """The numbers of the requests in a database, each of which is wholly there and once; the side
-    tables say what the base says."""
-    integration = str(Path(__file__).parent.parent / "integration")
-    answer = subprocess.run(
-        [sys.executable, "-c", READ.format(integration=integration, data=data)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr
-    spans, sides = map(json.loads, answer.stdout.splitlines())
-    assert [span for span, times in spans if times > 1] == []
-    stored = Counter(span >> 16 for span, _ in spans)
-    assert set(stored.values()) <= {SPANS}
-    assert sides
-    return set(stored)
+def stored_in(data: Path) -> Stored:
+    """What a database holds: each request wholly, and the side tables say what the base says."""
+    stored = Stored.behind(f"chdb://{data}/db")
+    assert stored.sides
+    for requests in stored.requests.values():
+        assert {(items, least == most) for items, least, most in requests.values()} <= {
+            (ITEMS, True)
+        }
+    return stored
 
 
 @pytest.mark.parametrize("name", ["backup.tar", pytest.param("backup", marks=pytest.mark.slow)])
 def test_a_backup_while_requests_come_in(clew: Clew, tmp_path: Path, name: str) -> None:
     target, elsewhere = tmp_path / name, tmp_path / "elsewhere"
-    load = Load(clew.endpoints["otlp_http"])
+    book = Book()
+    load = Load(book, clew)
     try:
-        time.sleep(1.5)
-        stored_before = clew.get("/api/v1/ledger").json()["signals"][0]["stored"]
+        wait_for(lambda: ledger(clew)[0]["stored"])
+        stored_before = ledger(clew)[0]["stored"]
         taken = run("backup", target, "--data", clew.data)
         assert taken.returncode == 0, taken.stderr
         time.sleep(0.5)
@@ -69,17 +51,18 @@ def test_a_backup_while_requests_come_in(clew: Clew, tmp_path: Path, name: str) 
     assert (clew.data / "clew.sock").stat().st_mode & 0o777 == 0o600
     restored = run("restore", target, "--data", elsewhere)
     assert restored.returncode == 0, restored.stderr
-    held = requests_in(elsewhere)
-    assert len(held) * SPANS >= stored_before > 0
-    assert held < load.acknowledged | load.unanswered
-    wait_until_loaded(clew.data)
-    assert clew.stop() == 0
-    assert requests_in(clew.data) >= load.acknowledged
+    held = stored_in(elsewhere)
+    assert held.rows["traces"] >= stored_before > 0
+    for kind in SIGNALS:
+        sent = {*book.acknowledged[kind], *book.unanswered[kind]}
+        assert held.requests[kind].keys() < sent
+    check(clew, book)
 
 
 @pytest.mark.slow
 def test_a_restored_platform_answers_as_before(clew: Clew, tmp_path: Path) -> None:
-    load = Load(clew.endpoints["otlp_http"])
+    book = Book()
+    load = Load(book, clew)
     time.sleep(1)
     load.stop()
     wait_until_loaded(clew.data)
@@ -106,7 +89,8 @@ def test_a_restored_platform_answers_as_before(clew: Clew, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_killed_in_the_middle_of_a_backup(clew: Clew, tmp_path: Path) -> None:
-    load = Load(clew.endpoints["otlp_http"])
+    book = Book()
+    load = Load(book, clew)
     time.sleep(1.5)
     target = tmp_path / "backup"
     for victim in ("backup", "platform"):
@@ -125,7 +109,6 @@ def test_killed_in_the_middle_of_a_backup(clew: Clew, tmp_path: Path) -> None:
             clew.kill()
             taking.wait(60)
             clew.start()
-            load.aim_at(clew.endpoints["otlp_http"])
         shutil.rmtree(target, ignore_errors=True)
     time.sleep(0.5)
     load.stop()
@@ -136,14 +119,13 @@ def test_killed_in_the_middle_of_a_backup(clew: Clew, tmp_path: Path) -> None:
         assert refused.returncode == 2
         assert "no complete backup" in refused.stderr
         assert not (tmp_path / "no" / "db").exists()
-    wait_until_loaded(clew.data)
-    assert clew.stop() == 0
-    assert requests_in(clew.data) >= load.acknowledged
+    check(clew, book)
 
 
 @pytest.mark.slow
 def test_a_damaged_backup_is_refused(clew: Clew, tmp_path: Path) -> None:
-    load = Load(clew.endpoints["otlp_http"])
+    book = Book()
+    load = Load(book, clew)
     time.sleep(0.7)
     load.stop()
     wait_until_loaded(clew.data)
