@@ -3,7 +3,7 @@
     python bench/receiver.py [--requests 3000] [--small 20000]
 
 Items (or requests) per second of the CPU time of the process, fsync on: 512-span requests over
-HTTP and over gRPC, 4 connections each; requests of one span over 200 connections.
+HTTP and over gRPC, 16 connections each; requests of one span over 200 connections.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import grpc.aio
 from process import Up, run, send
 
 SPANS = 512
+CONNECTIONS = 16
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 DIFFERENT = 50  # bodies that are sent again and again
 
@@ -35,9 +36,9 @@ def main() -> None:
         http = f"{up.endpoints['otlp_http']}/v1/traces"
         target = up.endpoints["otlp_grpc"].removeprefix("http://")
         for _ in range(2):
-            used = cpu_of(up, lambda: send(http, often(large, arguments.requests), 4))
+            used = cpu_of(up, lambda: send(http, often(large, arguments.requests), CONNECTIONS))
             over_http = arguments.requests * SPANS / used
-            used = cpu_of(up, lambda: call(target, often(large, arguments.requests), 4))
+            used = cpu_of(up, lambda: call(target, often(large, arguments.requests), CONNECTIONS))
             over_grpc = arguments.requests * SPANS / used
             used = cpu_of(up, lambda: send(http, often(small, arguments.small), 200))
             print(f"{over_http:>10,.0f} spans per CPU-second over HTTP, 512 in a request")

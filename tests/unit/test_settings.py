@@ -40,7 +40,9 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_default(tmp_path
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_every_setting_is_a_flag_and_a_variable(setting: object) -> None:
     name = setting.name  # type: ignore[attr-defined]
-    numbers = dict.fromkeys(("retention", "spool_limit", "in_flight_limit", "database_limit"), "5")
+    numbers = dict.fromkeys(
+        ("retention", "spool_limit", "in_flight_limit", "memory_limit", "database_limit"), "5"
+    )
     files = dict.fromkeys(("data", "api_keys", "tls_cert", "tls_key"), "/d")
     texts = {"dsn": "chdb:///x", "clickhouse": "", "cors_origins": "https://h:7, http://i"}
     value = (numbers | files | texts).get(name, "h:7")
@@ -135,6 +137,8 @@ def test_retention_is_one_for_all_or_by_signal() -> None:
     [("", None), ("1", 1 << 20), ("2048", 2 << 30), ("50GiB", 50 << 30), ("3 MiB", 3 << 20),
      ("2TiB", 2 << 40)],
 )  # fmt: skip
-@pytest.mark.parametrize("limit", ["database_limit", "spool_limit", "in_flight_limit"])
+@pytest.mark.parametrize(
+    "limit", ["database_limit", "spool_limit", "in_flight_limit", "memory_limit"]
+)
 def test_a_limit_is_a_size(limit: str, text: str, size: int | None) -> None:
     assert getattr(_resolve(f"--{limit.replace('_', '-')}", text), limit) == size

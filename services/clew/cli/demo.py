@@ -113,7 +113,7 @@ def _flags(settings: Settings) -> list[str]:
         "--retention",
         ",".join(f"{signal}={days}d" for signal, days in settings.retention.items()),
     ]
-    for name in ("database_limit", "spool_limit", "in_flight_limit"):
+    for name in ("database_limit", "spool_limit", "in_flight_limit", "memory_limit"):
         if limit := getattr(settings, name):
             flags += [f"--{name.replace('_', '-')}", str(limit >> 20)]
     for name in ("otlp_http", "otlp_grpc", "api"):

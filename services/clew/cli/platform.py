@@ -65,7 +65,10 @@ def run(
     access = _Access(settings)
     raise_file_limit()
     make_directory(settings.data)
-    with only_one(settings.data), contextlib.closing(Store(settings.dsn)) as store:
+    with (
+        only_one(settings.data),
+        contextlib.closing(Store(settings.dsn, settings.memory_limit)) as store,
+    ):
         migrate(store)
         set_retention(store, settings.retention)
         with _event_loop() as runner:

@@ -83,6 +83,12 @@ SETTINGS = (
         "requests being received, such as 256MiB; by default 1/32 of the memory, 128 MiB at least, "
         "1 GiB at most",
     ),
+    Setting(
+        "memory_limit",
+        "",
+        "memory of the embedded engine, such as 4GiB; by default half of the machine's. What would "
+        "need more is refused, or waits",
+    ),
 )
 
 
@@ -103,6 +109,7 @@ class Settings:
     database_limit: int | None = None  # bytes
     spool_limit: int | None = None  # bytes
     in_flight_limit: int | None = None  # bytes
+    memory_limit: int | None = None  # bytes
 
 
 class UsageError(Exception):
@@ -142,6 +149,7 @@ def resolve(arguments: argparse.Namespace, environ: Mapping[str, str] = os.envir
         database_limit=_bytes(values["database_limit"], "--database-limit"),
         spool_limit=_bytes(values["spool_limit"], "--spool-limit"),
         in_flight_limit=_bytes(values["in_flight_limit"], "--in-flight-limit"),
+        memory_limit=_bytes(values["memory_limit"], "--memory-limit"),
     )
 
 

@@ -58,13 +58,17 @@ class Store:
 
     `dsn`: `chdb:///absolute/directory` for the embedded engine (one process may have it open),
     `clickhouse://user:password@host:8123/` (or `clickhouses://` for TLS) for a server.
+    `memory_limit`: bytes that the embedded engine may have; half of the machine's by default.
     `directory` is the embedded engine's, None for a server.
 
     Raises SettingError for a DSN that cannot be used, StorageError when nobody answers there.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, memory_limit: int | None = None) -> None:
         self.dsn = dsn
+        self._options = dict(EMBEDDED_OPTIONS)
+        if memory_limit is not None:
+            self._options["max_server_memory_usage"] = memory_limit
         self._idle: queue.LifoQueue[Client] = queue.LifoQueue()
         self._clients: list[Client] = []
         self._lock = threading.Lock()
@@ -103,7 +107,7 @@ class Store:
 
     def _connect(self) -> Client:
         options: dict[str, Any] = (
-            {"chdb_options": {name: str(size) for name, size in EMBEDDED_OPTIONS.items()}}
+            {"chdb_options": {name: str(size) for name, size in self._options.items()}}
             if self.embedded
             else {"autogenerate_session_id": False, "send_receive_timeout": 600}
         )
