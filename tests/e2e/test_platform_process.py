@@ -99,7 +99,7 @@ def test_migrate_says_what_it_would_do_and_does_it(tmp_path: Path) -> None:
         return ran.stdout.splitlines()
 
     pending = migrate("--dry-run")
-    assert pending[0] == "0001_database (pending)"
+    assert "0001_database (pending)" in pending
     assert [f"{name} (pending)" for name in migrate()] == pending
     assert migrate("--dry-run") == migrate() == []
 

@@ -49,7 +49,7 @@ def sent(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory)
             choice.choice([*SEVERITIES, "", "Warning", "notice"]),
             choice.choice(BODIES).format(n=number),
             {"user.id": f"u{choice.randint(1, 5)}", "total": choice.choice((5, 12.5, "none"))},
-            trace=TRACE if choice.random() < 0.1 else choice.choice(("", f"{number:032x}")),
+            trace=TRACE if choice.random() < 0.1 else choice.choice(("", f"{number + 1:032x}")),
         )
         for number in range(400)
     ]

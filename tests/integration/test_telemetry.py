@@ -44,6 +44,7 @@ def test_they_are_stored_once_a_minute(
                 UNION ALL SELECT MetricName, max(Sum) FROM otel.otel_metrics_histogram WHERE ServiceName = 'clew' GROUP BY 1""")
         }  # fmt: skip
         time.sleep(0.1)
+    own.close()
     assert found["clew.collector.pending"] == 5
     assert 3 <= found["clew.collector.queue.age"] < 60
     assert found["clew.spool.sync.duration"] == pytest.approx(0.004)

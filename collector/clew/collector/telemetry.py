@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
@@ -34,6 +35,7 @@ from clew.storage import SIGNALS, Ingest
 logger = logging.getLogger(__name__)
 
 EVERY = 60.0  # seconds
+STOP_WITHIN = 1.0  # seconds
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -44,7 +46,8 @@ class Telemetry:
     def __init__(
         self, ledger: Ledger, spool_size: Callable[[], int], store: Callable[[bytes], None]
     ) -> None:
-        reader = PeriodicExportingMetricReader(_Exporter(store), EVERY * 1000)
+        self._exporter = _Exporter(store)
+        reader = PeriodicExportingMetricReader(self._exporter, EVERY * 1000)
         resource = Resource.create({"service.name": "clew", "service.version": version("clew")})
         meter = MeterProvider([reader], resource, shutdown_on_exit=False).get_meter(
             "clew.collector"
@@ -87,6 +90,10 @@ class Telemetry:
         meter.create_observable_counter("process.cpu.time", [_cpu], "s", "By all threads")
         meter.create_observable_gauge("process.memory.usage", [_memory], "By", "Resident memory")
 
+    def close(self) -> None:
+        """Nothing is stored any more once this returns."""
+        self._exporter.close()
+
     def synced(self, seconds: float) -> None:
         """Writing a group of requests, and having them on the disk, took this long."""
         self._sync.record(seconds)
@@ -115,10 +122,18 @@ class _Exporter(MetricExporter):
     def __init__(self, store: Callable[[bytes], None]) -> None:
         super().__init__()
         self._store = store
+        self._closed = False
+        self._storing = threading.Lock()
+
+    def close(self) -> None:
+        self._closed = True
+        self._storing.acquire(timeout=STOP_WITHIN)
 
     def export(self, metrics_data: MetricsData, *_: Any, **__: Any) -> MetricExportResult:
         try:
-            self._store(encode_metrics(metrics_data).SerializeToString())
+            with self._storing:
+                if not self._closed:
+                    self._store(encode_metrics(metrics_data).SerializeToString())
         except Exception as error:
             logger.warning("clew's own metrics of this minute are lost: %s", error)
             return MetricExportResult.FAILURE

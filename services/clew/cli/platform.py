@@ -214,6 +214,7 @@ async def _collector(
         await grpc.stop()
         await serving
         await asyncio.to_thread(spool.close)
+        telemetry.close()
         running.stuck = not await asyncio.to_thread(loader.close, PATIENCE)
         await asyncio.to_thread(ledger.close, 0.0 if running.stuck else PATIENCE)
 
