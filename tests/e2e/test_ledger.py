@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import httpx
+import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -101,6 +102,7 @@ def test_what_was_sent_and_what_became_of_it(clew: Any) -> None:
     assert not [path for path in (clew.data / "spool").rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow  # the torture suite watches it too
 def test_the_equation_holds_at_every_moment_and_through_kills(clew: Any) -> None:
     stop = threading.Event()
     acknowledged = [0]

@@ -106,7 +106,7 @@ def test_migrate_says_what_it_would_do_and_does_it(tmp_path: Path) -> None:
 
 def test_the_demo_shows_the_shop_and_leaves_nothing_behind(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    argv = [*CLEW, "demo", "--seconds", "20", *FREE_ADDRESSES, "--data", str(data)]
+    argv = [*CLEW, "demo", "--seconds", "15", *FREE_ADDRESSES, "--data", str(data)]
     demo = subprocess.run(
         argv, capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL
     )

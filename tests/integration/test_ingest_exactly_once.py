@@ -10,6 +10,7 @@ import pytest
 from loading import load, rows, seal_segment, sides_equal_their_base, wait_until_drained
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from clew.collector import loader as loader_module
 from clew.collector import otlp
 from clew.collector.loader import Loader
 from clew.storage import SIGNALS, Ingest, InsertError, NestedValues, Store, Stored
@@ -191,8 +192,9 @@ class Faulty:
 
 
 def test_faults_on_the_way_lose_and_double_nothing(
-    store: Store, ingest: Ingest, tmp_path: Path
+    store: Store, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(loader_module, "LONGEST_PAUSE", 0.1)
     faulty = Faulty(ingest, random.Random(6))
     loader = Loader(faulty)
     for number in range(12):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -110,20 +111,22 @@ def migrate(store: Store, *, dry_run: bool = False) -> list[Migration]:
             for migration in migrations
             if applied.get(migration.version, ("", ""))[1] != migration.checksum
         ]
-        for migration in [] if dry_run else pending:
-            _apply(client, migration.sql)
-            _record(client, migration)
-        if not dry_run:
+        if not dry_run and pending:
+            present = _present(client)
+            for migration in pending:
+                _apply(client, migration.sql, present)
             _set_where_known(client)
+            _record(client, pending)
     return pending
 
 
-def _apply(client: Client, sql: str) -> None:
+def _apply(client: Client, sql: str, statements: Mapping[str, str]) -> None:
+    """`statements`: those that made what is in the database, by name."""
     head = VIEW_HEAD.search(sql)
     if head is None:
         client.command(sql)
         return
-    present = _created(client, head["name"])
+    present = statements.get(head["name"], "")
     if present.startswith("CREATE VIEW "):
         sql = sql.replace("CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW", 1)
     elif present.startswith("CREATE MATERIALIZED VIEW "):
@@ -134,27 +137,24 @@ def _apply(client: Client, sql: str) -> None:
     client.command(sql)
 
 
-def _created(client: Client, name: str) -> str:
-    """The statement that made what is called so in the database; empty when nothing is."""
+def _present(client: Client) -> dict[str, str]:
+    """The statements that made the tables and views in the database, by name."""
     rows = client.query(
-        "SELECT create_table_query FROM system.tables "
-        "WHERE database = 'otel' AND name = {name:String}",
-        parameters={"name": name},
+        "SELECT name, create_table_query FROM system.tables WHERE database = 'otel'"
     ).result_rows
-    return str(rows[0][0]) if rows else ""
+    return {name: statement for name, statement in rows}  # noqa: C416 - dict() of typed rows
 
 
-def _record(client: Client, migration: Migration) -> None:
-    """The newest row of a version counts: newer than every other even where the clock went back."""
+def _record(client: Client, migrations: list[Migration]) -> None:
+    """All at once, since a row takes as long as a migration. The newest of a version counts: newer
+    than every other even where the clock went back."""
+    rows = [(each.version, each.name, each.checksum) for each in migrations]
     client.command(
         "INSERT INTO otel.clew_migrations (Version, Name, Checksum, AppliedAt) "
-        "SELECT {version:UInt32}, {name:String}, {checksum:String}, "
-        "greatest(now64(3), max(AppliedAt) + toIntervalMillisecond(1)) FROM otel.clew_migrations",
-        parameters={
-            "version": migration.version,
-            "name": migration.name,
-            "checksum": migration.checksum,
-        },
+        "SELECT row.1, row.2, row.3, (SELECT greatest(now64(3), "
+        "max(AppliedAt) + toIntervalMillisecond(1)) FROM otel.clew_migrations) "
+        "FROM (SELECT arrayJoin({rows:Array(Tuple(UInt32, String, String))}) AS row)",
+        parameters={"rows": rows},
     )
 
 
