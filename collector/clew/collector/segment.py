@@ -22,6 +22,7 @@ aside because the engine refused them. The file's modification time is when the 
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import re
 import struct
@@ -121,15 +122,24 @@ class Segment:
 
     def without_damage(self) -> Segment:
         """The segment with every checksum true: itself, or what can still be read of it."""
-        data = self.path.read_bytes()
-        found = list(records(data))
-        whole = found[-1][1] + _RECORD_SIZE if found else 0
-        if sum(items for _, _, items in found) == self.items and data[whole:] == seal(self.id):
+        if self._is_intact():
             return self
         kept = list(self.batches())
         lost = self.items - sum(batch.items for batch in kept)
         logger.error("%s is damaged: %d of its %d items are lost", self.path, lost, self.items)
         return self._of(kept, damaged=self.damaged + lost)
+
+    def _is_intact(self) -> bool:
+        if self.path.stat().st_size == 0:  # which cannot be mapped
+            return False
+        with (
+            self.path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            found = list(records(data))
+            whole = found[-1][1] + _RECORD_SIZE if found else 0
+            items = sum(count for _, _, count in found)
+            return items == self.items and data[whole:] == seal(self.id)
 
     def without(self, refused: list[Batch]) -> Segment:
         """The segment without those requests, which have been put elsewhere."""
@@ -228,25 +238,29 @@ def seal(segment: int) -> bytes:
     return _SEAL_HEAD + struct.pack("<Q", segment)
 
 
-def records(data: bytes, start: int = 0) -> Iterator[tuple[int, int, int]]:
+def records(data: bytes | mmap.mmap, start: int = 0) -> Iterator[tuple[int, int, int]]:
     """The whole records from `start` on: where each body begins and ends, its items.
 
     Ends where something else than a whole record stands: the seal, the end, damage, a torn tail."""
     position = start
-    while position < len(data):
-        tag, position = _varint(data, position)
-        if tag == _BODY_TAG:
-            length, position = _varint(data, position)
-            position += length
-        elif tag == _RECORD_TAG and position + 1 + _RECORD.size <= len(data):
-            end = position - 2
-            length, items, digest = _RECORD.unpack_from(data, position + 1)
-            if length != end - start or xxhash.xxh3_64_intdigest(data[start:end], items) != digest:
+    with memoryview(data) as view:  # a slice of it is no copy
+        while position < len(data):
+            tag, position = _varint(data, position)
+            if tag == _BODY_TAG:
+                length, position = _varint(data, position)
+                position += length
+            elif tag == _RECORD_TAG and position + 1 + _RECORD.size <= len(data):
+                end = position - 2
+                length, items, digest = _RECORD.unpack_from(data, position + 1)
+                if (
+                    length != end - start
+                    or xxhash.xxh3_64_intdigest(view[start:end], items) != digest
+                ):
+                    return
+                yield start, end, items
+                start = position = position + 1 + _RECORD.size
+            else:
                 return
-            yield start, end, items
-            start = position = position + 1 + _RECORD.size
-        else:
-            return
 
 
 def readable(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -308,7 +322,7 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
+def _varint(data: bytes | mmap.mmap, position: int) -> tuple[int, int]:
     """The varint at `position` and where it ends; (0, end) when it is cut off."""
     value = shift = 0
     while position < len(data) and shift < 70:
