@@ -47,8 +47,11 @@ format: setup  ## put the code into its form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup  ## spans per CPU-second, end to end; and how long answers take
+bench: setup  ## items per CPU-second, freshness, bytes on disk, and how long answers take
 	$(BIN)/python bench/ingest.py
+	$(BIN)/python bench/receiver.py
+	$(BIN)/python bench/sustained.py
+	$(BIN)/python bench/disk.py
 	$(BIN)/python bench/reads.py
 
 clean:  ## remove what the commands above made
