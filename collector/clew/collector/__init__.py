@@ -5,6 +5,11 @@ otlp         request bodies: decoding, counting, the one form that is kept
 ids          items with invalid ids, found and taken out
 values       nested attribute values as text
 descriptors  OTLP's messages in other shapes, for these two
-spool        segments on the disk
+segment      a file of requests: its form, its name, what can be read of it after damage
+spool        segments being written
 loader       segments into storage
+deadletter   requests that the engine refuses, set aside
+ledger       what became of everything that was received
+telemetry    the collector's own metrics
+limits       what it may use of the machine
 """

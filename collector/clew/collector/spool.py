@@ -22,12 +22,14 @@ from clew.collector.segment import Segment, make_directory, sync_directory
 
 logger = logging.getLogger(__name__)
 
-SEGMENT_BYTES = 32 << 20  # a segment is sealed when it has grown to this,
-GATHER = 0.001  # seconds that a group waits for more, when the one before was no single request:
-# a sync costs as much CPU time for one request as for ten
-SEGMENT_AGE = (
-    0.5  # or, while the loader has nothing else to do, this many seconds after its first request
-)
+# A segment is sealed when it has grown to this, or, while the loader has nothing else to do, this
+# many seconds after its first request.
+SEGMENT_BYTES = 32 << 20
+SEGMENT_AGE = 0.5
+
+# Seconds that a group of requests waits for more, when the one before was no single request: a sync
+# costs as much CPU time for one request as for ten.
+GATHER = 0.001
 
 
 Received = Callable[[str, int, int, float], None]

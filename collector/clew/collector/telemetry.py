@@ -134,7 +134,8 @@ class _Exporter(MetricExporter):
 
     def close(self) -> None:
         self._closed = True
-        self._storing.acquire(timeout=STOP_WITHIN)
+        if self._storing.acquire(timeout=STOP_WITHIN):  # what is being stored has ended
+            self._storing.release()
 
     def export(self, metrics_data: MetricsData, *_: Any, **__: Any) -> MetricExportResult:
         try:

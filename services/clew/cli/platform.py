@@ -104,9 +104,8 @@ async def _serve(
     if running.stuck:
         logger.warning("an insert does not end; what it loads is on the disk, for the next start")
         logging.shutdown()
-        os._exit(
-            0
-        )  # the engine's threads would hold up a normal exit for as long as they are stuck
+        # The engine's threads would hold up a normal exit for as long as they are stuck.
+        os._exit(0)
 
 
 @dataclass
