@@ -91,40 +91,52 @@ class Up:
 async def send(url: str, requests: Iterable[bytes], connections: int) -> list[float]:
     """Post every request once, over so many connections; how many seconds each answer took.
 
-    A 503 is sent again after its Retry-After. Raises RuntimeError for any other answer."""
+    A 503 or 429 is sent again after its Retry-After. Raises RuntimeError for any other answer."""
     address = urlsplit(url)
+    each = ((address.path, body) for body in requests)
+    return await send_each(f"{address.scheme}://{address.netloc}", each, connections)
+
+
+async def send_each(
+    endpoint: str, requests: Iterable[tuple[str, bytes]], connections: int
+) -> list[float]:
+    """Likewise, of requests with a path each."""
+    address = urlsplit(endpoint)
     waiting = iter(requests)
     took: list[float] = []
 
     async def connection() -> None:
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        for body in waiting:
+        for path, body in waiting:
             head = (
-                f"POST {address.path} HTTP/1.1\r\nhost: {address.netloc}\r\n"
+                f"POST {path} HTTP/1.1\r\nhost: {address.netloc}\r\n"
                 f"content-type: application/x-protobuf\r\ncontent-length: {len(body)}\r\n\r\n"
             ).encode()
             while True:
                 began = time.perf_counter()
                 writer.writelines((head, body))
-                status = await _answer(reader)
+                status, again = await _answer(reader)
                 if status == 200:
                     took.append(time.perf_counter() - began)
                     break
-                if status != 503:
-                    raise RuntimeError(f"{url} answered {status}")
-                await asyncio.sleep(1)
+                if status not in (429, 503):
+                    raise RuntimeError(f"{endpoint}{path} answered {status}")
+                await asyncio.sleep(again)
         writer.close()
 
     await asyncio.gather(*(connection() for _ in range(connections)))
     return took
 
 
-async def _answer(reader: asyncio.StreamReader) -> int:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-    if length:
-        await reader.readexactly(int(length))
-    return int(head[9:12])
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, float]:
+    """Its status, and the seconds of its Retry-After."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+
+    def number(header: bytes) -> int:
+        return int(head.partition(header + b": ")[2].partition(b"\r\n")[0] or 0)
+
+    await reader.readexactly(number(b"content-length"))
+    return int(head[9:12]), number(b"retry-after") or 1.0
 
 
 def run(work: Callable[[], Any]) -> Any:
