@@ -68,39 +68,52 @@ def _rank(span: Span) -> int:
 
 def self_times(spans: Sequence[Span]) -> dict[str, int]:
     """By span id: the time in which none of its children was running."""
-    return {span.id: span.duration - _covered(span, _children(span, spans)) for span in spans}
+    return {span.id: span.duration - covered_time(span, spans) for span in spans}
 
 
-def _covered(span: Span, children: list[Span]) -> int:
+def covered_time(span: Span, spans: Sequence[Span]) -> int:
+    """For how long at least one of the span's children was running while it was."""
     covered, reached = 0, span.start
-    for child in sorted(children, key=lambda child: child.start):
+    for child in sorted(_children(span, spans), key=lambda child: child.start):
         begin, end = max(child.start, reached), min(child.ended, span.ended)
-        covered += max(0, end - begin)
-        reached = max(reached, end)
+        if begin < end:
+            covered += end - begin
+            reached = end
     return covered
 
 
 def critical_path(trace: Trace) -> dict[str, int]:
-    """By id of each span that the trace waited for: the time on the path in that span itself."""
+    """By id of each span that the trace waited for: the time on the path in that span itself; in
+    all of them, if several have the id."""
     path: dict[str, int] = {}
-    waiting = [trace.entry]
+    waiting = [trace.entry.id]
     while waiting:
-        span = waiting.pop()
-        reached, held_up = span.ended, 0
-        for child, begin, end in _by_end(span, _children(span, trace.spans)):
-            if end <= reached and begin < end:
-                reached = begin
-                held_up += end - begin
-                waiting.append(child)
-        path[span.id] = span.duration - held_up
+        id = waiting.pop()
+        if id in path:
+            continue
+        path[id] = 0
+        for span in trace.spans:
+            if span.id == id:
+                waited_for = _waited_for(span, trace.spans)
+                path[id] += span.duration - sum(end - begin for _, begin, end in waited_for)
+                waiting += [child.id for child, _, _ in waited_for]
     return path
+
+
+def _waited_for(span: Span, spans: Sequence[Span]) -> list[tuple[Span, int, int]]:
+    reached, found = span.ended, []
+    for child, begin, end in _by_end(span, _children(span, spans)):
+        if begin < end <= reached:
+            reached = begin
+            found.append((child, begin, end))
+    return found
 
 
 def _by_end(span: Span, children: list[Span]) -> list[tuple[Span, int, int]]:
     """Children with the part of their time that can hold the span up, the last to end first."""
     parts = [(child, max(child.start, span.start), _end_within(span, child)) for child in children]
     inside = [part for part in parts if part[2] <= span.ended]
-    return sorted(inside, key=lambda part: (part[2], part[1]), reverse=True)
+    return sorted(inside, key=lambda part: (part[2], part[1], part[0].id), reverse=True)
 
 
 def _end_within(span: Span, child: Span) -> int:
@@ -109,7 +122,7 @@ def _end_within(span: Span, child: Span) -> int:
 
 
 def _children(span: Span, spans: Sequence[Span]) -> list[Span]:
-    return [other for other in spans if other.parent == span.id]
+    return [other for other in spans if other.parent == span.id != other.id]
 
 
 def is_quantile(value: float, values: Iterable[float], q: float) -> bool:

@@ -358,5 +358,40 @@ class Generator:
         )  # fmt: skip
 
 
+def tangle(
+    choice: random.Random, processes: Sequence[Process], size: int, start: int
+) -> list[Span]:
+    """A trace as bad as they come, in no order: children that outlive their parent or begin before
+    it, equal times, spans that end before they begin, parents that never came, ids that several
+    spans have, roots that are many or none, spans that are their own ancestors."""
+    trace = choice.randbytes(16).hex()
+    # From the finest to the coarsest: with few different times, many are the same.
+    tick = choice.choice((1, MICROSECOND, 10 * MILLISECOND))
+    ids = [choice.randbytes(8).hex() for _ in range(size)]
+    spans: list[Span] = []
+    for number, id in enumerate(ids):
+        parent = choice.choice(spans[-8:]) if spans else None
+        begin, end = (parent.start, parent.ended) if parent else (start, start + 100 * MILLISECOND)
+        margin = (end - begin) // 10 if choice.random() < 0.2 else 0
+        begin = choice.randint(begin - margin, end)
+        end = begin + choice.randint(0, end - begin + margin)
+        odd = choice.random()
+        spans.append(
+            Span(
+                trace, ids[choice.randrange(number)] if number and odd < 0.04 else id,
+                "" if parent is None or odd > 0.99 else parent.id, choice.choice(processes),
+                choice.choice(("GET", "POST", "render", "wait")), choice.choice(list(KIND_NAMES)),
+                begin // tick * tick, (begin - 1 if 0.04 < odd < 0.06 else end // tick * tick),
+                status=choice.choice((UNSET, OK, ERROR)),
+            )
+        )  # fmt: skip
+    if choice.random() < 0.3:  # somewhere a circle is closed
+        spans[0] = replace(spans[0], parent=choice.choice(spans).id)
+    if choice.random() < 0.3:
+        spans = [span for span in spans if choice.random() < 0.9] or spans
+    choice.shuffle(spans)
+    return spans
+
+
 def exception(type: str, message: str) -> Attributes:
     return {"exception.type": type, "exception.message": message}
