@@ -12,14 +12,17 @@ from clew.storage import Reader, Store
 
 
 class Api:
-    """GET requests, answered by the application itself."""
+    """Requests, answered by the application itself."""
 
     def __init__(self, store: Store) -> None:
         reader = Reader(store)
         self.app = create_app(reader, reader.answers)
 
     def response(self, path: str, **parameters: Any) -> httpx.Response:
-        return asyncio.run(self._ask(path, parameters))
+        return self.send("GET", path, params=parameters)
+
+    def send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        return asyncio.run(self._ask(method, path, request))
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The document of a success."""
@@ -49,7 +52,7 @@ class Api:
                 return pages
             cursor = {"cursor": answer["next_cursor"]}
 
-    async def _ask(self, path: str, parameters: dict[str, Any]) -> httpx.Response:
+    async def _ask(self, method: str, path: str, request: dict[str, Any]) -> httpx.Response:
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://clew") as client:
-            return await client.get(path, params=parameters)
+            return await client.request(method, path, **request)

@@ -22,14 +22,16 @@ def test_a_key_is_for_its_scopes(tmp_path: Path) -> None:
     sender, sends = new_key("web", ["ingest"])
     person, reads = new_key("grafana", ["read"])
     both, does_both = new_key("ops", ["read", "ingest"])
+    owner, changes = new_key("owner", ["admin"])
     file = tmp_path / "keys"
-    file.write_text(f"# who\n\n{sends}  # a comment\n{reads}\n{does_both}\n")
+    file.write_text(f"# who\n\n{sends}  # a comment\n{reads}\n{does_both}\n{changes}\n")
     checked = Keys(file)
     expected = {
-        sender: (HTTPStatus.OK, HTTPStatus.FORBIDDEN),
-        person: (HTTPStatus.FORBIDDEN, HTTPStatus.OK),
-        both: (HTTPStatus.OK, HTTPStatus.OK),
-        "clew_another": (HTTPStatus.UNAUTHORIZED, HTTPStatus.UNAUTHORIZED),
+        sender: (HTTPStatus.OK, HTTPStatus.FORBIDDEN, HTTPStatus.FORBIDDEN),
+        person: (HTTPStatus.FORBIDDEN, HTTPStatus.OK, HTTPStatus.FORBIDDEN),
+        both: (HTTPStatus.OK, HTTPStatus.OK, HTTPStatus.FORBIDDEN),
+        owner: (HTTPStatus.FORBIDDEN, HTTPStatus.FORBIDDEN, HTTPStatus.OK),
+        "clew_another": (HTTPStatus.UNAUTHORIZED,) * 3,
     }
     for key, answers in expected.items():
         assert tuple(checked.check(f"Bearer {key}", scope) for scope in keys.SCOPES) == answers
@@ -57,7 +59,7 @@ def test_the_file_holds_no_key_and_neither_does_an_error(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "line", ["web ingest", "web admin sha256:" + "a" * 64, "web ingest sha256:ab"]
+    "line", ["web ingest", "web all sha256:" + "a" * 64, "web ingest sha256:ab"]
 )
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "keys").write_text(line)

@@ -8,10 +8,10 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
-from clew.api import ledger, logs, services, traces, transactions
+from clew.api import definitions, ledger, logs, services, traces, transactions
 from clew.api.access import Admit, KeysOnly
 from clew.api.problems import add_problem_handlers, document
-from clew.storage import Reader
+from clew.storage import Reader, Registry
 
 __all__ = ["create_app"]
 
@@ -21,10 +21,11 @@ def create_app(
     ready: Callable[[], bool],
     pending: ledger.Pending = list,
     admit: Admit | None = None,
+    registry: Registry | None = None,
 ) -> FastAPI:
     """The application. `ready` says whether ingest and queries work; `pending` what was received
-    and is not in the ledger's table yet; `admit` whether a client with this Authorization header
-    may read: OK, UNAUTHORIZED or FORBIDDEN."""
+    and is not in the ledger's table yet; `admit` what a client may do, anything when it is None;
+    `registry` has the definitions."""
     app = FastAPI(
         title="clew",
         version=version("clew"),
@@ -32,11 +33,12 @@ def create_app(
         default_response_class=JSONResponse,
     )
     app.state.reader = reader
+    app.state.definitions = registry or Registry(reader.store)
     app.state.pending = pending
     add_problem_handlers(app)
     if admit is not None:
         app.add_middleware(KeysOnly, admit=admit)
-    for module in (transactions, traces, logs, services, ledger):
+    for module in (transactions, traces, logs, services, ledger, definitions):
         app.include_router(module.router)
 
     @app.get("/", include_in_schema=False)

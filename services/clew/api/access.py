@@ -1,4 +1,4 @@
-"""Who may read."""
+"""Who may read, and who may change what there is to change."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clew.api.problems import document
 
-Admit = Callable[[str], HTTPStatus]
+# What a client with this Authorization header may do of that scope: OK, UNAUTHORIZED or FORBIDDEN.
+Admit = Callable[[str, str], HTTPStatus]
 
 OPEN = ("/healthz", "/readyz")
+READING = ("GET", "HEAD", "OPTIONS")
 REFUSALS = {
     HTTPStatus.UNAUTHORIZED: "send a valid API key: Authorization: Bearer <key>",
-    HTTPStatus.FORBIDDEN: "this API key is not for reading: its scopes lack `read`",
+    HTTPStatus.FORBIDDEN: "this API key is not for this: its scopes lack `{}`",
 }
 
 
@@ -28,9 +30,10 @@ class KeysOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN:
-            admitted = self._admit(Headers(scope=scope).get("authorization", ""))
+            needed = "read" if scope["method"] in READING else "admin"
+            admitted = self._admit(Headers(scope=scope).get("authorization", ""), needed)
             if admitted is not HTTPStatus.OK:
-                refusal = document(admitted, REFUSALS[admitted])
+                refusal = document(admitted, REFUSALS[admitted].format(needed))
                 refusal.headers["www-authenticate"] = 'Bearer realm="clew"'
                 await refusal(scope, receive, send)
                 return

@@ -21,7 +21,7 @@ from clew.cli.settings import UsageError
 
 logger = logging.getLogger(__name__)
 
-SCOPES = ("ingest", "read")
+SCOPES = ("ingest", "read", "admin")
 LOOK_AFTER = 1.0  # seconds
 _LINE = re.compile(r"(?P<name>[^\s#]+)\s+(?P<scopes>[a-z,]+)\s+sha256:(?P<hash>[0-9a-fA-F]{64})")
 
@@ -118,7 +118,9 @@ def _key(text: str, where: str) -> Key:
         raise UsageError(f"--api-keys: {where}: write NAME SCOPE[,SCOPE] sha256:HEX")
     scopes = frozenset(line["scopes"].split(","))
     if not scopes <= set(SCOPES):
-        raise UsageError(f"--api-keys: {where}: a scope is {' or '.join(SCOPES)}")
+        raise UsageError(
+            f"--api-keys: {where}: a scope is {', '.join(SCOPES[:-1])} or {SCOPES[-1]}"
+        )
     return Key(line["name"], scopes, bytes.fromhex(line["hash"]))
 
 

@@ -42,6 +42,7 @@ from clew.storage import (
     Ingest,
     Limit,
     Reader,
+    Registry,
     Store,
     default_limit,
     migrate,
@@ -71,14 +72,18 @@ def run(
     ):
         migrate(store)
         set_retention(store, settings.retention)
+        registry = Registry(store, settings.transactions)
         with _event_loop() as runner:
-            runner.run(_serve(settings, store, access, collect=collect, serve=serve, report=report))
+            running = _Running(Ledger(Ingest(store).enter), access, registry)
+            runner.run(
+                _serve(settings, store, running, collect=collect, serve=serve, report=report)
+            )
 
 
 async def _serve(
     settings: Settings,
     store: Store,
-    access: _Access,
+    running: _Running,
     *,
     collect: bool,
     serve: bool,
@@ -89,8 +94,8 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     endpoints: dict[str, str] = {}
-    running = _Running(Ledger(Ingest(store).enter), access)
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(running.registry.watching())
         if collect:
             endpoints |= await stack.enter_async_context(_collector(settings, store, running))
         if serve:
@@ -114,6 +119,7 @@ class _Running:
 
     ledger: Ledger
     access: _Access
+    registry: Registry
     ready: Callable[[], bool] = lambda: True
     paused: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
     stuck: bool = False
@@ -132,6 +138,10 @@ class _Access:
 
     def admit(self, scope: str) -> Callable[[str], HTTPStatus] | None:
         return partial(self._keys.check, scope=scope) if self._keys else None
+
+    @property
+    def check(self) -> Callable[[str, str], HTTPStatus] | None:
+        return self._keys.check if self._keys else None
 
     def url(self, host: str, port: int) -> str:
         return f"http{'s' if self.certificate else ''}://{_host_port(host, port)}"
@@ -236,7 +246,8 @@ def _api(settings: Settings, store: Store, running: _Running) -> Iterator[str]:
         reader,
         lambda: running.ready() and reader.answers(),
         running.ledger.pending,
-        running.access.admit("read"),
+        running.access.check,
+        running.registry,
     )
     server = Server(app, running.access.certificate, 1)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), name="api")

@@ -55,6 +55,11 @@ SETTINGS = (
     Setting(
         "clickhouse", "", "address for the ClickHouse protocol; empty turns it off (not served yet)"
     ),
+    Setting(
+        "transactions",
+        "",
+        "YAML file that defines business transactions; read again when it changes",
+    ),
     API_KEYS,
     Setting("tls_cert", "", "PEM file of the certificate and its chain, for all three addresses"),
     Setting("tls_key", "", "PEM file of the certificate's key"),
@@ -102,6 +107,7 @@ class Settings:
     otlp_grpc: tuple[str, int]
     api: tuple[str, int]
     retention: Mapping[str, int]  # days, by signal
+    transactions: Path | None = None
     api_keys: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -141,6 +147,7 @@ def resolve(arguments: argparse.Namespace, environ: Mapping[str, str] = os.envir
         otlp_http=_address(values["otlp_http"], "--otlp-http"),
         otlp_grpc=_address(values["otlp_grpc"], "--otlp-grpc"),
         api=_address(values["api"], "--api"),
+        transactions=_path(values["transactions"]),
         api_keys=_path(values["api_keys"]),
         tls_cert=_path(values["tls_cert"]),
         tls_key=_path(values["tls_key"]),

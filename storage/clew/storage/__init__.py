@@ -6,6 +6,7 @@ Everything above (collector, api) stands on this package; it knows nobody above 
     migrate       bring the schema up to date
     Ingest        put a segment of OTLP bytes into the tables, exactly once
     Reader        run the named queries of queries/*.sql, within limits
+    Registry      the definitions of business transactions that are in force
 
 Errors, all under StorageError:
 
@@ -13,6 +14,8 @@ Errors, all under StorageError:
     ├── SettingError        the DSN or a setting cannot be used; says what to write instead
     ├── SchemaError         a migration was edited after it ran, or the database is newer than clew
     ├── FilterError         an attribute filter that cannot be read
+    ├── DefinitionError     definitions of business transactions that cannot be used: line and field
+    ├── Outdated            definitions that were to be replaced are no longer those in force
     ├── LimitExceeded       a query took more time, rows or memory than a read may
     ├── BackupError         a backup cannot be made, or is not whole
     └── InsertError         an insert did not report success
@@ -20,6 +23,7 @@ Errors, all under StorageError:
         └── Unacceptable    the engine cannot make sense of the segment's bytes
 """
 
+from clew.storage.definitions import Definition, DefinitionError
 from clew.storage.errors import (
     BackupError,
     InsertError,
@@ -34,6 +38,7 @@ from clew.storage.ingest import SIGNALS, Ingest, Signal, Stored
 from clew.storage.ledger import LedgerRow
 from clew.storage.migrations import Migration, migrate
 from clew.storage.reader import LimitExceeded, Reader, Reading, Row
+from clew.storage.registry import Outdated, Registry, Revision
 from clew.storage.retention import Guard, Limit, default_limit, make_room, set_retention
 from clew.storage.store import Store
 
@@ -41,6 +46,8 @@ __all__ = [
     "SIGNALS",
     "AttributeFilter",
     "BackupError",
+    "Definition",
+    "DefinitionError",
     "FilterError",
     "Guard",
     "Ingest",
@@ -50,8 +57,11 @@ __all__ = [
     "LimitExceeded",
     "Migration",
     "NestedValues",
+    "Outdated",
     "Reader",
     "Reading",
+    "Registry",
+    "Revision",
     "Row",
     "SchemaError",
     "SettingError",

@@ -50,15 +50,15 @@ class Reader:
     """Runs queries. Start one `Reading` for each request."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
 
     def begin(self) -> Reading:
-        return Reading(self._store)
+        return Reading(self.store)
 
     def answers(self) -> bool:
         """Whether the database answers at all."""
         try:
-            with self._store.client() as client:
+            with self.store.client() as client:
                 return str(client.command("SELECT 1")) == "1"
         except (ClickHouseError, StorageError):
             return False

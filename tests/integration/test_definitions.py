@@ -1,0 +1,225 @@
+"""Definitions in force: over the API, from a file that changes, and seen by every node."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+
+import httpx
+import pytest
+
+from asking import Api
+from clew.api import create_app
+from clew.storage import DefinitionError, Reader, Registry, Store, registry
+from clew.storage.definitions import read
+
+PATH = "/api/v1/definitions"
+YAML = "application/yaml"
+ONE = b"transactions:\n- name: Checkout\n  match:\n    service: storefront\n"
+TWO = ONE + b"- name: Pay\n  match:\n    service: payments\n  slo:\n    objective: 0.9\n"
+
+
+@pytest.fixture
+def api(store: Store) -> Api:
+    return Api(store)
+
+
+def _put(api: Api, body: bytes, content_type: str = YAML, **headers: str) -> httpx.Response:
+    return api.send("PUT", PATH, content=body, headers={"content-type": content_type} | headers)
+
+
+def _yaml(api: Api) -> bytes:
+    response = api.send("GET", PATH, headers={"accept": YAML})
+    assert response.headers["content-type"].startswith(YAML)
+    return response.content
+
+
+def _of_file(store: Store, path: Path) -> tuple[Api, Registry]:
+    api, of_file = Api(store), Registry(store, path)
+    reader = Reader(store)
+    api.app = create_app(reader, reader.answers, registry=of_file)
+    return api, of_file
+
+
+def test_before_there_are_any(api: Api) -> None:
+    answer = api.get(PATH)
+    assert answer == {"revision": "0", "origin": "api", "transactions": [], "truncated": False}
+    assert read(_yaml(api)) == ()
+
+
+def test_what_is_put_is_what_is_got_in_either_form(api: Api) -> None:
+    put = _put(api, TWO)
+    assert put.status_code == 200, put.text
+    got = api.get(PATH)
+    assert got == put.json() | {"truncated": False}
+    assert [each["id"] for each in got["transactions"]] == ["checkout", "pay"]
+    assert got["transactions"][1]["slo"] == {"objective": 0.9}
+    assert _yaml(api).partition(b"\n")[2] == TWO
+    assert api.send("GET", PATH, params={"format": "yaml"}).content == _yaml(api)
+    for body, content_type in (
+        (_yaml(api), YAML),
+        (api.response(PATH).content, "application/json"),
+    ):
+        again = _put(api, body, content_type)
+        assert again.json()["revision"] == got["revision"]
+    assert _put(api, b"transactions: []").json()["transactions"] == []
+    assert api.get(PATH)["transactions"] == []
+    assert api.get(PATH, explain="true")["sql"]
+
+
+ACCEPTED = {
+    "": "json",
+    "*/*": "json",
+    "text/html": "json",
+    "application/yaml": "yaml",
+    "text/html, text/yaml;q=0.3": "yaml",
+    "application/json, application/yaml": "json",
+    "application/json;q=0.2, application/yaml;q=0.5": "yaml",
+    "application/yaml;q=x;;,,": "json",
+    "application/yaml;q=0": "json",
+}
+
+
+def test_accept_chooses_the_form(api: Api) -> None:
+    for accept, form in ACCEPTED.items():
+        response = api.send("GET", PATH, headers={"accept": accept})
+        assert form in response.headers["content-type"], accept
+
+
+def test_an_update_of_what_was_meanwhile_replaced_is_refused(api: Api) -> None:
+    before = api.response(PATH).headers["etag"]
+    first = _put(api, ONE, **{"if-match": before})
+    assert first.status_code == 200
+    assert first.headers["etag"] == api.response(PATH).headers["etag"] != before
+    for stale in (before, f'{before}, W/"x"', "", "nonsense"):
+        lost = _put(api, TWO, **{"if-match": stale})
+        assert lost.status_code == 412
+        assert lost.headers["content-type"] == "application/problem+json"
+    assert len(api.get(PATH)["transactions"]) == 1
+    for good in (f"{before}, {first.headers['etag']}", "*"):
+        assert _put(api, TWO, **{"if-match": good}).status_code == 200
+
+
+SENT = {
+    "application/json": 422,
+    "application/json; charset=utf-8": 422,
+    'TEXT/YAML; Charset="UTF-8"': 200,
+    "text/x-yaml": 200,
+    "application/json; charset=latin-1": 415,
+    "application/xml": 415,
+    "": 415,
+    "application/x-www-form-urlencoded": 415,
+}
+
+
+def test_a_body_is_what_its_content_type_says(api: Api) -> None:
+    for content_type, status in SENT.items():
+        assert _put(api, ONE, content_type).status_code == status, content_type
+
+
+def test_what_is_wrong_with_a_body_is_said_by_line_and_field(api: Api) -> None:
+    _put(api, ONE)
+    text = TWO.replace(b"0.9", b"9").replace(b"service: p", b"servis: p")
+    problem = _put(api, text)
+    assert problem.status_code == 422
+    assert problem.headers["content-type"] == "application/problem+json"
+    assert [(each["line"], each["field"]) for each in problem.json()["errors"]] == [
+        (7, "transactions[1].match.servis"),
+        (7, "transactions[1].match"),
+        (9, "transactions[1].slo.objective"),
+    ]
+    assert "did you mean service?" in problem.json()["detail"]
+    problem = _put(api, b'{"transactions": [{}]}', "application/json")
+    assert {each["line"] for each in problem.json()["errors"]} == {None}
+    assert len(api.get(PATH)["transactions"]) == 1
+    assert _put(api, b"#" * 2_000_000).status_code == 413
+
+
+def test_they_outlive_the_process_and_other_nodes_see_them(
+    store: Store, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Registry(store)
+    _put(api, ONE)
+    assert [each.id for each in Registry(store).definitions()] == ["checkout"]
+    assert other.definitions() == ()  # embedded: nobody else writes, so nobody asks
+    monkeypatch.setattr(store, "embedded", False)
+    monkeypatch.setattr(registry, "ASK_AFTER", 0.0)
+    assert [each.id for each in other.definitions()] == ["checkout"]
+
+
+def test_a_stored_definition_that_cannot_be_read_is_left_out(
+    store: Store, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    _put(api, TWO)
+    with store.client() as client:
+        client.command(
+            "ALTER TABLE otel.clew_definitions UPDATE Definition = '{\"nam\": 1}' WHERE Id = 'pay' SETTINGS mutations_sync = 2"
+        )
+    assert [each.id for each in Registry(store).definitions()] == ["checkout"]
+    assert "stored definition pay" in caplog.text
+
+
+def test_a_file_is_the_truth_and_read_again_when_it_changes(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_bytes(ONE)
+    api, of_file = _of_file(store, path)
+    first = api.get(PATH)
+    assert first["origin"] == str(path)
+    refused = _put(api, TWO)
+    assert refused.status_code == 409
+    assert str(path) in refused.json()["detail"]
+
+    path.write_bytes(TWO)
+    of_file.look_again()
+    assert len(of_file.definitions()) == len(api.get(PATH)["transactions"]) == 2
+
+    path.write_bytes(TWO.replace(b"name", b"nam"))
+    of_file.look_again()
+    assert f"{path}:2: transactions[0].nam: unknown field; did you mean name?" in caplog.text
+    path.unlink()
+    of_file.look_again()
+    assert len(of_file.definitions()) == 2
+
+    path.write_bytes(ONE)
+    of_file.look_again()
+    revision = api.get(PATH)["revision"]
+    _, again = _of_file(store, path)
+    assert str(again.current().number) == revision  # the same: nothing new to store
+    with pytest.raises(DefinitionError, match=r"shop\.yaml:2: "):
+        path.write_text("a: [")
+        Registry(store, path)
+
+
+def test_the_file_is_watched_while_the_platform_runs(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "LOOK_EVERY", 0.01)
+    path = tmp_path / "shop.yaml"
+    path.write_bytes(ONE)
+    of_file = Registry(store, path)
+    with of_file.watching():
+        path.write_bytes(TWO)
+        while len(of_file.definitions()) < 2:
+            pass
+    with Registry(store).watching():
+        pass
+
+
+def test_changing_needs_a_key_for_it(store: Store, api: Api) -> None:
+    def admit(authorization: str, scope: str) -> HTTPStatus:
+        if not authorization:
+            return HTTPStatus.UNAUTHORIZED
+        return HTTPStatus.OK if scope == authorization else HTTPStatus.FORBIDDEN
+
+    reader = Reader(store)
+    api.app = create_app(reader, reader.answers, admit=admit)
+    for may, expected in {"read": (200, 403), "admin": (403, 200), "": (401, 401)}.items():
+        headers = {"authorization": may, "content-type": YAML}
+        answers = [
+            api.send(method, PATH, headers=headers, content=ONE) for method in ("GET", "PUT")
+        ]
+        assert tuple(each.status_code for each in answers) == expected
+        if may == "read":
+            assert "`admin`" in answers[1].json()["detail"]
