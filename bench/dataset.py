@@ -134,7 +134,7 @@ def requests(day: Day, sent: Counter[str]) -> Iterator[tuple[str, bytes]]:
             yield "/v1/metrics", points
 
 
-def truth(day: Day) -> dict[str, Any]:
+def truth(day: Day, *, words: bool = True) -> dict[str, Any]:
     """What the day holds, counted in its plan; by the hour means by the 24th part of the day."""
     parts = list(day.plan())
     traces = Traces.of(part for part, _ in parts)
@@ -180,7 +180,7 @@ def truth(day: Day) -> dict[str, Any]:
             "count": int(by_shape[NUMBER["cart slow"]]),
             "hours": [SLOW_FROM * 24, SLOW_UNTIL * 24],
         },
-        "words": _words(day, parts),
+        "words": _words(day, parts) if words else {},
     }
 
 
@@ -202,7 +202,7 @@ def _orders(traces: Traces) -> dict[str, Any]:
         "webhooks": len(of("webhook")),
         "fulfilled": len(of("fulfil")),
         "notified": len(of("notify")),
-        "first": f"o-{paid.order[0]:010}" if len(paid) else None,
+        "last": f"o-{paid.order[-1]:010}" if len(paid) else None,
     }
 
 

@@ -68,6 +68,10 @@ class Up:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.split(f"{field}:")[1].split()[0]) * 1024
 
+    def forget_most_memory(self) -> None:
+        """Let VmHWM begin again at what there is now."""
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+
     def settle(self) -> None:
         """Wait until everything is loaded, and loading and merging hardly use the CPU."""
         while any(path.is_file() for path in (self._data / "spool").rglob("*")):

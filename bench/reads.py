@@ -1,128 +1,200 @@
-"""How long the API's answers take over a seeded data set.
+"""How long the API's answers take over the day of bench/dataset.py, and how that grows.
 
-    python bench/reads.py [--spans 2000000]
+    python bench/reads.py [--spans 2000000,20000000] [--calls 50]
+    python bench/reads.py DIR [DIR …]
 
-Traces of 8 spans over 3 services and 6 hours, 40 business transactions, through the collector's
-own path into an embedded engine in this process; the API is asked in the process too, so what is
-timed is queries and the shaping of answers. Median of 7 calls after one to warm up.
+Each directory is one that `bench/dataset.py --data` made (with --spans it is made first, and
+removed). `clew up` runs on it as a process of its own and is asked over HTTP, one call after the
+other; windows end where the data set's day ends. What is printed are the median and the 95th
+percentile of so many calls, after three to warm up, beside the bar that the 95th has to stay below
+(at 20 million spans). Of the large trace it is five calls, and how far memory rose above what it
+was before.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import random
+import json
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from dataset import build, truth
+from day import LARGE_TRACE, SECOND, Day
+from process import Up
+from rendering import RARE_WORD, vocabulary
 
-from clew.api import create_app
-from clew.collector.otlp import Batch
-from clew.collector.segment import record, seal
-from clew.storage import SIGNALS, Ingest, Reader, Store, migrate
+WARM_UP = 3
+LARGE_CALLS = 5
+MEMORY_BAR = 500  # MB
+CHECKOUT = """
+transactions:
+  - name: Checkout
+    match: {service: storefront, operation: "POST /checkout"}
+    key: order.id
+    value: order.total
+    user: user.id
+    steps:
+      - {name: order, match: {service: orders}}
+      - {name: pay, match: {service: payments}}
+      - {name: ship, match: {service: fulfilment}}
+"""
 
-SECOND = 10**9
-HOURS = 6
-BATCH = 100_000  # spans in a segment
-PATH = (
-    "storefront",
-    "storefront",
-    "orders",
-    "orders",
-    "orders",
-    "payments",
-    "payments",
-    "payments",
-)
-SERVER, CLIENT = 2, 3
-CALLS = 7
+
+@dataclass(frozen=True)
+class Call:
+    """`hours` is the window, up to the end of the day; `bar` milliseconds."""
+
+    name: str
+    path: str
+    bar: float | None = None
+    hours: float | None = 24
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Milliseconds; without any the endpoint is not there."""
+
+    times: list[float]
+    memory: float = 0.0  # MB that it rose by
+    size: int = 0  # bytes of the answer
+
+    @property
+    def p95(self) -> float:
+        return self.times[min(len(self.times) - 1, int(len(self.times) * 0.95))]
+
+    def __str__(self) -> str:
+        if not self.times:
+            return "not there"
+        return f"{statistics.median(self.times):,.0f} / {self.p95:,.0f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--spans", type=int, default=2_000_000)
-    spans = parser.parse_args().spans
-    with tempfile.TemporaryDirectory() as directory:
-        store = Store(f"chdb://{directory}/db")
-        migrate(store)
-        fill(Ingest(store), Path(directory), spans)
-        print(f"{spans:,} spans in {spans // len(PATH):,} traces over {HOURS} h")
-        asyncio.run(ask(Reader(store)))
-        store.close()
+    parser.add_argument("directories", nargs="*", type=Path, metavar="DIR")
+    parser.add_argument("--spans", default="2000000")
+    parser.add_argument("--calls", type=int, default=50)
+    parser.add_argument("--only", default="", help="of the calls, those with this in their name")
+    given = parser.parse_args()
+    with ExitStack() as stack:
+        directories = given.directories
+        if not directories:
+            top = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            directories = [top / spans for spans in given.spans.split(",")]
+            for directory in directories:
+                build(Day(int(directory.name), 24, 1, time.time_ns()), directory)
+        results = [measure(directory, given.calls, given.only) for directory in directories]
+    report(results)
 
 
-def fill(ingest: Ingest, directory: Path, spans: int) -> None:
-    began = time.time_ns() - (HOURS * 3600 + 20) * SECOND
-    for number in range(spans // BATCH):
-        batch = Batch(traces(random.Random(number), began), BATCH)
-        path = directory / "segment"
-        path.write_bytes(batch.body + record(batch) + seal(number + 1))
-        ingest.load(SIGNALS["traces"], path, number + 1, BATCH, time.time())
+def measure(directory: Path, calls: int, only: str) -> dict[Call, Measured]:
+    described = json.loads((directory / "dataset.json").read_text())
+    day = Day(described["spans"], described["hours"], described["seed"], 0)
+    day.start = described["start"]
+    definitions = directory / "transactions.yaml"
+    definitions.write_text(CHECKOUT)
+    print(f"{directory}: {described['sent']}", flush=True)
+    with Up(directory) as up:
+        up.settle()
+        with httpx.Client(base_url=up.endpoints["api"], timeout=120) as api:
+            results = {}
+            for call in every_call(api, day):
+                if only in call.name:
+                    results[call] = _measured(api, up, day, call, calls)
+                    print(f"{call.name:45} {results[call]} ms", flush=True)
+    return results
 
 
-def traces(chance: random.Random, began: int) -> bytes:
-    request = ExportTraceServiceRequest()
-    scopes = {}
-    for service in dict.fromkeys(PATH):
-        resource = request.resource_spans.add()
-        resource.resource.attributes.add(key="service.name").value.string_value = service
-        scopes[service] = resource.scope_spans.add()
-    for number in range(BATCH // len(PATH)):
-        trace, parent = chance.randbytes(16), b""
-        start = began + chance.randrange(HOURS * 3600 * SECOND)
-        for depth, service in enumerate(PATH):
-            span = scopes[service].spans.add(
-                trace_id=trace,
-                span_id=chance.randbytes(8),
-                parent_span_id=parent,
-                name=f"operation {number % 40} {depth}",
-                kind=SERVER if depth in (0, 2, 5) else CLIENT,
-                start_time_unix_nano=start + depth * 100_000,
-                end_time_unix_nano=start
-                + 100_000_000
-                - depth * 100_000
-                + chance.randrange(100_000),
-            )
-            for key in range(6):
-                value = f"value {chance.randrange(1000)}"
-                span.attributes.add(key=f"key {key}").value.string_value = value
-            parent = span.span_id
-    return bytes(request.SerializeToString())
+def every_call(api: httpx.Client, day: Day) -> Iterator[Call]:
+    known = truth(day, words=False)
+    whole = dict(_window(day, 24))
+    listed = api.get("/api/v1/transactions", params=whole).raise_for_status().json()
+    one = f"/api/v1/transactions/{listed['transactions'][0]['id']}"
+    found = api.get("/api/v1/traces", params=whole | {"transaction": one.rpartition("/")[2]})
+    trace = found.raise_for_status().json()["traces"][0]["trace_id"]
+    order = (("attr", f"order.id={known['orders']['last']}"),)
+    tenant = (("attr", "tenant.id=tenant-00"),)
+    slow = next(
+        each["id"]
+        for each in listed["transactions"]
+        if f"{each['service']}: {each['operation']}" == known["slow"]["operation"]
+    )
+    yield Call("transactions, 24 h", "/api/v1/transactions", 100)
+    yield Call("transactions, 1 h", "/api/v1/transactions", 100, 1)
+    yield Call("joined view, 1 h", one, 400, 1)
+    yield Call("joined view, 24 h", one, 1500)
+    yield Call("trace by id", f"/api/v1/traces/{trace}", 50, None)
+    for hours, bar in ((1, 300), (24, 2000)):
+        traces = "/api/v1/traces"
+        yield Call(f"traces by an attribute, frequent, {hours} h", traces, bar, hours, tenant)
+        yield Call(f"traces by an attribute, rare, {hours} h", traces, bar, hours, order)
+    yield Call("service map, 24 h", "/api/v1/services/map", 200)
+    yield Call("services, 24 h", "/api/v1/services")
+    for kind, word in (("frequent", vocabulary()[0]), ("rare", RARE_WORD)):
+        yield Call(f"logs by a {kind} word, 24 h", "/api/v1/logs", 500, 24, (("query", word),))
+    yield Call("instances, 24 h", f"{one}/instances")
+    yield Call("joined view of Checkout, 24 h", "/api/v1/transactions/checkout", 1500)
+    yield Call("instances of Checkout, 24 h", "/api/v1/transactions/checkout/instances")
+    yield Call("funnel of Checkout, 24 h", "/api/v1/transactions/checkout/funnel")
+    compared = (("transaction", slow),)
+    yield Call("compare, slow with normal, 4 h", "/api/v1/compare", None, 4, compared)
+    yield Call("trace of 100,000 spans", f"/api/v1/traces/{LARGE_TRACE}", 3000, None)
 
 
-async def ask(reader: Reader) -> None:
-    app = create_app(reader, lambda: True)
-    transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://clew") as api:
-        listed = (await api.get("/api/v1/transactions")).json()["transactions"]
-        one = f"/api/v1/transactions/{listed[0]['id']}"
-        slowest = (await api.get(one)).json()["traces"]["slowest"][0]["trace_id"]
-        for path in (
-            "/api/v1/transactions?start=-1h",
-            f"/api/v1/transactions?start=-{HOURS}h",
-            f"{one}?start=-1h",
-            f"{one}?start=-{HOURS}h",
-            f"{one}/instances?start=-{HOURS}h",
-            f"/api/v1/traces/{slowest}",
-            "/api/v1/traces?start=-1h&attr=key 1=value 500",
-            f"/api/v1/traces?start=-{HOURS}h&attr=key 1=value 500",
-            f"/api/v1/services?start=-{HOURS}h",
-        ):
-            print(f"{await median(api, path):6.0f} ms  {path}", flush=True)
+def _window(day: Day, hours: float) -> Iterator[tuple[str, str]]:
+    end = day.start + day.length
+    start = end - int(hours / 24 * day.length)
+    for name, time_ns in (("start", start), ("end", end)):
+        seconds, fraction = divmod(time_ns, SECOND)
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        yield name, f"{text}.{fraction:09}Z"
 
 
-async def median(api: httpx.AsyncClient, path: str) -> float:
+def _measured(api: httpx.Client, up: Up, day: Day, call: Call, calls: int) -> Measured:
+    parameters = [*(_window(day, call.hours) if call.hours else ()), *call.parameters]
+    large = LARGE_TRACE in call.path
+    before = up.memory()
+    up.forget_most_memory()
     times = []
-    for _ in range(CALLS + 1):
+    for number in range((LARGE_CALLS if large else calls) + WARM_UP * (not large)):
         began = time.perf_counter()
-        answer = await api.get(path)
-        times.append(1000 * (time.perf_counter() - began))
+        answer: Any = api.get(call.path, params=parameters)
+        took = 1000 * (time.perf_counter() - began)
+        if answer.status_code == 404:
+            return Measured([])
         answer.raise_for_status()
-    return statistics.median(times[1:])
+        if large or number >= WARM_UP:
+            times.append(took)
+    rose = (up.memory("VmHWM") - before) / 1e6
+    return Measured(sorted(times), rose, len(answer.content))
+
+
+def report(results: list[dict[Call, Measured]]) -> None:
+    """A table: a row for each call, p50 / p95 in ms of each directory, and what grew how much."""
+    calls = {call.name: call for each in results for call in each}
+    print("\n| call | bar | p50 / p95, ms |" + " |" * (len(results) - 1) + " grows |")
+    print("|-|-|" + "-|" * len(results) + "-|")
+    for name, call in calls.items():
+        row = [next(m for c, m in each.items() if c.name == name) for each in results]
+        bar = f"{call.bar:,.0f}" if call.bar else ""
+        first, last = row[0], row[-1]
+        grown = (
+            f"{statistics.median(last.times) / statistics.median(first.times):.1f}"
+            if len(row) > 1 and first.times and last.times
+            else ""
+        )
+        missed = " (over)" if call.bar and last.times and last.p95 > call.bar else ""
+        print(f"| {name} | {bar} | {' | '.join(map(str, row))}{missed} | {grown} |")
+        if LARGE_TRACE in call.path and last.times:
+            rose = " | ".join(f"{each.memory:,.0f} MB" for each in row)
+            print(f"| memory it took above that before | {MEMORY_BAR} MB | {rose} | |")
 
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ from typing import Any
 import httpx
 
 from clew.api import create_app
-from clew.storage import Reader, Store
+from clew.storage import Limits, Reader, Store
 
 
 class Api:
     """Requests, answered by the application itself."""
 
-    def __init__(self, store: Store) -> None:
-        reader = Reader(store)
+    def __init__(self, store: Store, limits: Limits | None = None) -> None:
+        reader = Reader(store, limits)
         self.app = create_app(reader, reader.answers)
 
     def response(self, path: str, **parameters: Any) -> httpx.Response:

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
 from clew.api import definitions, ledger, logs, services, traces, transactions
 from clew.api.access import Admit, KeysOnly
+from clew.api.clients import PerClient
 from clew.api.problems import add_problem_handlers, document
 from clew.storage import Reader, Registry
 
@@ -36,6 +37,7 @@ def create_app(
     app.state.definitions = registry or Registry(reader.store)
     app.state.pending = pending
     add_problem_handlers(app)
+    app.add_middleware(PerClient, by_key=admit is not None)
     if admit is not None:
         app.add_middleware(KeysOnly, admit=admit)
     for module in (transactions, traces, logs, services, ledger, definitions):

@@ -217,7 +217,9 @@ def answer(
     explain: Annotated[bool, Query(description="add the SQL that produced the answer")] = False,
 ) -> Answer:
     reader: Reader = request.app.state.reader
-    return Answer(reader.begin(), explain)
+    reading = reader.begin()
+    request.state.readings.append(reading)
+    return Answer(reading, explain)
 
 
 def page(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], bool]:

@@ -11,9 +11,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from clew.storage import FilterError, LimitExceeded, StorageError
+from clew.storage import Cancelled, FilterError, LimitExceeded, StorageError
 
 logger = logging.getLogger(__name__)
+
+BUSY = 10  # seconds until trying again may help
 
 
 class Problem(HTTPException):
@@ -41,7 +43,17 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(LimitExceeded)
     def exceeded(request: Request, error: LimitExceeded) -> JSONResponse:
-        return document(503, f"the query is past its limits; ask for a smaller window ({error})")
+        asks = "ask for a smaller window, or filter by more"
+        if not error.retry:
+            return document(422, f"past what one request may take: {asks} ({error})")
+        detail = (
+            f"past what one request may take: {asks}, or try again when less is asked ({error})"
+        )
+        return document(503, detail, retry_after=BUSY)
+
+    @app.exception_handler(Cancelled)
+    def cancelled(request: Request, error: Cancelled) -> JSONResponse:
+        return document(503, "nobody waits for this answer")
 
     @app.exception_handler(StorageError)
     def failed(request: Request, error: StorageError) -> JSONResponse:
@@ -54,12 +66,15 @@ def add_problem_handlers(app: FastAPI) -> None:
         return document(500, "an error in clew; its log says which")
 
 
-def document(status: int, detail: str, **members: Any) -> JSONResponse:
-    """A problem document as a response."""
+def document(
+    status: int, detail: str, *, retry_after: int | None = None, **members: Any
+) -> JSONResponse:
+    """A problem document as a response; `retry_after`: seconds, where trying again helps."""
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
     }
-    return JSONResponse(body | members, status, media_type="application/problem+json")
+    headers = {"retry-after": str(retry_after)} if retry_after else None
+    return JSONResponse(body | members, status, headers, "application/problem+json")

@@ -17,6 +17,7 @@ Errors, all under StorageError:
     ├── DefinitionError     definitions of business transactions that cannot be used: line and field
     ├── Outdated            definitions that were to be replaced are no longer those in force
     ├── LimitExceeded       a query took more time, rows or memory than a read may
+    ├── Cancelled           nobody waits for the answer of a read any more
     ├── BackupError         a backup cannot be made, or is not whole
     └── InsertError         an insert did not report success
         ├── NestedValues    nothing was stored: the segment holds values that SQL has no form for
@@ -37,7 +38,7 @@ from clew.storage.filters import AttributeFilter, FilterError, attribute_filters
 from clew.storage.ingest import SIGNALS, Ingest, Signal, Stored
 from clew.storage.ledger import LedgerRow
 from clew.storage.migrations import Migration, migrate
-from clew.storage.reader import LimitExceeded, Reader, Reading, Row
+from clew.storage.reader import Cancelled, LimitExceeded, Limits, Reader, Reading, Row
 from clew.storage.registry import Outdated, Registry, Revision
 from clew.storage.retention import Guard, Limit, default_limit, make_room, set_retention
 from clew.storage.store import Store
@@ -46,6 +47,7 @@ __all__ = [
     "SIGNALS",
     "AttributeFilter",
     "BackupError",
+    "Cancelled",
     "Definition",
     "DefinitionError",
     "FilterError",
@@ -55,6 +57,7 @@ __all__ = [
     "LedgerRow",
     "Limit",
     "LimitExceeded",
+    "Limits",
     "Migration",
     "NestedValues",
     "Outdated",

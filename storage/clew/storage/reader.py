@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
+import time
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -23,37 +27,60 @@ from clew.storage.store import Store
 Row = dict[str, Any]
 
 # Part of each statement: a session's settings would outlast it. readonly=1 also blocks the
-# functions that reach outside, such as file() and url().
+# functions that reach outside, such as file() and url(). KILL QUERY finds it by the comment.
 SETTINGS = """
 SETTINGS
     readonly = 1,
-    max_execution_time = 20,
-    max_memory_usage = 2147483648,
-    max_rows_to_read = 5000000000,
-    max_result_rows = 1000000,
-    max_result_bytes = 1073741824,
+    log_comment = '{tag}',
+    max_execution_time = {seconds:.3f},
+    max_memory_usage = {limits.memory},
+    max_rows_to_read = {limits.rows_read},
+    max_result_rows = {limits.rows},
+    max_result_bytes = {limits.bytes},
     max_threads = 2,
     output_format_json_quote_64bit_integers = 0,
     output_format_json_quote_denormals = 0,
     output_format_json_named_tuples_as_objects = 1,
     output_format_json_validate_utf8 = 1
 """
-# TIMEOUT_EXCEEDED, MEMORY_LIMIT_EXCEEDED, TOO_MANY_ROWS, TOO_MANY_ROWS_OR_BYTES
-LIMIT_CODES = ("Code: 159.", "Code: 241.", "Code: 158.", "Code: 396.")
+KILL = "KILL QUERY WHERE Settings['log_comment'] = {tag:String} ASYNC"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may take: seconds in all, and of each of its statements bytes of memory,
+    rows read, rows and bytes of the result."""
+
+    seconds: float = 20.0
+    memory: int = 2 << 30
+    rows_read: int = 5_000_000_000
+    rows: int = 1_000_000
+    bytes: int = 1 << 30
 
 
 class LimitExceeded(StorageError):
-    """A query took more time, rows or memory than a read may; a smaller window needs less."""
+    """A query took more time, rows or memory than a read may; a smaller window needs less.
+
+    `retry`: the same may succeed later, since what others do has a part in it."""
+
+    def __init__(self, message: str, *, retry: bool) -> None:
+        super().__init__(message)
+        self.retry = retry
+
+
+class Cancelled(StorageError):
+    """Nobody waits for the answer any more."""
 
 
 class Reader:
     """Runs queries. Start one `Reading` for each request."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, limits: Limits | None = None) -> None:
         self.store = store
+        self._limits = limits or Limits()
 
     def begin(self) -> Reading:
-        return Reading(self.store)
+        return Reading(self.store, self._limits)
 
     def answers(self) -> bool:
         """Whether the database answers at all."""
@@ -65,26 +92,66 @@ class Reader:
 
 
 class Reading:
-    """The queries of one request; `statements` are those that ran, ready to be run again."""
+    """The queries of one request, which share its time; `statements` are those that ran, ready to
+    be run again. Several threads may ask at once."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
+        self._limits = limits
+        self._until = time.monotonic() + limits.seconds
+        self._tag = secrets.token_hex(16)
+        self._cancelled = False
         self.statements: list[str] = []
 
     def rows(self, query: str, filters: str = "", **parameters: Any) -> list[Row]:
         """The rows of queries/`query`.sql, each a dict by column.
 
-        Raises LimitExceeded when the query is past the limits, StorageError when it fails."""
+        Raises LimitExceeded when the query is past the limits, Cancelled after `cancel`,
+        StorageError when it fails."""
         sql = sql_of(query).replace("/*filters*/", filters)
         self.statements.append(spelled_out(sql, parameters))
+        settings = self._settings(query)
         with self._store.client() as client:
             try:
-                answer = client.raw_query(sql + SETTINGS, parameters=parameters, fmt="JSONEachRow")
+                answer = client.raw_query(sql + settings, parameters=parameters, fmt="JSONEachRow")
             except ClickHouseError as error:
-                if any(code in str(error) for code in LIMIT_CODES):
-                    raise LimitExceeded(f"{query}: {str(error).splitlines()[0]}") from error
-                raise StorageError(f"{query}: {error}") from error
+                raise self._failed(query, str(error)) from error
         return [json.loads(line) for line in answer.splitlines()]
+
+    def cancel(self) -> None:
+        """End what is running, at its time limit at the latest, and begin nothing more."""
+        self._cancelled = True
+        with suppress(ClickHouseError, StorageError), self._store.client() as client:
+            client.raw_query(KILL, parameters={"tag": self._tag})
+
+    def _settings(self, query: str) -> str:
+        left = self._until - time.monotonic()
+        if self._cancelled:
+            raise Cancelled(query)
+        if left <= 0:
+            raise LimitExceeded(self._out_of_time(query), retry=True)
+        # Zero would mean: for ever.
+        return SETTINGS.format(tag=self._tag, seconds=max(left, 0.001), limits=self._limits)
+
+    def _failed(self, query: str, text: str) -> StorageError:
+        limits, line = self._limits, text.splitlines()[0]
+        if self._cancelled:
+            return Cancelled(query)
+        if "Code: 159." in text:  # TIMEOUT_EXCEEDED
+            return LimitExceeded(self._out_of_time(query), retry=True)
+        if "Code: 241." in text:  # MEMORY_LIMIT_EXCEEDED, of this query or of all together
+            alone = "Query memory limit" in text
+            needs = f"{query} needs more than {limits.memory >> 20} MiB of memory"
+            return LimitExceeded(needs if alone else f"{query}: {line}", retry=not alone)
+        if "Code: 158." in text:  # TOO_MANY_ROWS
+            return LimitExceeded(f"{query} reads more than {limits.rows_read:,} rows", retry=False)
+        if "Code: 396." in text:  # TOO_MANY_ROWS_OR_BYTES
+            most = f"{limits.rows:,} rows or {limits.bytes >> 20} MiB"
+            return LimitExceeded(f"{query} returns more than {most}", retry=False)
+        return StorageError(f"{query}: {text}")
+
+    def _out_of_time(self, query: str) -> str:
+        return f"it takes more than {self._limits.seconds:g} s; {query} was running"
 
 
 @cache
