@@ -97,6 +97,26 @@ SEARCHES: dict[str, tuple[dict[str, Any], Callable[[Log], bool]]] = {
     "a part of a word": ({"query": "declin"}, lambda log: False),
     "a number": ({"query": "12"}, lambda log: "12" in _words(log.body)),
     "a word that is not ASCII": ({"query": "café"}, lambda log: "café" in _words(log.body)),
+    "a phrase": ({"query": '"card declined"'}, lambda log: "card declined" in log.body),
+    "a phrase with marks": (
+        {"query": '"refused: CARD" order'},
+        lambda log: "refused: card" in log.body,
+    ),
+    "a phrase in another order": ({"query": '"declined card"'}, lambda log: False),
+    "a phrase that ends within a word": ({"query": '"card declin"'}, lambda log: False),
+    "without a word": ({"query": "-declined"}, lambda log: "declined" not in _words(log.body)),
+    "a word without others": (
+        {"query": "order -card -12"},
+        lambda log: "order" in _words(log.body) and not {"card", "12"} & _words(log.body),
+    ),
+    "without a phrase": (
+        {"query": 'order -"card declined"'},
+        lambda log: "order" in _words(log.body) and "card declined" not in log.body,
+    ),
+    "a quote that does not end": (
+        {"query": 'order "refused'},
+        lambda log: {"order", "refused"} <= _words(log.body),
+    ),
     "only marks": ({"query": "': -- {}"}, lambda log: True),
     "attribute": ({"attr": "user.id=u3"}, lambda log: log.attributes["user.id"] == "u3"),
     "attribute is another": (

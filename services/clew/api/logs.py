@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from clew.api.parameters import Answering, Common, CommonParameters, page, time_parameter
-from clew.api.traces import Attributes
+from clew.api.parameters import (
+    Answering,
+    Common,
+    CommonParameters,
+    Window,
+    page,
+    read_rfc3339,
+    time_parameter,
+)
+from clew.api.traces import Attributes, stretches
 from clew.storage import AttributeFilter, Row, attribute_filters
 
 router = APIRouter(prefix="/api/v1/logs", tags=["logs"])
@@ -18,6 +28,7 @@ router = APIRouter(prefix="/api/v1/logs", tags=["logs"])
 SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 NO_BAND = 255
+WORD = re.compile(r"[^\W_]+")
 
 
 @router.get("")
@@ -28,7 +39,8 @@ def search_logs(
     service: str | None = None,
     severity: Annotated[str | None, Query(description="a level's name, such as error")] = None,
     query: Annotated[
-        str | None, Query(description="words that the body contains, all of them")
+        str | None,
+        Query(description='words that the body contains, all of them; "a phrase"; -without'),
     ] = None,
     attr: Attributes = [],  # noqa: B006 (FastAPI copies it)
 ) -> dict[str, Any]:
@@ -38,29 +50,69 @@ def search_logs(
     )
     level = severity.upper() if severity else None
     band = ALIASES.get(level, level) if level else None
-    rows, more = page(
-        answer.rows(
+    wanted = Wanted.read(query or "")
+    rows: list[Row] = []
+    # Those of the cursor's time and sequence that were shown are in the newest stretch.
+    skips = chain([common.after.get("count", 0)], repeat(0))
+    for stretch, skip in zip(stretches(_left(common)), skips, strict=False):
+        rows += answer.rows(
             "logs",
             filters,
             **values,
-            **common.window.parameters,
+            **stretch.parameters,
             environment=common.environment,
             trace_id=trace_id.lower() if trace_id else None,
             service=service,
             severity=level,
             severity_band=SEVERITIES.index(band) if band in SEVERITIES else NO_BAND,
-            words=re.findall(r"[^\W_]+", query.lower()) if query else [],
+            **vars(wanted),
             after_time=common.after.get("time"),
             after_id=str(common.after.get("sequence", "")),
-            skip=common.after.get("count", 0),
-            limit=common.limit + 1,
-        ),
-        common.limit,
-    )
+            skip=skip,
+            limit=common.limit + 1 - len(rows),
+        )
+        if len(rows) > common.limit:
+            break
+    shown, more = page(rows, common.limit)
     return answer.of(
-        logs=[{name: value for name, value in row.items() if name != "sequence"} for row in rows],
-        next_cursor=_next_cursor(common, rows) if more else None,
+        logs=[{name: value for name, value in row.items() if name != "sequence"} for row in shown],
+        next_cursor=_next_cursor(common, shown) if more else None,
     )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a record's body has to have, and what it must not."""
+
+    words: list[str]
+    phrases: list[str]
+    unwanted_words: list[str]
+    unwanted_phrases: list[str]
+
+    @classmethod
+    def read(cls, query: str) -> Wanted:
+        """From `declined "order 7" -timeout -"will retry"`: words in any order, phrases as they are
+        written, and neither where there is a minus before them."""
+        wanted = cls([], [], [], [])
+        for minus, phrase, word in re.findall(r'(-?)(?:"([^"]*)"|(\S+))', query.lower()):
+            words = WORD.findall(phrase or word)
+            if minus and phrase:
+                wanted.unwanted_phrases.append(phrase)
+            elif minus:
+                wanted.unwanted_words.extend(words)
+            else:
+                # the words of a phrase find the records that may have it, by the index
+                wanted.words.extend(words)
+                wanted.phrases.extend([phrase] * bool(phrase))
+        return wanted
+
+
+def _left(common: Common) -> Window:
+    """The part of the window that a cursor has left."""
+    if "time" not in common.after:
+        return common.window
+    shown = read_rfc3339(common.after["time"] + "Z")
+    return Window(common.window.start, min(common.window.end, shown + 1))
 
 
 def _next_cursor(common: Common, rows: Sequence[Row]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -12,13 +14,23 @@ from clew.api.parameters import (
     SECOND,
     Answer,
     Answering,
+    Common,
     CommonParameters,
+    Window,
+    as_parameter,
     extent,
     page,
     time_parameter,
 )
 from clew.api.problems import Problem
-from clew.storage import AttributeFilter, Row, attribute_filters
+from clew.storage import (
+    OF_TRACES_ENTERED_AT,
+    OF_TRACES_IN_OCCURRENCES,
+    AttributeFilter,
+    Row,
+    of_traces_with_a_span,
+    span_filters,
+)
 
 router = APIRouter(prefix="/api/v1/traces", tags=["traces"])
 
@@ -28,6 +40,10 @@ METRICS_AROUND = (
     300 * SECOND
 )  # a trace is short: its processes' metrics are shown from before and after it
 METRICS_STEP = 10
+FIRST_STRETCH = 300 * SECOND
+GROWTH = 8
+FOR_EVER = float("inf")
+AUTOMATIC = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 Attributes = Annotated[
     list[str],
@@ -42,56 +58,97 @@ def search_traces(
     service: str | None = None,
     operation: str | None = None,
     status: Literal["ok", "error"] | None = None,
-    min_duration_ms: float | None = None,
+    min_duration_ms: float = 0,
     max_duration_ms: float | None = None,
     transaction: str | None = None,
     attr: Attributes = [],  # noqa: B006 (FastAPI copies it)
 ) -> dict[str, Any]:
     """Traces that began in the window, newest first. Service, operation, status and attributes hold
-    of one and the same span; durations are the whole trace's."""
-    filters, values = attribute_filters(
-        [AttributeFilter.parse(text) for text in attr], "SpanAttributes"
+    of one and the same span, which began within an hour of the trace; durations are the whole
+    trace's."""
+    spans, parameters = span_filters(
+        [AttributeFilter.parse(text) for text in attr],
+        service=service,
+        operation=operation,
+        is_error=None if status is None else status == "error",
+        environment=common.environment,
     )
-    entry: Row = {}
+    filters = of_traces_with_a_span(spans) if spans else ""
     if transaction is not None:
-        named = answer.row("transaction_names", id=transaction)
-        if named is None:
-            return answer.of(traces=[], next_cursor=None)
-        entry = named
-    rows, more = page(
-        answer.rows(
-            "trace_search",
-            filters,
-            **values,
-            **common.window.parameters,
-            by_span=bool(attr)
-            or any(each is not None for each in (service, operation, status, common.environment)),
-            service=service,
-            operation=operation,
-            is_error=None if status is None else status == "error",
-            environment=common.environment,
-            by_transaction=transaction is not None,
-            entry_service=entry.get("service", ""),
-            entry_operation=entry.get("operation", ""),
-            min_duration_ms=min_duration_ms,
-            max_duration_ms=max_duration_ms,
-            after_time=common.after.get("time"),
-            after_id=str(common.after.get("id", "")),
-            limit=common.limit + 1,
-        ),
-        common.limit,
+        fragment, named = of_transaction(answer, transaction)
+        filters, parameters = filters + fragment, parameters | named
+    most = FOR_EVER if max_duration_ms is None else max_duration_ms
+    parameters |= {"min_duration_ms": min_duration_ms, "max_duration_ms": most}
+    matching = (
+        trace
+        for trace in _newest(answer, common, filters, parameters)
+        if min_duration_ms <= trace["duration_ms"] <= most
+        and (not is_automatic(transaction) or trace["transaction_id"] == transaction)
     )
-    known = summaries(answer, {row["trace_id"] for row in rows})
-    found = [
-        known[row["trace_id"]] for row in rows if known[row["trace_id"]]["start"] == row["start"]
-    ]
-    last = rows[-1] if rows else None
+    found, more = page(list(islice(matching, common.limit + 1)), common.limit)
     return answer.of(
         traces=found,
-        next_cursor=common.next_cursor(time=time_parameter(last["start"]), id=last["trace_id"])
-        if more and last
+        next_cursor=common.next_cursor(
+            time=time_parameter(found[-1]["start"]), id=found[-1]["trace_id"]
+        )
+        if more
         else None,
     )
+
+
+def is_automatic(transaction: str | None) -> bool:
+    """Whether this is the form of an automatic transaction's id; no defined one has it."""
+    return transaction is not None and bool(AUTOMATIC.fullmatch(transaction))
+
+
+def of_transaction(answer: Answer, transaction: str) -> tuple[str, dict[str, Any]]:
+    """A fragment for the traces of a transaction, and its parameters. It may let traces through
+    that have a span of an automatic transaction's name and another entry."""
+    if not is_automatic(transaction):
+        return OF_TRACES_IN_OCCURRENCES, {"transaction": transaction}
+    named = answer.row("transaction_names", id=transaction) or {"service": "", "operation": ""}
+    return OF_TRACES_ENTERED_AT, {
+        "entry_service": named["service"],
+        "entry_operation": named["operation"],
+    }
+
+
+def stretches(window: Window) -> Iterator[Window]:
+    """The window in parts, the newest first, each much longer than the one before: what is common
+    is found in the first, and what is rare costs few statements more."""
+    until, length = window.end, FIRST_STRETCH
+    while until > window.start:
+        since = max(window.start, until - length)
+        yield Window(since, until)
+        until, length = since, length * GROWTH
+
+
+def _newest(
+    answer: Answer, common: Common, filters: str, parameters: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Traces that began in the window and behind the cursor, newest first."""
+    shown = (str(common.after.get("time", "")), str(common.after.get("id", "")))
+    for stretch in stretches(common.window):
+        since, until = as_parameter(stretch.start), as_parameter(stretch.end)
+        time, id = shown if "" < shown[0] < until else (until, "")
+        while time > since:
+            rows = answer.rows(
+                "trace_search",
+                filters,
+                **parameters,
+                since=since,
+                until=until,
+                after_time=time,
+                after_id=id,
+                limit=common.limit + 1,
+            )
+            known = summaries(answer, {row["trace_id"] for row in rows})
+            for row in rows:
+                if known[row["trace_id"]]["start"] == row["start"]:
+                    yield known[row["trace_id"]]
+            if len(rows) <= common.limit:
+                break
+            time, id = time_parameter(rows[-1]["start"]), rows[-1]["trace_id"]
 
 
 @router.get("/{trace_id}")

@@ -34,7 +34,15 @@ from clew.storage.errors import (
     StorageError,
     Unacceptable,
 )
-from clew.storage.filters import AttributeFilter, FilterError, attribute_filters
+from clew.storage.filters import (
+    OF_TRACES_ENTERED_AT,
+    OF_TRACES_IN_OCCURRENCES,
+    AttributeFilter,
+    FilterError,
+    attribute_filters,
+    of_traces_with_a_span,
+    span_filters,
+)
 from clew.storage.ingest import SIGNALS, Ingest, Signal, Stored
 from clew.storage.ledger import LedgerRow
 from clew.storage.migrations import Migration, migrate
@@ -44,6 +52,8 @@ from clew.storage.retention import Guard, Limit, default_limit, make_room, set_r
 from clew.storage.store import Store
 
 __all__ = [
+    "OF_TRACES_ENTERED_AT",
+    "OF_TRACES_IN_OCCURRENCES",
     "SIGNALS",
     "AttributeFilter",
     "BackupError",
@@ -77,5 +87,7 @@ __all__ = [
     "default_limit",
     "make_room",
     "migrate",
+    "of_traces_with_a_span",
     "set_retention",
+    "span_filters",
 ]

@@ -1,4 +1,4 @@
-"""The one place where SQL is put together from a request: filters on attributes."""
+"""The one place where SQL is put together from a request: filters on spans and their attributes."""
 
 from __future__ import annotations
 
@@ -56,6 +56,58 @@ def attribute_filters(filters: list[AttributeFilter], own: str) -> tuple[str, di
             f"attr_value_{number}": float(each.value) if compares else each.value,
         }
     return "".join(fragments), parameters
+
+
+def span_filters(
+    attributes: list[AttributeFilter],
+    *,
+    service: str | None = None,
+    operation: str | None = None,
+    is_error: bool | None = None,
+    environment: str | None = None,
+) -> tuple[str, dict[str, Any]]:
+    """A fragment ` AND … AND …` and its parameters: what is asked of one and the same span. Nothing
+    that is not asked is in it: each condition costs a statement time before it runs."""
+    fragment, parameters = attribute_filters(attributes, "SpanAttributes")
+    asked: dict[str, Any] = {
+        "service": service,
+        "operation": operation,
+        "is_error": is_error,
+        "environment": environment,
+    }
+    for name, value in asked.items():
+        if value is not None:
+            fragment = f" AND {SPAN[name]}{fragment}"
+            parameters[name] = value
+    return fragment, parameters
+
+
+SPAN = {
+    "service": "ServiceName = {service:String}",
+    "operation": "SpanName = {operation:String}",
+    "is_error": "(StatusCode IN ('Error', 'STATUS_CODE_ERROR')) = {is_error:Bool}",
+    "environment": "Environment = {environment:String}",
+    # what an automatic transaction is entered at
+    "entry": "ServiceName = {entry_service:String} AND SpanName = {entry_operation:String}",
+}
+
+
+def of_traces_with_a_span(spans: str) -> str:
+    """A fragment for traces that began since {since} and before {until}: one of their spans, within
+    an hour of it, is as the fragment `spans` says."""
+    return f"{SPAN_OF_A_TRACE}{spans})"
+
+
+SPAN_OF_A_TRACE = (
+    " AND TraceId IN (SELECT TraceId FROM otel.otel_traces WHERE Timestamp >= {since:DateTime64(9)}"
+    " AND Timestamp < {until:DateTime64(9)} + toIntervalHour(1)"
+)
+OF_TRACES_ENTERED_AT = of_traces_with_a_span(f" AND {SPAN['entry']}")
+OF_TRACES_IN_OCCURRENCES = (
+    " AND TraceId IN (SELECT TraceId FROM otel.clew_occurrence_traces FINAL"
+    " WHERE Transaction = {transaction:String}"
+    " AND Start >= {since:DateTime64(9)} AND Start < {until:DateTime64(9)})"
+)
 
 
 # A row without the key is never equal to a value, and always different from it.

@@ -1,4 +1,5 @@
--- Log records, newest first; {filters} as in trace_search. Sequence orders records of one time;
+-- Log records of a stretch of time, newest first; {filters} as in trace_search. Words are looked up in
+-- the index on lower(Body), one way or the other; a phrase is looked for where its words are. Sequence orders records of one time;
 -- those that are the same in all of it are one as good as the other, and {skip} of them were shown.
 SELECT
     clew_time(Timestamp) AS time,
@@ -21,6 +22,10 @@ WHERE toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({start:DateTime64(
     AND ({severity:Nullable(String)} IS NULL OR upper(SeverityText) = {severity:Nullable(String)}
         OR (SeverityNumber > 0 AND intDiv(SeverityNumber - 1, 4) = {severity_band:UInt8}))
     AND (empty({words:Array(String)}) OR hasAllTokens(lower(Body), {words:Array(String)}))
+    AND (empty({phrases:Array(String)}) OR arrayAll(phrase -> position(lower(Body), phrase) > 0, {phrases:Array(String)}))
+    AND (empty({unwanted_words:Array(String)}) OR NOT hasAnyTokens(lower(Body), {unwanted_words:Array(String)}))
+    AND (empty({unwanted_phrases:Array(String)})
+        OR NOT arrayExists(phrase -> position(lower(Body), phrase) > 0, {unwanted_phrases:Array(String)}))
     AND ({after_time:Nullable(DateTime64(9))} IS NULL
         OR Timestamp < {after_time:Nullable(DateTime64(9))}
         OR (Timestamp = {after_time:Nullable(DateTime64(9))} AND sequence <= {after_id:String}))

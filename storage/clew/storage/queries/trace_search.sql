@@ -1,33 +1,15 @@
--- The newest traces that match; {filters} stands for what filters.attribute_filters made of the
--- request. A trace that began before the window may be among them (a part of it lies inside), and
--- is left out by who reads the traces as wholes.
-SELECT TraceId AS trace_id, clew_time(min(traces.Start)) AS start
+-- The newest traces that began in a stretch of the window, since {since} and before {until}; {filters}
+-- stands for what clew.storage.filters made of the request. One pass over the rows of that time: of a
+-- trace that is not merged yet some may lie outside, so who reads the traces as wholes leaves out those
+-- that began before, and looks at durations.
+SELECT TraceId AS trace_id, clew_time(min(traces.Start) AS began) AS start
 FROM otel.clew_traces AS traces
-WHERE Start < {end:DateTime64(9)} + toIntervalHour(1) AND End >= {start:DateTime64(9)}
-    AND (NOT {by_span:Bool} OR TraceId IN (
-        SELECT TraceId FROM otel.otel_traces
-        WHERE {by_span:Bool}
-            AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)} + toIntervalHour(1)
-            AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
-            AND ({operation:Nullable(String)} IS NULL OR SpanName = {operation:Nullable(String)})
-            AND ({is_error:Nullable(Bool)} IS NULL
-                OR (StatusCode IN ('Error', 'STATUS_CODE_ERROR')) = {is_error:Nullable(Bool)})
-            AND ({environment:Nullable(String)} IS NULL
-                OR Environment = {environment:Nullable(String)})
-            /*filters*/))
-    AND (NOT {by_transaction:Bool} OR TraceId IN (
-        SELECT TraceId FROM otel.clew_entries_between(
-            service = {entry_service:String}, operation = {entry_operation:String},
-            start = {start:DateTime64(9)}, end = {end:DateTime64(9)})
-        WHERE {by_transaction:Bool}))
-GROUP BY TraceId
-HAVING min(traces.Start) >= {start:DateTime64(9)} AND min(traces.Start) < {end:DateTime64(9)}
-    AND ({after_time:Nullable(DateTime64(9))} IS NULL
-        OR min(traces.Start) < {after_time:Nullable(DateTime64(9))}
-        OR (min(traces.Start) = {after_time:Nullable(DateTime64(9))} AND TraceId < {after_id:String}))
-    AND ({min_duration_ms:Nullable(Float64)} IS NULL OR
-        (toUnixTimestamp64Nano(max(traces.End)) - toUnixTimestamp64Nano(min(traces.Start))) / 1e6 >= {min_duration_ms:Nullable(Float64)})
-    AND ({max_duration_ms:Nullable(Float64)} IS NULL OR
-        (toUnixTimestamp64Nano(max(traces.End)) - toUnixTimestamp64Nano(min(traces.Start))) / 1e6 <= {max_duration_ms:Nullable(Float64)})
-ORDER BY min(traces.Start) DESC, TraceId DESC
+WHERE Start < {until:DateTime64(9)} + toIntervalHour(1) AND End >= {since:DateTime64(9)}
+    /*filters*/
+GROUP BY trace_id
+HAVING began >= {since:DateTime64(9)} AND began < {until:DateTime64(9)}
+    AND (began, trace_id) < ({after_time:DateTime64(9)}, {after_id:String})
+    AND reinterpretAsInt64(max(traces.End)) - reinterpretAsInt64(began) BETWEEN {min_duration_ms:Float64} * 1e6
+        AND {max_duration_ms:Float64} * 1e6
+ORDER BY began DESC, trace_id DESC
 LIMIT {limit:UInt32}
