@@ -22,8 +22,9 @@ def _bare(sql: str) -> str:
 
 
 def test_every_query_is_used_by_name_and_every_name_has_a_query() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "services").rglob("*.py"))
-    asked = set(re.findall(r"\.(?:rows|row|most)\(\s*\"(\w+)\"", source))
+    source = "".join(path.read_text() for area in AREAS for path in (ROOT / area).rglob("*.py"))
+    asked = set(re.findall(r"\.(?:rows|row|most|_rows)\(\s*\"(\w+)\"", source))
+    asked |= set(re.findall(r"\._insert\(\s*\"\w+\",\s*\"(\w+)\"", source))
     included = {
         name for path in QUERIES for name in re.findall(r"\A-- with (\w+)\n", path.read_text())
     }

@@ -1,0 +1,221 @@
+"""The occurrences of defined transactions, settled from whole traces (ADR 0012).
+
+For some traces at a time: which definitions they may have to do with; what each contributes
+(clew_occurrence_traces); then the occurrences with the keys that were touched, from all traces with
+those keys (clew_occurrences). Rows are replaced by version, and what no longer holds is cancelled
+in the same insert. Definitions are parameters of fixed statements: none of their text becomes SQL.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from clickhouse_connect.driver.exceptions import Error as ClickHouseError
+
+from clew.storage.definitions import Definition, Match, Source
+from clew.storage.errors import StorageError
+from clew.storage.reader import sql_of
+from clew.storage.store import Store
+
+logger = logging.getLogger(__name__)
+
+# A log record belongs to its trace up to so long before its first span and after its last
+# (occurrence_traces.sql has it in nanoseconds).
+AROUND = timedelta(minutes=5)
+# Traces put together as one occurrence. What is on more traces than this tells nothing apart.
+MOST_TRACES = 100_000
+# What one statement takes on: a server takes 128 KiB for a parameter, and memory goes by spans.
+TRACES_AT_ONCE = 1000
+SPANS_AT_ONCE = 500_000
+CHARACTERS_AT_ONCE = 60_000
+
+
+class Occurrences:
+    """Settles the occurrences of the definitions that `definitions_supplier` gives."""
+
+    def __init__(
+        self, store: Store, definitions_supplier: Callable[[], Sequence[Definition]]
+    ) -> None:
+        self._store = store
+        self._definitions = definitions_supplier
+        self._lock = threading.Lock()
+        self._overflowing: set[tuple[str, str]] = set()
+
+    def settle(self, trace_ids: Sequence[str], start: str, end: str, version: int) -> None:
+        """Make the rows of these traces again. All their spans lie in `start` … `end`, as queries
+        take times; `version` is greater by two or more than that of any call before.
+
+        Raises StorageError; called again, it does again what it did."""
+        definitions = self._definitions()
+        if not definitions or not trace_ids:
+            return
+        with self._lock:
+            for some in _in_groups(definitions):
+                for first in range(0, len(trace_ids), TRACES_AT_ONCE):
+                    traces = list(trace_ids[first : first + TRACES_AT_ONCE])
+                    self._settle(some, traces, _extent(start, end), version)
+
+    def _settle(
+        self,
+        definitions: list[Definition],
+        traces: list[str],
+        extent: dict[str, str],
+        version: int,
+    ) -> None:
+        asked = extent | {"names": _names(definitions)}
+        candidates = self._rows(
+            "occurrence_candidates",
+            asked
+            | {
+                "traces": traces,
+                "definitions": _matches(definitions),
+                "sources": _keys(definitions),
+            },
+        )
+        if not candidates:
+            return
+        ids = [each.id for each in definitions]
+        for some in _in_batches(candidates):
+            self._insert(
+                "clew_occurrence_traces",
+                "occurrence_traces",
+                asked
+                | {
+                    "traces": [row["trace_id"] for row in some],
+                    "candidates": [(row["trace_id"], row["definitions"]) for row in some],
+                    "definitions": [_parameter(each) for each in definitions],
+                    "ids": ids,
+                    "overflowing": sorted(self._overflowing),
+                    "version": version,
+                },
+            )
+        of_version = {"ids": ids, "version": version}
+        (touched,) = self._rows("occurrence_touched", of_version | {"most": MOST_TRACES})
+        if touched["occurrences"]:
+            within = {"start": touched["start"], "end": touched["end"]}
+            self._insert("clew_occurrences", "occurrences", of_version | within)
+        self._report({(id, key) for id, key in touched["overflowing"]})
+
+    def _report(self, overflowing: set[tuple[str, str]]) -> None:
+        for id, key in sorted(overflowing - self._overflowing):
+            logger.warning(
+                "transaction %s: more than %d traces carry the key %r, and no more are put "
+                "together: name an attribute that tells occurrences apart",
+                *(id, MOST_TRACES, key),
+            )
+        self._overflowing |= overflowing
+
+    def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        with self._store.client() as client:
+            try:
+                answer = client.raw_query(
+                    f"{sql_of(query)}\nSETTINGS output_format_json_quote_64bit_integers = 0",
+                    parameters=parameters,
+                    fmt="JSONEachRow",
+                )
+            except ClickHouseError as error:
+                raise StorageError(f"{query}: {error}") from error
+        return [json.loads(line) for line in answer.splitlines()]
+
+    def _insert(self, table: str, query: str, parameters: dict[str, Any]) -> None:
+        with self._store.client() as client:
+            try:
+                client.command(
+                    f"INSERT INTO otel.{table} (* EXCEPT (InsertedAt))\n{sql_of(query)}",
+                    parameters=parameters,
+                )
+            except ClickHouseError as error:
+                raise StorageError(f"{query}: {error}") from error
+
+
+def _in_groups(definitions: Sequence[Definition]) -> Iterator[list[Definition]]:
+    """As many at a time as a statement takes."""
+    group: list[Definition] = []
+    size = 0
+    for definition in definitions:
+        length = len(repr(_parameter(definition)))
+        if group and size + length > CHARACTERS_AT_ONCE:
+            yield group
+            group, size = [], 0
+        group.append(definition)
+        size += length
+    yield group
+
+
+def _in_batches(candidates: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Traces of as many spans at a time as a statement takes, each counted for each definition."""
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for row in candidates:
+        spans = row["spans"] * len(row["definitions"])
+        if batch and size + spans > SPANS_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += spans
+    yield batch
+
+
+def _extent(start: str, end: str) -> dict[str, str]:
+    return {
+        "start": start,
+        "end": end,
+        "logs_start": _moved(start, -AROUND),
+        "logs_end": _moved(end, AROUND + timedelta(seconds=1)),
+    }
+
+
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST = datetime(2262, 4, 11, 23, 47, 16, tzinfo=UTC)
+
+
+def _moved(time: str, by: timedelta) -> str:
+    """The time in whole seconds, moved as far as the tables' times go."""
+    moment = datetime.fromisoformat(time[:19]).replace(tzinfo=UTC)
+    moved = max(EARLIEST, min(moment + by, LATEST))
+    return f"{moved:%Y-%m-%d %H:%M:%S}"
+
+
+def _names(definitions: Sequence[Definition]) -> list[str]:
+    """The attributes that are asked for."""
+    names = set()
+    for each in definitions:
+        names |= {source.attribute for source in (*each.key, *each.value, *each.user)}
+        for match in (each.match, *(step.match for step in each.steps)):
+            names |= {name for name, _ in match.attributes} if match else set()
+    return sorted(names)
+
+
+def _matches(definitions: Sequence[Definition]) -> list[tuple[Any, ...]]:
+    return [(number, *_match(each.match)) for number, each in enumerate(definitions, 1)]
+
+
+def _keys(definitions: Sequence[Definition]) -> list[tuple[int, str, str]]:
+    return [
+        (number, source.attribute, source.expression)
+        for number, each in enumerate(definitions, 1)
+        for source in each.key
+    ]
+
+
+def _parameter(definition: Definition) -> tuple[Any, ...]:
+    """A definition as the queries take it."""
+    steps = [
+        (number, int(step.match is None), *_match(step.match or Match(operation=step.name)))
+        for number, step in enumerate(definition.steps)
+    ]
+    sources = (_sources(each) for each in (definition.key, definition.value, definition.user))
+    return (definition.id, *_match(definition.match), *sources, steps)
+
+
+def _match(match: Match) -> tuple[str, str, list[tuple[str, str]]]:
+    return match.service or "", match.operation or "", list(match.attributes)
+
+
+def _sources(sources: Sequence[Source]) -> list[tuple[str, str]]:
+    return [(each.attribute, each.expression) for each in sources]
