@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
-from traffic import CLIENT, CONSUMER, SERVER, Span, as_stored
+from traffic import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Span, as_stored
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,12 @@ class Trace:
         return min(self.spans, key=lambda span: (_rank(span), span.start, span.id))
 
     @property
+    def rank(self) -> int:
+        return _rank(self.entry)
+
+    @property
     def has_transaction(self) -> bool:
-        return _rank(self.entry) < 2
+        return self.rank < 2
 
     @property
     def start(self) -> int:
@@ -68,11 +73,25 @@ def _rank(span: Span) -> int:
 
 def self_times(spans: Sequence[Span]) -> dict[str, int]:
     """By span id: the time in which none of its children was running."""
-    return {span.id: span.duration - covered_time(span, spans) for span in spans}
+    return {span.id: span.duration - _covered(span, spans) for span in firsts(spans)}
 
 
-def covered_time(span: Span, spans: Sequence[Span]) -> int:
-    """For how long at least one of the span's children was running while it was."""
+def firsts(spans: Sequence[Span]) -> list[Span]:
+    """Of several spans with one id the one that is meant: the earliest, of those the longest."""
+    return [
+        min(
+            (span for span in spans if span.id == id),
+            key=lambda span: (span.start, -span.ended, span.parent, _order(span.kind)),
+        )
+        for id in {span.id for span in spans}
+    ]
+
+
+def _order(kind: int) -> int:
+    return (SERVER, CLIENT, PRODUCER, CONSUMER).index(kind) if kind != INTERNAL else -1
+
+
+def _covered(span: Span, spans: Sequence[Span]) -> int:
     covered, reached = 0, span.start
     for child in sorted(_children(span, spans), key=lambda child: child.start):
         begin, end = max(child.start, reached), min(child.ended, span.ended)
@@ -83,20 +102,16 @@ def covered_time(span: Span, spans: Sequence[Span]) -> int:
 
 
 def critical_path(trace: Trace) -> dict[str, int]:
-    """By id of each span that the trace waited for: the time on the path in that span itself; in
-    all of them, if several have the id."""
+    """By id of each span that the trace waited for: the time on the path in that span itself."""
     path: dict[str, int] = {}
+    meant = {span.id: span for span in firsts(trace.spans)}
     waiting = [trace.entry.id]
     while waiting:
         id = waiting.pop()
-        if id in path:
-            continue
-        path[id] = 0
-        for span in trace.spans:
-            if span.id == id:
-                waited_for = _waited_for(span, trace.spans)
-                path[id] += span.duration - sum(end - begin for _, begin, end in waited_for)
-                waiting += [child.id for child, _, _ in waited_for]
+        if id not in path:
+            waited_for = _waited_for(meant[id], trace.spans)
+            path[id] = meant[id].duration - sum(end - begin for _, begin, end in waited_for)
+            waiting += [child.id for child, _, _ in waited_for]
     return path
 
 
@@ -122,7 +137,90 @@ def _end_within(span: Span, child: Span) -> int:
 
 
 def _children(span: Span, spans: Sequence[Span]) -> list[Span]:
-    return [other for other in spans if other.parent == span.id != other.id]
+    return [other for other in firsts(spans) if other.parent == span.id != other.id]
+
+
+Call = tuple[str, str, str, str, int, bool]  # source, target, type, summary, duration, failed
+
+
+def calls(trace: Trace) -> Counter[Call]:
+    """Who called whom in a trace."""
+    meant = {span.id: span for span in firsts(trace.spans)}
+    found: Counter[Call] = Counter()
+    for span in meant.values():
+        caller = None if span.parent == span.id else meant.get(span.parent)
+        if (call := _service_call(span, caller)) is not None:
+            found[call] += 1
+        if (call := _other_call(span, caller, list(meant.values()))) is not None:
+            found[call] += 1
+    return found
+
+
+def _service_call(span: Span, caller: Span | None) -> Call | None:
+    if span.kind == CONSUMER and reached(span)[0] == "consumed":
+        return None  # it came by the queue
+    if caller is None:
+        if span.parent and span.kind in (SERVER, CONSUMER):
+            return "", span.service, "service", span.name, span.duration, span.is_error
+        return None
+    is_calling = caller.kind in (CLIENT, PRODUCER)
+    if caller.service == span.service and not (is_calling and span.kind in (SERVER, CONSUMER)):
+        return None
+    took, failed = (
+        (caller, caller.is_error or span.is_error) if is_calling else (span, span.is_error)
+    )
+    return caller.service, span.service, "service", span.name, took.duration, failed
+
+
+def _other_call(span: Span, caller: Span | None, spans: Sequence[Span]) -> Call | None:
+    type, target, summary = reached(span)
+    if not target:
+        return None
+    inner = [child for child in _children(span, spans) if _is_within(child, span)]
+    is_answered = any(_service_call(child, span) for child in _children(span, spans))
+    if caller is not None and caller.service == span.service:
+        outer = reached(caller)[0]
+        if _is_within(span, caller) and outer in ("database", "queue"):
+            return None
+        if type == outer == "consumed":
+            return None
+    if (type in ("database", "external") and is_answered) or (type == "external" and inner):
+        return None
+    ends = (target, span.service) if type == "consumed" else (span.service, target)
+    return *ends, type, summary or span.name, span.duration, span.is_error
+
+
+def _is_within(span: Span, caller: Span) -> bool:
+    return {span.kind, caller.kind} <= {CLIENT, PRODUCER} and span.service == caller.service
+
+
+def reached(span: Span) -> tuple[str, str, str]:
+    """What the span's attributes say it calls or takes from: type, name, summary."""
+    if span.kind not in (CLIENT, PRODUCER, CONSUMER):
+        return "", "", ""
+    said = as_stored(span.attributes)
+
+    def first(*keys: str) -> str:
+        return next((said[key] for key in keys if said.get(key)), "")
+
+    if span.kind != CONSUMER and (system := first("db.system.name", "db.system")):
+        table = first("db.collection.name", "db.sql.table")
+        words = f"{first('db.operation.name', 'db.operation')} {table}".strip()
+        names = filter(None, (system, first("db.namespace", "db.name")))
+        return "database", "/".join(names), first("db.query.summary") or words
+    queue = (
+        first("messaging.system"),
+        first("messaging.destination.name", "messaging.destination"),
+    )
+    if any(queue):
+        operation = first("messaging.operation.type", "messaging.operation")
+        taken = span.kind == CONSUMER or operation in ("receive", "process")
+        return "consumed" if taken else "queue", "/".join(filter(None, queue)), ""
+    if span.kind == CONSUMER:
+        return "", "", ""
+    host = first("service.peer.name", "peer.service", "server.address", "net.peer.name")
+    url = f"//{first('http.host')}" if first("http.host") else first("url.full", "http.url")
+    return "external", host or urlsplit(url).hostname or "", ""
 
 
 def is_quantile(value: float, values: Iterable[float], q: float) -> bool:

@@ -382,7 +382,7 @@ def tangle(
                 "" if parent is None or odd > 0.99 else parent.id, choice.choice(processes),
                 choice.choice(("GET", "POST", "render", "wait")), choice.choice(list(KIND_NAMES)),
                 begin // tick * tick, (begin - 1 if 0.04 < odd < 0.06 else end // tick * tick),
-                status=choice.choice((UNSET, OK, ERROR)),
+                status=choice.choice((UNSET, OK, ERROR)), attributes=choice.choice(REACHED),
             )
         )  # fmt: skip
     if choice.random() < 0.3:  # somewhere a circle is closed
@@ -391,6 +391,22 @@ def tangle(
         spans = [span for span in spans if choice.random() < 0.9] or spans
     choice.shuffle(spans)
     return spans
+
+
+REACHED: tuple[Attributes, ...] = (
+    {},
+    {"db.system.name": "postgresql", "db.namespace": "orders", "db.query.summary": "SELECT orders"},
+    {"db.system": "redis", "db.operation": "GET", "server.address": "cache-1"},
+    {"db.system": "mysql", "db.name": "stock", "db.operation": "UPDATE", "db.sql.table": "items"},
+    {"messaging.system": "kafka", "messaging.destination.name": "mails"},
+    {"messaging.system": "rabbitmq", "messaging.destination": "jobs", "messaging.operation": "receive"},
+    {"messaging.destination.name": "nobody's"},
+    {"server.address": "api.example.com", "url.full": "https://other.example.com/x"},
+    {"http.url": "http://old.example.com:8080/path?q=1", "http.method": "GET"},
+    {"http.host": "named.example.com:9000"},
+    {"url.full": "https://full.example.com/a/b"},
+    {"peer.service": "bank", "net.peer.name": "10.0.0.1"},
+)  # fmt: skip
 
 
 def exception(type: str, message: str) -> Attributes:

@@ -12,6 +12,7 @@ from clew.collector.loader import Loader
 from clew.collector.segment import Segment
 from clew.collector.spool import Spool
 from clew.storage import SIGNALS, Ingest, Store
+from clew.storage.settling import Settling, Window
 
 
 def load(ingest: Any, directory: Path, *requests: tuple[str, bytes]) -> None:
@@ -52,6 +53,15 @@ def seal_segment(directory: Path, signal: str, *bodies: bytes) -> Segment:
     return segment
 
 
+def settle(settling: Settling, **window: Any) -> None:
+    """Settle every trace that is not settled as it is now, and make the edges of all minutes."""
+    everything = {"since": 0, "until": 1 << 32, "quiet_since": 0, "quiet_until": 1 << 32} | window
+    for chunk in settling.find(Window(**everything)):
+        if chunk.number:
+            settling.settle(chunk)
+    settling.make_edges(0)
+
+
 def rows(store: Store, sql: str) -> list[dict[str, Any]]:
     with store.client() as client:
         return list(client.query(sql).named_results())
@@ -85,4 +95,12 @@ def sides_equal_their_base(store: Store) -> bool:
         )
 
 
-__all__ = ["Ingest", "load", "rows", "seal_segment", "sides_equal_their_base", "wait_until_drained"]
+__all__ = [
+    "Ingest",
+    "load",
+    "rows",
+    "seal_segment",
+    "settle",
+    "sides_equal_their_base",
+    "wait_until_drained",
+]

@@ -12,9 +12,9 @@ it up, unless the parent is a CLIENT span: a client waits for its server, so wha
 is the clocks' difference, and is cut off.
 path: the time on the path in the span itself, its duration less that of the children on the path.
 
-Traces are taken as they come: parents that never came, several spans of one id (all of them are
-the parents of its children, and on the path when one of them is), spans that are their own
-ancestors, clocks that differ.
+Traces are taken as they come: parents that never came, spans that are their own ancestors, clocks
+that differ. Of several spans with one id the first is the one that is meant; the others, as a rule
+a batch that was sent twice, take no time.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-CLIENT = frozenset(("Client", "SPAN_KIND_CLIENT"))
-ENTERED_AT = frozenset(("Server", "Consumer", "SPAN_KIND_SERVER", "SPAN_KIND_CONSUMER"))
+CODES = {
+    f"{prefix}{name}": code
+    for code, kind in enumerate(("Server", "Client", "Producer", "Consumer"), 1)
+    for prefix, name in (("", kind), ("SPAN_KIND_", kind.upper()))
+}
+SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4
 
 
 class Timed(NamedTuple):
@@ -39,7 +43,11 @@ class Timed(NamedTuple):
     @property
     def rank(self) -> int:
         """What sort of entry it would be: 0 a root, 1 a SERVER or CONSUMER span, 2 any other."""
-        return 0 if not self.parent else 1 if self.kind in ENTERED_AT else 2
+        return 0 if not self.parent else 1 if self.code in (SERVER, CONSUMER) else 2
+
+    @property
+    def code(self) -> int:
+        return CODES.get(self.kind, 0)
 
 
 class Times(NamedTuple):
@@ -64,25 +72,37 @@ def times_of(spans: Sequence[Timed]) -> list[Times]:
     spans = [
         span if span.began <= span.ended else span._replace(ended=span.began) for span in spans
     ]
+    firsts = first_of_each(spans)
     families: dict[str, list[Timed]] = defaultdict(list)
-    for span in spans:
-        if span.parent and span.parent != span.id:
+    for number in firsts.values():
+        span = spans[number]
+        if span.parent in firsts and span.parent != span.id:
             families[span.parent].append(span)
-    chains = {
-        number: _chain(span, families[span.id])
-        for number, span in enumerate(spans)
-        if span.id in families
-    }
-    critical = _reached(spans, {number: chain.waited_for for number, chain in chains.items()})
-    times = []
-    for number, span in enumerate(spans):
+    chains = {id: _chain(spans[firsts[id]], children) for id, children in families.items()}
+    critical = _reached(spans[entry_of(spans)].id, chains)
+    times = [Times(0, 0, False)] * len(spans)
+    for id, number in firsts.items():
+        span = spans[number]
         own = on_path = span.ended - span.began
-        if number in chains:
-            own -= _covered(span, families[span.id])
-            on_path -= chains[number].held_up
-        is_critical = span.id in critical
-        times.append(Times(own, on_path if is_critical else 0, is_critical))
+        if id in chains:
+            own -= _covered(span, families[id])
+            on_path -= chains[id].held_up
+        times[number] = Times(own, on_path, True) if id in critical else Times(own, 0, False)
     return times
+
+
+def first_of_each(spans: Sequence[Timed]) -> dict[str, int]:
+    """By id, the place of the span that is meant by it: the earliest, of those the longest."""
+    firsts: dict[str, int] = {}
+    for number, span in enumerate(spans):
+        other = firsts.setdefault(span.id, number)
+        if other != number and _age(span) < _age(spans[other]):
+            firsts[span.id] = number
+    return firsts
+
+
+def _age(span: Timed) -> tuple[int, int, str, int]:
+    return span.began, -span.ended, span.parent, span.code
 
 
 class _Chain(NamedTuple):
@@ -103,7 +123,7 @@ def _covered(span: Timed, children: list[Timed]) -> int:
 
 def _chain(span: Timed, children: list[Timed]) -> _Chain:
     """How long the span waited for children, and for which: the last first."""
-    is_client = span.kind in CLIENT
+    is_client = span.code == CLIENT
     parts = sorted(
         (
             (min(child.ended, span.ended), max(child.began, span.began), child.id)
@@ -121,15 +141,13 @@ def _chain(span: Timed, children: list[Timed]) -> _Chain:
     return _Chain(held_up, waited_for)
 
 
-def _reached(spans: Sequence[Timed], waited_for: Mapping[int, list[str]]) -> set[str]:
+def _reached(entry: str, chains: Mapping[str, _Chain]) -> set[str]:
     """The ids on the path: from the entry down, everything that was waited for."""
-    down: dict[str, list[str]] = defaultdict(list)
-    for number, ids in waited_for.items():
-        down[spans[number].id] += ids
-    waiting = [spans[entry_of(spans)].id]
-    reached = set(waiting)
+    waiting = [entry]
+    reached = {entry}
     while waiting:
-        fresh = [id for id in down.get(waiting.pop(), ()) if id not in reached]
+        chain = chains.get(waiting.pop())
+        fresh = [id for id in chain.waited_for if id not in reached] if chain else []
         reached.update(fresh)
         waiting += fresh
     return reached

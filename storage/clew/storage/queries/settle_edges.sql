@@ -1,0 +1,33 @@
+-- The edges of some minutes, from all their traces; and for each minute the row that stands for it.
+SELECT
+    Minute,
+    Environment,
+    Source,
+    Target,
+    Type,
+    sum(Weight) AS Count,
+    sumIf(Weight, IsError) AS Errors,
+    sum(Weight * Duration) AS DurationSum,
+    max(Duration) AS DurationMax,
+    quantilesDDStateIf(0.01, 0.5, 0.9, 0.95, 0.99)(Duration, Weight > 0) AS Sketch,
+    toUInt16(max(Weight)) AS OneIn,
+    {version:UInt64} AS Version
+FROM
+(
+    SELECT
+        clew_minute(Timestamp) AS Minute,
+        toString(Environment) AS Environment,
+        arrayJoin(arrayZip(Call.Source, Call.Target, Call.Type, Call.Duration, Call.IsError)) AS call,
+        toString(call.1) AS Source,
+        toString(call.2) AS Target,
+        toString(call.3) AS Type,
+        call.4 AS Duration,
+        call.5 AS IsError,
+        toUInt64(settled.OneIn) AS Weight
+    FROM otel.clew_settled AS settled FINAL
+    WHERE Minute IN {minutes:Array(DateTime)}
+        AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
+    UNION ALL
+    SELECT arrayJoin({minutes:Array(DateTime)}), '', ('', '', '', 0, false), '', '', '', 0, false, 0
+)
+GROUP BY Minute, Environment, Source, Target, Type

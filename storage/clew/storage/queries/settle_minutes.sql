@@ -1,0 +1,9 @@
+-- The minutes whose edges are to be made again: those of the traces that were settled from a time on, by
+-- the hour.
+SELECT
+    toUnixTimestamp(toStartOfHour(clew_minute(Timestamp))) AS hour,
+    arraySort(groupUniqArray(toUnixTimestamp(clew_minute(Timestamp)))) AS minutes
+FROM otel.clew_settled
+WHERE InsertedAt >= {since:DateTime}
+GROUP BY hour
+ORDER BY hour
