@@ -1,0 +1,230 @@
+"""Occurrences against a plain Python reference, however their spans and records come in."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import occurrences_reference as reference
+from clew.storage import Ingest, Store
+from clew.storage.definitions import Definition, Match, Source, Step
+from clew.storage.occurrences import Occurrences
+from traffic import (
+    CONSUMER,
+    ERROR,
+    INTERNAL,
+    MILLISECOND,
+    MINUTE,
+    SECOND,
+    SERVER,
+    UNSET,
+    Loader,
+    Log,
+    Process,
+    Span,
+)
+
+BEGAN = 1_780_308_000 * SECOND
+HOUR = 60 * MINUTE
+HOSTILE = "it's \\ {start:String} \"x\" \n\t -- '); DROP TABLE otel.otel_traces; \x00 [(.*+?^$|é"
+SHOP, PAYMENTS, WORKER = (
+    Process("shop", "shop-1"),
+    Process("payments", "payments-1", "test"),
+    Process("worker", "worker-1"),
+)
+DEFINITIONS = (
+    Definition(
+        "checkout",
+        "Checkout",
+        Match("shop", "POST /checkout"),
+        key=(Source("order.id"), Source("url.path", "/orders/{}/pay")),
+        value=(Source("total"), Source("amount")),
+        user=(Source("user.id"),),
+        steps=(
+            Step("GET /cart"),
+            Step("pay", Match("payments")),
+            Step("ship", Match("worker", attributes=(("kind", "parcel"),))),
+        ),
+    ),
+    Definition(
+        "any-shop", "Any shop", Match("shop"), value=(Source("total"),), steps=(Step("GET /cart"),)
+    ),
+    Definition("paid", "Paid", Match(operation="charge"), key=(Source("order.id"),)),
+    Definition(
+        "parcels",
+        "Parcels",
+        Match(attributes=(("kind", "parcel"),)),
+        key=(Source("parcel"), Source("service.name")),
+        user=(Source("user.id"), Source("url.path", "/users/{}")),
+        steps=(Step("work"), Step("charge")),
+    ),
+    Definition(HOSTILE, HOSTILE, Match(operation=HOSTILE), key=(Source(HOSTILE),)),
+)
+
+
+class Made:
+    """Random telemetry."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self._ids = iter(range(1, 1_000_000))
+
+    def traces(self, count: int) -> tuple[list[Span], list[Log]]:
+        spans: list[Span] = []
+        logs: list[Log] = []
+        for _ in range(count):
+            trace = f"{self.random.getrandbits(128):032x}"
+            began = BEGAN + self.random.randrange(-3 * HOUR, 30 * HOUR)
+            own = [self._span(trace, began)]
+            while self.random.random() < 0.75:
+                own.append(self._span(trace, began, self.random.choice(own)))
+            spans += own
+            while self.random.random() < 0.5:
+                logs.append(self._log(trace, began))
+        return spans, logs
+
+    def _span(self, trace: str, began: int, parent: Span | None = None) -> Span:
+        pick = self.random.choice
+        start = began + self.random.choice((0, 1, 2, 5, 10)) * pick((0, MILLISECOND, SECOND))
+        return Span(
+            trace,
+            f"{next(self._ids):016x}",
+            parent.id if parent else pick(("", "", "f" * 16)),
+            pick((SHOP, SHOP, PAYMENTS, WORKER)),
+            pick(("POST /checkout", "POST /checkout", "GET /cart", "charge", "work", HOSTILE)),
+            pick((SERVER, SERVER, CONSUMER, INTERNAL)),
+            start,
+            start + pick((0, 1, MILLISECOND, 3 * MILLISECOND, 4 * SECOND)),
+            pick((UNSET, UNSET, UNSET, ERROR)),
+            attributes=self._attributes(),
+        )
+
+    def _log(self, trace: str, began: int) -> Log:
+        around = self.random.choice((0, MILLISECOND, SECOND, -4 * MINUTE, 4 * MINUTE, HOUR, -HOUR))
+        # no two at the same time: which is first would be a matter of their texts
+        time = began + around + self.random.randrange(MILLISECOND)
+        return Log(time, SHOP, "INFO", "x", self._attributes(), trace)
+
+    def _attributes(self) -> dict[str, Any]:
+        pick = self.random.choice
+        order = pick(("o-1", "o-2", "o-3", "x" * 256))
+        offered: dict[str, Any] = {
+            "order.id": pick((order, order, "")),
+            "url.path": pick((f"/api/orders/{order}/pay?x=1", "/orders//pay", "/users/u-9")),
+            "total": pick((5, "1e2", "nan", "inf", "-7.25", "ten", "", ".5")),
+            "amount": pick((11, "0x10")),
+            "user.id": pick(("u-1", "u-2")),
+            "kind": pick(("parcel", "letter")),
+            "parcel": pick(("p-1", "p-2")),
+            HOSTILE: pick((HOSTILE, "other")),
+        }
+        return {name: value for name, value in offered.items() if self.random.random() < 0.2}
+
+
+class Settling:
+    """Loads and settles, and knows which traces have new rows."""
+
+    def __init__(
+        self, store: Store, directory: Path, definitions: Sequence[Definition] = DEFINITIONS
+    ) -> None:
+        self._store = store
+        self._loader = Loader(Ingest(store), directory)
+        self._definitions = definitions
+        self._occurrences = Occurrences(store, lambda: definitions)
+        self._version = 1_000
+        self._dirty: set[str] = set()
+        self.spans: list[Span] = []
+        self.logs: list[Log] = []
+
+    def load(self, items: Iterable[Span | Log]) -> None:
+        spans = [item for item in items if isinstance(item, Span)]
+        logs = [item for item in items if isinstance(item, Log)]
+        if spans:
+            self._loader.spans(spans)
+        if logs:
+            self._loader.logs(logs)
+        self.spans += spans
+        self.logs += logs
+        self._dirty |= {item.trace for item in items}
+
+    def settle(self, traces: Iterable[str] | None = None) -> None:
+        """Settle those with new rows, or these."""
+        traces = set(self._dirty if traces is None else traces)
+        self._dirty -= traces
+        times = [span.start for span in self.spans if span.trace in traces]
+        if times:
+            self._version += 2
+            within = (_parameter(min(times)), _parameter(max(times)))
+            self._occurrences.settle(sorted(traces), *within, self._version)
+
+    def rows(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """What is stored, by transaction and key."""
+        found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        times = ("Timestamp", "Start", "End")
+        with self._store.client() as client:
+            answer = client.query(
+                "SELECT * EXCEPT (Version, IsDeleted, InsertedAt) REPLACE ("
+                + ", ".join(f"toUnixTimestamp64Nano({name}) AS {name}" for name in times)
+                + ", arrayMap(t -> toUnixTimestamp64Nano(t), Step.Start) AS `Step.Start`)"
+                " FROM otel.clew_occurrences FINAL"
+            )
+        for values in answer.result_rows:
+            row = dict(zip(answer.column_names, values, strict=True))
+            key = row.pop("Key")
+            transaction = found[row.pop("Transaction")]
+            assert key not in transaction, "an occurrence has two rows"
+            transaction[key] = row
+        return found
+
+    def expected(self) -> dict[str, dict[str, dict[str, Any]]]:
+        every = {
+            each.id: reference.occurrences(each, self.spans, self.logs)
+            for each in self._definitions
+        }
+        return {id: found for id, found in every.items() if found}
+
+
+def _parameter(nanoseconds: int) -> str:
+    from clew.api.parameters import as_parameter
+
+    return as_parameter(nanoseconds)
+
+
+@pytest.fixture
+def settling(store: Store, tmp_path: Path) -> Settling:
+    return Settling(store, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_column_is_what_the_reference_says_in_whatever_order_it_comes(
+    settling: Settling, seed: int
+) -> None:
+    made = Made(seed)
+    spans, logs = made.traces(120)
+    items: list[Span | Log] = [*spans, *logs]
+    made.random.shuffle(items)
+    while items:
+        size = made.random.randint(20, 200)
+        settling.load(items[:size])
+        del items[:size]
+        if made.random.random() < 0.7:
+            settling.settle()
+    settling.settle()
+    expected = settling.expected()
+    assert all(expected.get(each.id) for each in DEFINITIONS)
+    _compare(settling.rows(), expected)
+    settling.settle({span.trace for span in spans})
+    _compare(settling.rows(), expected)
+
+
+def _compare(stored: Any, expected: Any) -> None:
+    assert stored.keys() == expected.keys()
+    for id, occurrences in expected.items():
+        assert stored[id].keys() == occurrences.keys(), id
+        for key, row in occurrences.items():
+            assert stored[id][key] == row, (id, key)
