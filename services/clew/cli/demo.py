@@ -112,6 +112,8 @@ def _flags(settings: Settings) -> list[str]:
         settings.dsn,
         "--retention",
         ",".join(f"{signal}={days}d" for signal, days in settings.retention.items()),
+        "--transactions",
+        str(settings.transactions or fleet.TRANSACTIONS),
     ]
     for name in ("database_limit", "spool_limit", "in_flight_limit", "memory_limit"):
         if limit := getattr(settings, name):

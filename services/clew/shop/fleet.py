@@ -12,6 +12,9 @@ WEB_SERVICES = ("payments", "orders", "inventory", "storefront")
 WORKERS = ("fulfilment",)
 SERVICES = (*WEB_SERVICES, *WORKERS)
 
+# What a business transaction of the shop is.
+TRANSACTIONS = Path(__file__).with_name("transactions.yaml")
+
 
 class Command(NamedTuple):
     """One process: its arguments, what its environment needs in addition, and where it listens.
