@@ -186,6 +186,10 @@ class Answer:
     def rows(self, query: str, filters: str = "", **parameters: Any) -> list[Row]:
         return self._reading.rows(query, filters, **parameters)
 
+    def text(self, query: str, **parameters: Any) -> bytes:
+        """The rows as lines of JSON."""
+        return self._reading.text(query, **parameters)
+
     def row(self, query: str, **parameters: Any) -> Row | None:
         return next(iter(self.rows(query, **parameters)), None)
 

@@ -1,4 +1,4 @@
-"""Traces: search, and one trace with its spans, logs and metrics."""
+"""Traces: search, and one of them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
-from clew.api.metrics import linked_metrics
 from clew.api.parameters import (
     SECOND,
     Answer,
@@ -18,11 +17,11 @@ from clew.api.parameters import (
     CommonParameters,
     Window,
     as_parameter,
-    extent,
     page,
     time_parameter,
 )
 from clew.api.problems import Problem
+from clew.api.trace import read_trace
 from clew.storage import (
     OF_TRACES_ENTERED_AT,
     OF_TRACES_IN_OCCURRENCES,
@@ -34,12 +33,6 @@ from clew.storage import (
 
 router = APIRouter(prefix="/api/v1/traces", tags=["traces"])
 
-MAX_SPANS = 100_000
-MAX_LOGS = 1000  # of each way they are linked
-METRICS_AROUND = (
-    300 * SECOND
-)  # a trace is short: its processes' metrics are shown from before and after it
-METRICS_STEP = 10
 FIRST_STRETCH = 300 * SECOND
 GROWTH = 8
 FOR_EVER = float("inf")
@@ -151,45 +144,14 @@ def _newest(
             time, id = time_parameter(rows[-1]["start"]), rows[-1]["trace_id"]
 
 
-@router.get("/{trace_id}")
-def get_trace(trace_id: str, answer: Answering) -> dict[str, Any]:
+@router.get("/{trace_id}", response_model=None)
+def get_trace(trace_id: str, answer: Answering) -> Response:
     """One trace, whole: every span with its own time and whether the trace waited for it, the log
     records with its id or from its processes, and the metrics that belong to it."""
-    trace = summaries(answer, {trace_id.lower()}).get(trace_id.lower())
+    trace = read_trace(answer, trace_id.lower())
     if trace is None:
         raise Problem(404, f"no trace has the id {trace_id!r}")
-    inside = extent([trace])
-    rows = answer.most("trace_spans", MAX_SPANS, trace_id=trace["trace_id"], **inside)
-    times = {
-        row["span_id"]: row
-        for row in answer.rows("trace_span_times", trace_ids=[trace["trace_id"]], **inside)
-    }
-    began = min((row["start_ns"] for row in rows), default=0)
-    spans = [_span(row, began, times.get(row["span_id"], {})) for row in rows]
-    processes = sorted(
-        {(span["service"], span["resource"].get("service.instance.id", "")) for span in spans}
-    )
-    named: dict[str, Any] = {
-        "trace_ids": [trace["trace_id"]],
-        "service": "",
-        "operation": "",
-        "environment": None,
-    }
-    return answer.of(
-        trace_id=trace["trace_id"],
-        transaction=_transaction(trace),
-        start=trace["start"],
-        duration_ms=trace["duration_ms"],
-        services=trace["services"],
-        span_count=trace["span_count"],
-        error_count=trace["error_count"],
-        complete=_is_complete(spans),
-        spans=spans,
-        logs=answer.most(
-            "linked_logs", MAX_LOGS, each="linked_by", **named, **inside, processes=processes
-        ),
-        metrics=_metrics(answer, named, trace, processes),
-    )
+    return trace.response(answer.of(**trace.members))
 
 
 def summaries(answer: Answer, trace_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -204,39 +166,3 @@ def summaries(answer: Answer, trace_ids: Iterable[str]) -> dict[str, dict[str, A
 def _summary(row: Row) -> dict[str, Any]:
     has_entry = row.pop("has_entry")
     return row | {"transaction_id": row["transaction_id"] if has_entry else None}
-
-
-def _transaction(trace: dict[str, Any]) -> dict[str, Any] | None:
-    if trace["transaction_id"] is None:
-        return None
-    return {
-        "id": trace["transaction_id"],
-        "name": f"{trace['root_service']}: {trace['root_operation']}",
-        "key": trace["trace_id"],
-    }
-
-
-def _span(row: Row, began: int, times: Row) -> dict[str, Any]:
-    started = row.pop("start_ns")
-    flags = ["ends_before_start"] if row.pop("ends_before_start") else []
-    return row | {
-        "offset_ms": (started - began) / 1e6,
-        "self_time_ms": times.get("self_time_ms", row["duration_ms"]),
-        "critical": bool(times.get("critical", False)),
-        "flags": flags,
-    }
-
-
-def _is_complete(spans: list[dict[str, Any]]) -> bool:
-    """Whether the root is there, and the parent of every other span."""
-    ids = {span["span_id"] for span in spans} | {""}
-    return any(not span["parent_span_id"] for span in spans) and all(
-        span["parent_span_id"] in ids for span in spans
-    )
-
-
-def _metrics(
-    answer: Answer, named: dict[str, Any], trace: dict[str, Any], processes: list[tuple[str, str]]
-) -> list[dict[str, Any]]:
-    around = extent([trace], METRICS_AROUND)
-    return linked_metrics(answer, named | around, processes, METRICS_STEP, [])

@@ -1,0 +1,20 @@
+-- What the gauges of some processes said: of {names} metrics of each service, so that no more granules
+-- are read than that takes (one metric of one service takes at least one).
+SELECT
+    MetricName AS name,
+    any(MetricUnit) AS unit,
+    ServiceName AS service,
+    ResourceAttributes['service.instance.id'] AS resource,
+    Attributes AS attributes,
+    arraySort(groupArray((toUnixTimestamp(TimeUnix), Value))) AS points
+FROM otel.otel_metrics_gauge
+WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
+    AND (ServiceName, MetricName) IN (
+        SELECT ServiceName, MetricName FROM otel.otel_metrics_gauge
+        WHERE ServiceName IN {services:Array(String)}
+            AND TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
+        GROUP BY ServiceName, MetricName ORDER BY MetricName LIMIT {names:UInt32} BY ServiceName)
+    AND (ServiceName, resource) IN {processes:Array(Tuple(String, String))}
+GROUP BY name, service, resource, attributes
+ORDER BY name, service, resource, cityHash64(attributes)
+LIMIT 2 BY name, service, resource
