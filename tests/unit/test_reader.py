@@ -23,8 +23,8 @@ def _bare(sql: str) -> str:
 
 def test_every_query_is_used_by_name_and_every_name_has_a_query() -> None:
     source = "".join(path.read_text() for area in AREAS for path in (ROOT / area).rglob("*.py"))
-    asked = set(re.findall(r"\.(?:_?rows|row|most|_insert)\(\s*\"(\w+)\"", source))
-    asked |= set(re.findall(r"\._insert\(\s*\"\w+\",\s*\"(\w+)\"", source))
+    asked = set(re.findall(r"\.(?:_?rows|row|most|text)\(\s*\"(\w+)\"", source))
+    asked |= set(re.findall(r"\._insert\(\s*(?:\"\w+\",\s*)?\"(\w+)\"", source))
     included = {
         name for path in QUERIES for name in re.findall(r"\A-- with (\w+)\n", path.read_text())
     }
