@@ -44,22 +44,15 @@ SETTINGS = {
     "short_circuit_function_evaluation": "disable",
 }
 
-SETTLED = (
-    "ServiceName, SpanName, Timestamp, TraceId, Environment, Duration, IsError, Rank, Services, "
-    "SpanCount, Path.Service, Path.Operation, Path.Kind, Path.Calls, Path.Self, Path.Critical, "
-    "Call.Source, Call.Target, Call.Type, Call.Summary, Call.Duration, Call.IsError, OneIn, "
-    "Version, IsDeleted"
+ALL = "* EXCEPT (InsertedAt)"  # columns: what is inserted has all that do not default
+COLUMNS = (
+    *("ServiceName", "SpanName", "Timestamp", "TraceId", "Environment", "Duration", "IsError"),
+    *("Rank", "Services", "SpanCount"),
+    *(f"Path.{name}" for name in ("Service", "Operation", "Kind", "Calls", "Self", "Critical")),
+    *(f"Call.{name}" for name in ("Source", "Target", "Type", "Summary", "Duration", "IsError")),
+    *("OneIn", "Version", "IsDeleted"),
 )
-INTO = {
-    "settle_dirty": "clew_settling (Pass, Chunk, TraceId, Start, End, SpanCount, OneIn)",
-    "settle_stale": "clew_settled (ServiceName, SpanName, Timestamp, TraceId, Version, IsDeleted)",
-    "settle_traces": f"clew_settled ({SETTLED})",
-    "settle_edges": (
-        "clew_edges_1m (Minute, Environment, Source, Target, Type, Count, Errors, DurationSum, "
-        "DurationMax, Sketch, OneIn, Version)"
-    ),
-    "settle_advance": "clew_settler (Name, Holder, Until, SettledUntil, Version)",
-}
+STALE = "ServiceName, SpanName, Timestamp, TraceId, Version, IsDeleted"
 HOUR = 3600
 FIRST, LAST = "1900-01-01 00:00:00", "2262-04-11 00:00:00"  # that a DateTime64(9) has
 LAST_SECOND = (1 << 32) - 1  # that a DateTime has
@@ -113,7 +106,7 @@ class Chunk:
     @property
     def parameters(self) -> dict[str, Any]:
         return {
-            "pass": self.pass_,
+            "of_pass": self.pass_,
             "chunk": self.number,
             "parts": self.parts,
             "part": self.part,
@@ -169,6 +162,7 @@ class Settling:
         """Put down how far it has come."""
         version = self._next_version()
         self._insert(
+            "clew_settler",
             "settle_advance",
             rows=[
                 (name, at.holder, _moment(at.until), _moment(at.settled_until), version)
@@ -182,8 +176,9 @@ class Settling:
         with self._store.client() as client:
             client.command("TRUNCATE TABLE otel.clew_settling")
         self._insert(
+            "clew_settling",
             "settle_dirty",
-            **{"pass": pass_},
+            of_pass=pass_,
             since=_second(window.since),
             until=_second(window.until),
             quiet_since=_second(window.quiet_since),
@@ -195,7 +190,7 @@ class Settling:
             large=LARGE,
             chunk_weight=CHUNK,
         )
-        rows = self._rows("settle_chunks", **{"pass": pass_})
+        rows = self._rows("settle_chunks", of_pass=pass_)
         return [Chunk(pass_, **row) for row in rows]
 
     def trace_ids(self, chunk: Chunk) -> list[str]:
@@ -207,18 +202,22 @@ class Settling:
         if chunk.is_large and chunk.spans > MOST:
             return
         version = self._next_version()
-        self._insert("settle_stale", **chunk.parameters, version=version)
+        stale = chunk.parameters | {"version": version}
+        self._insert("clew_settled", "settle_stale", STALE, **stale)
         if chunk.is_large:
             self._settle_large(chunk, version + 1)
         else:
-            self._insert("settle_traces", **chunk.parameters, one_in=chunk.one_in, version=version)
+            settled = chunk.parameters | {"one_in": chunk.one_in, "version": version}
+            self._insert("clew_settled", "settle_traces", ALL, **settled)
 
     def make_edges(self, since: float) -> None:
         """Make the edges again of every minute in which a trace was settled since."""
         for row in self._rows("settle_minutes", since=_second(since)):
             hour = row["hour"]
             self._insert(
+                "clew_edges_1m",
                 "settle_edges",
+                ALL,
                 minutes=[_second(minute) for minute in row["minutes"]],
                 start=FIRST if hour == 0 else _second(hour),
                 end=LAST if hour + HOUR > LAST_SECOND else _second(hour + HOUR),
@@ -236,9 +235,9 @@ class Settling:
     def _settle_large(self, chunk: Chunk, version: int) -> None:
         spans = [Span(**row) for row in self._rows("settle_large", **chunk.parameters, limit=MOST)]
         for trace_id in self.trace_ids(chunk):
-            row = [*settled(trace_id, spans), chunk.one_in, version, False]
+            row = [*row_of(trace_id, spans), chunk.one_in, version, False]
             with self._store.client() as client:
-                client.insert("otel.clew_settled", [row], column_names=SETTLED.split(", "))
+                client.insert("otel.clew_settled", [row], column_names=COLUMNS)
 
     def _next_version(self) -> int:
         """Greater than any before, even if the clock was set back; the next one is free as well."""
@@ -252,10 +251,10 @@ class Settling:
             )
             return list(answer.named_results())
 
-    def _insert(self, query: str, **parameters: Any) -> None:
+    def _insert(self, table: str, query: str, columns: str = "*", **parameters: Any) -> None:
         with self._store.client() as client:
             client.command(
-                f"INSERT INTO otel.{INTO[query]} SETTINGS {self._settings}\n{sql_of(query)}",
+                f"INSERT INTO otel.{table} ({columns}) SETTINGS {self._settings}\n{sql_of(query)}",
                 parameters=parameters,
             )
 
@@ -290,7 +289,7 @@ class Call(NamedTuple):
     failed: bool
 
 
-def settled(trace_id: str, spans: Sequence[Span]) -> list[Any]:
+def row_of(trace_id: str, spans: Sequence[Span]) -> list[Any]:
     """The row of a trace up to OneIn, as queries/settle_traces.sql makes it of the same spans."""
     timed = [Timed(span.id, span.parent, span.kind, span.began, span.ended) for span in spans]
     times = times_of(timed)

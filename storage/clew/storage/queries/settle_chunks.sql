@@ -8,6 +8,6 @@ SELECT
     toString(min(Start)) AS start,
     toString(max(End)) AS end
 FROM otel.clew_settling
-WHERE Pass = {pass:UInt64}
+WHERE Pass = {of_pass:UInt64}
 GROUP BY Chunk
 ORDER BY max(Start) DESC

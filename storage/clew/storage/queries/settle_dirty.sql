@@ -56,7 +56,7 @@ grouped AS
     FROM drawn
 )
 SELECT
-    {pass:UInt64} AS Pass,
+    {of_pass:UInt64} AS Pass,
     if(is_drawn, dense_rank() OVER (ORDER BY NOT is_drawn, together, intDiv(weight, {chunk_weight:UInt64})), 0) AS Chunk,
     TraceId, Start, End, SpanCount, OneIn
 FROM grouped

@@ -1,6 +1,6 @@
 -- The traces of a chunk.
 SELECT TraceId AS trace_id
 FROM otel.clew_settling
-WHERE Pass = {pass:UInt64} AND Chunk = {chunk:UInt32}
+WHERE Pass = {of_pass:UInt64} AND Chunk = {chunk:UInt32}
     AND modulo(cityHash64(TraceId), {parts:UInt64}) = {part:UInt64}
 ORDER BY TraceId

@@ -10,7 +10,7 @@ SELECT
 FROM otel.clew_settled AS settled
 WHERE TraceId IN (
         SELECT TraceId FROM otel.clew_settling
-        WHERE Pass = {pass:UInt64} AND Chunk = {chunk:UInt32}
+        WHERE Pass = {of_pass:UInt64} AND Chunk = {chunk:UInt32}
             AND modulo(cityHash64(TraceId), {parts:UInt64}) = {part:UInt64})
     AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
 GROUP BY ServiceName, SpanName, Timestamp, TraceId
