@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -33,7 +33,8 @@ from clew.collector.http import Receiver
 from clew.collector.ledger import Ledger
 from clew.collector.limits import InFlight, default_in_flight, default_spool
 from clew.collector.loader import Loader
-from clew.collector.segment import make_directory
+from clew.collector.segment import Segment, make_directory
+from clew.collector.settler import Settler
 from clew.collector.spool import Spool
 from clew.collector.telemetry import Telemetry, into_tables
 from clew.storage import (
@@ -44,15 +45,18 @@ from clew.storage import (
     Reader,
     Registry,
     Store,
+    Stored,
     default_limit,
     migrate,
     set_retention,
 )
+from clew.storage.occurrences import Occurrences
 
 logger = logging.getLogger(__name__)
 
 GRACE = 3  # seconds for the requests that are being answered when the process is to stop,
 PATIENCE = 2.5  # and for the insert, then for the ledger: all of it within 10
+SETTLER_PATIENCE = 0.5  # it was told to end before all that
 
 
 def run(
@@ -179,9 +183,21 @@ async def _collector(
     telemetry = Telemetry(
         ledger, lambda: spool.size(), into_tables(ingest, settings.data / "own-metrics")
     )
+    settler = Settler(store, Occurrences(store, running.registry.definitions))
+
+    def loaded(segment: Segment, stored: Mapping[str, Stored]) -> None:
+        ledger.loaded(segment, stored)
+        if segment.signal in ("traces", "logs"):
+            settler.wake()
+
+    @contextlib.contextmanager
+    def paused(settled_within: float | None = None) -> Iterator[None]:
+        with loader.paused(settled_within), settler.paused():
+            yield
+
     loader = Loader(
         ingest,
-        loaded=ledger.loaded,
+        loaded=loaded,
         inserted=telemetry.inserted,
         dead_letters=settings.data / deadletter.FOLDER,
     )
@@ -195,9 +211,10 @@ async def _collector(
         telemetry.synced,
     )
     running.ready = spool.accepts
-    running.paused = lambda: loader.paused(settled_within=backup.SETTLED_WITHIN)
+    running.paused = lambda: paused(settled_within=backup.SETTLED_WITHIN)
     ledger.start()
     loader.start()
+    settler.start()
     in_flight = InFlight(settings.in_flight_limit or default_in_flight())
     access = running.access
     admit = access.admit("ingest")
@@ -213,28 +230,32 @@ async def _collector(
             grpc_port = await grpc.start(_host_port(host, port), credentials)
         except OSError as error:
             raise UsageError(str(error)) from error
-        with _guard(settings, store, loader):
+        with _guard(settings, store, paused):
             yield {
                 "otlp_http": access.url(*listening.getsockname()[:2]),
                 "otlp_grpc": access.url(host, grpc_port),
             }
     finally:
         http.should_exit = True
+        await asyncio.to_thread(settler.stop)
         await grpc.stop()
         await serving
         await asyncio.to_thread(spool.close)
         telemetry.close()
         running.stuck = not await asyncio.to_thread(loader.close, PATIENCE)
+        running.stuck |= not await asyncio.to_thread(settler.close, SETTLER_PATIENCE)
         await asyncio.to_thread(ledger.close, 0.0 if running.stuck else PATIENCE)
 
 
 def _guard(
-    settings: Settings, store: Store, loader: Loader
+    settings: Settings,
+    store: Store,
+    paused: Callable[[], contextlib.AbstractContextManager[object]],
 ) -> contextlib.AbstractContextManager[None]:
     """What keeps the database below its limit."""
     given = settings.database_limit
     limit = default_limit(store) if given is None else Limit(given)
-    return Guard(store, limit, loader.paused).running() if limit else contextlib.nullcontext()
+    return Guard(store, limit, paused).running() if limit else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

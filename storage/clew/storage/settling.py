@@ -116,6 +116,15 @@ class Chunk:
 
 
 @dataclass(frozen=True)
+class Traces:
+    """Some traces, and the times between which all of them lie, as queries take them."""
+
+    trace_ids: list[str]
+    start: str
+    end: str
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far something has come (`settled_until`), and who is at it `until` when: both in seconds
     since 1970."""
@@ -160,7 +169,7 @@ class Settling:
 
     def advance(self, progress: dict[str, Progress]) -> None:
         """Put down how far it has come."""
-        version = self._next_version()
+        version = self.next_version()
         self._insert(
             "clew_settler",
             "settle_advance",
@@ -172,7 +181,7 @@ class Settling:
 
     def find(self, window: Window) -> list[Chunk]:
         """Draw up the chunks of a pass, the newest first."""
-        pass_ = self._next_version()
+        pass_ = self.next_version()
         with self._store.client() as client:
             client.command("TRUNCATE TABLE otel.clew_settling")
         self._insert(
@@ -197,11 +206,27 @@ class Settling:
         """The ids of the chunk's traces."""
         return [row["trace_id"] for row in self._rows("settle_ids", **chunk.parameters)]
 
+    def logged(self, window: Window, chunks: Sequence[Chunk]) -> list[Traces]:
+        """The traces with new log records that are in none of the chunks."""
+        rows = self._rows(
+            "settle_logged",
+            of_pass=chunks[0].pass_ if chunks else 0,
+            since=_second(window.since),
+            until=_second(window.until),
+        )
+        return [Traces(**row) for row in rows]
+
+    def thinned(self, since: float) -> tuple[int, float, float] | None:
+        """Whether a trace was settled since that stands for others: for how many at the most, since
+        when, and when the last of them began."""
+        (row,) = self._rows("settle_thinned", since=_second(since))
+        return (row["thinned"], row["since"], row["until"]) if row["thinned"] else None
+
     def settle(self, chunk: Chunk) -> None:
         """Make the rows of the chunk's traces again."""
         if chunk.is_large and chunk.spans > MOST:
             return
-        version = self._next_version()
+        version = self.next_version()
         stale = chunk.parameters | {"version": version}
         self._insert("clew_settled", "settle_stale", STALE, **stale)
         if chunk.is_large:
@@ -221,7 +246,7 @@ class Settling:
                 minutes=[_second(minute) for minute in row["minutes"]],
                 start=FIRST if hour == 0 else _second(hour),
                 end=LAST if hour + HOUR > LAST_SECOND else _second(hour + HOUR),
-                version=self._next_version(),
+                version=self.next_version(),
             )
 
     def cancel(self) -> None:
@@ -239,7 +264,7 @@ class Settling:
             with self._store.client() as client:
                 client.insert("otel.clew_settled", [row], column_names=COLUMNS)
 
-    def _next_version(self) -> int:
+    def next_version(self) -> int:
         """Greater than any before, even if the clock was set back; the next one is free as well."""
         self._version = max(time.time_ns(), self._version + 2)
         return self._version
