@@ -88,10 +88,25 @@ def sides_equal_their_base(store: Store) -> bool:
             sum(if(Duration >= 9223372036854775808, 0, Duration)), max(if(Duration >= 9223372036854775808, 0, Duration)),
             quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99)(if(Duration >= 9223372036854775808, 0, Duration))
         FROM otel.otel_traces GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"""
+    hours, hours_from_minutes = (
+        f"""
+        SELECT {hour} AS hour, toString(ServiceName), toString(SpanName), toString(SpanKind), IsRoot,
+            sum(Count), sum(rollup.Errors), sum(rollup.DurationSum), max(rollup.DurationMax),
+            quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(Sketch)
+        FROM otel.{table} AS rollup GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"""
+        for hour, table in (
+            ("Hour", "clew_operations_1h"),
+            ("toStartOfHour(Minute)", "clew_operations_1m"),
+        )
+    )
     with store.client() as client:
         return all(
             client.query(side).result_rows == client.query(base).result_rows
-            for side, base in ((traces, traces_from_base), (operations, operations_from_base))
+            for side, base in (
+                (traces, traces_from_base),
+                (operations, operations_from_base),
+                (hours, hours_from_minutes),
+            )
         )
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from asking import Api
 from clew.storage import Ingest, Store
-from reference import rfc3339
+from reference import rfc3339, traces_of
+from settled import Occurrence, define, occur, settle
 from traffic import MINUTE, SECOND, Generator, Loader, Log, Point, Process
 
 BEGAN = 1_780_308_000 * SECOND
@@ -30,10 +31,29 @@ def store(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory
         for span in generator.trace(WEB, HOSTILE, BEGAN + number * MINUTE)
     ]
     loader.spans(spans)
+    traces = traces_of(spans)
+    call = ("web", "db", "database", HOSTILE, 5, False)
+    settle(store, traces, {trace.id: [call] for trace in traces})
+    define(store, {"name": "Checkout", "match": {"service": "web"}})
+    occur(
+        store,
+        (
+            Occurrence("checkout", HOSTILE, trace.start, 5, (trace.id,), trace.start + 5)
+            for trace in traces
+        ),
+    )
+    # More operations than are transactions of their own.
+    many = Process("many", "many-1")
+    loader.spans(
+        span
+        for number in range(201)
+        for span in generator.trace(many, f"operation {number}", BEGAN + number)[:1]
+    )
     loader.logs(
         Log(span.start, span.process, "INFO", HOSTILE, {HOSTILE: HOSTILE}, trace=span.trace)
         for span in spans
     )
+    loader.logs(Log(span.start, span.process, "INFO", HOSTILE) for span in spans)
     loader.points(
         Point("size", "1", "gauge", WEB, BEGAN + number * MINUTE, number) for number in range(20)
     )
@@ -43,8 +63,9 @@ def store(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="module")
 def ids(store: Store) -> dict[str, str]:
     api = Api(store)
-    (transaction,) = api.get("/api/v1/transactions", **WINDOW)["transactions"]
-    trace = api.get("/api/v1/traces", **WINDOW)["traces"][0]
+    listed = api.get("/api/v1/transactions", **WINDOW)["transactions"]
+    transaction = next(row for row in listed if row["operation"] == HOSTILE)
+    (trace, *_) = api.get("/api/v1/traces", **WINDOW, service="orders")["traces"]
     return {"transaction": transaction["id"], "trace": trace["trace_id"]}
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from asking import Api
 from clew.storage import Ingest, Store
-from reference import rfc3339
+from reference import rfc3339, traces_of
+from settled import settle
 from traffic import (
     ERROR,
     MILLISECOND,
@@ -70,10 +71,14 @@ def _joined(api: Api, **more: Any) -> dict[str, Any]:
     return joined
 
 
-def _load_checkouts(loader: Loader) -> None:
+def _load_checkouts(loader: Loader) -> list[Span]:
     """One in each minute."""
-    for number in range(MINUTES):
-        loader.spans(_checkout(number, BEGAN + number * MINUTE + 3 * SECOND))
+    checkouts = [
+        _checkout(number, BEGAN + number * MINUTE + 3 * SECOND) for number in range(MINUTES)
+    ]
+    for spans in checkouts:
+        loader.spans(spans)
+    return [span for spans in checkouts for span in spans]
 
 
 def test_logs_are_linked_by_their_trace_or_else_by_their_process(loader: Loader, api: Api) -> None:
@@ -150,6 +155,7 @@ def test_exceptions_are_grouped_without_their_digits_and_ids(loader: Loader, api
             "type": "CardError",
             "message": "order # of # failed",
             "service": "payments",
+            "frame": None,
             "count": 4,
             "first": rfc3339(BEGAN + 5 * MILLISECOND),
             "last": rfc3339(start + MILLISECOND),
@@ -159,6 +165,7 @@ def test_exceptions_are_grouped_without_their_digits_and_ids(loader: Loader, api
             "type": "KeyError",
             "message": "'sku'",
             "service": "web",
+            "frame": None,
             "count": 1,
             "first": rfc3339(start),
             "last": rfc3339(start),
@@ -292,16 +299,16 @@ def test_deployments_are_the_first_sight_of_each_version(loader: Loader, api: Ap
     ]
 
 
-def test_the_environment_is_that_of_the_entry(loader: Loader, api: Api) -> None:
+def test_the_environment_is_that_of_the_entry(loader: Loader, store: Store, api: Api) -> None:
     """A service that names none takes part in the traces of those that do."""
-    _load_checkouts(loader)
+    settle(store, traces_of(_load_checkouts(loader)))
     answer = _joined(api, environment="prod")
     assert answer["transaction"]["count"] == MINUTES
     assert {row["service"] for row in answer["breakdown"]} == {"web", "payments"}
 
 
-def test_the_breakdown_names_who_took_the_time(loader: Loader, api: Api) -> None:
-    _load_checkouts(loader)
+def test_the_breakdown_names_who_took_the_time(loader: Loader, store: Store, api: Api) -> None:
+    settle(store, traces_of(_load_checkouts(loader)))
     web, payments = _joined(api)["breakdown"]
     assert (web["service"], payments["service"]) == ("web", "payments")
     assert web["share"] + payments["share"] == pytest.approx(1)

@@ -24,6 +24,7 @@ from reference import (
     self_times,
     traces_of,
 )
+from settled import settle
 from traffic import (
     CONSUMER,
     KIND_NAMES,
@@ -82,6 +83,7 @@ def shown(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory
     shuffled = random.Random(3).sample(spans, len(spans))
     for part in range(4):
         loader.spans(shuffled[part::4])
+    settle(store, traces_of(spans))
     return Shown(Api(store), spans)
 
 
@@ -241,7 +243,7 @@ def _check_series(series: list[dict[str, Any]], traces: list[Trace]) -> None:
 
 
 def _check_breakdown(answer: dict[str, Any], traces: list[Trace]) -> None:
-    assert answer["sample"] == {"traces": len(traces), "of": len(traces)}
+    assert answer["sample"] == {"traces": len(traces), "of": len(traces), "error": 0}
     calls: Counter[tuple[str, str, str]] = Counter()
     own: Counter[tuple[str, str, str]] = Counter()
     critical: Counter[tuple[str, str, str]] = Counter()

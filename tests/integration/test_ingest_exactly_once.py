@@ -55,12 +55,20 @@ def spans_stored(store: Store) -> tuple[int, int]:
         ["DELETE FROM otel.otel_traces WHERE Segment = {id} AND SpanKind = 'Server'"],
         ["DELETE FROM otel.clew_traces WHERE SpanCount % 2 = 0"],
         ["DELETE FROM otel.clew_operations_1m WHERE SpanName = 'operation 1'"],
+        ["DELETE FROM otel.clew_operations_1h WHERE SpanName = 'operation 1'"],
         [
             "DELETE FROM otel.otel_traces WHERE Segment = {id}",
             "INSERT INTO otel.clew_operations_1m SELECT * FROM otel.clew_operations_1m",
         ],
     ],
-    ids=["whole", "base-part", "traces-part", "operations-part", "sides-only-and-twice"],
+    ids=[
+        "whole",
+        "base-part",
+        "traces-part",
+        "operations-part",
+        "hours-part",
+        "sides-only-and-twice",
+    ],
 )
 def test_settling_makes_it_exact(
     store: Store, ingest: Ingest, tmp_path: Path, damage: list[str]

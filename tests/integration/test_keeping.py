@@ -132,7 +132,7 @@ def test_the_oldest_days_go_first_from_all_tables(store: Store) -> None:
     assert {row["Partition"] for row in said} == set(dropped)
     assert sum(row["Rows"] for row in said if row["Table"] == "otel_traces") == 3000
     assert {row["Table"] for row in said} == {
-        "otel_traces", "otel_logs", "otel_metrics_gauge", "clew_traces", "clew_operations_1m",
+        "otel_traces", "otel_logs", "otel_metrics_gauge", "clew_traces", "clew_operations_1m", "clew_operations_1h",
     }  # fmt: skip
 
 

@@ -46,6 +46,19 @@ class Window:
         return {"start": as_parameter(self.start), "end": as_parameter(self.end)}
 
     @property
+    def rollup(self) -> dict[str, str]:
+        """The whole hours and minutes of it, as the rollups' queries have them: from the first
+        on, up to but without the last. Where there is no whole one, the first is not before it."""
+        return {
+            f"{edge}_{name}": as_parameter(nanoseconds)[:19]
+            for name, long in (("minute", 60 * SECOND), ("hour", 3600 * SECOND))
+            for edge, nanoseconds in (
+                ("first", -(-self.start // long) * long),
+                ("last", self.end // long * long),
+            )
+        }
+
+    @property
     def step(self) -> int:
         """Seconds between two points of a series: whole minutes, at most about 120 points."""
         for step in (60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200):
@@ -141,6 +154,13 @@ def extent(traces: Collection[Mapping[str, str]], around: int = 0) -> dict[str, 
     return Window(start, end).parameters
 
 
+def window_of(traces: Collection[Mapping[str, str]], around: int = 0) -> Window:
+    """The same as a window, with the last end in it, as far as times can be asked for."""
+    start = min(read_rfc3339(trace["start"]) for trace in traces) - around
+    end = max(read_rfc3339(trace["end"]) for trace in traces) + around
+    return Window(EARLIEST, LATEST) if start < EARLIEST or end > LATEST else Window(start, end + 1)
+
+
 SEND_AS_IT_WAS = "cursor: send the next_cursor of the page before, as it was"
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9}", re.ASCII)
 
@@ -189,6 +209,10 @@ class Answer:
     def text(self, query: str, **parameters: Any) -> bytes:
         """The rows as lines of JSON."""
         return self._reading.text(query, **parameters)
+
+    def together(self, *calls: Callable[[], Any]) -> list[Any]:
+        """What each of the calls returns; see `Reading.together`."""
+        return self._reading.together(*calls)
 
     def row(self, query: str, **parameters: Any) -> Row | None:
         return next(iter(self.rows(query, **parameters)), None)

@@ -7,8 +7,7 @@ A trace of 100,000 spans is some 90 MB of JSON; read into objects it would be a 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -76,7 +75,7 @@ class Trace:
 
 def read_trace(answer: Answer, trace_id: str) -> Trace | None:
     """The trace of this id; None where there is none."""
-    text, occurrences = together(
+    text, occurrences = answer.together(
         lambda: answer.text("trace_spans", trace_id=trace_id, limit=MAX_SPANS + 1),
         lambda: answer.most("trace_occurrences", MAX_OCCURRENCES, trace_id=trace_id),
     )
@@ -89,7 +88,7 @@ def read_trace(answer: Answer, trace_id: str) -> Trace | None:
     began = spans[0].timed.began
     ended = max(span.timed.ended for span in spans)
     processes = sorted({(span.row["service"], span.row["instance"]) for span in spans})
-    logs, metrics, transactions = together(
+    logs, metrics, transactions = answer.together(
         lambda: _logs(answer, trace_id, began, ended, processes),
         lambda: _metrics(answer, trace_id, began, ended, processes),
         lambda: _transactions(answer, trace_id, spans, occurrences),
@@ -110,12 +109,6 @@ def read_trace(answer: Answer, trace_id: str) -> Trace | None:
         "metrics": metrics,
     }
     return Trace(spans, text, members)
-
-
-def together(*calls: Callable[[], Any]) -> list[Any]:
-    """What each of the calls returns; they run at the same time."""
-    with ThreadPoolExecutor(len(calls)) as threads:
-        return [running.result() for running in [threads.submit(call) for call in calls]]
 
 
 def _spans(text: bytes) -> Iterator[Span]:
@@ -214,7 +207,7 @@ def _metrics(
     services = sorted({service for service, _ in processes})
     asked: dict[str, Any] = {"services": services, **_extent(began, ended, METRICS_AROUND)}
     of_processes = asked | {"processes": processes, "names": max(2, MAX_METRICS // len(services))}
-    exemplars, gauges, sums = together(
+    exemplars, gauges, sums = answer.together(
         lambda: answer.rows("trace_exemplars", **asked, trace_id=trace_id),
         lambda: answer.rows("trace_gauges", **of_processes),
         lambda: answer.rows("trace_sums", **of_processes),

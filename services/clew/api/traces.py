@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -68,15 +68,15 @@ def search_traces(
     )
     filters = of_traces_with_a_span(spans) if spans else ""
     if transaction is not None:
-        fragment, named = of_transaction(answer, transaction)
-        filters, parameters = filters + fragment, parameters | named
+        fragment, entered = of_transaction(answer, transaction)
+        filters, parameters = filters + fragment, parameters | entered
     most = FOR_EVER if max_duration_ms is None else max_duration_ms
     parameters |= {"min_duration_ms": min_duration_ms, "max_duration_ms": most}
     matching = (
         trace
         for trace in _newest(answer, common, filters, parameters)
         if min_duration_ms <= trace["duration_ms"] <= most
-        and (not is_automatic(transaction) or trace["transaction_id"] == transaction)
+        and (not is_automatic(transaction) or _is_entered(trace, parameters))
     )
     found, more = page(list(islice(matching, common.limit + 1)), common.limit)
     return answer.of(
@@ -99,11 +99,22 @@ def of_transaction(answer: Answer, transaction: str) -> tuple[str, dict[str, Any
     that have a span of an automatic transaction's name and another entry."""
     if not is_automatic(transaction):
         return OF_TRACES_IN_OCCURRENCES, {"transaction": transaction}
-    named = answer.row("transaction_names", id=transaction) or {"service": "", "operation": ""}
+    row = answer.row("transaction_names", id=transaction)
+    named: Row = row or {"service": "", "names": [], "named": True}
     return OF_TRACES_ENTERED_AT, {
         "entry_service": named["service"],
-        "entry_operation": named["operation"],
+        "entry_names": named["names"],
+        "entry_named": named["named"],
     }
+
+
+def _is_entered(trace: dict[str, Any], entered: Mapping[str, Any]) -> bool:
+    """Whether the trace's own entry is one of an automatic transaction's."""
+    return (
+        trace["transaction_id"] is not None
+        and trace["root_service"] == entered["entry_service"]
+        and (trace["root_operation"] in entered["entry_names"]) == entered["entry_named"]
+    )
 
 
 def stretches(window: Window) -> Iterator[Window]:

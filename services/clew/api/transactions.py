@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
+from clew.api import defined as definitions
+from clew.api.defined import Defined
+from clew.api.joined import (
+    About,
+    Processes,
+    breakdown,
+    deployments,
+    exceptions,
+    process_logs,
+    processes,
+    trace_logs,
+)
 from clew.api.metrics import linked_metrics
 from clew.api.parameters import (
+    ANY_TIME,
+    SECOND,
     Answer,
     Answering,
     Common,
@@ -17,31 +32,47 @@ from clew.api.parameters import (
     page,
     rfc3339,
     time_parameter,
+    window_of,
 )
 from clew.api.problems import Problem
+from clew.api.trace import read_trace
 from clew.api.traces import summaries
 from clew.storage import Row
+from clew.storage.definitions import Definition
 
 router = APIRouter(prefix="/api/v1/transactions", tags=["transactions"])
 
-SERVICES_SAMPLE = 20_000  # traces that the services of listed transactions are read from
-LOGS = 50  # of each way they are linked
-EXCEPTIONS = 50
-DEPLOYMENTS = 100
-OPERATIONS = 200
+QUANTILE_ERROR = 0.01  # of the sketches that percentiles come from
+MOST_OVERFLOWING = 100
+MOST_TRACES = 20  # of an occurrence, shown whole
+AROUND = 300 * SECOND  # an occurrence's processes' metrics are shown from before and after it
+
+Status = Annotated[Literal["ok", "error"] | None, Query(description="how occurrences ended")]
+MinDuration = Annotated[float, Query(ge=0, description="occurrences that took at least so long")]
+User = Annotated[str | None, Query(description="occurrences of this user")]
 
 
 @router.get("")
-def list_transactions(common: CommonParameters, answer: Answering) -> dict[str, Any]:
+def list_transactions(
+    common: CommonParameters, answer: Answering, defined: Defined
+) -> dict[str, Any]:
     """Every business transaction of the window, the most frequent first."""
-    rows, more = page(_transactions(answer, common, limit=common.limit + 1), common.limit)
-    total = sum(row["count"] for row in rows)
-    services = _services(answer, common, total)
+    automatic, own, services, overflow = answer.together(
+        lambda: answer.rows("transactions", **_counting(common), limit=common.limit + 1),
+        lambda: _defined_rows(answer, defined, common),
+        lambda: _services(answer, common),
+        lambda: answer.most("overflow", MOST_OVERFLOWING),
+    )
+    found = [_transaction(row, common.window, services) for row in automatic]
+    found += [each for each in own if _is_after(each, common)]
+    found.sort(key=lambda row: (-row["count"], row["id"]))
+    rows, more = page(found, common.limit)
     last = rows[-1] if rows else None
     return answer.of(
         start=rfc3339(common.window.start),
         end=rfc3339(common.window.end),
-        transactions=[_transaction(row, common.window, services) for row in rows],
+        transactions=list(rows),
+        overflow=overflow,
         next_cursor=common.next_cursor(count=last["count"], id=last["id"])
         if more and last
         else None,
@@ -49,112 +80,297 @@ def list_transactions(common: CommonParameters, answer: Answering) -> dict[str, 
 
 
 @router.get("/{transaction_id}")
-def joined_view(transaction_id: str, common: CommonParameters, answer: Answering) -> dict[str, Any]:
-    """One transaction with everything that belongs to it: series, where its time went, traces worth
-    opening, logs, exceptions, metrics of the processes it ran in, deployments."""
-    name = _name(answer, transaction_id)
-    scope: dict[str, Any] = {
-        **name,
-        **common.window.parameters,
-        "environment": common.environment,
-    }
-    row = next(iter(_transactions(answer, common, id=transaction_id, limit=1)), None) or _nothing(
-        transaction_id, name
+def joined_view(
+    transaction_id: str, common: CommonParameters, answer: Answering, defined: Defined
+) -> dict[str, Any]:
+    """One transaction with everything that belongs to it: series, where its time went, what it
+    called, traces worth opening, logs, exceptions, metrics of its processes, deployments."""
+    named = _named(answer, defined, transaction_id)
+    if isinstance(named, Definition):
+        return _joined_defined(answer, common, named)
+    about = _about(named, common)
+    series, services, ran, logs, raised = answer.together(
+        lambda: answer.rows(
+            "transaction_series",
+            **about.parameters,
+            **common.window.rollup,
+            step=common.window.step,
+        ),
+        lambda: _services(answer, common, named["service"]),
+        lambda: processes(answer, about),
+        lambda: trace_logs(answer, about),
+        lambda: exceptions(answer, about),
     )
-    series = [
-        _point(point)
-        for point in answer.rows("transaction_series", **scope, step=common.window.step)
-    ]
-    chosen = answer.row("transaction_traces", **scope) or {}
-    known = summaries(
-        answer, {id for kind in ("slowest", "errors", "typical", "sample") for id in chosen[kind]}
+    total = next(row for row in series if not row["time"])
+    transaction = _transaction(
+        (total if total["count"] else _NOTHING)
+        | {"id": transaction_id, "service": named["service"], "operation": named["operation"]},
+        common.window,
+        services,
     )
-    traces = {
-        kind: [known[id] for id in chosen[kind] if id in known]
-        for kind in ("slowest", "errors", "typical")
-    }
-    sample = [known[id] for id in chosen["sample"] if id in known]
-    processes = _processes(answer, sample)
-    services = sorted(
-        {service for trace in sample for service in trace["services"]} | {name["service"]}
+    points = [definitions.point(row) for row in series if row["time"]]
+    return _joined(answer, common, about, transaction, points, ran, logs, raised, [])
+
+
+def _joined_defined(answer: Answer, common: Common, named: Definition) -> dict[str, Any]:
+    rows, series = answer.together(
+        lambda: definitions.counted(answer, [named], common.window, common.environment),
+        lambda: answer.rows(
+            "defined_series",
+            **common.window.parameters,
+            environment=common.environment,
+            defined=named.id,
+            step=common.window.step,
+        ),
     )
-    linked: dict[str, Any] = scope | {"trace_ids": []}
+    row = rows[0] if rows else definitions.none(named.id)
+    extent = (
+        {"start": time_parameter(row["from"]), "end": time_parameter(row["to"])}
+        if row["count"]
+        else None
+    )
+    about = About(common.window, common.environment, defined=named.id, extent=extent)
+    ran, logs, raised = answer.together(
+        lambda: processes(answer, about),
+        lambda: trace_logs(answer, about),
+        lambda: exceptions(answer, about),
+    )
+    points = [definitions.point(each) for each in series]
+    transaction = definitions.transaction(row, named, common.window)
+    return _joined(
+        answer, common, about, transaction, points, ran, logs, raised, definitions.carried(named)
+    )
+
+
+def _joined(
+    answer: Answer,
+    common: Common,
+    about: About,
+    transaction: dict[str, Any],
+    series: list[dict[str, Any]],
+    ran: Processes,
+    logs: list[Row],
+    raised: list[Row],
+    carried: list[tuple[str, str]],
+) -> dict[str, Any]:
+    """The parts that the first ones (`transaction`, `series`, the processes) are needed for."""
+    apart, traces, metrics, more_logs, deployed = answer.together(
+        lambda: breakdown(answer, about, transaction["duration_ms"]["p95"]),
+        lambda: _traces(answer, about),
+        lambda: linked_metrics(answer, about, ran, common.window.step, series, carried),
+        lambda: process_logs(answer, common.window.parameters, ran),
+        lambda: deployments(answer, {*transaction["services"], *ran.services}, common.environment),
+    )
     return answer.of(
         start=rfc3339(common.window.start),
         end=rfc3339(common.window.end),
-        transaction=_transaction(
-            row, common.window, {(name["service"], name["operation"]): services}
-        ),
+        transaction=transaction,
+        quantile_error=QUANTILE_ERROR,
         series=series,
-        breakdown=_breakdown(answer, sample),
-        sample={"traces": len(sample), "of": chosen["total"]},
+        **apart,
         traces=traces,
-        logs=answer.most("linked_logs", LOGS, each="linked_by", **linked, processes=processes),
-        exceptions=answer.most("exceptions", EXCEPTIONS, **linked),
-        metrics=linked_metrics(answer, linked, processes, common.window.step, series),
-        deployments=answer.most(
-            "deployments", DEPLOYMENTS, services=services, environment=common.environment
-        ),
+        logs=logs + more_logs,
+        exceptions=raised,
+        metrics=metrics,
+        deployments=deployed,
     )
 
 
 @router.get("/{transaction_id}/instances")
 def list_instances(
-    transaction_id: str, common: CommonParameters, answer: Answering
+    transaction_id: str,
+    common: CommonParameters,
+    answer: Answering,
+    defined: Defined,
+    status: Status = None,
+    min_duration_ms: MinDuration = 0.0,
+    user: User = None,
 ) -> dict[str, Any]:
     """The occurrences of a transaction, newest first. Without a key, an occurrence is a trace."""
-    name = _name(answer, transaction_id)
-    rows, more = page(
-        answer.rows(
-            "transaction_entries",
-            **name,
+    named = _named(answer, defined, transaction_id)
+    asked: dict[str, Any] = {
+        "after_time": common.after.get("time"),
+        "after_id": str(common.after.get("id", "")),
+        "is_error": None if status is None else status == "error",
+        "min_duration_ms": min_duration_ms,
+        "limit": common.limit + 1,
+    }
+    if isinstance(named, Definition):
+        rows = answer.rows(
+            "defined_instances",
             **common.window.parameters,
             environment=common.environment,
-            after_time=common.after.get("time"),
-            after_id=str(common.after.get("id", "")),
-            limit=common.limit + 1,
+            defined=named.id,
+            key=None,
+            user=user,
+            **asked,
+        )
+        return _instances(
+            answer, common, rows, "at", "key", lambda row: definitions.instance(row, named)
+        )
+    # What is not defined has no users.
+    about = _about(named, common)
+    rows = answer.rows("transaction_entries", **about.parameters, **asked) if user is None else []
+    known = summaries(answer, {row["trace_id"] for row in rows[: common.limit]})
+    return _instances(
+        answer,
+        common,
+        rows,
+        "start",
+        "trace_id",
+        lambda row: _instance(row, known.get(row["trace_id"])),
+    )
+
+
+def _instances(
+    answer: Answer,
+    common: Common,
+    rows: list[Row],
+    time: str,
+    id: str,
+    shaped: Callable[[Row], dict[str, Any]],
+) -> dict[str, Any]:
+    """A page of occurrences, in the order of their columns `time` and `id`."""
+    shown, more = page(rows, common.limit)
+    last = shown[-1] if shown else None
+    cursor = (
+        common.next_cursor(time=time_parameter(last[time]), id=last[id]) if more and last else None
+    )
+    return answer.of(instances=[shaped(row) for row in shown], next_cursor=cursor)
+
+
+@router.get("/{transaction_id}/instances/{key:path}")
+def get_instance(
+    transaction_id: str, key: str, answer: Answering, defined: Defined
+) -> dict[str, Any]:
+    """One occurrence, with its traces whole and everything that belongs to them."""
+    named = _named(answer, defined, transaction_id)
+    carried: list[tuple[str, str]] = []
+    if isinstance(named, Definition):
+        row = answer.row(
+            "defined_instances",
+            **ANY_TIME,
+            environment=None,
+            defined=named.id,
+            key=key,
+            after_time=None,
+            after_id="",
+            is_error=None,
+            min_duration_ms=0.0,
+            user=None,
+            limit=1,
+        )
+        found = definitions.instance(row, named) if row else None
+        carried = [("business.key", key), *((source.attribute, key) for source in named.key)]
+    else:
+        row = answer.row("trace_entry", id=key)
+        found = _occurrence(answer, named, row) if row else None
+    if found is None:
+        raise Problem(404, f"{transaction_id} has no occurrence with the key {key!r}")
+    ids = found["trace_ids"]
+    if len(ids) > MOST_TRACES:
+        answer.was_cut()
+    known = summaries(answer, ids)
+    stored = [known[id] for id in ids if id in known]
+    if not stored:
+        raise Problem(404, f"the traces of {key!r} are no longer stored")
+    window = window_of(stored)
+    about = About(window, trace_ids=tuple(ids), extent=extent(stored))
+    ran, apart, logs, raised, *traces = answer.together(
+        lambda: processes(answer, about),
+        lambda: breakdown(answer, about, None),
+        lambda: trace_logs(answer, about),
+        lambda: exceptions(answer, about),
+        *(
+            lambda id=id: _whole(answer, id)
+            for id in sorted(known, key=lambda id: (known[id]["start"], id))[:MOST_TRACES]
         ),
-        common.limit,
     )
-    known = summaries(answer, {row["trace_id"] for row in rows})
-    last = rows[-1] if rows else None
+    around = window_of(stored, AROUND)
+    metrics, more_logs, deployed = answer.together(
+        lambda: linked_metrics(
+            answer, About(around, trace_ids=tuple(ids)), ran, around.step, [], carried
+        ),
+        lambda: process_logs(answer, window.parameters, ran),
+        lambda: deployments(answer, {*found["services"], *ran.services}, None),
+    )
     return answer.of(
-        instances=[_instance(row, known.get(row["trace_id"])) for row in rows],
-        next_cursor=common.next_cursor(time=time_parameter(last["start"]), id=last["trace_id"])
-        if more and last
-        else None,
+        instance=found,
+        traces=traces,
+        **apart,
+        logs=logs + more_logs,
+        exceptions=raised,
+        metrics=metrics,
+        deployments=deployed,
     )
 
 
-def _transactions(
-    answer: Answer, common: Common, *, limit: int, id: str | None = None
-) -> list[Row]:
-    return answer.rows(
-        "transactions",
+def _whole(answer: Answer, trace_id: str) -> dict[str, Any]:
+    """A trace as GET /api/v1/traces/{trace_id} has it."""
+    trace = read_trace(answer, trace_id)
+    return trace.document() if trace else {}
+
+
+def _occurrence(answer: Answer, named: Row, row: Row) -> dict[str, Any] | None:
+    """The trace as an occurrence of the automatic transaction, if it is one of it."""
+    if row["service"] != named["service"]:
+        return None
+    if (row["operation"] in named["names"]) != named["named"]:
+        return None
+    return _instance(row, summaries(answer, [row["trace_id"]]).get(row["trace_id"]))
+
+
+def _counting(common: Common) -> dict[str, Any]:
+    return {
         **common.window.parameters,
-        environment=common.environment,
-        id=id,
-        after_count=None if id else common.after.get("count"),
-        after_id=str(common.after.get("id", "")),
-        limit=limit,
-    )
+        **common.window.rollup,
+        "environment": common.environment,
+        "after_count": common.after.get("count"),
+        "after_id": str(common.after.get("id", "")),
+    }
 
 
-def _services(answer: Answer, common: Common, total: int) -> dict[tuple[str, str], list[str]]:
-    """The services of each (service, operation), from a sample where there are many traces."""
-    share = min(1.0, SERVICES_SAMPLE / max(1, total))
-    below = "g" if share == 1.0 else f"{int(share * 2**32):08x}"
+def _defined_rows(
+    answer: Answer, defined: Mapping[str, Definition], common: Common
+) -> list[dict[str, Any]]:
+    rows = definitions.counted(answer, defined.values(), common.window, common.environment)
+    return [
+        definitions.transaction(row, defined[row["id"]], common.window)
+        for row in rows
+        if row["count"]
+    ]
+
+
+def _is_after(transaction: dict[str, Any], common: Common) -> bool:
+    """Whether it comes after the page before."""
+    if "count" not in common.after:
+        return True
+    place = (-transaction["count"], transaction["id"])
+    return place > (-common.after["count"], str(common.after.get("id", "")))
+
+
+def _services(
+    answer: Answer, common: Common, service: str | None = None
+) -> dict[tuple[str, str], list[str]]:
+    """The services that each (service, operation) went through."""
     rows = answer.rows(
         "transaction_services",
         **common.window.parameters,
+        **common.window.rollup,
+        service=service,
         environment=common.environment,
-        below=below,
     )
     return {(row["service"], row["operation"]): row["services"] for row in rows}
 
 
-def _name(answer: Answer, transaction_id: str) -> dict[str, str]:
-    """The service and operation of a transaction. Raises a 404 for an unknown id."""
+def _named(
+    answer: Answer, defined: Mapping[str, Definition], transaction_id: str
+) -> Definition | Row:
+    """What has this id: a definition, or an automatic transaction's row of transaction_names.
+
+    Raises a 404 for an unknown id."""
+    if transaction_id in defined:
+        return defined[transaction_id]
     row = answer.row("transaction_names", id=transaction_id)
     if row is None:
         raise Problem(
@@ -164,9 +380,23 @@ def _name(answer: Answer, transaction_id: str) -> dict[str, str]:
     return row
 
 
-def _nothing(transaction_id: str, name: dict[str, str]) -> Row:
-    counts = dict.fromkeys(("count", "errors", "satisfied", "tolerating"), 0)
-    return {"id": transaction_id, **name, **counts, "quantiles": [None] * 4, "max": None}
+def _about(named: Row, common: Common) -> About:
+    """The traces of an automatic transaction."""
+    return About(
+        common.window,
+        common.environment,
+        service=named["service"],
+        names=tuple(named["names"]),
+        named=named["named"],
+        rootless=named["rootless"],
+    )
+
+
+_NOTHING: Row = {
+    **dict.fromkeys(("count", "errors", "satisfied", "tolerating"), 0),
+    "quantiles": [None] * 4,
+    "max": None,
+}
 
 
 def _transaction(
@@ -192,41 +422,13 @@ def _transaction(
     }
 
 
-def _point(row: Row) -> dict[str, Any]:
-    p50, _, p95, p99 = row["quantiles"]
-    return {
-        "time": row["time"], "count": row["count"], "errors": row["errors"],
-        "p50": p50, "p95": p95, "p99": p99,
-    }  # fmt: skip
-
-
-def _processes(answer: Answer, traces: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    if not traces:
-        return []
-    ids = [trace["trace_id"] for trace in traces]
-    rows = answer.rows("processes", trace_ids=ids, **extent(traces), limit=1000)
-    return [(row["service"], row["instance"]) for row in rows]
-
-
-def _breakdown(answer: Answer, traces: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if not traces:
-        return []
-    ids = [trace["trace_id"] for trace in traces]
-    rows = answer.most("breakdown", OPERATIONS, trace_ids=ids, **extent(traces))
-    total = sum(row["self_time_ms"] for row in rows) or 1.0
-    critical = sum(row["critical_ms"] for row in rows) or 1.0
-    return [
-        {
-            "service": row["service"],
-            "operation": row["operation"],
-            "kind": row["kind"],
-            "calls": row["calls"],
-            "self_time_ms": row["self_time_ms"],
-            "share": row["self_time_ms"] / total,
-            "critical_share": row["critical_ms"] / critical,
-        }
-        for row in rows
-    ]
+def _traces(answer: Answer, about: About) -> dict[str, list[dict[str, Any]]]:
+    """Traces worth opening, as summaries."""
+    kinds = ("slowest", "errors", "typical")
+    row = answer.row("transaction_traces", **about.parameters)
+    chosen: Row = row or {kind: [] for kind in kinds}
+    known = summaries(answer, {id for kind in kinds for id in chosen[kind]})
+    return {kind: [known[id] for id in chosen[kind] if id in known] for kind in kinds}
 
 
 def _instance(row: Row, trace: dict[str, Any] | None) -> dict[str, Any]:

@@ -88,7 +88,9 @@ SPAN = {
     "is_error": "(StatusCode IN ('Error', 'STATUS_CODE_ERROR')) = {is_error:Bool}",
     "environment": "Environment = {environment:String}",
     # what an automatic transaction is entered at
-    "entry": "ServiceName = {entry_service:String} AND SpanName = {entry_operation:String}",
+    "entry": "ServiceName = {entry_service:String}"
+    " AND ({entry_named:Bool} AND SpanName IN {entry_names:Array(String)}"
+    " OR NOT {entry_named:Bool} AND SpanName NOT IN {entry_names:Array(String)})",
 }
 
 

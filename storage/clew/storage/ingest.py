@@ -51,11 +51,14 @@ INSERT_SETTINGS: dict[str, int | str] = {
 class SideTable:
     """A table that a view keeps from the base rows, and how to find a segment's share of it.
 
-    key: the side table's columns; base_key: the same as expressions over the base table."""
+    key: the side table's columns; base_key: the same as expressions over the base table. A view may
+    read a side table in turn, its `source`, which comes before it; source_key is over that one."""
 
     name: str
     key: str
     base_key: str
+    source: str = ""
+    source_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,14 @@ TRACES = Signal(
             "clew_operations_1m",
             "(ServiceName, Minute)",
             "(ServiceName, clew_minute(Timestamp))",
+        ),
+        # Making clew_operations_1m again adds to this one, so it comes behind.
+        SideTable(
+            "clew_operations_1h",
+            "(ServiceName, Hour)",
+            "(ServiceName, toStartOfHour(clew_minute(Timestamp)))",
+            source="clew_operations_1m",
+            source_key="(ServiceName, toStartOfHour(Minute))",
         ),
     ),
 )
@@ -260,9 +271,8 @@ def _make_again(client: Client, signal: Signal, side: SideTable, segment: int) -
     base = signal.tables[0]
     touched = f"(SELECT {side.base_key} FROM otel.{base} WHERE Segment = {segment})"
     _delete(client, side.name, f"{side.key} IN {touched}")
-    client.command(
-        f"INSERT INTO otel.{side.name} {select_of(side, base, f'{side.base_key} IN {touched}')}"
-    )
+    source, key = side.source or base, side.source_key or side.base_key
+    client.command(f"INSERT INTO otel.{side.name} {select_of(side, source, f'{key} IN {touched}')}")
 
 
 def select_of(side: SideTable, base: str, condition: str) -> str:

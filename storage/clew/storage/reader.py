@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -57,6 +59,11 @@ class Limits:
     rows_read: int = 5_000_000_000
     rows: int = 1_000_000
     bytes: int = 1 << 30
+
+
+# Of all requests, the statements that run beside the one their own thread runs: few, as cores are,
+# and the engine takes two for a large statement.
+BESIDE = ThreadPoolExecutor(2, thread_name_prefix="clew-read")
 
 
 class LimitExceeded(StorageError):
@@ -102,7 +109,45 @@ class Reading:
         self._until = time.monotonic() + limits.seconds
         self._tag = secrets.token_hex(16)
         self._cancelled = False
-        self.statements: list[str] = []
+        self._all: list[str] = []
+        self._here = threading.local()
+
+    @property
+    def statements(self) -> list[str]:
+        """Where the calling thread's statements go."""
+        here: list[str] = getattr(self._here, "statements", self._all)
+        return here
+
+    def together(self, *calls: Callable[[], Any]) -> list[Any]:
+        """What each of the calls returns. They run at the same time as far as threads are free, and
+        the calling thread takes part, so calls may do the same again. Their statements stand in the
+        calls' order; of several errors the first call's is raised, once nothing runs any more."""
+        ours = self.statements
+        branches: list[list[str]] = [[] for _ in calls]
+        futures: list[Future[Any]] = [
+            BESIDE.submit(self._apart, call, branch)
+            for call, branch in zip(calls[1:], branches[1:], strict=True)
+        ]
+        done = [_outcome(partial(self._apart, calls[0], branches[0]))] if calls else []
+        for call, branch, future in zip(calls[1:], branches[1:], futures, strict=True):
+            # What nobody has begun with is done here.
+            if future.cancel():
+                done.append(_outcome(partial(self._apart, call, branch)))
+            else:
+                done.append(_outcome(future.result))
+        ours.extend(statement for branch in branches for statement in branch)
+        return [outcome() for outcome in done]
+
+    def _apart(self, call: Callable[[], Any], branch: list[str]) -> Any:
+        outer = getattr(self._here, "statements", None)
+        self._here.statements = branch
+        try:
+            return call()
+        finally:
+            if outer is None:
+                del self._here.statements
+            else:
+                self._here.statements = outer
 
     def rows(self, query: str, filters: str = "", **parameters: Any) -> list[Row]:
         """The rows of queries/`query`.sql, each a dict by column.
@@ -161,6 +206,16 @@ class Reading:
 
     def _out_of_time(self, query: str) -> str:
         return f"it takes more than {self._limits.seconds:g} s; {query} was running"
+
+
+def _outcome(call: Callable[[], Any]) -> Callable[[], Any]:
+    """Calls it now; the function returned returns what it returned, or raises what it raised."""
+    future: Future[Any] = Future()
+    try:
+        future.set_result(call())
+    except Exception as error:
+        future.set_exception(error)
+    return future.result
 
 
 @cache

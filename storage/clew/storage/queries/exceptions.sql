@@ -1,32 +1,55 @@
--- with linked_traces
--- Exceptions in the traces of a transaction, from span events and log records alike; one that a
--- span and a log record of that span both report counts once.
+-- with entries
+-- Exceptions in the traces, from span events and log records alike; one that a span and a log record of
+-- that span both report counts once. Frame is the innermost one of their own code, without its line:
+-- Python's stack traces have it last, those of Java, .NET, Node, Go and Ruby first.
 SELECT
     type,
-    replaceRegexpAll(message, '[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\\b(0x)?[0-9a-fA-F]*[0-9][0-9a-fA-F]*\\b|[0-9]+', '#') AS message,
+    message,
     service,
-    uniqExact(occurrence) AS count,
-    clew_time(min(at)) AS first,
-    clew_time(max(at)) AS last,
-    argMax(trace_id, at) AS example_trace_id
+    replaceRegexpAll(innermost, ', line [0-9]+|:(?:line )?[0-9]+| \\+0x[0-9a-f]+', '') AS frame,
+    count() AS count,
+    clew_time(min(earliest)) AS first,
+    clew_time(max(latest)) AS last,
+    argMax(trace_id, latest) AS example_trace_id
 FROM
 (
-    SELECT ServiceName AS service, TraceId AS trace_id, (TraceId, SpanId) AS occurrence,
-           event.1 AS at, event.2['exception.type'] AS type, event.2['exception.message'] AS message
-    FROM otel.otel_traces
-    ARRAY JOIN arrayFilter((e, n) -> n = 'exception', arrayZip(Events.Timestamp, Events.Attributes), Events.Name) AS event
-    WHERE has(Events.Name, 'exception')
-        AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)} + toIntervalHour(1)
-        AND TraceId IN traces
-    UNION ALL
-    SELECT ServiceName, TraceId, (TraceId, SpanId), Timestamp,
-           LogAttributes['exception.type'], LogAttributes['exception.message']
-    FROM otel.otel_logs
-    WHERE mapContains(LogAttributes, 'exception.type')
-        AND toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({start:DateTime64(9)})
-        AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)} + toIntervalHour(1)
-        AND TraceId IN traces
+    SELECT
+        service,
+        type,
+        replaceRegexpAll(text, '[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\\b(0x)?[0-9a-fA-F]*[0-9][0-9a-fA-F]*\\b|[0-9]+', '#') AS message,
+        trace_id,
+        max(innermost) AS innermost,
+        min(at) AS earliest,
+        max(at) AS latest
+    FROM
+    (
+        SELECT service, trace_id, span_id, at, type, text,
+            extractAll(stack, '(?m)^\\s*(?:File "[^"\n]+", line [0-9]+, in [^\n]+|at [^\n]+|(?:from )?/[^\\s:]+\\.(?:go|rb):[0-9]+[^\n]*)') AS frames,
+            arrayFilter(frame -> NOT match(frame,
+                'site-packages|dist-packages|/lib(64)?/python|<frozen |<string>|node_modules|node:|\\(internal/|/usr/local/go/|/pkg/mod/|/gems/|/lib/ruby/|at (?:(?:java|javax|jakarta|jdk|sun|kotlin|scala|System|Microsoft)\\.|org\\.(?:springframework|apache|hibernate|junit)|com\\.(?:sun|zaxxer)|io\\.(?:netty|grpc|opentelemetry))'), frames) AS own,
+            trimBoth(if(startsWith(trimLeft(frames[1]), 'File '), own[-1], own[1])) AS innermost
+        FROM
+        (
+            SELECT ServiceName AS service, TraceId AS trace_id, SpanId AS span_id, event.1 AS at,
+                event.2['exception.type'] AS type, event.2['exception.message'] AS text,
+                event.2['exception.stacktrace'] AS stack
+            FROM otel.otel_traces
+            ARRAY JOIN arrayFilter((e, n) -> n = 'exception', arrayZip(Events.Timestamp, Events.Attributes), Events.Name) AS event
+            WHERE has(Events.Name, 'exception')
+                AND Timestamp >= {from:DateTime64(9)} AND Timestamp < {to:DateTime64(9)} + toIntervalHour(1)
+                AND TraceId IN (SELECT TraceId FROM entries)
+            UNION ALL
+            SELECT ServiceName, TraceId, SpanId, Timestamp,
+                LogAttributes['exception.type'], LogAttributes['exception.message'], LogAttributes['exception.stacktrace']
+            FROM otel.otel_logs
+            WHERE mapContains(LogAttributes, 'exception.type')
+                AND toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({from:DateTime64(9)})
+                AND Timestamp >= {from:DateTime64(9)} AND Timestamp < {to:DateTime64(9)} + toIntervalHour(1)
+                AND TraceId != '' AND TraceId IN (SELECT TraceId FROM entries)
+        )
+    )
+    GROUP BY service, type, message, trace_id, span_id
 )
-GROUP BY type, message, service
-ORDER BY count DESC, last DESC, service, type, message
+GROUP BY type, message, service, frame
+ORDER BY count DESC, last DESC, service, type, message, frame
 LIMIT {limit:UInt32}

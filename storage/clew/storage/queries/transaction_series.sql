@@ -1,11 +1,52 @@
--- One transaction over time; {step} is a multiple of 60 s.
+-- One automatic transaction over time, by {step} seconds (a multiple of 60), and as a whole (time '').
 SELECT
-    clew_time(toStartOfInterval(Minute, toIntervalSecond({step:UInt32}))) AS time,
-    sum(Count) AS count,
-    sum(rollup.Errors) AS errors,
-    arrayMap(x -> x / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(Sketch)) AS quantiles
-FROM otel.clew_transactions_between(start = {start:DateTime64(9)}, end = {end:DateTime64(9)}) AS rollup
-WHERE ServiceName = {service:String} AND SpanName = {operation:String}
-    AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
-GROUP BY time
+    if(grouping(bin) = 0, clew_time(bin), '') AS time,
+    sum(counted.Count) AS count,
+    sum(counted.Errors) AS errors,
+    sum(counted.Satisfied) AS satisfied,
+    sum(counted.Tolerating) AS tolerating,
+    arrayMap(x -> x / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(counted.Sketch)) AS quantiles,
+    max(counted.DurationMax) / 1e6 AS max
+FROM
+(
+    SELECT toStartOfInterval(Minute, toIntervalSecond({step:UInt32})) AS bin,
+        Count, Errors, Satisfied, Tolerating, Sketch, DurationMax
+    FROM otel.clew_operations_1m
+    WHERE ServiceName = {service:String} AND IsRoot
+        AND ({named:Bool} AND SpanName IN {names:Array(String)} OR NOT {named:Bool} AND SpanName NOT IN {names:Array(String)})
+        AND Minute >= {first_minute:DateTime} AND Minute < {last_minute:DateTime}
+        AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
+    UNION ALL
+    SELECT
+        toStartOfInterval(clew_minute(Timestamp), toIntervalSecond({step:UInt32})) AS bin,
+        count(), countIf(IsError), countIf(Took <= 500000000), countIf(Took > 500000000 AND Took <= 2000000000),
+        quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(Took), max(Took)
+    FROM
+    (
+        SELECT Timestamp, clew_duration(Duration) AS Took, StatusCode IN ('Error', 'STATUS_CODE_ERROR') AS IsError
+        FROM otel.otel_traces
+        WHERE ServiceName = {service:String} AND ParentSpanId = ''
+            AND ({named:Bool} AND SpanName IN {names:Array(String)} OR NOT {named:Bool} AND SpanName NOT IN {names:Array(String)})
+            AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
+            AND (Timestamp < {first_minute:DateTime} OR Timestamp >= {last_minute:DateTime})
+            AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
+        UNION ALL
+        SELECT fromUnixTimestamp64Nano(toInt64(bitAnd(min(EntryKey), 4611686018427387903))),
+            argMinMerge(Entry).Duration, argMinMerge(Entry).IsError
+        FROM otel.clew_traces
+        WHERE {rootless:Bool} AND TraceId IN (
+            SELECT TraceId FROM otel.clew_traces
+            WHERE {rootless:Bool} AND EntryKey >= 4611686018427387904
+                AND Start < {end:DateTime64(9)} AND End >= {start:DateTime64(9)})
+        GROUP BY TraceId
+        HAVING min(EntryKey) >= 4611686018427387904 + toUnixTimestamp64Nano({start:DateTime64(9)})
+            AND min(EntryKey) < 4611686018427387904 + toUnixTimestamp64Nano({end:DateTime64(9)})
+            AND max(End) < now64(9) - toIntervalSecond(10)
+            AND argMinMerge(Entry).ServiceName = {service:String}
+            AND has({names:Array(String)}, argMinMerge(Entry).SpanName) = {named:Bool}
+            AND ({environment:Nullable(String)} IS NULL OR argMinMerge(Entry).Environment = {environment:Nullable(String)})
+    )
+    GROUP BY bin
+) AS counted
+GROUP BY GROUPING SETS ((bin), ())
 ORDER BY time

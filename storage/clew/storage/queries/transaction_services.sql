@@ -1,20 +1,33 @@
--- The services that each automatic transaction's traces went through. A part of the traces is
--- looked at: those with an id below {below}, a stretch of the table's key.
-SELECT service, operation, arraySort(groupUniqArrayArray(through)) AS services
+-- The services that the traces of automatic transactions went through: whole hours from the rollup, what
+-- the window cuts of an hour from the settled traces. Without FINAL: of a trace that was settled again
+-- the earlier services are among the later ones.
+WITH others AS
+(
+    SELECT ServiceName, SpanName
+    FROM otel.clew_operations
+    WHERE IsRoot OR SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER')
+    GROUP BY ServiceName, SpanName
+    ORDER BY max(IsRoot) DESC, min(FirstSeen), SpanName
+    LIMIT 1000000 OFFSET 200 BY ServiceName
+)
+SELECT
+    ServiceName AS service,
+    if((ServiceName, SpanName) IN (SELECT ServiceName, SpanName FROM others), '(other)', SpanName) AS operation,
+    arraySort(groupUniqArrayArray(through.Services)) AS services
 FROM
 (
-    SELECT
-        argMinMerge(Entry).6 AS service,
-        argMinMerge(Entry).2 AS operation,
-        argMinMerge(Entry).3 AS environment,
-        min(EntryKey) AS key,
-        fromUnixTimestamp64Nano(toInt64(bitAnd(key, 4611686018427387903))) AS began,
-        groupUniqArrayArray(Services) AS through
-    FROM otel.clew_traces
-    WHERE TraceId < {below:String} AND Start < {end:DateTime64(9)} + toIntervalHour(1) AND End >= {start:DateTime64(9)}
-    GROUP BY TraceId
-)
-WHERE bitShiftRight(key, 62) < 2
-    AND began >= {start:DateTime64(9)} AND began < {end:DateTime64(9)}
-    AND ({environment:Nullable(String)} IS NULL OR environment = {environment:Nullable(String)})
+    SELECT ServiceName, SpanName, Services
+    FROM otel.clew_entry_services
+    WHERE Hour >= {first_hour:DateTime} AND Hour < {last_hour:DateTime}
+        AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
+        AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
+    UNION ALL
+    SELECT ServiceName, SpanName, arrayMap(service -> toString(service), Services) AS Services
+    FROM otel.clew_settled
+    WHERE Rank < 2 AND NOT IsDeleted
+        AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
+        AND (Timestamp < {first_hour:DateTime} OR Timestamp >= {last_hour:DateTime})
+        AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
+        AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
+) AS through
 GROUP BY service, operation

@@ -1,18 +1,73 @@
--- Automatic transactions of a window, the most frequent first.
+-- Automatic transactions of a window, the most frequent first: roots, whole hours and minutes from the
+-- rollups and what the window cuts from the spans; and the traces whose root never came. Such a trace
+-- counts once its last span ended more than 10 s ago: a root ends last and comes last, so it is waited for.
+-- One flat statement: planned in 25 ms where views within views took 77.
+WITH others AS
+(
+    SELECT ServiceName, SpanName
+    FROM otel.clew_operations
+    WHERE IsRoot OR SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER')
+    GROUP BY ServiceName, SpanName
+    ORDER BY max(IsRoot) DESC, min(FirstSeen), SpanName
+    LIMIT 1000000 OFFSET 200 BY ServiceName
+)
 SELECT
-    clew_transaction_id(ServiceName, SpanName) AS id,
+    clew_transaction_id(service, operation) AS id,
     ServiceName AS service,
-    SpanName AS operation,
-    sum(Count) AS count,
-    sum(rollup.Errors) AS errors,
-    sum(rollup.Satisfied) AS satisfied,
-    sum(rollup.Tolerating) AS tolerating,
-    arrayMap(x -> x / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(Sketch)) AS quantiles,
-    max(DurationMax) / 1e6 AS max
-FROM otel.clew_transactions_between(start = {start:DateTime64(9)}, end = {end:DateTime64(9)}) AS rollup
-WHERE ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
-    AND ({id:Nullable(String)} IS NULL OR id = {id:Nullable(String)})
-GROUP BY ServiceName, SpanName
+    if((ServiceName, SpanName) IN (SELECT ServiceName, SpanName FROM others), '(other)', SpanName) AS operation,
+    sum(counted.Count) AS count,
+    sum(counted.Errors) AS errors,
+    sum(counted.Satisfied) AS satisfied,
+    sum(counted.Tolerating) AS tolerating,
+    arrayMap(x -> x / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(counted.Sketch)) AS quantiles,
+    max(counted.DurationMax) / 1e6 AS max
+FROM
+(
+    SELECT ServiceName, SpanName, Count, Errors, Satisfied, Tolerating, Sketch, DurationMax
+    FROM otel.clew_operations_1h
+    WHERE IsRoot AND Hour >= {first_hour:DateTime} AND Hour < {last_hour:DateTime}
+        AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
+    UNION ALL
+    SELECT ServiceName, SpanName, Count, Errors, Satisfied, Tolerating, Sketch, DurationMax
+    FROM otel.clew_operations_1m
+    WHERE IsRoot AND Minute >= {first_minute:DateTime} AND Minute < {last_minute:DateTime}
+        AND (Minute < {first_hour:DateTime} OR Minute >= {last_hour:DateTime})
+        AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
+    UNION ALL
+    SELECT
+        ServiceName, SpanName, count(), countIf(StatusCode IN ('Error', 'STATUS_CODE_ERROR')),
+        countIf(clew_duration(Duration) <= 500000000),
+        countIf(clew_duration(Duration) > 500000000 AND clew_duration(Duration) <= 2000000000),
+        quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(clew_duration(Duration)),
+        max(clew_duration(Duration))
+    FROM otel.otel_traces
+    WHERE ParentSpanId = '' AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
+        AND (Timestamp < {first_minute:DateTime} OR Timestamp >= {last_minute:DateTime})
+        AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
+    GROUP BY ServiceName, SpanName
+    UNION ALL
+    SELECT
+        toLowCardinality(Known.ServiceName), toLowCardinality(Known.SpanName), count(), sum(Known.IsError),
+        countIf(Known.Duration <= 500000000),
+        countIf(Known.Duration > 500000000 AND Known.Duration <= 2000000000),
+        quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(Known.Duration),
+        max(Known.Duration)
+    FROM
+    (
+        SELECT argMinMerge(Entry) AS Known
+        FROM otel.clew_traces
+        WHERE TraceId IN (
+            SELECT TraceId FROM otel.clew_traces
+            WHERE EntryKey >= 4611686018427387904 AND Start < {end:DateTime64(9)} AND End >= {start:DateTime64(9)})
+        GROUP BY TraceId
+        HAVING min(EntryKey) >= 4611686018427387904 + toUnixTimestamp64Nano({start:DateTime64(9)})
+            AND min(EntryKey) < 4611686018427387904 + toUnixTimestamp64Nano({end:DateTime64(9)})
+            AND max(End) < now64(9) - toIntervalSecond(10)
+    )
+    WHERE {environment:Nullable(String)} IS NULL OR Known.Environment = {environment:Nullable(String)}
+    GROUP BY Known.ServiceName, Known.SpanName
+) AS counted
+GROUP BY service, operation
 HAVING {after_count:Nullable(UInt64)} IS NULL
     OR count < {after_count:Nullable(UInt64)}
     OR (count = {after_count:Nullable(UInt64)} AND id > {after_id:String})

@@ -1,0 +1,200 @@
+"""What belongs to some traces: where their time went, what they called, their logs, exceptions and
+deployments. Of a transaction, of one of its occurrences, or of a trace."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from clew.api.parameters import Answer, Window
+from clew.storage import Row
+
+LOGS = 50  # of each way they are linked
+EXCEPTIONS = 50
+DEPLOYMENTS = 100
+OPERATIONS = 200
+DEPENDENCIES = 200
+SAMPLE = 40  # traces that processes are looked for in
+PROCESSES = 4  # of each service
+MOST_PROCESSES = 100
+NEVER = float("inf")
+
+
+@dataclass(frozen=True)
+class About:
+    """The traces that an answer is about, as entries.sql takes them: an automatic transaction's (of
+    a service, entered at one of `names`, or at another one where they are not `named`), a defined
+    one's, or those with some ids. `extent` is where they lie, if that may be outside the window."""
+
+    window: Window
+    environment: str | None = None
+    service: str = ""
+    names: tuple[str, ...] = ()
+    named: bool = True
+    rootless: bool = False
+    defined: str = ""
+    trace_ids: tuple[str, ...] = ()
+    extent: dict[str, str] | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        window = self.window.parameters
+        extent = self.extent or window
+        return {
+            **window,
+            "from": extent["start"],
+            "to": extent["end"],
+            "environment": self.environment,
+            "automatic": bool(self.service),
+            "service": self.service,
+            "names": list(self.names),
+            "named": self.named,
+            "rootless": self.rootless,
+            "defined": self.defined,
+            "trace_ids": list(self.trace_ids),
+        }
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Processes that traces ran in, as (service, instance), and their hosts."""
+
+    instances: tuple[tuple[str, str], ...] = ()
+    hosts: tuple[str, ...] = ()
+
+    @property
+    def services(self) -> list[str]:
+        return sorted({service for service, _ in self.instances})
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"processes": list(self.instances), "services": self.services}
+
+
+def processes(answer: Answer, about: About) -> Processes:
+    """The processes that a sample of the traces ran in."""
+    rows = answer.rows(
+        "processes", **about.parameters, sample=SAMPLE, each=PROCESSES, limit=MOST_PROCESSES
+    )
+    return Processes(
+        tuple(sorted((row["service"], row["instance"]) for row in rows)),
+        tuple(sorted({row["host"] for row in rows} - {""})),
+    )
+
+
+def trace_logs(answer: Answer, about: About, limit: int = LOGS) -> list[Row]:
+    """The newest log records with the id of one of the traces."""
+    return answer.most("linked_logs", limit, **about.parameters)
+
+
+def process_logs(
+    answer: Answer, window: dict[str, str], ran: Processes, limit: int = LOGS
+) -> list[Row]:
+    """The newest log records without a trace, of the processes."""
+    if not ran.instances:
+        return []
+    return answer.most("process_logs", limit, **window, **ran.parameters)
+
+
+def exceptions(answer: Answer, about: About) -> list[Row]:
+    """Exceptions by service, type, message and the innermost frame of the service's own code."""
+    return [
+        row | {"frame": row["frame"] or None}
+        for row in answer.most("exceptions", EXCEPTIONS, **about.parameters)
+    ]
+
+
+def deployments(answer: Answer, services: Collection[str], environment: str | None) -> list[Row]:
+    """The first sight of each version of the services."""
+    return answer.most(
+        "deployments", DEPLOYMENTS, services=sorted(services), environment=environment
+    )
+
+
+def breakdown(answer: Answer, about: About, p95_ms: float | None) -> dict[str, Any]:
+    """`breakdown`, `dependencies` and `sample`, over all traces that are settled. Slow are those in
+    which the transaction took more than the p95 of the window."""
+    parameters = about.parameters | {"slower_than": NEVER if p95_ms is None else p95_ms * 1e6}
+    rows, without, called = answer.together(
+        lambda: answer.rows("breakdown", **parameters, limit=OPERATIONS + 2),
+        lambda: [] if p95_ms is None else answer.rows("without", **parameters),
+        lambda: answer.most("dependencies", DEPENDENCIES, **parameters),
+    )
+    whole, operations = (rows[0], rows[1:]) if rows else (None, [])
+    if len(operations) > OPERATIONS:
+        answer.was_cut()
+    if whole is None:
+        return {
+            "breakdown": [],
+            "dependencies": [],
+            "sample": {"traces": 0, "of": 0, "error": 0.0},
+        }
+    less = {_operation(row): row["p95_without_ms"] for row in without}
+    kept = operations[:OPERATIONS]
+    return {
+        "breakdown": [_part(row, whole, less.get(_operation(row)), p95_ms) for row in kept],
+        "dependencies": [_dependency(row, whole) for row in called],
+        "sample": {
+            "traces": whole["traces"],
+            "of": whole["calls"],
+            "error": max((_error(row, whole) for row in kept), default=0.0),
+        },
+    }
+
+
+def _operation(row: Row) -> tuple[str, str, str]:
+    return row["service"], row["operation"], row["kind"]
+
+
+def _part(row: Row, whole: Row, less: float | None, p95_ms: float | None) -> dict[str, Any]:
+    """An operation's part in the time of all traces (`whole`)."""
+    typical = {
+        name: row[name] - row[f"slow_{name}"] for name in ("calls", "self_time_ms", "critical_ms")
+    }
+    others = {
+        name: whole[name] - whole[f"slow_{name}"]
+        for name in ("calls", "self_time_ms", "critical_ms")
+    }
+    slow = {name: row[f"slow_{name}"] for name in typical}
+    slowest = {name: whole[f"slow_{name}"] for name in typical}
+    return {
+        **dict(zip(("service", "operation", "kind"), _operation(row), strict=True)),
+        "calls": row["calls"],
+        "self_time_ms": row["self_time_ms"],
+        "share": _ratio(row["self_time_ms"], whole["self_time_ms"]),
+        "critical_share": _ratio(row["critical_ms"], whole["critical_ms"]),
+        "slow": _cohort(slow, slowest),
+        "typical": _cohort(typical, others),
+        "p95_without_ms": p95_ms if less is None or p95_ms is None else min(less, p95_ms),
+    }
+
+
+def _cohort(part: dict[str, Any], whole: dict[str, Any]) -> dict[str, float]:
+    return {
+        "calls_per_trace": _ratio(part["calls"], whole["calls"]),
+        "self_time_ms_per_trace": _ratio(part["self_time_ms"], whole["calls"]),
+        "share": _ratio(part["self_time_ms"], whole["self_time_ms"]),
+        "critical_share": _ratio(part["critical_ms"], whole["critical_ms"]),
+    }
+
+
+def _error(row: Row, whole: Row) -> float:
+    """The standard error of the operation's share: 0 where every trace was settled."""
+    share = _ratio(row["self_time_ms"], whole["self_time_ms"])
+    squares = row["deviation"] - 2 * share * row["covariance"] + share**2 * whole["deviation"]
+    return _ratio(math.sqrt(max(0.0, squares)), whole["self_time_ms"])
+
+
+def _dependency(row: Row, whole: Row) -> dict[str, Any]:
+    p50, p95 = row.pop("quantiles")
+    return row | {
+        "error_rate": _ratio(row["errors"], row["calls"]),
+        "calls_per_trace": _ratio(row["calls"], whole["calls"]),
+        "duration_ms": {"p50": p50, "p95": p95},
+    }
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
