@@ -113,7 +113,14 @@ OCCURRENCE = (
 )
 
 
-def occur(store: Store, occurrences: Iterable[Occurrence], version: int = 1) -> None:
+OCCURRENCE_TRACE = (
+    *("Transaction", "Key", "TraceId", "Start", "End", "Environment"),
+    *("Entry.SpanId", "Entry.Service", "Entry.Start"),
+    "Version",
+)
+
+
+def occur(store: Store, occurrences: Sequence[Occurrence], version: int = 1) -> None:
     """Write occurrences of defined transactions."""
     rows = [
         [
@@ -133,8 +140,21 @@ def occur(store: Store, occurrences: Iterable[Occurrence], version: int = 1) -> 
         ]
         for each in occurrences
     ]  # fmt: skip
+    parts = [
+        [
+            each.transaction, each.key, trace, each.began, each.end, each.environment,
+            *_columns([(each.entry_span, each.services[0], each.time)], 3),
+            version,
+        ]
+        for each in occurrences
+        for trace in each.traces
+    ]  # fmt: skip
     with store.client() as client:
-        client.insert("clew_occurrences", rows, column_names=OCCURRENCE, database="otel")
+        for table, columns, written in (
+            ("clew_occurrences", OCCURRENCE, rows),
+            ("clew_occurrence_traces", OCCURRENCE_TRACE, parts),
+        ):
+            client.insert(table, written, column_names=columns, database="otel")
 
 
 def define(store: Store, *definitions: dict[str, Any], revision: int = 1) -> None:
