@@ -8,7 +8,16 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
-from clew.api import definitions, ledger, logs, services, traces, transactions
+from clew.api import (
+    attributes,
+    definitions,
+    ledger,
+    logs,
+    series,
+    services,
+    traces,
+    transactions,
+)
 from clew.api.access import Admit, KeysOnly
 from clew.api.clients import PerClient
 from clew.api.problems import add_problem_handlers, document
@@ -40,7 +49,16 @@ def create_app(
     app.add_middleware(PerClient, by_key=admit is not None)
     if admit is not None:
         app.add_middleware(KeysOnly, admit=admit)
-    for module in (transactions, traces, logs, services, ledger, definitions):
+    for module in (
+        transactions,
+        traces,
+        logs,
+        series,
+        services,
+        attributes,
+        ledger,
+        definitions,
+    ):
         app.include_router(module.router)
 
     @app.get("/", include_in_schema=False)

@@ -1,4 +1,4 @@
-"""Services and their operations: rate, errors, duration."""
+"""Services, their operations, and who calls whom: rate, errors, duration."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from clew.api.parameters import Answering, CommonParameters, Window, rfc3339
+from clew.api.parameters import SECOND, Answering, CommonParameters, Window, rfc3339
+from clew.api.trace import together
 from clew.storage import Row
 
 router = APIRouter(prefix="/api/v1/services", tags=["services"])
 
 MAX_OPERATIONS = 10_000
+MAX_EDGES = 5_000
+MINUTE = 60 * SECOND
+# clew_edges_1m's Type says what the target is, and the source is a service; but for these.
+ENDS = {"consumed": ("queue", "service")}
 
 
 @router.get("")
@@ -36,6 +41,81 @@ def list_services(
         end=rfc3339(common.window.end),
         services=services,
     )
+
+
+@router.get("/map")
+def service_map(common: CommonParameters, answer: Answering) -> dict[str, Any]:
+    """Who calls whom: services, and the databases, external hosts and queues they use, with the
+    rate, errors and duration of every edge. Minutes are whole, from the one that `start` is in to
+    the one that `end` is in, and a call belongs to the minute in which its trace was entered. The
+    source of calls whose caller is not known is the node `unknown`."""
+    window = Window(
+        common.window.start // MINUTE * MINUTE, -(-common.window.end // MINUTE) * MINUTE
+    )
+    asked: dict[str, Any] = {**window.parameters, "environment": common.environment}
+    found, services = together(
+        lambda: answer.most("map_edges", MAX_EDGES, each="is_node", **asked),
+        lambda: answer.rows("map_services", **asked),
+    )
+    edges = [row for row in found if not row["is_node"]]
+    nodes: dict[str, dict[str, Any]] = {}
+    for row in services:
+        # The requests it took count, all its operations where it took none.
+        id = _node_id("service", row["service"])
+        if row["is_taken"] or id not in nodes:
+            nodes[id] = _node("service", row["service"], row)
+    for row in found:
+        if row["is_node"]:
+            nodes.setdefault(_node_id(*_target(row)), _node(*_target(row), row))
+    for row in edges:
+        nodes.setdefault(_node_id(*_source(row)), _node(*_source(row), None))
+    return answer.of(
+        start=rfc3339(window.start),
+        end=rfc3339(window.end),
+        nodes=[nodes[id] for id in sorted(nodes)],
+        edges=[_edge(row, window) for row in edges],
+        sampled=any(row["one_in"] > 1 for row in edges),
+    )
+
+
+def _source(row: Row) -> tuple[str, str]:
+    kind = ENDS.get(row["type"], ("service", ""))[0]
+    return ("unknown", "") if not row["source"] else (kind, row["source"])
+
+
+def _target(row: Row) -> tuple[str, str]:
+    return ENDS.get(row["type"], ("", row["type"]))[1], row["target"]
+
+
+def _node_id(kind: str, name: str) -> str:
+    return f"{kind}:{name}" if name else kind
+
+
+def _node(kind: str, name: str, row: Row | None) -> dict[str, Any]:
+    """What calls and is not called has no rate of its own."""
+    node = {"id": _node_id(kind, name), "type": kind, "name": name}
+    if row is None:
+        return node | {"calls": None, "errors": None, "error_rate": None, "duration_ms": None}
+    return node | _red(row)
+
+
+def _edge(row: Row, window: Window) -> dict[str, Any]:
+    return {
+        "source": _node_id(*_source(row)),
+        "target": _node_id(*_target(row)),
+        "type": row["type"],
+        "per_second": row["calls"] / window.seconds,
+    } | _red(row)
+
+
+def _red(row: Row) -> dict[str, Any]:
+    p50, p90, p95, p99 = row["quantiles"]
+    return {
+        "calls": row["calls"],
+        "errors": row["errors"],
+        "error_rate": row["errors"] / row["calls"],
+        "duration_ms": {"p50": p50, "p90": p90, "p95": p95, "p99": p99, "max": row["max"]},
+    }
 
 
 def _service(name: str, rows: list[Row], window: Window) -> dict[str, Any]:

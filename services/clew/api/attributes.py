@@ -1,0 +1,63 @@
+"""Attributes and their values, to complete what is being typed: from a rollup of a part of the
+telemetry, never from the spans themselves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+
+from clew.api.parameters import Answering, CommonParameters
+
+router = APIRouter(prefix="/api/v1/attributes", tags=["attributes"])
+
+Source = Annotated[
+    Literal["span", "resource", "log"] | None, Query(description="where the attribute stands")
+]
+Prefix = Annotated[str, Query(description="how it begins; upper and lower case are two things")]
+
+
+@router.get("")
+def list_attributes(
+    common: CommonParameters,
+    answer: Answering,
+    source: Source = None,
+    prefix: Prefix = "",
+    service: str | None = None,
+) -> dict[str, Any]:
+    """The attributes of the window's hours, the most frequent first. Counts are of the part of the
+    telemetry that was looked at: they tell what is frequent, not how often it was."""
+    return answer.of(
+        attributes=answer.most(
+            "attributes",
+            common.limit,
+            **common.window.parameters,
+            source=source,
+            prefix=prefix,
+            service=service,
+        )
+    )
+
+
+@router.get("/{key:path}/values")
+def list_values(
+    key: Annotated[str, Path(description="an attribute's key, percent-encoded")],
+    common: CommonParameters,
+    answer: Answering,
+    source: Source = None,
+    prefix: Prefix = "",
+    service: str | None = None,
+) -> dict[str, Any]:
+    """The values of one attribute in the window's hours, the most frequent first."""
+    return answer.of(
+        key=key,
+        values=answer.most(
+            "attribute_values",
+            common.limit,
+            **common.window.parameters,
+            key=key,
+            source=source,
+            prefix=prefix,
+            service=service,
+        ),
+    )
