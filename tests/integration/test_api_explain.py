@@ -54,10 +54,31 @@ def store(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory
         for span in spans
     )
     loader.logs(Log(span.start, span.process, "INFO", HOSTILE) for span in spans)
+    roots = [span for span in spans if not span.parent]
     loader.points(
-        Point("size", "1", "gauge", WEB, BEGAN + number * MINUTE, number) for number in range(20)
-    )
+        Point(
+            HOSTILE, HOSTILE, kind, WEB, root.start, number, {HOSTILE: HOSTILE},
+            buckets=(1, 1), bounds=(1.0,), exemplar=(root.trace, root.id),
+        )
+        for kind in ("gauge", "sum", "histogram")
+        for number, root in enumerate(roots)
+    )  # fmt: skip
+    with store.client() as client:
+        client.raw_query(DEFINED, parameters={"key": HOSTILE})
+        client.raw_query(OCCURRED, parameters={"key": HOSTILE})
     return store
+
+
+DEFINED = """
+INSERT INTO otel.clew_occurrence_traces (Transaction, Key, TraceId, Start, End, `Entry.SpanId`, `Entry.Service`,
+    `Entry.Operation`, `Entry.Start`, `Entry.Duration`, `Entry.IsError`, Version)
+SELECT 'hostile', {key:String}, TraceId, min(Start), max(End), ['x'], ['web'], ['x'], [min(Start)], [1], [false], 1
+FROM otel.clew_traces GROUP BY TraceId
+"""
+OCCURRED = """
+INSERT INTO otel.clew_occurrences (Transaction, Key, Timestamp, TraceIds, Start, End, Version)
+SELECT 'hostile', {key:String}, min(Start), groupUniqArray(TraceId), min(Start), max(End), 1 FROM otel.clew_traces
+"""
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +101,18 @@ READS: dict[str, tuple[str, dict[str, Any]]] = {
         {"operation": HOSTILE, "attr": ["amount>-60", f"{HOSTILE}!={HOSTILE}"]},
     ),
     "traces of a transaction": ("/api/v1/traces", {"transaction": "{transaction}"}),
+    "traces of a defined transaction": ("/api/v1/traces", {"transaction": "hostile"}),
     "traces by duration": ("/api/v1/traces", {"min_duration_ms": 0, "max_duration_ms": 1e300}),
     "trace": ("/api/v1/traces/{trace}", {}),
     "logs": ("/api/v1/logs", {"query": "it x"}),
     "logs by attribute": ("/api/v1/logs", {"attr": f"{HOSTILE}~'s \\"}),
     "services": ("/api/v1/services", {}),
+    "metrics": ("/api/v1/metrics", {}),
+    "metrics of a service": ("/api/v1/metrics", {"service": "web", "prefix": HOSTILE[:5]}),
+    "metric": (
+        "/api/v1/metrics/query",
+        {"name": HOSTILE, "by": [HOSTILE, "x"], "attr": f"{HOSTILE}={HOSTILE}"},
+    ),
 }
 
 
