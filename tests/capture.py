@@ -22,6 +22,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+REQUESTS: dict[str, Any] = {
+    "/v1/traces": ExportTraceServiceRequest,
+    "/v1/logs": ExportLogsServiceRequest,
+    "/v1/metrics": ExportMetricsServiceRequest,
+}
 SERVER, CLIENT = 2, 3
 ERROR = 2
 
@@ -48,22 +53,25 @@ class Capture:
     """Everything that was received so far, in order of arrival."""
 
     def __init__(self) -> None:
+        self.requests: list[tuple[str, Any]] = []
         self.spans: list[Item] = []
         self.logs: list[Item] = []
         self.metrics: list[Item] = []
         self.url = ""
 
     def receive(self, path: str, body: bytes) -> None:
+        request = REQUESTS[path].FromString(body)
+        self.requests.append((path.removeprefix("/v1/"), request))
         if path == "/v1/traces":
-            for group in ExportTraceServiceRequest.FromString(body).resource_spans:
+            for group in request.resource_spans:
                 for scope in group.scope_spans:
                     self.spans += [_item(span, scope, group, True) for span in scope.spans]
         elif path == "/v1/logs":
-            for group in ExportLogsServiceRequest.FromString(body).resource_logs:
+            for group in request.resource_logs:
                 for scope in group.scope_logs:
                     self.logs += [_item(log, scope, group, True) for log in scope.log_records]
         else:
-            for group in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+            for group in request.resource_metrics:
                 for scope in group.scope_metrics:
                     self.metrics += [_item(one, scope, group, False) for one in scope.metrics]
 

@@ -139,15 +139,15 @@ class Loader:
         self._segment = 0
 
     def spans(self, spans: Iterable[Span]) -> None:
-        self._load("traces", spans_request(spans))
+        self.request("traces", spans_request(spans))
 
     def logs(self, logs: Iterable[Log]) -> None:
-        self._load("logs", logs_request(logs))
+        self.request("logs", logs_request(logs))
 
     def points(self, points: Iterable[Point]) -> None:
-        self._load("metrics", metrics_request(points))
+        self.request("metrics", metrics_request(points))
 
-    def _load(self, signal: str, request: Any) -> None:
+    def request(self, signal: str, request: Any) -> None:
         items = KINDS[signal].count(request)
         self._segment += 1
         batch = Batch(request.SerializeToString(), items)

@@ -27,6 +27,10 @@ from capture import (
 )
 from clew.shop import fleet, service
 from clew.shop.queue import Queue
+from clew.storage import Ingest, Store
+from clew.storage.definitions import read_file
+from clew.storage.occurrences import Occurrences
+from traffic import Loader
 
 
 @dataclass
@@ -189,3 +193,36 @@ def test_faults_can_be_switched_while_the_shop_runs(tmp_path: Path) -> None:
             assert payments.put("/admin/faults", json={"nonsense": {}}).status_code == 422
             assert payments.put("/admin/faults", json={}).json() == {}
             assert payments.post("/charges", json=charge).status_code == 201
+
+
+def test_checkout_is_one_occurrence_from_the_storefront_to_the_workers_shipment(
+    outcome: Outcome, store: Store, tmp_path: Path
+) -> None:
+    loader = Loader(Ingest(store), tmp_path)
+    for signal, request in outcome.sent.requests:
+        loader.request(signal, request)
+    definitions = read_file(fleet.TRANSACTIONS)
+    traces = sorted(outcome.services_by_trace())
+    began, ended = "2000-01-01 00:00:00", "2200-01-01 00:00:00"
+    Occurrences(store, lambda: definitions).settle(traces, began, ended, 1)
+    with store.client() as client:
+        rows = client.query(
+            "SELECT Key, TraceIds, Services, IsError, User, Value, Step.Number, SpanCount "
+            "FROM otel.clew_occurrences FINAL WHERE Transaction = 'checkout'"
+        ).result_rows
+    found = {row[0]: row[1:] for row in rows}
+    report = outcome.report
+    assert len(found) == report["operations"]["POST /checkout"]
+    assert sum(row[2] for row in found.values()) == report["errors"]["POST /checkout"]
+    of = Counter(span.trace_id for span in outcome.sent.spans)
+    everybody = ["fulfilment", "inventory", "orders", "payments", "storefront"]
+    for key, (its, services, is_error, user, value, steps, spans) in found.items():
+        assert user.startswith("user-")
+        assert value > 0
+        assert spans == sum(of[trace] for trace in its)
+        shipped = key in report["orders"]
+        assert len(its) == (2 if shipped else 1)
+        assert services == (everybody if shipped else [s for s in everybody if s != "fulfilment"])
+        assert steps == ([0, 1, 2, 3] if shipped else [0, 1, 2])
+        assert not (shipped and is_error)
+    assert set(report["orders"]) <= found.keys()
