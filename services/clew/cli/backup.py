@@ -1,23 +1,20 @@
 """`clew backup` and `clew restore`.
 
-One process owns the embedded engine. While one runs, `clew backup` asks it over a socket in the
-data directory, which none but the directory's owner can open: it freezes the tables, says what to
-copy, and lets go when the connection ends, however it ends. The copying is done here, with the
-rights of whoever asked for it.
+One process owns the embedded engine. While one runs, `clew backup` asks it (clew.cli.control): it
+freezes the tables, says what to copy, and lets go when the connection ends, however it ends. The
+copying is done here, with the rights of whoever asked for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from clew.cli import control
 from clew.cli.settings import Settings, UsageError
 from clew.storage import BackupError, Store
 from clew.storage import backup as backups
@@ -25,21 +22,17 @@ from clew.storage import backup as backups
 logger = logging.getLogger(__name__)
 
 SETTLED_WITHIN = 60.0  # seconds for what an insert that failed left in the tables
-NAME = "clew.sock"
 
 
-@contextlib.asynccontextmanager
-async def serve(
-    data: Path, store: Store, paused: Callable[[], contextlib.AbstractContextManager[object]]
-) -> AsyncIterator[None]:
-    """Answer whoever connects to the socket with one line: what to copy, or an error."""
+def answering(
+    store: Store, paused: Callable[[], contextlib.AbstractContextManager[object]]
+) -> control.Answer:
+    """Freezes the tables and says what to copy, or an error; lets go when the connection ends."""
     backups.let_go(store)
-    asked: set[asyncio.Task[None]] = set()
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        asked.add(task)
+    async def answer(
+        request: control.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         frozen = contextlib.ExitStack()
         try:
             enter = backups.frozen(store, paused)
@@ -49,31 +42,12 @@ async def serve(
             except Exception as error:
                 logger.warning("no backup: %s", error)
                 said = {"error": str(error)}
-            writer.write(json.dumps(said).encode() + b"\n")
-            await writer.drain()
+            await control.say(writer, said)
             await reader.read()
-        except ConnectionError:
-            pass
         finally:
             await asyncio.to_thread(frozen.close)
-            writer.close()
-            asked.discard(task)
 
-    path = data / NAME
-    path.unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with _reachable(path) as address:
-        listening.bind(address)
-    path.chmod(0o600)  # nobody can connect before it listens
-    server = await asyncio.start_unix_server(answer, sock=listening)
-    try:
-        yield
-    finally:
-        server.close()
-        for task in asked:
-            task.cancel()
-        await asyncio.gather(*asked, return_exceptions=True)
-        path.unlink(missing_ok=True)
+    return answer
 
 
 def backup(settings: Settings, target: Path) -> None:
@@ -122,15 +96,11 @@ def _manifest(settings: Settings) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _asked(data: Path) -> Iterator[dict[str, Any]]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            with _reachable(data / NAME) as address:
-                connection.connect(address)
-            with connection.makefile("rb") as answer:
-                said = json.loads(answer.readline())
-        except (OSError, ValueError) as error:
-            raise BackupError(f"the clew that runs on {data} does not answer: {error}") from error
-        yield said
+    try:
+        with control.asked(data, {"ask": "backup"}) as answers:
+            yield next(answers)
+    except (OSError, ValueError, StopIteration) as error:
+        raise BackupError(f"the clew that runs on {data} does not answer: {error}") from error
 
 
 def _database(settings: Settings) -> Path:
@@ -138,16 +108,3 @@ def _database(settings: Settings) -> Path:
     if scheme != "chdb":
         raise UsageError("backup and restore are for the embedded engine: a server has its own")
     return Path(path)
-
-
-@contextlib.contextmanager
-def _reachable(path: Path) -> Iterator[str]:
-    """A socket's address for `path`: it has room for about a hundred characters."""
-    if len(os.fsencode(path)) < 100:
-        yield str(path)
-        return
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{directory}/{path.name}"
-    finally:
-        os.close(directory)

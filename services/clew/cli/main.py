@@ -23,6 +23,7 @@ SERVER_COMMANDS = {
     "migrate": "bring the schema up to date",
     "backup": "copy the embedded database to a file or directory, while clew up runs or not",
     "restore": "make the database of an empty --data directory from a backup",
+    "backfill": "apply the definitions of business transactions to what is stored",
     "replay": "send again what the engine refused and the collector set aside",
 }
 
@@ -82,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--list", action="store_true", help="only say what there is, and why"
             )
+        if name == "backfill":
+            command.add_argument("--start", metavar="TIME", help="RFC 3339, or such as -7d")
+            command.add_argument("--end", metavar="TIME", help="likewise")
+            command.add_argument(
+                "--transaction", metavar="ID", dest="only", help="this definition alone"
+            )
         if name == "backup":
             command.add_argument(
                 "target",
@@ -121,7 +128,7 @@ def _key(parsed: argparse.Namespace) -> int:
 def _server_command(parsed: argparse.Namespace) -> int:
     settings = settings_module.resolve(parsed)
     try:
-        from clew.cli import backup, demo, platform, replay
+        from clew.cli import backfill, backup, demo, platform, replay
         from clew.storage import StorageError, Store, migrate
     except ImportError as error:
         raise UsageError(
@@ -142,6 +149,8 @@ def _server_command(parsed: argparse.Namespace) -> int:
             backup.backup(settings, parsed.target)
         elif parsed.command == "restore":
             backup.restore(settings, parsed.source)
+        elif parsed.command == "backfill":
+            backfill.backfill(settings, parsed.start, parsed.end, parsed.only)
         elif parsed.command == "replay":
             if parsed.list:
                 replay.show(settings.data)

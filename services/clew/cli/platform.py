@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TextIO
 
 from clew.api import create_app
-from clew.cli import backup
+from clew.cli import backfill, backup, control
 from clew.cli.keys import Keys
 from clew.cli.servers import Certificate, Server, raise_file_limit
 from clew.cli.settings import Settings, UsageError
@@ -42,6 +42,7 @@ from clew.storage import (
     Guard,
     Ingest,
     Limit,
+    Occurrences,
     Reader,
     Registry,
     Store,
@@ -78,7 +79,12 @@ def run(
         set_retention(store, settings.retention)
         registry = Registry(store, settings.transactions)
         with _event_loop() as runner:
-            running = _Running(Ledger(Ingest(store).enter), access, registry)
+            running = _Running(
+                Ledger(Ingest(store).enter),
+                access,
+                registry,
+                Occurrences(store, registry.definitions),
+            )
             runner.run(
                 _serve(settings, store, running, collect=collect, serve=serve, report=report)
             )
@@ -105,7 +111,11 @@ async def _serve(
         if serve:
             endpoints["api"] = stack.enter_context(_api(settings, store, running))
         if store.embedded:
-            await stack.enter_async_context(backup.serve(settings.data, store, running.paused))
+            answers = {
+                "backup": backup.answering(store, running.paused),
+                "backfill": backfill.answering(running.occurrences, running.registry),
+            }
+            await stack.enter_async_context(control.serve(settings.data, answers))
         stack.enter_context(_endpoints_file(settings.data, endpoints))
         report(endpoints)
         await stop.wait()
@@ -124,6 +134,7 @@ class _Running:
     ledger: Ledger
     access: _Access
     registry: Registry
+    occurrences: Occurrences
     ready: Callable[[], bool] = lambda: True
     paused: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
     stuck: bool = False

@@ -7,6 +7,7 @@ Everything above (collector, api) stands on this package; it knows nobody above 
     Ingest        put a segment of OTLP bytes into the tables, exactly once
     Reader        run the named queries of queries/*.sql, within limits
     Registry      the definitions of business transactions that are in force
+    Occurrences   what they make of the traces
 
 Errors, all under StorageError:
 
@@ -46,6 +47,7 @@ from clew.storage.filters import (
 from clew.storage.ingest import SIGNALS, Ingest, Signal, Stored
 from clew.storage.ledger import LedgerRow
 from clew.storage.migrations import Migration, migrate
+from clew.storage.occurrences import Occurrences, Progress
 from clew.storage.reader import Cancelled, LimitExceeded, Limits, Reader, Reading, Row
 from clew.storage.registry import Outdated, Registry, Revision
 from clew.storage.retention import Guard, Limit, default_limit, make_room, set_retention
@@ -70,7 +72,9 @@ __all__ = [
     "Limits",
     "Migration",
     "NestedValues",
+    "Occurrences",
     "Outdated",
+    "Progress",
     "Reader",
     "Reading",
     "Registry",

@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,12 +29,28 @@ logger = logging.getLogger(__name__)
 # A log record belongs to its trace up to so long before its first span and after its last
 # (occurrence_traces.sql has it in nanoseconds).
 AROUND = timedelta(minutes=5)
+DAY = timedelta(days=1)  # what a trace lasts at most, for a backfill
 # Traces put together as one occurrence. What is on more traces than this tells nothing apart.
 MOST_TRACES = 100_000
 # What one statement takes on: a server takes 128 KiB for a parameter, and memory goes by spans.
 TRACES_AT_ONCE = 1000
 SPANS_AT_ONCE = 500_000
 CHARACTERS_AT_ONCE = 60_000
+REMOVE = (
+    "DELETE FROM otel.clew_occurrences WHERE NOT has({ids:Array(String)}, Transaction) "
+    "SETTINGS lightweight_deletes_sync = 2",
+    "DELETE FROM otel.clew_occurrence_traces WHERE NOT has({ids:Array(String)}, Transaction) "
+    "SETTINGS lightweight_deletes_sync = 2",
+)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`traces` of `of` are done: all that begin at `reached` or later."""
+
+    traces: int
+    of: int
+    reached: str
 
 
 class Occurrences:
@@ -48,17 +66,58 @@ class Occurrences:
 
     def settle(self, trace_ids: Sequence[str], start: str, end: str, version: int) -> None:
         """Make the rows of these traces again. All their spans lie in `start` … `end`, as queries
-        take times; `version` is greater by two or more than that of any call before.
+        take times. `version` is greater than that of any call before, by two for every thousand
+        traces at least: as times in nanoseconds are.
 
         Raises StorageError; called again, it does again what it did."""
         definitions = self._definitions()
-        if not definitions or not trace_ids:
-            return
         with self._lock:
             for some in _in_groups(definitions):
                 for first in range(0, len(trace_ids), TRACES_AT_ONCE):
                     traces = list(trace_ids[first : first + TRACES_AT_ONCE])
                     self._settle(some, traces, _extent(start, end), version)
+                    version += 2  # what one step wrote is cancelled by the next
+
+    def backfill(self, start: str, end: str, only: str | None = None) -> Iterator[Progress]:
+        """Apply the definitions, or the one with that id, to the stored traces that begin from
+        `start` until `end`, the newest first: a step for each thing that is yielded. What was
+        settled by a definition that has changed is made again; what by one that is gone, goes.
+
+        Stopped anywhere, what is done is done, and it can be done again."""
+        definitions = [each for each in self._definitions() if only in (None, each.id)]
+        if only is None:
+            self._remove_all_but([each.id for each in definitions])
+        windows = (
+            _joined(self._rows("backfill_windows", {"start": start, "end": end}))
+            if definitions
+            else []
+        )
+        total = sum(window["traces"] for window in windows)
+        progress = Progress(0, total, end)
+        yield progress
+        for window in windows:
+            reach = {
+                "earliest": _moved(window["start"], -DAY),
+                "latest": _moved(window["end"], DAY),
+            }
+            within = {"start": window["start"], "end": window["end"]}
+            rows = self._rows("backfill_traces", within | reach)
+            for first in range(0, len(rows), TRACES_AT_ONCE):
+                some = rows[first : first + TRACES_AT_ONCE]
+                traces = [row["trace_id"] for row in some]
+                extent = _extent(some[0]["start"], max(row["end"] for row in some))
+                for group in _in_groups(definitions):
+                    with self._lock:
+                        self._settle(group, traces, extent, time.time_ns(), thorough=True)
+                progress = replace(progress, traces=min(progress.traces + len(some), total))
+                yield progress
+            progress = replace(progress, reached=window["start"])
+        yield replace(progress, traces=total, reached=start)
+
+    def _remove_all_but(self, ids: list[str]) -> None:
+        with self._store.client() as client:
+            for statement in REMOVE:
+                client.command(statement, parameters={"ids": ids})
 
     def _settle(
         self,
@@ -66,7 +125,9 @@ class Occurrences:
         traces: list[str],
         extent: dict[str, str],
         version: int,
+        thorough: bool = False,
     ) -> None:
+        """`thorough`: what is stored may be another definition's doing, and is looked for."""
         asked = extent | {"names": _names(definitions)}
         candidates = self._rows(
             "occurrence_candidates",
@@ -77,9 +138,12 @@ class Occurrences:
                 "sources": _keys(definitions),
             },
         )
-        if not candidates:
-            return
         ids = [each.id for each in definitions]
+        if thorough:
+            stored = extent | {"ids": ids, "traces": traces, "version": version}
+            self._insert("clew_occurrence_traces", "occurrence_traces_stored", stored)
+        elif not candidates:
+            return
         for some in _in_batches(candidates):
             self._insert(
                 "clew_occurrence_traces",
@@ -144,7 +208,20 @@ def _in_groups(definitions: Sequence[Definition]) -> Iterator[list[Definition]]:
             group, size = [], 0
         group.append(definition)
         size += length
-    yield group
+    if group:
+        yield group
+
+
+def _joined(windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Windows, newest first, of as many traces as a statement takes where they have fewer."""
+    joined: list[dict[str, Any]] = []
+    for window in windows:
+        if joined and joined[-1]["traces"] + window["traces"] <= TRACES_AT_ONCE:
+            joined[-1]["start"] = window["start"]
+            joined[-1]["traces"] += window["traces"]
+        else:
+            joined.append(window)
+    return joined
 
 
 def _in_batches(candidates: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -158,7 +235,8 @@ def _in_batches(candidates: list[dict[str, Any]]) -> Iterator[list[dict[str, Any
             batch, size = [], 0
         batch.append(row)
         size += spans
-    yield batch
+    if batch:
+        yield batch
 
 
 def _extent(start: str, end: str) -> dict[str, str]:

@@ -1,0 +1,139 @@
+"""`clew backfill`: the definitions that are in force, applied to what is stored.
+
+By the clew that runs on the data directory, or else by this process. Other work goes first: after
+each step it rests for as long as the step took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from clew.api.parameters import as_parameter, parse_time
+from clew.api.problems import Problem
+from clew.cli import control
+from clew.cli.settings import Settings, UsageError
+from clew.storage import Occurrences, Registry, StorageError, Store, migrate
+
+logger = logging.getLogger(__name__)
+
+ALL = ("1970-01-01T00:00:00Z", "2106-01-01T00:00:00Z")
+
+
+def backfill(
+    settings: Settings, start: str | None, end: str | None, transaction: str | None
+) -> None:
+    """Apply the definitions, or one, to the traces of that time; progress goes to stderr."""
+    now = time.time_ns()
+    try:
+        first = as_parameter(parse_time(start or ALL[0], now, "--start"))
+        last = as_parameter(parse_time(end or ALL[1], now, "--end"))
+    except Problem as error:
+        raise UsageError(str(error.detail)) from error
+    request = {"ask": "backfill", "start": first, "end": last, "only": transaction}
+    reached = last
+    try:
+        for progress in _steps(settings, request):
+            if "error" in progress:
+                raise UsageError(f"backfill: {progress['error']}")
+            reached = progress["reached"]
+            _show(progress)
+    except (KeyboardInterrupt, ConnectionError, ValueError) as error:
+        _end_line()
+        raise UsageError(
+            f"stopped; the traces that begin from {reached} on are done: "
+            f"--end {reached.replace(' ', 'T')}Z goes on from there"
+        ) from error
+    _end_line()
+
+
+def answering(occurrences: Occurrences, registry: Registry) -> control.Answer:
+    """Does the work in the running platform, and says how far it is."""
+
+    async def answer(
+        request: control.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        steps = _work(occurrences, registry, request)
+        gone = asyncio.ensure_future(reader.read())
+        logger.info("the definitions are being applied to what is stored")
+        try:
+            while not gone.done():
+                began = time.monotonic()
+                try:
+                    progress = await asyncio.to_thread(next, steps, None)
+                except StorageError as error:
+                    await control.say(writer, {"error": str(error)})
+                    return
+                if progress is None:
+                    return
+                await control.say(writer, progress)
+                await asyncio.wait([gone], timeout=time.monotonic() - began)
+        finally:
+            gone.cancel()
+
+    return answer
+
+
+def _steps(settings: Settings, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    from clew.cli.platform import only_one
+
+    with contextlib.ExitStack() as stack:
+        if settings.dsn.startswith("chdb:"):
+            try:
+                stack.enter_context(only_one(settings.data))
+            except UsageError:
+                yield from stack.enter_context(_asked(settings, request))
+                return
+        store = stack.enter_context(contextlib.closing(Store(settings.dsn)))
+        migrate(store)
+        registry = Registry(store, settings.transactions)
+        occurrences = Occurrences(store, registry.definitions)
+        began = time.monotonic()
+        for progress in _work(occurrences, registry, request):
+            yield progress
+            time.sleep(time.monotonic() - began)
+            began = time.monotonic()
+
+
+@contextlib.contextmanager
+def _asked(settings: Settings, request: dict[str, Any]) -> Iterator[Iterator[dict[str, Any]]]:
+    try:
+        stack = contextlib.ExitStack()
+        answers = stack.enter_context(control.asked(settings.data, request))
+    except OSError as error:
+        raise UsageError(
+            f"the clew that runs on {settings.data} does not answer: {error}"
+        ) from error
+    with stack:
+        yield answers
+
+
+def _work(
+    occurrences: Occurrences, registry: Registry, request: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    only = request["only"]
+    known = [each.id for each in registry.definitions()]
+    if only is not None and only not in known:
+        yield {"error": f"there is no definition {only!r}; there are: {', '.join(known) or 'none'}"}
+        return
+    yield from map(asdict, occurrences.backfill(request["start"], request["end"], only))
+
+
+def _show(progress: dict[str, Any]) -> None:
+    print(
+        f"\r{progress['traces']} of {progress['of']} traces, back to {progress['reached'][:19]}",
+        end="" if sys.stderr.isatty() else "\n",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _end_line() -> None:
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
