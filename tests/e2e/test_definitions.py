@@ -1,0 +1,98 @@
+"""Definitions over a running clew: put, applied to what is stored, and from a file that changes."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+
+import stored
+from conftest import CLEW, Clew
+from traffic import SERVER, Process, Span, spans_request
+
+SHOP = b"transactions: [{name: Checkout, match: {service: shop}, key: order.id}]"
+
+
+def _send(clew: Clew) -> None:
+    began = time.time_ns() - 60_000_000_000
+    spans = [
+        Span(
+            f"{number:032x}",
+            f"{number:016x}",
+            "",
+            Process("shop", "1"),
+            "POST /checkout",
+            SERVER,
+            began,
+            began + 1_000_000,
+            attributes={"order.id": f"o-{number // 2}"},
+        )
+        for number in range(2, 12)
+    ]
+    response = httpx.post(
+        f"{clew.endpoints['otlp_http']}/v1/traces",
+        content=spans_request(spans).SerializeToString(),
+        headers={"content-type": "application/x-protobuf"},
+    )
+    assert response.is_success
+    stored.wait_until_loaded(clew.data)
+
+
+def _backfill(data: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CLEW, "backfill", "--data", str(data), *flags], capture_output=True, text=True
+    )
+
+
+def test_what_is_stored_is_backfilled_by_the_running_clew_and_without_one(clew: Clew) -> None:
+    _send(clew)
+    api = f"{clew.endpoints['api']}/api/v1/definitions"
+    put = httpx.put(api, content=SHOP, headers={"content-type": "application/yaml"})
+    assert put.status_code == 200
+    assert httpx.get(api).headers["etag"] == put.headers["etag"]
+
+    done = _backfill(clew.data)
+    assert done.returncode == 0, done.stderr
+    assert "10 of 10 traces" in done.stderr
+    clew.stop()
+    count = "SELECT count() AS n, sum(length(TraceIds)) AS t FROM otel.clew_occurrences FINAL"
+    assert stored.ask(clew, count) == [[{"n": 5, "t": 10}]]
+
+    file = clew.data.parent / "shop.yaml"
+    file.write_bytes(SHOP.replace(b", key: order.id", b""))
+    done = _backfill(clew.data, "--transactions", str(file), "--start=-1h")
+    assert done.returncode == 0, done.stderr
+    assert stored.ask(clew, count) == [[{"n": 10, "t": 10}]]
+
+
+def test_a_file_that_cannot_be_used_is_named_at_the_start_and_ignored_later(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_bytes(SHOP.replace(b"name", b"\nnam"))
+    wrong = subprocess.run(
+        [*CLEW, "up", "--data", str(tmp_path / "data"), "--transactions", str(file)],
+        capture_output=True,
+        text=True,
+    )
+    assert wrong.returncode == 2
+    assert f"\n{file}:2: transactions[0].nam: unknown field; did you mean name?" in wrong.stderr
+
+    file.write_bytes(SHOP)
+    clew = Clew(tmp_path / "data", "--transactions", str(file))
+    try:
+        api = f"{clew.endpoints['api']}/api/v1/definitions"
+        assert httpx.get(api).json()["origin"] == str(file)
+        put = httpx.put(api, content=SHOP, headers={"content-type": "application/yaml"})
+        assert put.status_code == 409
+        file.write_bytes(SHOP.replace(b"name", b"\nnam"))
+        deadline = time.monotonic() + 30
+        while "did you mean name?" not in clew.log.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        file.write_bytes(SHOP.replace(b"Checkout", b"Buy"))
+        while httpx.get(api).json()["transactions"][0]["id"] != "buy":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        clew.stop()
