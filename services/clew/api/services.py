@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import APIRouter
 
 from clew.api.parameters import SECOND, Answering, CommonParameters, Window, rfc3339
-from clew.api.trace import together
 from clew.storage import Row
 
 router = APIRouter(prefix="/api/v1/services", tags=["services"])
@@ -53,7 +52,7 @@ def service_map(common: CommonParameters, answer: Answering) -> dict[str, Any]:
         common.window.start // MINUTE * MINUTE, -(-common.window.end // MINUTE) * MINUTE
     )
     asked: dict[str, Any] = {**window.parameters, "environment": common.environment}
-    found, services = together(
+    found, services = answer.together(
         lambda: answer.most("map_edges", MAX_EDGES, each="is_node", **asked),
         lambda: answer.rows("map_services", **asked),
     )

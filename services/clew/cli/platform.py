@@ -51,7 +51,6 @@ from clew.storage import (
     migrate,
     set_retention,
 )
-from clew.storage.occurrences import Occurrences
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +193,7 @@ async def _collector(
     telemetry = Telemetry(
         ledger, lambda: spool.size(), into_tables(ingest, settings.data / "own-metrics")
     )
-    settler = Settler(store, Occurrences(store, running.registry.definitions))
+    settler = Settler(store, running.occurrences)
 
     def loaded(segment: Segment, stored: Mapping[str, Stored]) -> None:
         ledger.loaded(segment, stored)
