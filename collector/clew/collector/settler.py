@@ -27,7 +27,7 @@ LOOK_EVERY = 5.0  # seconds; only on a server, where others write too
 SHORTEST_REST = 1.0  # seconds after a pass,
 REST = 4  # or so many times what it took: a fifth of one core at the most
 QUIET = 30  # seconds without a new row, after which a trace is looked at once more
-EDGES_EVERY = 10.0  # seconds: a minute's edges are made from all of its traces each time
+SUM_UP_EVERY = 10.0  # seconds: a minute's edges are made from all of its traces each time
 AT_ONCE = 40_000  # traces that a pass settles
 MOST_ONE_IN = 64
 REMEMBERED = 3600  # seconds for which it matters that traces were passed over
@@ -37,7 +37,7 @@ ATTEMPTS = 3  # of a pass, before what fails in it is looked for
 MOST_LEFT_OUT = 20  # traces of a chunk
 LONGEST_PAUSE = 30.0  # seconds before the next attempt
 NO_CHUNK = (1 << 32) - 1
-PASS, EDGES = "pass", "edges"  # in clew_settler
+PASS, EDGES, ATTRIBUTES = "pass", "edges", "attributes"  # in clew_settler
 
 
 class Definitions(Protocol):
@@ -57,9 +57,11 @@ class Settler:
         self._shared = not store.embedded
         self._holder = uuid.uuid4().hex
         self._course: Course | None = None
-        self._edges_from = 0.0  # rows of clew_settled since then are not in the edges yet
-        self._edges_made = -math.inf
-        self._edges_wait = False
+        self._edges_from = 0.0  # what was inserted since then is not in the edges yet,
+        self._attributes_from = 0.0  # nor counted in the attributes
+        self._summed_up = -math.inf
+        self._unsummed = False
+        self._until = 0.0
         self._failed = 0  # passes, one after the other
         self._left_out = 0
         self._change = threading.Condition()
@@ -172,22 +174,26 @@ class Settler:
             chunks = []
         with self._step():
             self._settle_logged(window, chunks)
-            self._make_edges(now)
             if self._has_lease(now):
                 course.done(window, now, oldest_insert)
-                self._put_down(now)
+                self._until = now + LEASE
+                self._put_down()
+                self._sum_up(course.low)
         return self._rest(now)
 
     def _resume(self, now: float) -> Course:
         """Where the last one was, before the last start or on another node."""
         progress = self._settling.progress()
-        if EDGES in progress:
-            self._edges_from = progress[EDGES].settled_until
-            self._edges_wait = True
         if PASS in progress:
             low = progress[PASS].settled_until
         else:
-            low = oldest if (oldest := self._settling.oldest()) is not None else now - 1
+            oldest = self._settling.oldest()
+            low = now - 1 if oldest is None else oldest
+        self._edges_from = progress[EDGES].settled_until if EDGES in progress else low
+        self._attributes_from = (
+            progress[ATTRIBUTES].settled_until if ATTRIBUTES in progress else low
+        )
+        self._unsummed = True
         return Course(low, self._settling.thinned(now - REMEMBERED))
 
     def _work(self, chunk: Chunk) -> None:
@@ -206,7 +212,7 @@ class Settler:
             self._definitions.settle(ids, chunk.start, chunk.end, version)
         if chunk.number:
             self._settling.settle(chunk)
-            self._edges_wait = True
+            self._unsummed = True
 
     def _search(self, chunk: Chunk, error: Exception) -> None:
         """Leave out the traces that cannot be settled, found by halves; of many, the rest of the
@@ -234,12 +240,18 @@ class Settler:
                 version = self._settling.next_version()
                 self._definitions.settle(some.trace_ids, some.start, some.end, version)
 
-    def _make_edges(self, now: float) -> None:
-        if self._edges_wait and monotonic() >= self._edges_made + EDGES_EVERY:
-            self._settling.make_edges(self._edges_from)
-            self._edges_from = math.floor(now) - 1
-            self._edges_made = monotonic()
-            self._edges_wait = False
+    def _sum_up(self, low: float) -> None:
+        """Make the edges, and count the attributes, of what was inserted before `low`. A row whose
+        counting is cut short is not counted again: then it would count twice."""
+        if not self._unsummed or monotonic() < self._summed_up + SUM_UP_EVERY:
+            return
+        self._settling.make_edges(self._edges_from)
+        attributes = self._settling.attributes(self._attributes_from, low)
+        self._edges_from, self._attributes_from = low, max(low, self._attributes_from)
+        self._summed_up = monotonic()
+        self._unsummed = self._course is not None and self._course.last >= low
+        self._put_down()
+        self._settling.count_attributes(attributes)
 
     def _has_lease(self, now: float) -> bool:
         """On a server: whether it is this one's turn, which it asks for when it is nobody's."""
@@ -251,20 +263,22 @@ class Settler:
             return False
         if held is None or held.holder != self._holder:
             self._course = self._resume(now)
-            self._put_down(now)
+            self._until = now + LEASE
+            self._put_down()
             with self._change:
                 self._change.wait_for(lambda: self._stopping, AGREE_WITHIN)
             return self._settling.progress()[PASS].holder == self._holder
         return True
 
-    def _put_down(self, now: float) -> None:
+    def _put_down(self) -> None:
         assert self._course is not None
-        until = now + LEASE
+        come = {
+            PASS: self._course.low,
+            EDGES: self._edges_from,
+            ATTRIBUTES: self._attributes_from,
+        }
         self._settling.advance(
-            {
-                PASS: Progress(self._holder, until, self._course.low),
-                EDGES: Progress(self._holder, until, self._edges_from),
-            }
+            {name: Progress(self._holder, self._until, low) for name, low in come.items()}
         )
 
     def _rest(self, now: float) -> float:
@@ -274,8 +288,8 @@ class Settler:
             rests.append(0)
         if not self._course.is_quiet:
             rests.append(self._course.last + QUIET + 2 - now)
-        if self._edges_wait:
-            rests.append(self._edges_made + EDGES_EVERY - monotonic())
+        if self._unsummed:
+            rests.append(self._summed_up + SUM_UP_EVERY - monotonic())
         if self._shared:
             rests.append(LOOK_EVERY)
         return min(rests)
@@ -314,7 +328,7 @@ class Course:
         self.is_behind = until < LAST_SECOND
         self._lag = lag
         if self.one_in > 1:
-            self._thinned_since = self._thinned_since or now
+            self._thinned_since = self._thinned_since or self.low
             self._thinned_until = now
             self._thinned = max(self._thinned, self.one_in)
         elif now > self._thinned_until + REMEMBERED:

@@ -70,6 +70,7 @@ class Signal:
     message: str
     time: str  # the column that holds an item's own time
     sides: tuple[SideTable, ...] = ()
+    derived: tuple[str, ...] = ()  # what the settler makes of it, and makes again
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -96,6 +97,14 @@ TRACES = Signal(
             source="clew_operations_1m",
             source_key="(ServiceName, toStartOfHour(Minute))",
         ),
+    ),
+    (
+        "clew_settled",
+        "clew_edges_1m",
+        "clew_entry_services",
+        "clew_attributes",
+        "clew_occurrence_traces",
+        "clew_occurrences",
     ),
 )
 LOGS = Signal("logs", {"clew_landing_logs": "otel_logs"}, "Logs", "Timestamp")

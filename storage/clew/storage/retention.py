@@ -30,16 +30,21 @@ KEPT_FREE_AT_MOST = 10 << 30
 def set_retention(store: Store, days: Mapping[str, int]) -> None:
     """Keep rows of each signal for so many days after they were inserted; side tables like their
     base, the ledger as long as the longest. A part goes as a whole, in the background, once every
-    row in it is that old: as a rule a day late at most, as a part holds rows of one day.
+    row in it is that old: as a rule a day late at most, as a part holds rows of one day. Names of
+    operations lie in one part, and go one by one.
 
     A delete by the event's own time would take a row with timestamp 0 while it is inserted."""
     kept = {
-        table: days[signal.name] for signal in SIGNALS.values() for table in tables_of(signal)
-    } | {"clew_ledger": max(days.values())}
+        table: days[signal.name]
+        for signal in SIGNALS.values()
+        for table in (*tables_of(signal), *signal.derived)
+    } | {"clew_operations": days[TRACES.name], "clew_ledger": max(days.values())}
     with store.client() as client:
         for table, for_days in kept.items():
             wanted = f"TTL InsertedAt + toIntervalDay({int(for_days)})"
             created = str(client.command(f"SHOW CREATE TABLE otel.{table}"))
+            if table == "clew_operations" and "ttl_only_drop_parts = 1" in created:
+                client.command(f"ALTER TABLE otel.{table} MODIFY SETTING ttl_only_drop_parts = 0")
             if wanted not in created:
                 client.command(
                     f"ALTER TABLE otel.{table} MODIFY {wanted} "
@@ -158,7 +163,13 @@ def _partitions(client: Client) -> list[tuple[str, int]]:
         "SELECT partition_id, sum(bytes_on_disk), toString(toYYYYMMDD(now('UTC'))) "
         "FROM system.parts WHERE active AND database = 'otel' "
         "AND has({tables:Array(String)}, table) AND match(partition_id, '^[0-9]{6}') GROUP BY 1",
-        parameters={"tables": [t for signal in SIGNALS.values() for t in tables_of(signal)]},
+        parameters={
+            "tables": [
+                table
+                for signal in SIGNALS.values()
+                for table in (*tables_of(signal), *signal.derived)
+            ]
+        },
     ).result_rows
     past = sorted((id, size) for id, size, today in rows if id < today[: len(id)])
     future = sorted((id, size) for id, size, today in rows if id[:8] > today[: len(id)])
@@ -173,8 +184,8 @@ def _drop(client: Client, partition: str) -> None:
             _drop_from(client, table, partition)
     _shorten(client, partition)
     for signal in SIGNALS.values():
-        for side in signal.sides:
-            _drop_from(client, side.name, partition)
+        for table in (*(side.name for side in signal.sides), *signal.derived):
+            _drop_from(client, table, partition)
 
 
 def _shorten(client: Client, partition: str) -> None:

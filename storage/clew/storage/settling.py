@@ -44,15 +44,21 @@ SETTINGS = {
     "short_circuit_function_evaluation": "disable",
 }
 
-ALL = "* EXCEPT (InsertedAt)"  # columns: what is inserted has all that do not default
 COLUMNS = (
     *("ServiceName", "SpanName", "Timestamp", "TraceId", "Environment", "Duration", "IsError"),
     *("Rank", "Services", "SpanCount"),
     *(f"Path.{name}" for name in ("Service", "Operation", "Kind", "Calls", "Self", "Critical")),
     *(f"Call.{name}" for name in ("Source", "Target", "Type", "Summary", "Duration", "IsError")),
-    *("OneIn", "Version", "IsDeleted"),
+    *("OneIn", "Version", "IsDeleted", "InsertedAt"),
 )
 STALE = "ServiceName, SpanName, Timestamp, TraceId, Version, IsDeleted"
+# Attributes to be completed: of one window, how many spans and log records are looked at; how many
+# values of a key in a service are counted, there and in an hour; how long they are.
+LOOKED_AT = 5000
+VALUES_AT_ONCE = 50
+VALUES_IN_AN_HOUR = 200
+LONGEST_VALUE = 128
+HOURS_IN_MIND = 48
 HOUR = 3600
 FIRST, LAST = "1900-01-01 00:00:00", "2262-04-11 00:00:00"  # that a DateTime64(9) has
 LAST_SECOND = (1 << 32) - 1  # that a DateTime has
@@ -140,6 +146,7 @@ class Settling:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._version = 0
+        self._offered = Offered()
         self._mark = f"clew settler {secrets.token_hex(8)}"
         settings = SETTINGS | {"log_comment": self._mark}
         self._settings = ", ".join(f"{name} = '{value}'" for name, value in settings.items())
@@ -233,7 +240,7 @@ class Settling:
             self._settle_large(chunk, version + 1)
         else:
             settled = chunk.parameters | {"one_in": chunk.one_in, "version": version}
-            self._insert("clew_settled", "settle_traces", ALL, **settled)
+            self._insert("clew_settled", "settle_traces", **settled)
 
     def make_edges(self, since: float) -> None:
         """Make the edges again of every minute in which a trace was settled since."""
@@ -242,12 +249,35 @@ class Settling:
             self._insert(
                 "clew_edges_1m",
                 "settle_edges",
-                ALL,
                 minutes=[_second(minute) for minute in row["minutes"]],
                 start=FIRST if hour == 0 else _second(hour),
                 end=LAST if hour + HOUR > LAST_SECOND else _second(hour + HOUR),
                 version=self.next_version(),
             )
+
+    def attributes(self, since: float, until: float) -> list[Attribute]:
+        """The attributes of what was inserted between the times, as far as they are to be counted.
+
+        A key that has had its values of the hour gets no more of them: user ids and the like would
+        fill the table. What it has beyond them counts under an empty value."""
+        between = {"since": _second(since), "until": _second(until)}
+        (new,) = self._rows("settle_counts", **between)
+        rows = self._rows(
+            "settle_attributes",
+            **between,
+            spans_in=max(1, new["spans"] // LOOKED_AT),
+            logs_in=max(1, new["logs"] // LOOKED_AT),
+            longest=LONGEST_VALUE,
+            values=VALUES_AT_ONCE,
+        )
+        return self._offered.choose(rows)
+
+    def count_attributes(self, attributes: Sequence[Attribute]) -> None:
+        """Add them to those of before."""
+        if attributes:
+            columns = ("Hour", "Source", "Key", "ServiceName", "Value", "Count")
+            with self._store.client() as client:
+                client.insert("otel.clew_attributes", attributes, column_names=columns)
 
     def cancel(self) -> None:
         """Have the statement that is running end; for another thread."""
@@ -260,7 +290,8 @@ class Settling:
     def _settle_large(self, chunk: Chunk, version: int) -> None:
         spans = [Span(**row) for row in self._rows("settle_large", **chunk.parameters, limit=MOST)]
         for trace_id in self.trace_ids(chunk):
-            row = [*row_of(trace_id, spans), chunk.one_in, version, False]
+            inserted = max(span.inserted for span in spans)
+            row = [*row_of(trace_id, spans), chunk.one_in, version, False, inserted]
             with self._store.client() as client:
                 client.insert("otel.clew_settled", [row], column_names=COLUMNS)
 
@@ -284,6 +315,40 @@ class Settling:
             )
 
 
+class Attribute(NamedTuple):
+    """How often a key, with a value, was on what a service sent in an hour."""
+
+    hour: int
+    source: str
+    key: str
+    service: str
+    value: str
+    times: int
+
+
+class Offered:
+    """Which values of each key are counted in an hour: those that came first."""
+
+    def __init__(self) -> None:
+        self._hours: dict[int, dict[tuple[str, str, str], set[str]]] = {}
+
+    def choose(self, rows: Sequence[dict[str, Any]]) -> list[Attribute]:
+        """The rows whose values are counted, and one for what else each key has."""
+        chosen: list[Attribute] = []
+        rest: dict[tuple[int, str, str, str], int] = {}
+        for row in rows:
+            key = (row["source"], row["key"], row["service"])
+            values = self._hours.setdefault(row["hour"], {}).setdefault(key, set())
+            left = rest.setdefault((row["hour"], *key), row["total"])
+            if row["value"] and (row["value"] in values or len(values) < VALUES_IN_AN_HOUR):
+                values.add(row["value"])
+                chosen.append(Attribute(row["hour"], *key, row["value"], row["count"]))
+                rest[row["hour"], *key] = left - row["count"]
+        for hour in sorted(self._hours)[:-HOURS_IN_MIND]:
+            del self._hours[hour]
+        return chosen + [Attribute(*of, "", count) for of, count in rest.items() if count]
+
+
 class Span(NamedTuple):
     """A row of queries/settle_large.sql."""
 
@@ -299,6 +364,7 @@ class Span(NamedTuple):
     environment: str
     target: str
     summary: str
+    inserted: int
 
 
 EXTERNAL, DATABASE, QUEUE, TAKEN = 1, 2, 3, 4

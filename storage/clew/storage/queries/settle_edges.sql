@@ -11,7 +11,8 @@ SELECT
     max(Duration) AS DurationMax,
     quantilesDDStateIf(0.01, 0.5, 0.9, 0.95, 0.99)(Duration, Weight > 0) AS Sketch,
     toUInt16(max(Weight)) AS OneIn,
-    {version:UInt64} AS Version
+    {version:UInt64} AS Version,
+    max(Inserted) AS InsertedAt
 FROM
 (
     SELECT
@@ -23,11 +24,12 @@ FROM
         toString(call.3) AS Type,
         call.4 AS Duration,
         call.5 AS IsError,
-        toUInt64(settled.OneIn) AS Weight
+        toUInt64(settled.OneIn) AS Weight,
+        settled.InsertedAt AS Inserted
     FROM otel.clew_settled AS settled FINAL
     WHERE Minute IN {minutes:Array(DateTime)}
         AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
     UNION ALL
-    SELECT arrayJoin({minutes:Array(DateTime)}), '', ('', '', '', 0, false), '', '', '', 0, false, 0
+    SELECT arrayJoin({minutes:Array(DateTime)}), '', ('', '', '', 0, false), '', '', '', 0, false, 0, now()
 )
 GROUP BY Minute, Environment, Source, Target, Type

@@ -32,6 +32,7 @@ spans AS
         toString(SpanName) AS name,
         toString(SpanKind) AS kind,
         toString(Environment) AS environment,
+        InsertedAt AS inserted,
         multiIf(
             code < 2, 0,
             code != 4 AND db != '', 2,

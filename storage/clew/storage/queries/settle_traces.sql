@@ -3,6 +3,8 @@
 -- is worked out in them. What the times are is said in clew.storage.paths, which does the same for one
 -- trace; here as there, of several spans with one id the first counts.
 --
+-- InsertedAt is the spans': a row is kept as long as they are, whenever it was made.
+--
 -- What is used twice, or within a lambda, is a column of a query of its own: an alias would be worked out
 -- each time.
 ,
@@ -11,6 +13,7 @@ traces AS
     -- Parents before their children: by start, the longer first.
     SELECT
         TraceId,
+        max(inserted) AS InsertedAt,
         arraySort(arrayZip(
             groupArray(began), groupArray(-ended), groupArray(id), groupArray(parent), groupArray(code),
             groupArray(failed), groupArray(type), groupArray(service), groupArray(name), groupArray(kind),
@@ -22,6 +25,7 @@ numbered AS
 (
     SELECT
         TraceId,
+        InsertedAt,
         sorted.1 AS began, arrayMap(x -> -x, sorted.2) AS ended, sorted.3 AS id, sorted.4 AS parent,
         sorted.5 AS code, sorted.6 AS failed, sorted.7 AS type, sorted.8 AS service, sorted.9 AS name,
         sorted.10 AS kind, sorted.11 AS environment, sorted.12 AS target, sorted.13 AS summary,
@@ -166,5 +170,6 @@ SELECT
         arrayMap(n -> failed[n], reaching)) AS `Call.IsError`,
     {one_in:UInt16} AS OneIn,
     {version:UInt64} + 1 AS Version,
-    0 AS IsDeleted
+    0 AS IsDeleted,
+    InsertedAt
 FROM summed
