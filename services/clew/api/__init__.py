@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from clew.api import (
     attributes,
     definitions,
+    funnel,
     ledger,
     logs,
     series,
@@ -50,6 +51,7 @@ def create_app(
     if admit is not None:
         app.add_middleware(KeysOnly, admit=admit)
     for module in (
+        funnel,
         transactions,
         traces,
         logs,

@@ -85,7 +85,7 @@ def joined_view(
 ) -> dict[str, Any]:
     """One transaction with everything that belongs to it: series, where its time went, what it
     called, traces worth opening, logs, exceptions, metrics of its processes, deployments."""
-    named = _named(answer, defined, transaction_id)
+    named = named_by(answer, defined, transaction_id)
     if isinstance(named, Definition):
         return _joined_defined(answer, common, named)
     about = _about(named, common)
@@ -187,7 +187,7 @@ def list_instances(
     user: User = None,
 ) -> dict[str, Any]:
     """The occurrences of a transaction, newest first. Without a key, an occurrence is a trace."""
-    named = _named(answer, defined, transaction_id)
+    named = named_by(answer, defined, transaction_id)
     asked: dict[str, Any] = {
         "after_time": common.after.get("time"),
         "after_id": str(common.after.get("id", "")),
@@ -244,7 +244,7 @@ def get_instance(
     transaction_id: str, key: str, answer: Answering, defined: Defined
 ) -> dict[str, Any]:
     """One occurrence, with its traces whole and everything that belongs to them."""
-    named = _named(answer, defined, transaction_id)
+    named = named_by(answer, defined, transaction_id)
     carried: list[tuple[str, str]] = []
     if isinstance(named, Definition):
         row = answer.row(
@@ -363,7 +363,7 @@ def _services(
     return {(row["service"], row["operation"]): row["services"] for row in rows}
 
 
-def _named(
+def named_by(
     answer: Answer, defined: Mapping[str, Definition], transaction_id: str
 ) -> Definition | Row:
     """What has this id: a definition, or an automatic transaction's row of transaction_names.

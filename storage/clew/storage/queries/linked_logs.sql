@@ -12,8 +12,8 @@ SELECT
     SpanId AS span_id,
     'trace' AS linked_by
 FROM otel.otel_logs
-WHERE toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({start:DateTime64(9)}) - toIntervalMinute(5)
-    AND toStartOfFiveMinutes(Timestamp) <= toStartOfFiveMinutes({end:DateTime64(9)}) + toIntervalMinute(5)
+WHERE toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({from:DateTime64(9)}) - toIntervalMinute(5)
+    AND toStartOfFiveMinutes(Timestamp) <= toStartOfFiveMinutes({to:DateTime64(9)}) + toIntervalMinute(5)
     AND TraceId != '' AND TraceId IN (SELECT TraceId FROM entries)
 ORDER BY toStartOfFiveMinutes(Timestamp) DESC, Timestamp DESC, service, trace_id, span_id, body
 LIMIT {limit:UInt32}

@@ -7,8 +7,8 @@ SELECT
     any(ResourceAttributes['host.name']) AS host
 FROM otel.otel_traces
 WHERE TraceId IN (SELECT TraceId FROM entries ORDER BY sipHash64(TraceId) LIMIT {sample:UInt32})
-    AND Timestamp >= {start:DateTime64(9)} - toIntervalHour(1)
-    AND Timestamp <= {end:DateTime64(9)} + toIntervalHour(1)
+    AND Timestamp >= {from:DateTime64(9)} - toIntervalHour(1)
+    AND Timestamp <= {to:DateTime64(9)} + toIntervalHour(1)
 GROUP BY service, instance
 ORDER BY uniq(TraceId) DESC, service, instance
 LIMIT {each:UInt32} BY service
