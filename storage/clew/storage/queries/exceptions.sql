@@ -6,7 +6,7 @@ SELECT
     type,
     message,
     service,
-    replaceRegexpAll(innermost, ', line [0-9]+|:(?:line )?[0-9]+| \\+0x[0-9a-f]+', '') AS frame,
+    replaceRegexpAll(innermost, '^\\s+|, line [0-9]+|:(?:line )?[0-9]+| \\+0x[0-9a-f]+', '') AS frame,
     count() AS count,
     clew_time(min(earliest)) AS first,
     clew_time(max(latest)) AS last,
@@ -27,7 +27,7 @@ FROM
             extractAll(stack, '(?m)^\\s*(?:File "[^"\n]+", line [0-9]+, in [^\n]+|at [^\n]+|(?:from )?/[^\\s:]+\\.(?:go|rb):[0-9]+[^\n]*)') AS frames,
             arrayFilter(frame -> NOT match(frame,
                 'site-packages|dist-packages|/lib(64)?/python|<frozen |<string>|node_modules|node:|\\(internal/|/usr/local/go/|/pkg/mod/|/gems/|/lib/ruby/|at (?:(?:java|javax|jakarta|jdk|sun|kotlin|scala|System|Microsoft)\\.|org\\.(?:springframework|apache|hibernate|junit)|com\\.(?:sun|zaxxer)|io\\.(?:netty|grpc|opentelemetry))'), frames) AS own,
-            trimBoth(if(startsWith(trimLeft(frames[1]), 'File '), own[-1], own[1])) AS innermost
+            if(match(frames[1], '^\\s*File '), own[-1], own[1]) AS innermost
         FROM
         (
             SELECT ServiceName AS service, TraceId AS trace_id, SpanId AS span_id, event.1 AS at,
