@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
 from clew.api import (
     attributes,
+    compare,
     definitions,
     funnel,
     ledger,
@@ -58,6 +59,7 @@ def create_app(
         series,
         services,
         attributes,
+        compare,
         ledger,
         definitions,
     ):

@@ -42,6 +42,7 @@ from clew.storage.filters import (
     FilterError,
     attribute_filters,
     of_traces_with_a_span,
+    of_traces_without_a_span,
     span_filters,
 )
 from clew.storage.ingest import SIGNALS, Ingest, Signal, Stored
@@ -92,6 +93,7 @@ __all__ = [
     "make_room",
     "migrate",
     "of_traces_with_a_span",
+    "of_traces_without_a_span",
     "set_retention",
     "span_filters",
 ]

@@ -65,6 +65,7 @@ def span_filters(
     operation: str | None = None,
     is_error: bool | None = None,
     environment: str | None = None,
+    version: str | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """A fragment ` AND … AND …` and its parameters: what is asked of one and the same span. Nothing
     that is not asked is in it: each condition costs a statement time before it runs."""
@@ -74,6 +75,7 @@ def span_filters(
         "operation": operation,
         "is_error": is_error,
         "environment": environment,
+        "version": version,
     }
     for name, value in asked.items():
         if value is not None:
@@ -82,11 +84,17 @@ def span_filters(
     return fragment, parameters
 
 
+def of_traces_without_a_span(spans: str) -> str:
+    """A fragment for the other traces than `of_traces_with_a_span` is for."""
+    return of_traces_with_a_span(spans).replace("TraceId IN", "TraceId NOT IN", 1)
+
+
 SPAN = {
     "service": "ServiceName = {service:String}",
     "operation": "SpanName = {operation:String}",
     "is_error": "(StatusCode IN ('Error', 'STATUS_CODE_ERROR')) = {is_error:Bool}",
     "environment": "Environment = {environment:String}",
+    "version": "ServiceVersion = {version:String}",
     # what an automatic transaction is entered at
     "entry": "ServiceName = {entry_service:String}"
     " AND ({entry_named:Bool} AND SpanName IN {entry_names:Array(String)}"
