@@ -5,12 +5,13 @@ SELECT
     item.2 AS key,
     item.3 AS value,
     countIf(is_a) AS a_count,
-    countIf(NOT is_a) AS b_count
+    countIf(is_b) AS b_count
 FROM
 (
     SELECT
         TraceId,
         TraceId IN {a:Array(String)} AS is_a,
+        TraceId IN {b:Array(String)} AS is_b,
         arrayJoin(arrayDistinct(arrayConcat(
             groupUniqArrayArray(arrayMap((k, v) -> ('span', toString(k), v), mapKeys(SpanAttributes), mapValues(SpanAttributes))),
             groupUniqArrayArray(arrayMap((k, v) -> ('resource', toString(k), v), mapKeys(ResourceAttributes), mapValues(ResourceAttributes)))))) AS item

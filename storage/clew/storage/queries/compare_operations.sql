@@ -5,11 +5,11 @@ SELECT
     part.3 AS kind,
     sumIf(part.4, is_a) AS a_calls,
     sumIf(part.5, is_a) AS a_self,
-    sumIf(part.4, NOT is_a) AS b_calls,
-    sumIf(part.5, NOT is_a) AS b_self
+    sumIf(part.4, is_b) AS b_calls,
+    sumIf(part.5, is_b) AS b_self
 FROM
 (
-    SELECT TraceId IN {a:Array(String)} AS is_a,
+    SELECT TraceId IN {a:Array(String)} AS is_a, TraceId IN {b:Array(String)} AS is_b,
            arrayJoin(arrayZip(Path.Service, Path.Operation, Path.Kind, Path.Calls, Path.Self)) AS part
     FROM otel.clew_settled FINAL
     WHERE (TraceId IN {a:Array(String)} OR TraceId IN {b:Array(String)})

@@ -1,0 +1,325 @@
+"""Two sets of traces compared, against plain Python over the same spans."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from loading import settle
+
+from asking import Api
+from clew.api.compare import two_proportions
+from clew.storage import Ingest, Store
+from clew.storage.settling import Settling
+from reference import Trace, rfc3339, self_times, traces_of
+from traffic import (
+    CLIENT,
+    INTERNAL,
+    KIND_NAMES,
+    MILLISECOND,
+    MINUTE,
+    SECOND,
+    SERVER,
+    Loader,
+    Process,
+    Span,
+    as_stored,
+)
+
+BEGAN = 1_780_308_000 * SECOND
+LATER = BEGAN + 60 * MINUTE
+WEB = Process("web", "web-1")
+OLD = Process("orders", "orders-1", version="1.0")
+NEW = Process("orders", "orders-2", version="2.0")
+
+
+@dataclass(frozen=True)
+class Shown:
+    api: Api
+    traces: list[Trace]
+
+
+@pytest.fixture(scope="module")
+def shown(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    store = emptied()
+    spans = list(_traffic())
+    Loader(Ingest(store), tmp_path_factory.mktemp("segments")).spans(spans)
+    settle(Settling(store))
+    with store.client() as client:
+        client.raw_query(
+            """INSERT INTO otel.clew_occurrence_traces (Transaction, Key, TraceId, Start, End, `Entry.SpanId`,
+                `Entry.Service`, `Entry.Operation`, `Entry.Start`, `Entry.Duration`, `Entry.IsError`, Version)
+            SELECT 'checkout', TraceId, TraceId, Timestamp, Timestamp, ['x'], ['web'], ['x'], [Timestamp], [1], [false], 1
+            FROM otel.clew_settled WHERE SpanName = 'POST /checkout'"""
+        )
+    return Shown(Api(store), traces_of(spans))
+
+
+def _traffic() -> Iterator[Span]:
+    """Checkouts with the tenant `acme` are slow, and so is all that version 2.0 does, which asks the
+    database three times for once; the second hour has more of both. Everything else is chance."""
+    choice = random.Random(31)
+    for number in range(320):
+        later = number % 2 == 1
+        start = (LATER if later else BEGAN) + choice.randrange(30 * MINUTE)
+        acme = choice.random() < (0.25 if later else 0.15)
+        process = NEW if choice.random() < (0.4 if later else 0.1) else OLD
+        yield from _trace(choice, start, acme=acme, process=process)
+
+
+def _trace(choice: random.Random, start: int, *, acme: bool, process: Process) -> Iterator[Span]:
+    trace = choice.randbytes(16).hex()
+    operation = choice.choice(("POST /checkout", "POST /checkout", "GET /"))
+    queries = 3 if process is NEW else 1
+    took = choice.randint(20, 40) * (10 if acme else 1) * MILLISECOND
+    root = Span(
+        trace, choice.randbytes(8).hex(), "", WEB, operation, SERVER, start, start + 3 * took,
+        status=choice.choice((0, 0, 0, 2)),
+        attributes={
+            "tenant": "acme" if acme else choice.choice(("umbrella", "initech")),
+            "region": choice.choice(("eu", "us")),
+            "request.id": trace[:8],
+        },
+    )  # fmt: skip
+    yield root
+    call = Span(
+        trace, choice.randbytes(8).hex(), root.id, process, "POST /orders", SERVER,
+        start + MILLISECOND, start + 2 * took, attributes={"thread": choice.randrange(4)},
+    )  # fmt: skip
+    yield call
+    for number in range(queries):
+        begin = call.start + number * took // 4
+        query = Span(
+            trace, choice.randbytes(8).hex(), call.id, process, "SELECT", CLIENT, begin,
+            begin + took // 5, attributes={"db.system.name": "postgresql"},
+        )  # fmt: skip
+        yield query
+        yield replace(
+            query, id=choice.randbytes(8).hex(), parent=query.id, kind=INTERNAL, name="fetch"
+        )
+
+
+HOUR = {"start": rfc3339(BEGAN), "end": rfc3339(LATER)}
+BOTH = {"start": rfc3339(BEGAN), "end": rfc3339(LATER + 60 * MINUTE)}
+AGAINST = {
+    "start": rfc3339(LATER), "end": rfc3339(LATER + 60 * MINUTE),
+    "baseline_start": rfc3339(BEGAN), "baseline_end": rfc3339(LATER),
+}  # fmt: skip
+
+
+def _first(trace: Trace) -> bool:
+    return trace.entry.start < LATER
+
+
+def _has(trace: Trace, key: str, value: str) -> bool:
+    return any(as_stored(span.attributes).get(key) == value for span in trace.spans)
+
+
+def _version(trace: Trace, version: str) -> bool:
+    return any(span.process.version == version for span in trace.spans)
+
+
+def _p95(traces: list[Trace]) -> int:
+    durations = sorted(trace.entry.duration for trace in traces)
+    return durations[int(0.95 * len(durations))]
+
+
+Sets = tuple[list[Trace], list[Trace]]
+CASES: dict[str, tuple[dict[str, Any], Callable[[list[Trace]], Sets], set[str]]] = {
+    "time": (
+        AGAINST,
+        lambda traces: (
+            [trace for trace in traces if not _first(trace)],
+            [trace for trace in traces if _first(trace)],
+        ),
+        {"service.version", "service.instance.id"},
+    ),
+    "version and the rest": (
+        BOTH | {"version": "2.0"},
+        lambda traces: (
+            [trace for trace in traces if _version(trace, "2.0")],
+            [trace for trace in traces if not _version(trace, "2.0")],
+        ),
+        {"service.instance.id"},
+    ),
+    "two versions": (
+        HOUR | {"version": "2.0", "baseline_version": "1.0", "service": "web"},
+        lambda traces: (
+            [trace for trace in traces if _first(trace) and _version(trace, "2.0")],
+            [trace for trace in traces if _first(trace)],
+        ),
+        set(),
+    ),
+    "attribute and the rest": (
+        BOTH | {"attr": "tenant=acme"},
+        lambda traces: (
+            [trace for trace in traces if _has(trace, "tenant", "acme")],
+            [trace for trace in traces if not _has(trace, "tenant", "acme")],
+        ),
+        set(),
+    ),
+    "two attributes of an operation": (
+        BOTH
+        | {"attr": "tenant=acme", "baseline_attr": ["tenant=initech", "region=eu"]}
+        | {"service": "web", "operation": "GET /"},
+        lambda traces: (
+            [
+                trace
+                for trace in traces
+                if _has(trace, "tenant", "acme") and trace.entry.name == "GET /"
+            ],
+            [
+                trace
+                for trace in traces
+                if trace.entry.name == "GET /"
+                and _has(trace, "tenant", "initech")
+                and _has(trace, "region", "eu")
+            ],
+        ),
+        set(),
+    ),
+    "slow and the rest": (
+        BOTH | {"slow": "true", "transaction": "checkout"},
+        lambda traces: (
+            [
+                trace
+                for trace in traces
+                if trace.entry.name == "POST /checkout"
+                and trace.entry.duration
+                > _p95([each for each in traces if each.entry.name == "POST /checkout"])
+            ],
+            [
+                trace
+                for trace in traces
+                if trace.entry.name == "POST /checkout"
+                and trace.entry.duration
+                <= _p95([each for each in traces if each.entry.name == "POST /checkout"])
+            ],
+        ),
+        {"tenant"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("asked", "sets", "first"), CASES.values(), ids=CASES.keys())
+def test_two_sets_are_compared(
+    shown: Shown, asked: dict[str, Any], sets: Callable[[list[Trace]], Sets], first: set[str]
+) -> None:
+    a, b = sets(shown.traces)
+    answer = shown.api.get("/api/v1/compare", **asked, limit=1000)
+    for side, traces in (("a", a), ("b", b)):
+        described = answer[side]
+        assert described["traces"] == described["looked_at"] == len(traces)
+        assert described["errors"] == sum(trace.entry.is_error for trace in traces)
+        assert described["sampled"] is False
+    _check_attributes(answer["attributes"], a, b)
+    _check_operations(answer["operations"], a, b)
+    found = [row["key"] for row in answer["attributes"]]
+    if first:
+        assert found[0] in first
+    assert not set(found) & {"region", "thread", "request.id"}
+    if "attr" in asked:
+        assert "tenant" not in found
+
+
+def _check_attributes(rows: list[dict[str, Any]], a: list[Trace], b: list[Trace]) -> None:
+    for row in rows:
+        key, value = row["key"], row["value"]
+        counts = [
+            sum(
+                any(
+                    as_stored(
+                        span.attributes if row["source"] == "span" else span.process.resource
+                    ).get(key)
+                    == value
+                    for span in trace.spans
+                )
+                for trace in traces
+            )
+            for traces in (a, b)
+        ]
+        assert [row["a_count"], row["b_count"]] == counts
+        assert row["a_share"] == pytest.approx(counts[0] / len(a))
+        assert row["b_share"] == pytest.approx(counts[1] / len(b))
+        assert row["effect"] == pytest.approx(row["a_share"] - row["b_share"])
+        assert row["p_value"] < 0.01
+    effects = [abs(row["effect"]) for row in rows]
+    assert effects == sorted(effects, reverse=True)
+
+
+def _check_operations(rows: list[dict[str, Any]], a: list[Trace], b: list[Trace]) -> None:
+    expected: dict[tuple[str, str, str], list[float]] = {}
+    for side, traces in enumerate((a, b)):
+        for trace in traces:
+            own = self_times(trace.spans)
+            for span in trace.spans:
+                key = (span.service, span.name, KIND_NAMES[span.kind])
+                totals = expected.setdefault(key, [0.0] * 4)
+                totals[2 * side] += 1 / len(traces)
+                totals[2 * side + 1] += own[span.id] / 1e6 / len(traces)
+    found = {(row["service"], row["operation"], row["kind"]): row for row in rows}
+    assert found.keys() == expected.keys()
+    for key, row in found.items():
+        assert [
+            row[side][name] for side in "ab" for name in ("calls_per_trace", "self_ms_per_trace")
+        ] == pytest.approx(expected[key])
+        assert row["change_ms"] == pytest.approx(expected[key][1] - expected[key][3])
+        assert row["change_calls"] == pytest.approx(expected[key][0] - expected[key][2])
+    changes = [abs(row["change_ms"]) for row in rows]
+    assert changes == sorted(changes, reverse=True)
+
+
+def test_a_version_that_asks_more_often_is_seen(shown: Shown) -> None:
+    answer = shown.api.get("/api/v1/compare", **BOTH, version="2.0")
+    (select,) = (row for row in answer["operations"] if row["operation"] == "SELECT")
+    assert (select["a"]["calls_per_trace"], select["b"]["calls_per_trace"]) == (3, 1)
+
+
+def test_an_automatic_transaction_is_its_entries(shown: Shown) -> None:
+    listed = shown.api.get("/api/v1/transactions", **BOTH)["transactions"]
+    (id,) = (row["id"] for row in listed if row["operation"] == "GET /")
+    answer = shown.api.get("/api/v1/compare", **BOTH, transaction=id, attr="region=eu")
+    mine = [trace for trace in shown.traces if trace.entry.name == "GET /"]
+    assert answer["a"]["traces"] + answer["b"]["traces"] == len(mine)
+    assert answer["a"]["traces"] == sum(_has(trace, "region", "eu") for trace in mine)
+    problem = shown.api.problem("/api/v1/compare", **BOTH, transaction="0" * 16, slow="true")
+    assert problem["status"] == 404
+
+
+def test_nothing_against_something(shown: Shown) -> None:
+    answer = shown.api.get("/api/v1/compare", **BOTH, attr="tenant=nobody")
+    assert answer["a"]["traces"] == 0
+    assert answer["b"]["traces"] == len(shown.traces)
+    assert answer["attributes"] == answer["operations"] == []
+    assert shown.api.get("/api/v1/compare", **BOTH, slow="true", transaction="none")["a"] == {
+        **{name: BOTH[name] for name in ("start", "end")},
+        "traces": 0, "looked_at": 0, "errors": 0, "error_rate": None, "sampled": False,
+        "duration_ms": {"p50": None, "p95": None},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"baseline_version": "1"},
+        {"baseline_start": "now", "baseline_end": "-1h"},
+        {"baseline_start": "soon"},
+        {"attr": "x"},
+        {"slow": "true", "baseline_attr": "x"},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_compared_is_refused(shown: Shown, asked: dict[str, str]) -> None:
+    assert shown.api.problem("/api/v1/compare", **asked)["status"] == 400
+
+
+def test_the_chance_of_a_difference() -> None:
+    assert two_proportions(5, 10, 50, 100) == pytest.approx(1)
+    assert two_proportions(0, 10, 0, 100) == two_proportions(10, 10, 100, 100) == 1
+    # z = 2.5 and 3.29 have 0.0124 and 0.001 beyond them on both sides
+    assert two_proportions(60, 100, 42, 100) == pytest.approx(0.0109, abs=2e-4)
+    assert two_proportions(600, 1000, 420, 1000) < 1e-10
