@@ -35,9 +35,8 @@ router = APIRouter(prefix="/api/v1/compare", tags=["compare"])
 
 SAMPLE = 2000  # traces of either set
 LEAST = 5  # traces of one set with a value, below which it is not looked at
-SIGNIFICANT = (
-    0.01  # the chance of as great a difference where there is none; over all values, below
-)
+# The chance that any value is named where the two sets are of one kind.
+SIGNIFICANT = 0.001
 CANDIDATES = 1000
 EVER = 1 << 63
 
