@@ -140,7 +140,7 @@ def every_call(api: httpx.Client, day: Day) -> Iterator[Call]:
 
 
 def _compare(listed: list[dict[str, Any]], known: dict[str, Any]) -> None:
-    """Say where the list differs from what was sent: wrong answers are worth nothing."""
+    """Say where the list differs from what was sent: how long a wrong answer took says nothing."""
     found = {each["name"]: (each["count"], each["errors"]) for each in listed}
     for name, expected in known["transactions"].items():
         counts = expected["count"], expected["errors"]

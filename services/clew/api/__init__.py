@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from clew.api import (
     attributes,
@@ -23,7 +24,10 @@ from clew.api import (
 from clew.api.access import Admit, KeysOnly
 from clew.api.clients import PerClient
 from clew.api.problems import add_problem_handlers, document
+from clew.api.reference import describe
 from clew.storage import Reader, Registry
+
+NOT_READY: dict[int | str, dict[str, Any]] = {503: {"description": "They do not, or not yet."}}
 
 __all__ = ["create_app"]
 
@@ -43,6 +47,8 @@ def create_app(
         version=version("clew"),
         description="One call per business transaction: metrics, traces, logs, exceptions, joined.",
         default_response_class=JSONResponse,
+        generate_unique_id_function=lambda route: route.name,
+        separate_input_output_schemas=False,
     )
     app.state.reader = reader
     app.state.definitions = registry or Registry(reader.store)
@@ -74,11 +80,12 @@ def create_app(
         """The process is up."""
         return "ok\n"
 
-    @app.get("/readyz", tags=["health"], response_model=None)
-    def readyz() -> PlainTextResponse | JSONResponse:
+    @app.get("/readyz", tags=["health"], response_class=PlainTextResponse, responses=NOT_READY)
+    def readyz() -> Response:
         """Ingest and queries work."""
         if ready():
             return PlainTextResponse("ready\n")
         return document(503, "clew is starting, or its database does not answer")
 
+    describe(app)
     return app

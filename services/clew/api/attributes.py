@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
+from clew.api import models
 from clew.api.parameters import Answering, CommonParameters
+from clew.api.reference import routes
 
-router = APIRouter(prefix="/api/v1/attributes", tags=["attributes"])
+router = routes("attributes")
 
 Source = Annotated[
     Literal["span", "resource", "log"] | None, Query(description="where the attribute stands")
@@ -17,7 +19,7 @@ Source = Annotated[
 Prefix = Annotated[str, Query(description="how it begins; upper and lower case are two things")]
 
 
-@router.get("")
+@router.get("", response_model=models.AttributeKeys)
 def list_attributes(
     common: CommonParameters,
     answer: Answering,
@@ -39,7 +41,7 @@ def list_attributes(
     )
 
 
-@router.get("/{key:path}/values")
+@router.get("/{key:path}/values", response_model=models.AttributeValues)
 def list_values(
     key: Annotated[str, Path(description="an attribute's key, percent-encoded")],
     common: CommonParameters,

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
+from clew.api import models
 from clew.api.parameters import Answering
 from clew.api.problems import Problem, document
+from clew.api.reference import routes
 from clew.storage import DefinitionError, Outdated, Registry, Revision
 from clew.storage import definitions as definitions_module
 from clew.storage.documents import MAX_BYTES
 from clew.storage.registry import of_rows
 
-router = APIRouter(prefix="/api/v1/definitions", tags=["definitions"])
+router = routes("definitions")
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -28,10 +30,22 @@ FORMS = {
     "text/x-yaml": "yaml",
 }
 BODY = {"schema": {"type": "object"}}
-YAML_TEXT = {"schema": {"type": "string"}}
+
+PUT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": models.Definitions},
+    409: {"description": "the definitions come from a file"},
+    412: {"description": "If-Match: the definitions have changed since"},
+    413: {"description": "the body is too large"},
+    415: {"description": "the body is neither JSON nor YAML"},
+    422: {"description": "definitions that cannot be used: `errors` has each, with line and field"},
+}
 
 
-@router.get("", responses={200: {"content": {YAML: YAML_TEXT}}}, response_model=None)
+@router.get(
+    "",
+    responses={200: {"model": models.Definitions, "content": {YAML: BODY}}},
+    response_model=None,
+)
 def definitions(
     answer: Answering,
     accept: Annotated[str, Header()] = JSON,
@@ -51,18 +65,9 @@ def definitions(
 
 @router.put(
     "",
-    responses={
-        status: {"description": text}
-        for status, text in {
-            409: "the definitions come from a file",
-            412: "If-Match: the definitions have changed since",
-            413: "the body is too large",
-            415: "the body is neither JSON nor YAML",
-            422: "definitions that cannot be used: `errors` has line, field and detail of each",
-        }.items()
-    },
+    responses=PUT_ANSWERS,
     openapi_extra={
-        "requestBody": {"required": True, "content": {JSON: BODY, YAML: YAML_TEXT}},
+        "requestBody": {"required": True, "content": {JSON: BODY, YAML: BODY}},
     },
     response_model=None,
 )

@@ -8,13 +8,15 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
+from clew.api import models
 from clew.api.parameters import SECOND, Answering, CommonParameters, Window, rfc3339
+from clew.api.reference import routes
 from clew.storage import SIGNALS, LedgerRow, Row
 from clew.storage import ledger as fates
 
-router = APIRouter(prefix="/api/v1/ledger", tags=["ledger"])
+router = routes("ledger")
 
 MINUTE = 60
 MAX_EXPIRED = 10_000
@@ -23,7 +25,7 @@ SILENCE = 150  # seconds without a heartbeat after which the collector was not r
 Pending = Callable[[], list[LedgerRow]]
 
 
-@router.get("")
+@router.get("", response_model=models.LedgerAnswer)
 def ledger(request: Request, common: CommonParameters, answer: Answering) -> dict[str, Any]:
     """Per signal, service and minute: received, stored, rejected, pending, late, in items.
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
+from clew.api import models
 from clew.api.parameters import (
     Answering,
     Common,
@@ -19,10 +20,11 @@ from clew.api.parameters import (
     read_rfc3339,
     time_parameter,
 )
+from clew.api.reference import routes
 from clew.api.traces import Attributes, stretches
 from clew.storage import AttributeFilter, Row, attribute_filters
 
-router = APIRouter(prefix="/api/v1/logs", tags=["logs"])
+router = routes("logs")
 
 # OTLP's severity numbers come in bands of four, in this order from 1.
 SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
@@ -31,7 +33,7 @@ NO_BAND = 255
 WORD = re.compile(r"[^\W_]+")
 
 
-@router.get("")
+@router.get("", response_model=models.Logs)
 def search_logs(
     common: CommonParameters,
     answer: Answering,

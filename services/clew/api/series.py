@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
+from clew.api import models
 from clew.api.parameters import (
     SECOND,
     Answer,
@@ -21,10 +22,11 @@ from clew.api.parameters import (
     rfc3339,
 )
 from clew.api.problems import Problem
+from clew.api.reference import routes
 from clew.api.traces import Attributes
 from clew.storage import AttributeFilter, Row, attribute_filters
 
-router = APIRouter(prefix="/api/v1/metrics", tags=["metrics"])
+router = routes("metrics")
 
 Aggregation = Literal[
     "avg", "sum", "min", "max", "count", "rate", "p50", "p90", "p95", "p99", "last"
@@ -42,7 +44,7 @@ BEFORE = 300  # seconds; the point before the window's first is looked for so fa
 DELTA = 1
 
 
-@router.get("")
+@router.get("", response_model=models.Metrics)
 def list_metrics(
     common: CommonParameters,
     answer: Answering,
@@ -77,7 +79,7 @@ def list_metrics(
     )
 
 
-@router.get("/query")
+@router.get("/query", response_model=models.MetricQuery)
 def query_metric(
     common: CommonParameters,
     answer: Answering,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
-from fastapi import APIRouter
-
+from clew.api import models
 from clew.api.parameters import SECOND, Answering, CommonParameters, Window, rfc3339
+from clew.api.reference import routes
 from clew.storage import Row
 
-router = APIRouter(prefix="/api/v1/services", tags=["services"])
+router = routes("services")
 
 MAX_OPERATIONS = 10_000
 MAX_EDGES = 5_000
@@ -19,7 +19,7 @@ MINUTE = 60 * SECOND
 ENDS = {"consumed": ("queue", "service")}
 
 
-@router.get("")
+@router.get("", response_model=models.Services)
 def list_services(
     common: CommonParameters, answer: Answering, service: str | None = None
 ) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def list_services(
     )
 
 
-@router.get("/map")
+@router.get("/map", response_model=models.ServiceMap)
 def service_map(common: CommonParameters, answer: Answering) -> dict[str, Any]:
     """Who calls whom: services, and the databases, external hosts and queues they use, with the
     rate, errors and duration of every edge. Minutes are whole, from the one that `start` is in to

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
+from clew.api import models
 from clew.api.parameters import (
     SECOND,
     Answer,
@@ -21,6 +22,7 @@ from clew.api.parameters import (
     time_parameter,
 )
 from clew.api.problems import Problem
+from clew.api.reference import routes
 from clew.api.trace import read_trace
 from clew.storage import (
     OF_TRACES_ENTERED_AT,
@@ -31,7 +33,7 @@ from clew.storage import (
     span_filters,
 )
 
-router = APIRouter(prefix="/api/v1/traces", tags=["traces"])
+router = routes("traces")
 
 FIRST_STRETCH = 300 * SECOND
 GROWTH = 8
@@ -44,7 +46,7 @@ Attributes = Annotated[
 ]
 
 
-@router.get("")
+@router.get("", response_model=models.Traces)
 def search_traces(
     common: CommonParameters,
     answer: Answering,
@@ -155,7 +157,7 @@ def _newest(
             time, id = time_parameter(rows[-1]["start"]), rows[-1]["trace_id"]
 
 
-@router.get("/{trace_id}", response_model=None)
+@router.get("/{trace_id}", response_model=models.Trace)
 def get_trace(trace_id: str, answer: Answering) -> Response:
     """One trace, whole: every span with its own time and whether the trace waited for it, the log
     records with its id or from its processes, and the metrics that belong to it."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from clew.api import defined as definitions
+from clew.api import models
 from clew.api.defined import Defined
 from clew.api.joined import (
     About,
@@ -35,12 +36,13 @@ from clew.api.parameters import (
     window_of,
 )
 from clew.api.problems import Problem
+from clew.api.reference import routes
 from clew.api.trace import read_trace
 from clew.api.traces import summaries
 from clew.storage import Row
 from clew.storage.definitions import Definition
 
-router = APIRouter(prefix="/api/v1/transactions", tags=["transactions"])
+router = routes("transactions")
 
 QUANTILE_ERROR = 0.01  # of the sketches that percentiles come from
 MOST_OVERFLOWING = 100
@@ -52,7 +54,7 @@ MinDuration = Annotated[float, Query(ge=0, description="occurrences that took at
 User = Annotated[str | None, Query(description="occurrences of this user")]
 
 
-@router.get("")
+@router.get("", response_model=models.Transactions)
 def list_transactions(
     common: CommonParameters, answer: Answering, defined: Defined
 ) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def list_transactions(
     )
 
 
-@router.get("/{transaction_id}")
+@router.get("/{transaction_id}", response_model=models.JoinedView)
 def joined_view(
     transaction_id: str, common: CommonParameters, answer: Answering, defined: Defined
 ) -> dict[str, Any]:
@@ -176,7 +178,7 @@ def _joined(
     )
 
 
-@router.get("/{transaction_id}/instances")
+@router.get("/{transaction_id}/instances", response_model=models.Instances)
 def list_instances(
     transaction_id: str,
     common: CommonParameters,
@@ -239,7 +241,7 @@ def _instances(
     return answer.of(instances=[shaped(row) for row in shown], next_cursor=cursor)
 
 
-@router.get("/{transaction_id}/instances/{key:path}")
+@router.get("/{transaction_id}/instances/{key:path}", response_model=models.OneInstance)
 def get_instance(
     transaction_id: str, key: str, answer: Answering, defined: Defined
 ) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""Writes docs/api.md from the OpenAPI document.
+
+python docs/write_api.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from clew.api import create_app
+from clew.api.reference import operations
+
+PAGE = Path(__file__).with_name("api.md")
+HEAD = """# The API
+
+{description}
+Every path is of the API address (`http://127.0.0.1:4319` by default). The same is there as an
+OpenAPI document (`/openapi.json`), and to be tried out (`/docs`). `docs/write_api.py` writes this.
+
+Times are RFC 3339 in UTC with nanoseconds, durations milliseconds, ids lowercase hex. Lists come in
+pages: send `next_cursor` as `cursor` for the next one.
+"""
+PROBLEMS = """## Problems
+
+What is no success is an RFC 9457 problem document, application/problem+json.
+
+| status | when |
+|-|-|"""
+
+
+def main() -> None:
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+def page() -> str:
+    document = create_app(cast(Any, None), lambda: True, registry=cast(Any, object())).openapi()
+    return "\n".join(_lines(document)) + "\n"
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    yield HEAD.format(description=document["info"]["description"])
+    for tag in document["tags"]:
+        yield f"## {tag['name'].capitalize()}\n\n{tag['description']}\n"
+        for name, operation in operations(document):
+            if tag["name"] in operation["tags"]:
+                yield from _operation(name, operation)
+    yield PROBLEMS
+    for response, said in document["components"]["responses"].items():
+        yield f"| {response.removeprefix('Problem')} | {_cell(said['description'])} |"
+    yield "\n## Objects\n"
+    for name, schema in sorted(document["components"]["schemas"].items()):
+        yield from _object(name, schema)
+
+
+def _operation(name: str, operation: dict[str, Any]) -> Iterator[str]:
+    yield f"### {name}\n\n{operation['description']}\n"
+    parameters = operation.get("parameters", ())
+    if parameters:
+        yield "| parameter | in | | |\n|-|-|-|-|"
+    for parameter in parameters:
+        schema, kind = parameter["schema"], _type(parameter["schema"])
+        if schema.get("default") not in (None, ""):
+            kind += f", default `{json.dumps(schema['default'])}`"
+        text = _cell(parameter["description"]) + _example(schema)
+        yield f"| `{parameter['name']}` | {parameter['in']} | {kind} | {text} |"
+    yield ""
+    answers = []
+    for status, response in operation["responses"].items():
+        for media, content in response.get("content", {}).items():
+            if status < "400":
+                answers.append(f"{status}: {_type(content['schema'])} as {media}")
+        if status >= "400" and "description" in response:
+            answers.append(f"{status}: {response['description']}")
+    yield "".join(f"- {answer}\n" for answer in answers)
+
+
+def _object(name: str, schema: dict[str, Any]) -> Iterator[str]:
+    yield f"### {name}\n"
+    if "description" in schema:
+        yield f"{schema['description']}\n"
+    yield "| member | | |\n|-|-|-|"
+    for member, of in schema.get("properties", {}).items():
+        optional = "" if member in schema.get("required", ()) else ", optional"
+        text = _cell(of.get("description", "")) + _example(of)
+        yield f"| `{member}` | {_type(of)}{optional} | {text.strip()} |"
+    yield ""
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(_type(each) for each in schema["anyOf"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
+    return str(schema.get("type", "any"))
+
+
+def _example(schema: dict[str, Any]) -> str:
+    if not schema.get("examples"):
+        return ""
+    example = schema["examples"][0]
+    return f" (`{example if isinstance(example, str) else json.dumps(example)}`)"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    main()
