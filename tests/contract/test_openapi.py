@@ -19,7 +19,10 @@ from clew.api.reference import operations
 from conftest import Clew
 
 DOCUMENT = create_app(cast(Any, None), lambda: True, registry=cast(Any, object())).openapi()
+THOROUGH = schemathesis.openapi.from_dict(DOCUMENT)
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+# Of each parameter every edge: hundreds of requests, for the long run.
+SCHEMA.config.phases.update(phases=["examples", "fuzzing"])
 CHECKS = (
     checks.not_a_server_error,
     openapi_checks.status_code_conformance,
@@ -66,13 +69,13 @@ def test_what_is_asked_plainly_is_answered_as_described(name: str, served: Serve
 
 
 @SCHEMA.parametrize()
-@settings(EXAMPLES, max_examples=3)
+@settings(EXAMPLES, max_examples=8)
 def test_answers_are_as_described(case: schemathesis.Case, served: Served) -> None:
     check(case, served)
 
 
 @pytest.mark.slow
-@SCHEMA.parametrize()
+@THOROUGH.parametrize()
 @settings(EXAMPLES, max_examples=150)
 def test_answers_are_as_described_to_many_more(case: schemathesis.Case, served: Served) -> None:
     check(case, served)
