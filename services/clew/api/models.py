@@ -170,6 +170,10 @@ class OfTransaction(Model):
     key: str
 
 
+class Belonging(OfTransaction):
+    source: Literal["auto", "defined"]
+
+
 class WholeTrace(Model):
     """As GET /api/v1/traces/{trace_id} has it."""
 
