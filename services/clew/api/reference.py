@@ -56,6 +56,7 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "max_duration_ms": ("The trace's.", {"examples": [60000]}),
     "transaction": ("A transaction's id.", {"examples": ["checkout"]}),
     "transaction_id": ("As in the list.", {"pattern": "^[A-Za-z0-9_-]+$"}),
+    "key": ("An occurrence's key, percent-encoded.", {}),
     "trace_id": ("Hex.", {"pattern": "^[0-9a-fA-F]+$"}),
     "attr": ("", {"examples": [["tenant.id=tenant-00"], ["http.response.status_code>499"]]}),
     "severity": ("", {"examples": ["error"]}),

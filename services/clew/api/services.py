@@ -8,7 +8,6 @@ from typing import Any
 from clew.api import models
 from clew.api.parameters import SECOND, Answering, CommonParameters, Window, rfc3339
 from clew.api.reference import routes
-from clew.api.trace import together
 from clew.storage import Row
 
 router = routes("services")
