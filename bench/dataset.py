@@ -48,6 +48,22 @@ CONNECTIONS = 4
 KINDS = ("", "Internal", "Server", "Client", "Producer", "Consumer")
 
 
+# Put into force before anything is sent.
+DEFINITIONS = """
+transactions:
+  - name: Checkout
+    match: {service: storefront, operation: "POST /checkout"}
+    key: order.id
+    value: order.total
+    user: user.id
+    steps:
+      - {name: order, match: {service: orders}}
+      - {name: pay, match: {service: payments}}
+      - {name: ship, match: {service: fulfilment}}
+    slo: {latency_ms: 500, objective: 0.95}
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--spans", type=int, default=20_000_000)
@@ -81,10 +97,17 @@ def build(day: Day, directory: Path) -> None:
     dataset.json there."""
     directory.mkdir(parents=True, exist_ok=True)
     with Up(directory) as up:
+        define(up.endpoints["api"])
         sent = write(day, up.endpoints["otlp_http"], up.endpoints["api"])
         up.settle()
     described = {"spans": day.spans, "hours": day.hours, "seed": day.seed, "sent": sent}
     (directory / "dataset.json").write_text(json.dumps(described | {"start": day.start}))
+
+
+def define(api: str) -> None:
+    yaml = {"content-type": "application/yaml"}
+    where = f"{api}/api/v1/definitions"
+    httpx.put(where, content=DEFINITIONS, headers=yaml, timeout=60).raise_for_status()
 
 
 def write(day: Day, endpoint: str, api: str | None) -> Counter[str]:

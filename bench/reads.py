@@ -134,7 +134,7 @@ def every_call(api: httpx.Client, day: Day) -> Iterator[Call]:
     yield Call("joined view of Checkout, 24 h", "/api/v1/transactions/checkout", 1500)
     yield Call("instances of Checkout, 24 h", "/api/v1/transactions/checkout/instances")
     yield Call("funnel of Checkout, 24 h", "/api/v1/transactions/checkout/funnel")
-    compared = (("transaction", slow),)
+    compared = (("transaction", slow), ("slow", "true"))
     yield Call("compare, slow with normal, 4 h", "/api/v1/compare", None, 4, compared)
     yield Call("trace of 100,000 spans", f"/api/v1/traces/{LARGE_TRACE}", 3000, None)
 

@@ -6,10 +6,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-import httpx
 import pytest
 import schemathesis
-from dataset import write
+from dataset import define, write
 from day import Day
 from hypothesis import HealthCheck, settings
 from schemathesis import checks
@@ -37,19 +36,6 @@ EXAMPLES = settings(
 OPERATIONS = dict(operations(DOCUMENT))
 
 
-YAML = {"content-type": "application/yaml"}
-CHECKOUT = """
-transactions:
-  - name: Checkout
-    match: {service: storefront, operation: "POST /checkout"}
-    key: order.id
-    value: order.total
-    user: user.id
-    steps: [{name: pay, match: {service: payments}}, {name: ship, match: {service: fulfilment}}]
-    slo: {latency_ms: 500, objective: 0.995}
-"""
-
-
 class Served(Clew):
     """clew with an hour of everything in it, and what it has: ids by the names of parameters."""
 
@@ -67,8 +53,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def fill(clew: Served) -> None:
-    definitions = f"{clew.endpoints['api']}/api/v1/definitions"
-    httpx.put(definitions, content=CHECKOUT, headers=YAML, timeout=60).raise_for_status()
+    define(clew.endpoints["api"])
     day = Day(4000, 1, 1, time.time_ns())
     write(day, clew.endpoints["otlp_http"], clew.endpoints["api"])
     wait_until_settled(clew)
