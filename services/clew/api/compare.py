@@ -20,7 +20,6 @@ from clew.api.parameters import (
     rfc3339,
 )
 from clew.api.problems import Problem
-from clew.api.trace import together
 from clew.api.traces import Attributes, is_automatic
 from clew.storage import (
     OF_TRACES_IN_OCCURRENCES,
@@ -106,12 +105,12 @@ def compare(
     a, b = _chosen(window, another, (version, attr), (baseline_version, baseline_attr))
     if slow:
         a, b = _split(answer, population, a, b, another is None)
-    rows_a, rows_b = together(
+    rows_a, rows_b = answer.together(
         lambda: _traces(answer, population, a), lambda: _traces(answer, population, b)
     )
     attributes, operations = [], []
     if rows_a and rows_b:
-        attributes, operations = together(
+        attributes, operations = answer.together(
             lambda: _attributes(
                 answer, common.limit, (a, rows_a), (b, rows_b), _keys(attr, baseline_attr, version)
             ),
