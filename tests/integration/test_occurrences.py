@@ -270,6 +270,108 @@ def test_a_backfill_of_some_time_leaves_the_rest(settling: Settling) -> None:
     }
 
 
+def test_no_text_of_a_definition_or_of_telemetry_becomes_sql(settling: Settling) -> None:
+    hostile = Match(HOSTILE, HOSTILE, ((HOSTILE, HOSTILE),))
+    path = f"{HOSTILE}{{}}{HOSTILE}"
+    settling.definitions = (
+        Definition(
+            HOSTILE,
+            HOSTILE,
+            hostile,
+            key=(Source(f"{HOSTILE} key"), Source("path", path)),
+            value=(Source(f"{HOSTILE} value"),),
+            user=(Source("path", path),),
+            steps=(Step(HOSTILE), Step("by match", hostile)),
+        ),
+        Definition("by-path", "By path", hostile, key=(Source("path", path),)),
+    )
+    process = Process(HOSTILE, HOSTILE, HOSTILE)
+    spans = [
+        Span(
+            f"{number:032x}",
+            f"{number:016x}",
+            "",
+            process,
+            HOSTILE,
+            SERVER,
+            BEGAN + number,
+            BEGAN + number + 5,
+            attributes={
+                HOSTILE: HOSTILE,
+                f"{HOSTILE} key": f"{HOSTILE} {number // 2}" if number < 6 else "",
+                f"{HOSTILE} value": HOSTILE if number % 2 else 7,
+                "path": f"x{HOSTILE}'); DROP{number}{HOSTILE}y",
+            },
+        )
+        for number in range(2, 12)
+    ]
+    logs = [Log(BEGAN, process, "INFO", HOSTILE, {f"{HOSTILE} key": "'"}, spans[0].trace)]
+    settling.load([*spans, *logs])
+    settling.settle()
+    expected = settling.expected()
+    assert len(expected[HOSTILE]) == 2 + 6
+    assert len(expected["by-path"]) == 10
+    _compare(settling.rows(), expected)
+    list(settling.occurrences.backfill("1970-01-01 00:00:00", "2100-01-01 00:00:00", HOSTILE))
+    _compare(settling.rows(), expected)
+
+
+def _traces(key: str, numbers: Iterable[int]) -> list[Span]:
+    return [
+        Span(
+            f"{number:032x}",
+            f"{number:016x}",
+            "",
+            SHOP,
+            "charge",
+            SERVER,
+            BEGAN + number * SECOND,
+            BEGAN + number * SECOND + 5,
+            attributes={"order.id": key},
+        )
+        for number in numbers
+    ]
+
+
+def test_a_key_on_everything_is_bounded_and_reported(
+    settling: Settling, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(occurrences, "MOST_TRACES", 3)
+    settling.definitions = (DEFINITIONS[2],)
+    for first in (1, 3, 5, 7):
+        settling.load(_traces("all", [first, first + 1]))
+        settling.settle()
+    row = settling.rows()["paid"]["all"]
+    assert (row["Attempts"], row["SpanCount"], len(row["TraceIds"])) == (4, 4, 4)
+    assert caplog.text.count("more than 3 traces carry the key 'all'") == 1
+    settling.load(_traces("another", [9]))
+    settling.settle()
+    assert settling.rows()["paid"]["another"]["Attempts"] == 1
+
+
+def test_a_long_key_is_cut_and_stays_the_same(settling: Settling) -> None:
+    settling.load([*_traces("é" * 500_000, [1, 2]), *_traces("é" * 499_999 + "e", [3])])
+    settling.settle()
+    rows = settling.rows()["paid"]
+    assert sorted(row["Attempts"] for row in rows.values()) == [1, 2]
+    assert all(len(key.encode()) <= 256 and key.startswith("é" * 64) for key in rows)
+
+
+def test_a_trace_of_many_keys_belongs_to_the_first_of_them(settling: Settling) -> None:
+    many = _traces("", range(1, 1202))
+    batch = [
+        replace(span, trace="f" * 32, attributes={"order.id": f"o-{number:05}"})
+        for number, span in enumerate(many)
+    ]
+    carried = [replace(span, trace="e" * 32, id=f"e{span.id[1:]}", name="x") for span in batch]
+    settling.definitions = (DEFINITIONS[2],)
+    settling.load([*batch, *carried])
+    settling.settle()
+    rows = settling.rows()["paid"]
+    assert sorted(rows) == [f"o-{number:05}" for number in range(1000)]
+    assert sum(len(row["TraceIds"]) == 2 for row in rows.values()) == 100
+
+
 def _compare(stored: Any, expected: Any) -> None:
     assert stored.keys() == expected.keys()
     for id, rows in expected.items():
