@@ -21,6 +21,9 @@ PROCESSES = 4  # of each service
 MOST_PROCESSES = 100
 NEVER = float("inf")
 
+Operation = tuple[str, str, str]  # service, operation, kind
+WHOLE: Operation = ("", "", "(all)")
+
 
 @dataclass(frozen=True)
 class About:
@@ -131,7 +134,7 @@ def breakdown(answer: Answer, about: About, p95_ms: float | None) -> dict[str, A
             "dependencies": [],
             "sample": {"traces": 0, "of": 0, "error": 0.0},
         }
-    less = {_operation(row): row["p95_without_ms"] for row in without}
+    less = _p95_without(without)
     kept = operations[:OPERATIONS]
     return {
         "breakdown": [_part(row, whole, less.get(_operation(row)), p95_ms) for row in kept],
@@ -144,7 +147,24 @@ def breakdown(answer: Answer, about: About, p95_ms: float | None) -> dict[str, A
     }
 
 
-def _operation(row: Row) -> tuple[str, str, str]:
+def _p95_without(rows: list[Row]) -> dict[Operation, float]:
+    """The p95 by the operation that would take no time, from the counts of durations."""
+    changes = {_operation(row): dict(row["counts"]) for row in rows}
+    every = changes.pop(WHOLE, {})
+    return {operation: _p95(every, change) for operation, change in changes.items()}
+
+
+def _p95(counts: dict[int, int], change: dict[int, int]) -> float:
+    """Milliseconds, from the counts by the power of 1.02 nanoseconds."""
+    left = 0.05 * sum(counts.values())
+    for bucket in sorted({*counts, *change}, reverse=True):
+        left -= counts.get(bucket, 0) + change.get(bucket, 0)
+        if left < 0:
+            return 1.02**bucket / 1e6
+    return 0.0
+
+
+def _operation(row: Row) -> Operation:
     return row["service"], row["operation"], row["kind"]
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from clew.api.joined import About, Processes
 from clew.api.parameters import SECOND, Answer, read_rfc3339, rfc3339
 from clew.storage import Row
 
-MOST = 60  # series of each way they are linked
+LINKS = ("exemplar", "attribute", "resource")  # the strongest first
+MOST = 40  # series of each
 
 
 def linked_metrics(
@@ -26,22 +28,37 @@ def linked_metrics(
     if not ran.instances:
         return []
     known = [point for point in latency if point["p95"] is not None]
-    rows = answer.most(
-        "linked_metrics",
-        MOST,
-        each="linked_by",
-        **about.parameters | ran.parameters,
-        hosts=list(ran.hosts),
-        step=step,
-        times=[read_rfc3339(point["time"]) // SECOND for point in known],
-        latencies=[point["p95"] for point in known],
-        by_attribute=bool(carried),
-        carried=carried or [],
+    asked: dict[str, Any] = {
+        **about.parameters,
+        **ran.parameters,
+        "hosts": list(ran.hosts),
+        "step": step,
+        "times": [read_rfc3339(point["time"]) // SECOND for point in known],
+        "latencies": [point["p95"] for point in known],
+        "by_attribute": bool(carried),
+        "carried": carried or [],
+    }
+    kinds = answer.together(
+        lambda: answer.most("linked_histograms", MOST, each="linked_by", **asked),
+        lambda: answer.most("linked_gauges", MOST, each="linked_by", **asked),
+        lambda: answer.most("linked_sums", MOST, each="linked_by", **asked),
     )
-    return [_metric(row) for row in rows]
+    links: dict[str, list[tuple[float, int, Row]]] = {link: [] for link in LINKS}
+    seen: Counter[tuple[str, str, str]] = Counter()
+    for row in (row for rows in kinds for row in rows):
+        kind = (row["linked_by"], row["service"], row["name"])
+        links[row["linked_by"]].append((-abs(row["correlation"] or 0), seen[kind], row))
+        seen[kind] += 1
+    if any(len(found) > MOST for found in links.values()):
+        answer.was_cut()
+    return [
+        _metric(row)
+        for found in links.values()
+        for _, _, row in sorted(found, key=lambda each: each[:2])[:MOST]
+    ]
 
 
 def _metric(row: Row) -> dict[str, Any]:
-    del row["alike"]
+    del row["pearson"], row["alike"]
     points = [{"time": rfc3339(time * SECOND), "value": value} for time, value in row.pop("points")]
     return row | {"points": points}

@@ -1,39 +1,25 @@
 -- with settled
--- What the p95 would be if an operation took no time on the critical path. The durations are counted in
--- buckets that are 2 % wide; an operation moves those of the traces that waited for it to other buckets.
-SELECT service, operation, kind, pow(1.02, reached) / 1e6 AS p95_without_ms
+-- How many traces would have taken how long if an operation took no time on the critical path: changes to
+-- the counts of durations in buckets that are 2 % wide (a power of 1.02, in nanoseconds). The row of kind
+-- '(all)' has the counts themselves.
+SELECT service, operation, kind, groupArray((bucket, traces)) AS counts
 FROM
 (
-    WITH
-        (SELECT sum(weight) FROM settled WHERE last) AS traces,
-        (
-            SELECT groupArray((bucket, total))
-            FROM
-            (
-                SELECT toInt64(round(log(greatest(took, 1)) / log(1.02))) AS bucket, toInt64(sum(weight)) AS total
-                FROM settled
-                WHERE last
-                GROUP BY bucket
-            )
-        ) AS every
-    SELECT service, operation, kind,
-        arraySort(x -> x.1, arrayConcat(every, groupArray((bucket, moved)))) AS counted,
-        counted[arrayFirstIndex(n -> n >= 0.95 * traces, arrayCumSum(x -> x.2, counted))].1 AS reached
+    SELECT step.1 AS service, step.2 AS operation, step.3 AS kind, moved.1 AS bucket, sum(moved.2) AS traces
     FROM
     (
-        SELECT service, operation, kind, move.1 AS bucket, sum(move.2) AS moved
+        SELECT step, arrayJoin(if(step.3 = '(all)', [(before, toInt64(weight))], [(before, -toInt64(weight)), (after, toInt64(weight))])) AS moved
         FROM
         (
-            SELECT step.1 AS service, step.2 AS operation, step.3 AS kind,
-                arrayJoin([
-                    (toInt64(round(log(greatest(took, 1)) / log(1.02))), -toInt64(weight)),
-                    (toInt64(round(log(greatest(toInt64(took) - toInt64(step.4), 1)) / log(1.02))), toInt64(weight))]) AS move
+            SELECT weight, step,
+                toUInt16(round(log(greatest(took, 1)) / log(1.02))) AS before,
+                toUInt16(round(log(greatest(toInt64(took) - toInt64(step.4), 1)) / log(1.02))) AS after
             FROM settled
-            ARRAY JOIN arrayFilter(x -> x.4 > 0, arrayZip(services, operations, kinds, criticals)) AS step
+            ARRAY JOIN arrayPushFront(
+                arrayFilter(x -> x.4 > 0, arrayZip(services, operations, kinds, criticals)), ('', '', '(all)', toUInt64(0))) AS step
             WHERE last
         )
-        GROUP BY service, operation, kind, bucket
     )
-    GROUP BY service, operation, kind
+    GROUP BY service, operation, kind, bucket
 )
-ORDER BY service, operation, kind
+GROUP BY service, operation, kind

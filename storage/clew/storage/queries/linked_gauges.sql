@@ -1,0 +1,43 @@
+-- with entries
+-- Gauges that have to do with the traces: of the processes that they ran in, of those processes' hosts
+-- (system.*), or with an attribute of the transaction in them. A point is the mean of {step} seconds;
+-- correlation is Pearson's with the transaction's p95 ({latencies} at {times}).
+SELECT
+    name,
+    any(unit) AS unit,
+    service,
+    any(resource) AS resource,
+    any(attributes) AS attributes,
+    multiIf(max(by_exemplar), 'exemplar', max(by_attribute), 'attribute', 'resource') AS linked_by,
+    arraySort(groupArray((bin, point))) AS points,
+    corrIf(point, latency, NOT isNaN(latency)) AS pearson,
+    if(countIf(NOT isNaN(latency)) >= 3 AND isFinite(pearson), pearson, NULL) AS correlation,
+    row_number() OVER (PARTITION BY linked_by, service, name ORDER BY resource, cityHash64(attributes)) AS alike
+FROM
+(
+    SELECT *, transform(bin, {times:Array(UInt32)}, {latencies:Array(Float64)}, nan) AS latency
+    FROM
+    (
+        SELECT
+            MetricName AS name, any(MetricUnit) AS unit, ServiceName AS service, any(instance) AS resource,
+            any(Attributes) AS attributes, cityHash64(instance, Attributes) AS series,
+            toUInt32(toStartOfInterval(TimeUnix, toIntervalSecond({step:UInt32}))) AS bin,
+            max(carries) AS by_attribute,
+            max(notEmpty(Exemplars.TraceId) AND arrayExists(t -> t IN (SELECT TraceId FROM entries), Exemplars.TraceId)) AS by_exemplar,
+            avg(Value) AS point
+        FROM
+        (
+            SELECT *,
+                ResourceAttributes['service.instance.id'] AS instance,
+                {by_attribute:Bool} AND arrayExists((k, v) -> (k, v) IN {carried:Array(Tuple(String, String))}, mapKeys(Attributes), mapValues(Attributes)) AS carries
+            FROM otel.otel_metrics_gauge
+            WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
+                AND (ServiceName IN {services:Array(String)} AND ((ServiceName, instance) IN {processes:Array(Tuple(String, String))} OR carries)
+                    OR startsWith(MetricName, 'system.') AND ResourceAttributes['host.name'] IN {hosts:Array(String)})
+        )
+        GROUP BY name, service, series, bin
+    )
+)
+GROUP BY name, service, series
+ORDER BY linked_by, ifNull(abs(correlation), 0) DESC, alike, name, service, resource, cityHash64(attributes)
+LIMIT {limit:UInt32} BY linked_by
