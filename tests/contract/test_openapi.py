@@ -36,6 +36,13 @@ EXAMPLES = settings(
 OPERATIONS = dict(operations(DOCUMENT))
 
 
+# Parameters without which there is nothing to answer.
+NEEDED = {
+    "/api/v1/metrics/query": {"name": "process.cpu.utilization"},
+    "/api/v1/compare": {"slow": "true"},
+}
+
+
 class Served(Clew):
     """clew with an hour of everything in it, and what it has: ids by the names of parameters."""
 
@@ -82,7 +89,7 @@ def test_what_is_asked_plainly_is_answered_as_described(name: str, served: Serve
     _, path = name.split()
     for each in served.known:
         path = path.replace(f"{{{each}}}", served.known[each][0])
-    query = {"name": "process.cpu.utilization"} if path.endswith("metrics/query") else {}
+    query = NEEDED.get(path, {})
     for more in (query, query | {"explain": "true"}):
         response = served.get(path, **more)
         assert response.status_code == 200, response.text

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
+from clew.api import models
 from clew.api.parameters import (
     Answer,
     Answering,
@@ -20,6 +21,7 @@ from clew.api.parameters import (
     rfc3339,
 )
 from clew.api.problems import Problem
+from clew.api.reference import routes
 from clew.api.traces import Attributes, is_automatic
 from clew.storage import (
     OF_TRACES_IN_OCCURRENCES,
@@ -30,7 +32,7 @@ from clew.storage import (
     span_filters,
 )
 
-router = APIRouter(prefix="/api/v1/compare", tags=["compare"])
+router = routes("compare")
 
 SAMPLE = 2000  # traces of either set
 LEAST = 5  # traces of one set with a value, below which it is not looked at
@@ -68,7 +70,7 @@ class Chosen:
         return as_parameter(self.window.end)
 
 
-@router.get("")
+@router.get("", response_model=models.Comparison)
 def compare(
     common: CommonParameters,
     answer: Answering,

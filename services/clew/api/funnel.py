@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
+from clew.api import models
 from clew.api.defined import Defined
 from clew.api.parameters import Answering, CommonParameters, rfc3339
 from clew.api.problems import Problem
+from clew.api.reference import routes
 from clew.api.transactions import named_by
 from clew.storage.definitions import Definition
 
-router = APIRouter(prefix="/api/v1/transactions", tags=["transactions"])
+router = routes("transactions")
 
 UNITS = {"day": 86400, "hour": 3600}
 ATTRIBUTE = "attr:"
@@ -24,7 +26,7 @@ By = Annotated[
 ]
 
 
-@router.get("/{transaction_id}/funnel")
+@router.get("/{transaction_id}/funnel", response_model=models.Funnel)
 def funnel(
     transaction_id: str,
     common: CommonParameters,

@@ -413,6 +413,91 @@ class OneInstance(Parts):
     traces: list[WholeTrace]
 
 
+class FunnelStep(Model):
+    name: str
+    reached: Count
+    drop_off: Share
+    """Of those that reached the step before."""
+    from_previous_ms: TwoDurations | None
+    """Null of the entry."""
+    errors: Count
+    """Occurrences that ended in an error, and came no further."""
+    lost_value: float
+    failed: Count
+    """Occurrences in which this step was in error."""
+
+
+class FunnelGroup(Model):
+    group: str
+    steps: list[FunnelStep]
+
+
+class DefinedName(Model):
+    id: TransactionId
+    name: str = Field(examples=["Checkout"])
+
+
+class Funnel(OfWindow):
+    transaction: DefinedName
+    by: str | None
+    steps: list[FunnelStep]
+    """The entry first."""
+    groups: list[FunnelGroup]
+
+
+# ---- compare
+
+
+class TraceSet(Model):
+    start: Time
+    end: Time
+    traces: Count
+    looked_at: Count
+    errors: Count
+    error_rate: Share | None
+    duration_ms: TwoDurations
+    sampled: bool
+    """Whether a sample was looked at, and not all."""
+
+
+class AttributeDifference(Model):
+    key: str
+    value: str
+    source: Literal["span", "resource"]
+    a_count: Count
+    a_share: Share
+    b_count: Count
+    b_share: Share
+    effect: Annotated[float, Field(ge=-1, le=1)]
+    """a_share - b_share"""
+    p_value: Share
+    """How likely as great a difference is where there is none."""
+
+
+class Side(Model):
+    calls_per_trace: Annotated[float, Field(ge=0)]
+    self_ms_per_trace: Annotated[float, Field(ge=0)]
+
+
+class OperationDifference(Model):
+    service: Service
+    operation: Operation
+    kind: Kind
+    a: Side
+    b: Side
+    change_ms: float
+    change_calls: float
+
+
+class Comparison(Answer):
+    """The greatest differences first."""
+
+    a: TraceSet
+    b: TraceSet
+    attributes: list[AttributeDifference]
+    operations: list[OperationDifference]
+
+
 # ---- logs
 
 

@@ -47,6 +47,8 @@ TIME = r"^(now|(now)?-\d{1,9}[smhdw]|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+
 PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "start": ("", {"pattern": TIME, "examples": ["-24h", "2026-11-22T10:00:00Z"]}),
     "end": ("", {"pattern": TIME, "examples": ["now", "2026-11-22T11:00:00Z"]}),
+    "baseline_start": ("", {"pattern": TIME, "examples": ["-25h"]}),
+    "baseline_end": ("With `baseline_start`.", {"pattern": TIME, "examples": ["-24h"]}),
     "limit": ("How many a page has at most.", {"examples": [10]}),
     "environment": ("", {"examples": ["production"]}),
     "service": ("service.name", {"examples": ["storefront"]}),
