@@ -32,6 +32,7 @@ from day import (
     LARGE_TRACE,
     NAMES,
     NUMBER,
+    SECOND,
     SLOW_FROM,
     SLOW_TENANT,
     SLOW_UNTIL,
@@ -45,6 +46,8 @@ from rendering import MS, RARE_WORD, SIZE, TAKES, vocabulary
 from shapes import SHAPES
 
 CONNECTIONS = 4
+PATIENCE = 7200  # seconds until all of it is settled
+SETTLED_AGAIN_AFTER = 60  # seconds: traces that have been quiet are settled once more
 KINDS = ("", "Internal", "Server", "Client", "Producer", "Consumer")
 
 
@@ -93,15 +96,57 @@ def main() -> None:
 
 
 def build(day: Day, directory: Path) -> None:
-    """Write the day into a data directory with a `clew up` of its own; what it is stands in
-    dataset.json there."""
+    """Write the day into a data directory with a `clew up` of its own, and have it settled; what
+    it is stands in dataset.json there. A directory that has one is only settled."""
     directory.mkdir(parents=True, exist_ok=True)
+    described = directory / "dataset.json"
+    if described.exists():
+        day = read(described)
     with Up(directory) as up:
         define(up.endpoints["api"])
-        sent = write(day, up.endpoints["otlp_http"], up.endpoints["api"])
+        if not described.exists():
+            sent = write(day, up.endpoints["otlp_http"], up.endpoints["api"])
+            asked = {"spans": day.spans, "hours": day.hours, "seed": day.seed, "start": day.start}
+            described.write_text(json.dumps(asked | {"sent": sent}))
+        wait_until_settled(up.endpoints["api"], day)
+        time.sleep(SETTLED_AGAIN_AFTER)
         up.settle()
-    described = {"spans": day.spans, "hours": day.hours, "seed": day.seed, "sent": sent}
-    (directory / "dataset.json").write_text(json.dumps(described | {"start": day.start}))
+
+
+def read(described: Path) -> Day:
+    """The day that a dataset.json describes."""
+    asked = json.loads(described.read_text())
+    day = Day(asked["spans"], asked["hours"], asked["seed"], 0)
+    day.start = asked["start"]
+    return day
+
+
+def wait_until_settled(api: str, day: Day) -> None:
+    """Return once every order of the day is known with its outcome."""
+    orders = truth(day, words=False)["orders"]
+    expected = orders["placed"], orders["failed"]
+    began = time.monotonic()
+    while True:
+        answer = httpx.get(f"{api}/api/v1/transactions", params=window(day, 24), timeout=60)
+        listed = answer.raise_for_status().json()["transactions"]
+        found = [(each["count"], each["errors"]) for each in listed if each["id"] == "checkout"]
+        if found == [expected]:
+            print(f"settled after {time.monotonic() - began:,.0f} s", flush=True)
+            return
+        if time.monotonic() > began + PATIENCE:
+            raise SystemExit(f"not settled: {found} of {expected} orders (placed, failed)")
+        time.sleep(5)
+
+
+def window(day: Day, hours: float) -> dict[str, str]:
+    """The last of the day's 24 parts, as parameters of a request."""
+    times = {"start": day.start + int((1 - hours / 24) * day.length), "end": day.start + day.length}
+    return {name: _rfc3339(time_ns) for name, time_ns in times.items()}
+
+
+def _rfc3339(time_ns: int) -> str:
+    seconds, fraction = divmod(time_ns, SECOND)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{fraction:09}Z"
 
 
 def define(api: str) -> None:

@@ -14,7 +14,6 @@ was before.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -25,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from dataset import build, truth
-from day import LARGE_TRACE, SECOND, Day
+from dataset import build, read, truth, window
+from day import LARGE_TRACE, Day
 from process import Up
 from rendering import RARE_WORD, vocabulary
 
@@ -87,10 +86,8 @@ def main() -> None:
 
 
 def measure(directory: Path, calls: int, only: str) -> dict[Call, Measured]:
-    described = json.loads((directory / "dataset.json").read_text())
-    day = Day(described["spans"], described["hours"], described["seed"], 0)
-    day.start = described["start"]
-    print(f"{directory}: {described['sent']}", flush=True)
+    day = read(directory / "dataset.json")
+    print(f"{directory}: {day.spans:,} spans", flush=True)
     with Up(directory) as up:
         up.settle()
         with httpx.Client(base_url=up.endpoints["api"], timeout=120) as api:
@@ -104,7 +101,7 @@ def measure(directory: Path, calls: int, only: str) -> dict[Call, Measured]:
 
 def every_call(api: httpx.Client, day: Day) -> Iterator[Call]:
     known = truth(day, words=False)
-    whole = dict(_window(day, 24))
+    whole = window(day, 24)
     listed = api.get("/api/v1/transactions", params=whole).raise_for_status().json()
     _compare(listed["transactions"], known)
     one = f"/api/v1/transactions/{listed['transactions'][0]['id']}"
@@ -142,23 +139,16 @@ def every_call(api: httpx.Client, day: Day) -> Iterator[Call]:
 def _compare(listed: list[dict[str, Any]], known: dict[str, Any]) -> None:
     """Say where the list differs from what was sent: how long a wrong answer took says nothing."""
     found = {each["name"]: (each["count"], each["errors"]) for each in listed}
-    for name, expected in known["transactions"].items():
-        counts = expected["count"], expected["errors"]
+    orders = known["orders"]
+    sent = {name: (each["count"], each["errors"]) for name, each in known["transactions"].items()}
+    for name, counts in (sent | {"Checkout": (orders["placed"], orders["failed"])}).items():
         if found.get(name) != counts:
             print(f"{name}: {found.get(name)} where {counts} were sent", flush=True)
 
 
-def _window(day: Day, hours: float) -> Iterator[tuple[str, str]]:
-    end = day.start + day.length
-    start = end - int(hours / 24 * day.length)
-    for name, time_ns in (("start", start), ("end", end)):
-        seconds, fraction = divmod(time_ns, SECOND)
-        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-        yield name, f"{text}.{fraction:09}Z"
-
-
 def _measured(api: httpx.Client, up: Up, day: Day, call: Call, calls: int) -> Measured:
-    parameters = [*(_window(day, call.hours) if call.hours else ()), *call.parameters]
+    asked = window(day, call.hours) if call.hours else {}
+    parameters = asked | dict(call.parameters)
     large = LARGE_TRACE in call.path
     before = up.memory()
     up.forget_most_memory()
