@@ -58,7 +58,7 @@ def store(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory
     loader.points(
         Point(
             HOSTILE, HOSTILE, kind, WEB, root.start, number, {HOSTILE: HOSTILE},
-            buckets=(1, 1), bounds=(1.0,), exemplar=(root.trace, root.id),
+            buckets=(number, 1), bounds=(1.0,), exemplar=(root.trace, root.id),
         )
         for kind in ("gauge", "sum", "histogram")
         for number, root in enumerate(roots)
