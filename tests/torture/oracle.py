@@ -128,7 +128,7 @@ class Load:
     def wait_for_answers(self, seconds: float) -> None:
         """Until each signal was acknowledged later than so many seconds from now."""
         until = time.monotonic() + seconds
-        wait_for(lambda: all(self.answered_at[signal] > until for signal in SIGNALS))
+        wait_for(lambda: all(self.answered_at[signal] > until for signal in SIGNALS), seconds + 60)
 
     def _run(self, signal: str, over: type[Http] | type[Grpc]) -> None:
         chance = random.Random(f"{signal} {over.__name__}")
