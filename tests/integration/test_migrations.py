@@ -207,6 +207,32 @@ def test_who_writes_meanwhile_is_counted_once(store: Store, edit: Edit) -> None:
     assert {row["TraceId"]: row["n"] for row in counted} == dict.fromkeys(written, 1)
 
 
+def test_tables_that_came_later_are_filled_from_what_an_older_database_has(store: Store) -> None:
+    for minute in (0, 1, 59, 60, 200):
+        insert_span(store, Timestamp=minute * 60, SpanName=f"operation {minute % 2}")
+    hours = (
+        "SELECT Hour, SpanName, sum(Count) AS n, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(Sketch) "
+        "AS q FROM otel.clew_operations_1h GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+    operations = (
+        "SELECT SpanName, min(FirstSeen) AS first, max(LastSeen) AS last "
+        "FROM otel.clew_operations GROUP BY 1 ORDER BY 1"
+    )
+    expected = rows(store, hours), rows(store, operations)
+    assert [len(each) for each in expected] == [4, 2]
+    for _ in range(2):  # a second time, as after a run that was cut short
+        with store.client() as client:
+            client.command(
+                "ALTER TABLE otel.clew_migrations DELETE WHERE Name LIKE '%_filled' "
+                "SETTINGS mutations_sync = 2"
+            )
+        assert all(name.endswith("_filled") for name in names(migrate(store)))
+        assert (rows(store, hours), rows(store, operations)) == expected
+        with store.client() as client:
+            for table in ("clew_operations_1h", "clew_operations"):
+                client.command(f"TRUNCATE TABLE otel.{table}")
+
+
 def test_an_edited_table_is_refused_by_name(store: Store, edit: Edit) -> None:
     edit("0010_otel_traces.sql", "index_granularity = 8192", "index_granularity = 4096")
     with pytest.raises(SchemaError, match=r"0010_otel_traces\.sql was edited"):
