@@ -10,6 +10,7 @@ import pytest
 
 from asking import Api
 from clew.storage import Ingest, Store
+from clew.storage.settling import Settling
 from reference import rfc3339, traces_of
 from settled import Occurrence, define, occur, settle
 from traffic import MINUTE, SECOND, Generator, Loader, Log, Point, Process
@@ -66,6 +67,8 @@ def store(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory
     with store.client() as client:
         client.raw_query(DEFINED, parameters={"key": HOSTILE})
         client.raw_query(OCCURRED, parameters={"key": HOSTILE})
+        client.raw_query(COUNTED, parameters={"key": HOSTILE})
+    Settling(store).make_edges(0)
     return store
 
 
@@ -74,6 +77,10 @@ INSERT INTO otel.clew_occurrence_traces (Transaction, Key, TraceId, Start, End, 
     `Entry.Operation`, `Entry.Start`, `Entry.Duration`, `Entry.IsError`, Version)
 SELECT 'hostile', {key:String}, TraceId, min(Start), max(End), ['x'], ['web'], ['x'], [min(Start)], [1], [false], 1
 FROM otel.clew_traces GROUP BY TraceId
+"""
+COUNTED = """
+INSERT INTO otel.clew_attributes (Hour, Source, Key, ServiceName, Value, Count)
+SELECT toDateTime(1780308000), 'span', arrayJoin([{key:String}, 'x']), 'web', {key:String}, 1
 """
 OCCURRED = """
 INSERT INTO otel.clew_occurrences (Transaction, Key, Timestamp, TraceIds, Start, End, Version)
@@ -107,6 +114,11 @@ READS: dict[str, tuple[str, dict[str, Any]]] = {
     "logs": ("/api/v1/logs", {"query": "it x"}),
     "logs by attribute": ("/api/v1/logs", {"attr": f"{HOSTILE}~'s \\"}),
     "services": ("/api/v1/services", {}),
+    "map": ("/api/v1/services/map", {"environment": "prod"}),
+    "attributes": ("/api/v1/attributes", {"prefix": HOSTILE[:3]}),
+    "values": ("/api/v1/attributes/x/values", {"service": "web"}),
+    "compare": ("/api/v1/compare", {"attr": "amount>-60", "baseline_attr": f"{HOSTILE}!=x"}),
+    "slow traces": ("/api/v1/compare", {"slow": "true", "transaction": "hostile"}),
     "metrics": ("/api/v1/metrics", {}),
     "metrics of a service": ("/api/v1/metrics", {"service": "web", "prefix": HOSTILE[:5]}),
     "metric": (

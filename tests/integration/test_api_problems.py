@@ -13,7 +13,7 @@ import pytest
 from asking import Api
 from clew.api import create_app
 from clew.storage import Ingest, Reader, Store
-from traffic import SECOND, Generator, Loader, Log, Process
+from traffic import SECOND, Generator, Loader, Log, Point, Process
 
 BEGAN = 1_780_308_000 * SECOND
 WEB = Process("web", "web-1")
@@ -30,6 +30,7 @@ def api(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) 
         span for n in range(5) for span in generator.trace(WEB, "GET /", BEGAN + n * SECOND)
     )
     loader.logs([Log(BEGAN + SECOND, WEB, "INFO", "hello", {"a": "b"})])
+    loader.points([Point("size", "1", "gauge", WEB, BEGAN + SECOND, 1.0)])
     return Api(store)
 
 
@@ -168,6 +169,40 @@ def test_any_text_as_an_id_is_unknown(api: Api, text: str) -> None:
         assert api.problem(path.format(id))["status"] == 404
 
 
+NEW_WINDOW = {"baseline_start": WINDOW["start"], "baseline_end": WINDOW["end"]}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_any_text_finds_nothing_in_what_is_joined(api: Api, text: str) -> None:
+    text = text[:5000]  # a URL has an end, and some of these stand in it three times
+    key = "".join(mark for mark in text if mark not in "=!~<>") or "x"
+    attr = f"{key}={text}"
+    in_path = quote(text.replace("\n", "") or "-", safe="")  # a path has no line ends
+    for path, asked, member in (
+        ("/api/v1/services/map", {"environment": text}, "nodes"),
+        ("/api/v1/attributes", {"service": text}, "attributes"),
+        ("/api/v1/attributes", {"prefix": f"{text}x", "source": "log"}, "attributes"),
+        (f"/api/v1/attributes/{in_path}/values", {"prefix": text}, "values"),
+        ("/api/v1/attributes/x/values", {"service": text}, "values"),
+        ("/api/v1/metrics", {"environment": text}, "metrics"),
+        ("/api/v1/metrics", {"service": text, "prefix": text}, "metrics"),
+        ("/api/v1/metrics/query", {"name": text, "service": text, "by": text}, "series"),
+        ("/api/v1/metrics/query", {"name": "size", "attr": attr, "by": [text, "x"]}, "series"),
+        ("/api/v1/compare", {"attr": attr, "baseline_attr": attr}, "attributes"),
+        ("/api/v1/compare", {"version": text or "x", "baseline_version": text}, "operations"),
+        ("/api/v1/compare", NEW_WINDOW | {"transaction": text}, "attributes"),
+        ("/api/v1/compare", {"slow": "true", "service": text, "operation": text}, "attributes"),
+    ):
+        assert api.get(path, **WINDOW, **asked, explain="true")[member] == []
+    assert api.get("/api/v1/metrics/query", **WINDOW, name="size", by=text)["series"] == [
+        {
+            "service": "web",
+            "labels": {text: ""},
+            "points": [{"time": "2026-06-01T10:00:00.000000000Z", "value": 1.0}],
+        }
+    ]
+
+
 @pytest.mark.parametrize("bound", ["nan", "inf", "-inf", "1e308", "-0.0", "1e-320"])
 def test_any_number_is_a_duration(api: Api, bound: str) -> None:
     for name in ("min_duration_ms", "max_duration_ms"):
@@ -198,5 +233,11 @@ def test_the_api_describes_itself(api: Api) -> None:
         "/api/v1/traces/{trace_id}",
         "/api/v1/logs",
         "/api/v1/services",
+        "/api/v1/services/map",
+        "/api/v1/attributes",
+        "/api/v1/attributes/{key}/values",
+        "/api/v1/metrics",
+        "/api/v1/metrics/query",
+        "/api/v1/compare",
     }
     assert api.response("/docs").status_code == 200

@@ -242,6 +242,126 @@ def test_a_trace_over_several_inserts_is_whole(
     assert _critical(answer) == {span.name for span in spans}
 
 
+DEFINED = """
+INSERT INTO otel.clew_definitions (Revision, Position, Id, Name, Definition, Origin) VALUES
+    (1, 0, 'old', 'Old', '{}', 'test'), (2, 0, '', '', '', ''), (2, 1, 'ship', 'Ship', '{}', 'test'),
+    (2, 2, 'checkout', 'Check out', '{}', 'test')
+"""
+BELONGS = """
+INSERT INTO otel.clew_occurrence_traces (Transaction, Key, TraceId, Start, End, `Entry.SpanId`, `Entry.Service`,
+    `Entry.Operation`, `Entry.Start`, `Entry.Duration`, `Entry.IsError`, Version, IsDeleted)
+SELECT {transaction:String}, {key:String}, {trace:String}, toDateTime64(1780308000, 9), toDateTime64(1780308001, 9),
+    entry, entry, entry, arrayMap(e -> toDateTime64(1780308000, 9), entry), arrayMap(e -> 1, entry),
+    arrayMap(e -> false, entry), {version:UInt64}, {deleted:Bool}
+FROM (SELECT if({is_entry:Bool}, ['x'], []) AS entry)
+"""
+OCCURS = """
+INSERT INTO otel.clew_occurrences (Transaction, Key, Timestamp, Start, End, Version, IsDeleted)
+SELECT {transaction:String}, {key:String}, toDateTime64(1780308000, 9), toDateTime64(1780308000, 9),
+    toDateTime64(1780308001, 9), {version:UInt64}, {deleted:Bool}
+"""
+
+
+def test_the_defined_transactions_of_a_trace_go_before_the_automatic_one(
+    loader: Loader, api: Api, store: Store
+) -> None:
+    loader.spans([_span(1, 0, 0, 10, kind=SERVER)])
+    auto = api.get(f"/api/v1/traces/{TRACE}")["transaction"]
+    with store.client() as client:
+        client.command(DEFINED)
+        for transaction, key, is_entry, occurs in (
+            ("ship", "7", False, True),  # carries the key of something that is defined
+            ("checkout", "it's 7", True, True),
+            ("checkout", "8", False, False),  # carries a key that nothing was entered with
+            ("checkout", "gone", True, True),
+        ):
+            asked = {
+                "transaction": transaction, "key": key, "trace": TRACE, "is_entry": is_entry,
+                "version": 1, "deleted": False,
+            }  # fmt: skip
+            client.raw_query(BELONGS, parameters=asked)
+            if occurs:
+                client.raw_query(OCCURS, parameters=asked)
+            if key == "gone":
+                client.raw_query(BELONGS, parameters=asked | {"version": 2, "deleted": True})
+    answer = api.get(f"/api/v1/traces/{TRACE}")
+    assert answer["transaction"] == {"id": "checkout", "name": "Check out", "key": "it's 7"}
+    assert answer["transactions"] == [
+        {"id": "checkout", "name": "Check out", "key": "it's 7", "source": "defined"},
+        {"id": "ship", "name": "Ship", "key": "7", "source": "defined"},
+        auto | {"source": "auto"},
+    ]
+    window = {"start": "2026-06-01T09:00:00Z", "end": "2026-06-01T11:00:00Z"}
+    for transaction, found in (("checkout", [TRACE]), ("ship", [TRACE]), ("old", [])):
+        traces = api.get("/api/v1/traces", **window, transaction=transaction)["traces"]
+        assert [trace["trace_id"] for trace in traces] == found
+
+
+def test_what_counts_up_is_shown_by_its_rate_and_an_exemplar_links_a_histogram(
+    loader: Loader, api: Api
+) -> None:
+    loader.spans([_span(1, 0, 0, 100)])
+    loader.points(
+        [
+            *(
+                Point("requests", "1", "sum", WEB, BEGAN + second * SECOND, value)
+                for second, value in ((-20, 100), (-10, 130), (0, 10), (10, 30))
+            ),
+            Point(
+                "duration", "s", "histogram", WEB, BEGAN, 9, buckets=(1, 8, 1), bounds=(1.0, 2.0),
+                exemplar=(TRACE, f"{1:016x}"),
+            ),
+            Point("other", "s", "histogram", WEB, BEGAN, 9, buckets=(1, 8), bounds=(1.0,)),
+        ]
+    )  # fmt: skip
+    metrics = api.get(f"/api/v1/traces/{TRACE}")["metrics"]
+    assert [(metric["name"], metric["linked_by"]) for metric in metrics] == [
+        ("duration", "exemplar"),
+        ("requests", "resource"),
+    ]
+    assert [[point["value"] for point in metric["points"]] for metric in metrics] == [
+        [2.0],
+        [3.0, 1.0, 2.0],
+    ]
+
+
+@pytest.mark.parametrize(
+    "count", [2_500, pytest.param(100_000, marks=pytest.mark.slow)], ids=["2,500", "100,000"]
+)
+def test_a_large_trace_is_whole(loader: Loader, api: Api, count: int) -> None:
+    """It comes in pieces; each span still has its own times."""
+    spans = [
+        _span(number, max(1, number // 50) if number > 1 else 0, number / 100, 2 * count / 100)
+        for number in range(1, count + 1)
+    ]
+    for first in range(0, count, 20_000):
+        loader.spans(spans[first : first + 20_000])
+    answer = api.get(f"/api/v1/traces/{TRACE}")
+    assert [span["span_id"] for span in answer["spans"]] == [span.id for span in spans]
+    assert answer["span_count"] == count
+    assert answer["complete"]
+    assert answer["truncated"] is False
+    begin = {span.id: span.start for span in spans}
+    first_child: dict[str, int] = {}
+    for span in spans:
+        first_child.setdefault(span.parent, span.start)
+    for shown in answer["spans"]:
+        id = shown["span_id"]
+        own = first_child.get(id, spans[0].end) - begin[id]
+        assert shown["self_time_ms"] == pytest.approx(own / 1e6)
+
+
+def test_of_a_trace_that_is_too_large_some_is_shown(
+    loader: Loader, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clew.api.trace.MAX_SPANS", 5)
+    loader.spans(_span(number, number - 1, number, 100) for number in range(1, 8))
+    answer = api.get(f"/api/v1/traces/{TRACE}")
+    assert len(answer["spans"]) == 5
+    assert answer["truncated"] is True
+    assert (answer["span_count"], answer["duration_ms"]) == (7, 99)
+
+
 def test_traces_at_times_that_no_clock_should_show_can_be_opened(
     api: Api, ingest: Ingest, tmp_path: Path
 ) -> None:

@@ -167,7 +167,8 @@ class _Point:
 
 
 def _kinds(answer: Answer, common: Common, **asked: Any) -> list[Row]:
-    rows = answer.rows("metrics", **common.window.parameters, **asked)
+    asked |= {"environment": common.environment, **common.window.parameters}
+    rows = answer.rows("metrics", **asked)
     last = sorted({(row["name"], row["last"]) for row in rows})
     details = {
         (row.pop("name"), row.pop("type")): row

@@ -23,11 +23,14 @@ MAX_LOGS = 1000  # of each way they are linked
 MAX_OCCURRENCES = 100
 # A trace is short: its processes' metrics are shown from before and after it.
 METRICS_AROUND = 300 * SECOND
-MAX_METRICS = 24  # of each kind, over all services
+MAX_METRICS = 8  # of each kind, over all services: each takes 4 ms of CPU
 MAX_SERIES = 60  # of each kind
+# What is said of a trace that is cut is said of all of it.
+WHOLE = ("start", "duration_ms", "services", "span_count", "error_count")
 AT_ONCE = 1000  # spans in a piece of the answer
 ERRORS = frozenset(("Error", "STATUS_CODE_ERROR"))
 CUMULATIVE = 2
+BACKWARDS = '["ends_before_start"]'
 
 
 class Span(NamedTuple):
@@ -82,9 +85,12 @@ def read_trace(answer: Answer, trace_id: str) -> Trace | None:
     spans = sorted(_spans(text), key=lambda span: (span.timed.began, span.timed.id))
     if not spans:
         return None
+    whole: Row = {}
     if len(spans) > MAX_SPANS:
         answer.was_cut()
         spans = spans[:MAX_SPANS]
+        (row,) = answer.rows("traces_by_id", trace_ids=[trace_id])
+        whole = {name: row[name] for name in WHOLE}
     began = spans[0].timed.began
     ended = max(span.timed.ended for span in spans)
     processes = sorted({(span.row["service"], span.row["instance"]) for span in spans})
@@ -107,19 +113,23 @@ def read_trace(answer: Answer, trace_id: str) -> Trace | None:
         "complete": _is_complete(spans),
         "logs": logs,
         "metrics": metrics,
+        **whole,
     }
     return Trace(spans, text, members)
 
 
 def _spans(text: bytes) -> Iterator[Span]:
-    begin = 0
+    heads, rests, begin = [], [], 0
     while (end := text.find(b"\n", begin)) >= 0:
         # Within a string the quotes would be escaped.
-        rest = text.index(b',"start":', begin)
-        row = json.loads(text[begin:rest] + b"}")
-        timed = Timed(row["span_id"], row["parent_span_id"], row["kind"], row["began"], _ended(row))
-        yield Span(timed, row, slice(rest, end))
+        ours = text.index(b',"span_id":', begin)
+        heads.append(text[begin : text.index(b',"start":', ours)] + b"}")
+        rests.append(slice(ours, end))
         begin = end + 1
+    # All at once: one by one they take twice the time.
+    for row, rest in zip(json.loads(b"[%b]" % b",".join(heads)), rests, strict=True):
+        timed = Timed(row["span_id"], row["parent_span_id"], row["kind"], row["began"], _ended(row))
+        yield Span(timed, row, rest)
 
 
 def _ended(row: Row) -> int:
@@ -129,21 +139,16 @@ def _ended(row: Row) -> int:
 
 
 def _head(span: Span, times: Times, began: int) -> bytes:
-    row = span.row
-    head = {
-        "span_id": row["span_id"],
-        "parent_span_id": row["parent_span_id"],
-        "name": row["name"],
-        "kind": row["kind"],
-        "service": row["service"],
-        "status": row["status"],
-        "offset_ms": (span.timed.began - began) / 1e6,
-        "duration_ms": (row["lasted"] if row["lasted"] < 1 << 63 else 0) / 1e6,
-        "self_time_ms": times.self_ns / 1e6,
-        "critical": times.critical,
-        "flags": ["ends_before_start"] if row["lasted"] >= 1 << 63 else [],
-    }
-    return json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()[:-1]
+    """What stands in front of the rest; numbers alone, so that nothing in it needs escaping."""
+    lasted = span.row["lasted"]
+    backwards = lasted >= 1 << 63
+    return (
+        f'{{"offset_ms":{(span.timed.began - began) / 1e6},'
+        f'"duration_ms":{0 if backwards else lasted / 1e6},'
+        f'"self_time_ms":{times.self_ns / 1e6},'
+        f'"critical":{"true" if times.critical else "false"},'
+        f'"flags":{BACKWARDS if backwards else "[]"}'
+    ).encode()
 
 
 def _is_complete(spans: list[Span]) -> bool:
@@ -206,7 +211,7 @@ def _metrics(
     processes it ran in. Of each metric a few, and of a number of metrics: every one costs time."""
     services = sorted({service for service, _ in processes})
     asked: dict[str, Any] = {"services": services, **_extent(began, ended, METRICS_AROUND)}
-    of_processes = asked | {"processes": processes, "names": max(2, MAX_METRICS // len(services))}
+    of_processes = asked | {"processes": processes, "names": max(1, MAX_METRICS // len(services))}
     exemplars, gauges, sums = answer.together(
         lambda: answer.rows("trace_exemplars", **asked, trace_id=trace_id),
         lambda: answer.rows("trace_gauges", **of_processes),

@@ -7,6 +7,7 @@ FROM
     FROM otel.otel_metrics_gauge
     WHERE TimeUnix >= {start:DateTime64(9)} AND TimeUnix < {end:DateTime64(9)}
         AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
+        AND ({environment:Nullable(String)} IS NULL OR clew_environment(ResourceAttributes) = {environment:Nullable(String)})
         AND ({name:Nullable(String)} IS NULL OR MetricName = {name:Nullable(String)})
         AND startsWith(MetricName, {prefix:String}) AND MetricName >= {after_id:String}
     GROUP BY MetricName
@@ -15,6 +16,7 @@ FROM
     FROM otel.otel_metrics_sum
     WHERE TimeUnix >= {start:DateTime64(9)} AND TimeUnix < {end:DateTime64(9)}
         AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
+        AND ({environment:Nullable(String)} IS NULL OR clew_environment(ResourceAttributes) = {environment:Nullable(String)})
         AND ({name:Nullable(String)} IS NULL OR MetricName = {name:Nullable(String)})
         AND startsWith(MetricName, {prefix:String}) AND MetricName >= {after_id:String}
     GROUP BY MetricName
@@ -23,6 +25,7 @@ FROM
     FROM otel.otel_metrics_histogram
     WHERE TimeUnix >= {start:DateTime64(9)} AND TimeUnix < {end:DateTime64(9)}
         AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
+        AND ({environment:Nullable(String)} IS NULL OR clew_environment(ResourceAttributes) = {environment:Nullable(String)})
         AND ({name:Nullable(String)} IS NULL OR MetricName = {name:Nullable(String)})
         AND startsWith(MetricName, {prefix:String}) AND MetricName >= {after_id:String}
     GROUP BY MetricName
@@ -31,6 +34,7 @@ FROM
     FROM otel.otel_metrics_exponential_histogram
     WHERE TimeUnix >= {start:DateTime64(9)} AND TimeUnix < {end:DateTime64(9)}
         AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
+        AND ({environment:Nullable(String)} IS NULL OR clew_environment(ResourceAttributes) = {environment:Nullable(String)})
         AND ({name:Nullable(String)} IS NULL OR MetricName = {name:Nullable(String)})
         AND startsWith(MetricName, {prefix:String}) AND MetricName >= {after_id:String}
     GROUP BY MetricName
@@ -39,6 +43,7 @@ FROM
     FROM otel.otel_metrics_summary
     WHERE TimeUnix >= {start:DateTime64(9)} AND TimeUnix < {end:DateTime64(9)}
         AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
+        AND ({environment:Nullable(String)} IS NULL OR clew_environment(ResourceAttributes) = {environment:Nullable(String)})
         AND ({name:Nullable(String)} IS NULL OR MetricName = {name:Nullable(String)})
         AND startsWith(MetricName, {prefix:String}) AND MetricName >= {after_id:String}
     GROUP BY MetricName

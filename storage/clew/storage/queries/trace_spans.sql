@@ -1,17 +1,18 @@
 -- Every span of one trace, in no order: a trace of 100,000 spans would be sorted in memory, whole. The
--- first columns, up to start, are what its times are worked out from; the rest goes on as it is written.
+-- columns before start are what its times are worked out from; those from span_id on are passed on as
+-- they are written.
 WITH (SELECT (min(Start), max(End)) FROM otel.clew_traces WHERE TraceId = {trace_id:String}) AS extent
 SELECT
-    SpanId AS span_id,
-    ParentSpanId AS parent_span_id,
-    SpanKind AS kind,
-    ServiceName AS service,
     ResourceAttributes['service.instance.id'] AS instance,
-    StatusCode AS status,
     toUnixTimestamp64Nano(Timestamp) AS began,
     Duration AS lasted,
-    SpanName AS name,
     clew_transaction_id(ServiceName, SpanName) AS transaction,
+    SpanId AS span_id,
+    ParentSpanId AS parent_span_id,
+    SpanName AS name,
+    SpanKind AS kind,
+    ServiceName AS service,
+    StatusCode AS status,
     Timestamp AS start,
     StatusMessage AS status_message,
     ScopeName AS scope,
