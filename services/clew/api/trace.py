@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import pairwise
+from sys import intern
 from typing import Any, NamedTuple
 
 from fastapi import Response
@@ -37,7 +38,12 @@ class Span(NamedTuple):
     """What of a span its trace is worked out from; `rest` is where the rest of it stands."""
 
     timed: Timed
-    row: Row
+    name: str
+    service: str
+    instance: str
+    status: str
+    transaction: str
+    lasted: int
     rest: slice
 
 
@@ -93,7 +99,7 @@ def read_trace(answer: Answer, trace_id: str) -> Trace | None:
         whole = {name: row[name] for name in WHOLE}
     began = spans[0].timed.began
     ended = max(span.timed.ended for span in spans)
-    processes = sorted({(span.row["service"], span.row["instance"]) for span in spans})
+    processes = sorted({(span.service, span.instance) for span in spans})
     logs, metrics, transactions = answer.together(
         lambda: _logs(answer, trace_id, began, ended, processes),
         lambda: _metrics(answer, trace_id, began, ended, processes),
@@ -109,7 +115,7 @@ def read_trace(answer: Answer, trace_id: str) -> Trace | None:
         "duration_ms": (ended - began) / 1e6,
         "services": sorted({service for service, _ in processes}),
         "span_count": len(spans),
-        "error_count": sum(span.row["status"] in ERRORS for span in spans),
+        "error_count": sum(span.status in ERRORS for span in spans),
         "complete": _is_complete(spans),
         "logs": logs,
         "metrics": metrics,
@@ -119,17 +125,36 @@ def read_trace(answer: Answer, trace_id: str) -> Trace | None:
 
 
 def _spans(text: bytes) -> Iterator[Span]:
-    heads, rests, begin = [], [], 0
+    heads: list[bytes] = []
+    rests: list[slice] = []
+    begin = 0
     while (end := text.find(b"\n", begin)) >= 0:
         # Within a string the quotes would be escaped.
         ours = text.index(b',"span_id":', begin)
         heads.append(text[begin : text.index(b',"start":', ours)] + b"}")
         rests.append(slice(ours, end))
         begin = end + 1
-    # All at once: one by one they take twice the time.
-    for row, rest in zip(json.loads(b"[%b]" % b",".join(heads)), rests, strict=True):
-        timed = Timed(row["span_id"], row["parent_span_id"], row["kind"], row["began"], _ended(row))
-        yield Span(timed, row, rest)
+        # Many at once take half the time of one by one, and all of them 90 MB.
+        if len(heads) == AT_ONCE or begin == len(text):
+            yield from map(_span, json.loads(b"[%b]" % b",".join(heads)), rests)
+            heads, rests = [], []
+
+
+def _span(row: Row, rest: slice) -> Span:
+    # Of what is the same in many spans there is one text.
+    timed = Timed(
+        row["span_id"], row["parent_span_id"], intern(row["kind"]), row["began"], _ended(row)
+    )
+    return Span(
+        timed,
+        name=intern(row["name"]),
+        service=intern(row["service"]),
+        instance=intern(row["instance"]),
+        status=intern(row["status"]),
+        transaction=intern(row["transaction"]),
+        lasted=row["lasted"],
+        rest=rest,
+    )
 
 
 def _ended(row: Row) -> int:
@@ -140,7 +165,7 @@ def _ended(row: Row) -> int:
 
 def _head(span: Span, times: Times, began: int) -> bytes:
     """What stands in front of the rest; numbers alone, so that nothing in it needs escaping."""
-    lasted = span.row["lasted"]
+    lasted = span.lasted
     backwards = lasted >= 1 << 63
     return (
         f'{{"offset_ms":{(span.timed.began - began) / 1e6},'
@@ -180,10 +205,8 @@ def _transactions(
         ]
     entry = spans[entry_of([span.timed for span in spans])]
     if entry.timed.rank < 2:
-        name = f"{entry.row['service']}: {entry.row['name']}"
-        found.append(
-            {"source": "auto", "id": entry.row["transaction"], "name": name, "key": trace_id}
-        )
+        name = f"{entry.service}: {entry.name}"
+        found.append({"source": "auto", "id": entry.transaction, "name": name, "key": trace_id})
     return found
 
 
