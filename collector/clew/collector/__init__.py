@@ -8,6 +8,7 @@ descriptors  OTLP's messages in other shapes, for these two
 segment      a file of requests: its form, its name, what can be read of it after damage
 spool        segments being written
 loader       segments into storage
+settler      whole traces out of what was loaded
 deadletter   requests that the engine refuses, set aside
 ledger       what became of everything that was received
 telemetry    the collector's own metrics

@@ -121,11 +121,15 @@ class Settler:
                 self._not_before = monotonic() + max(SHORTEST_REST, REST * took)
             except Exception as error:  # of any kind: the thread goes on
                 if self._stopping:
-                    return
+                    break
                 self._failed += 1
                 pause = min(2.0 ** (self._failed - 1), LONGEST_PAUSE)
                 logger.warning("traces are not settled yet, again in %.0f s: %s", pause, error)
                 self._due = self._not_before = monotonic() + pause
+        if self._shared and self._course is not None:
+            self._until = 0.0
+            with suppress(Exception):  # others wait until the lease has run out
+                self._put_down()
 
     def _take_turn(self) -> bool:
         """Wait until there is something to do; False when it is time to end."""
@@ -189,12 +193,14 @@ class Settler:
         else:
             oldest = self._settling.oldest()
             low = now - 1 if oldest is None else oldest
-        self._edges_from = progress[EDGES].settled_until if EDGES in progress else low
+        course = Course(low, self._settling.thinned(now - REMEMBERED))
+        edges = progress[EDGES].settled_until if EDGES in progress else low
+        self._edges_from = min(edges, course.quiet)
         self._attributes_from = (
             progress[ATTRIBUTES].settled_until if ATTRIBUTES in progress else low
         )
         self._unsummed = True
-        return Course(low, self._settling.thinned(now - REMEMBERED))
+        return course
 
     def _work(self, chunk: Chunk) -> None:
         try:
@@ -245,11 +251,14 @@ class Settler:
         counting is cut short is not counted again: then it would count twice."""
         if not self._unsummed or monotonic() < self._summed_up + SUM_UP_EVERY:
             return
+        assert self._course is not None
         self._settling.make_edges(self._edges_from)
         attributes = self._settling.attributes(self._attributes_from, low)
-        self._edges_from, self._attributes_from = low, max(low, self._attributes_from)
+        # What a later pass settles was inserted since then, or was not quiet for long enough yet.
+        self._edges_from = self._course.quiet
+        self._attributes_from = max(low, self._attributes_from)
         self._summed_up = monotonic()
-        self._unsummed = self._course is not None and self._course.last >= low
+        self._unsummed = self._course.last >= low
         self._put_down()
         self._settling.count_attributes(attributes)
 

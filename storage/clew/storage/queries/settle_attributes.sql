@@ -21,6 +21,12 @@ pairs AS
     FROM otel.otel_logs
     WHERE InsertedAt >= {since:DateTime} AND InsertedAt < {until:DateTime}
         AND modulo(cityHash64(Timestamp, SpanId), {logs_in:UInt64}) = 0
+    UNION ALL
+    SELECT toStartOfHour(clew_minute(Timestamp)), 'resource', toString(ServiceName),
+        {logs_in:UInt64}, arrayJoin(CAST(ResourceAttributes, 'Array(Tuple(String, String))'))
+    FROM otel.otel_logs
+    WHERE InsertedAt >= {since:DateTime} AND InsertedAt < {until:DateTime}
+        AND modulo(cityHash64(Timestamp, SpanId), {logs_in:UInt64}) = 0
 )
 SELECT
     toUnixTimestamp(hour) AS hour,
