@@ -5,14 +5,23 @@ from __future__ import annotations
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 
 import stored
 from conftest import CLEW, Clew
 from traffic import SERVER, Process, Span, spans_request
 
 SHOP = b"transactions: [{name: Checkout, match: {service: shop}, key: order.id}]"
+
+
+COUNT = "SELECT count() AS n, sum(length(TraceIds)) AS t FROM otel.clew_occurrences FINAL"
+
+
+def _ask(method: str, url: str, **request: Any) -> httpx.Response:
+    return httpx.request(method, url, timeout=60, **request)
 
 
 def _send(clew: Clew) -> None:
@@ -31,7 +40,8 @@ def _send(clew: Clew) -> None:
         )
         for number in range(2, 12)
     ]
-    response = httpx.post(
+    response = _ask(
+        "POST",
         f"{clew.endpoints['otlp_http']}/v1/traces",
         content=spans_request(spans).SerializeToString(),
         headers={"content-type": "application/x-protobuf"},
@@ -46,27 +56,36 @@ def _backfill(data: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_what_is_stored_is_backfilled_by_the_running_clew_and_without_one(clew: Clew) -> None:
+def test_what_is_stored_is_backfilled_by_the_running_clew(clew: Clew) -> None:
     _send(clew)
     api = f"{clew.endpoints['api']}/api/v1/definitions"
-    put = httpx.put(api, content=SHOP, headers={"content-type": "application/yaml"})
+    put = _ask("PUT", api, content=SHOP, headers={"content-type": "application/yaml"})
     assert put.status_code == 200
-    assert httpx.get(api).headers["etag"] == put.headers["etag"]
+    assert _ask("GET", api).headers["etag"] == put.headers["etag"]
 
     done = _backfill(clew.data)
     assert done.returncode == 0, done.stderr
     assert "10 of 10 traces" in done.stderr
     clew.stop()
-    count = "SELECT count() AS n, sum(length(TraceIds)) AS t FROM otel.clew_occurrences FINAL"
-    assert stored.ask(clew, count) == [[{"n": 5, "t": 10}]]
+    assert stored.ask(clew, COUNT) == [[{"n": 5, "t": 10}]]
 
+
+@pytest.mark.slow
+def test_what_is_stored_is_backfilled_when_none_runs(clew: Clew) -> None:
+    _send(clew)
+    clew.stop()
     file = clew.data.parent / "shop.yaml"
-    file.write_bytes(SHOP.replace(b", key: order.id", b""))
+    file.write_bytes(SHOP)
     done = _backfill(clew.data, "--transactions", str(file), "--start=-1h")
     assert done.returncode == 0, done.stderr
-    assert stored.ask(clew, count) == [[{"n": 10, "t": 10}]]
+    assert stored.ask(clew, COUNT) == [[{"n": 5, "t": 10}]]
+    wrong = _backfill(clew.data, "--transaction", "other")
+    assert wrong.returncode == 2
+    assert "there is no definition 'other'; there are: checkout" in wrong.stderr
+    assert "write an RFC 3339 time" in _backfill(clew.data, "--start", "x").stderr
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_used_is_named_at_the_start_and_ignored_later(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_bytes(SHOP.replace(b"name", b"\nnam"))
@@ -82,8 +101,8 @@ def test_a_file_that_cannot_be_used_is_named_at_the_start_and_ignored_later(tmp_
     clew = Clew(tmp_path / "data", "--transactions", str(file))
     try:
         api = f"{clew.endpoints['api']}/api/v1/definitions"
-        assert httpx.get(api).json()["origin"] == str(file)
-        put = httpx.put(api, content=SHOP, headers={"content-type": "application/yaml"})
+        assert _ask("GET", api).json()["origin"] == str(file)
+        put = _ask("PUT", api, content=SHOP, headers={"content-type": "application/yaml"})
         assert put.status_code == 409
         file.write_bytes(SHOP.replace(b"name", b"\nnam"))
         deadline = time.monotonic() + 30
@@ -91,7 +110,7 @@ def test_a_file_that_cannot_be_used_is_named_at_the_start_and_ignored_later(tmp_
             assert time.monotonic() < deadline
             time.sleep(0.05)
         file.write_bytes(SHOP.replace(b"Checkout", b"Buy"))
-        while httpx.get(api).json()["transactions"][0]["id"] != "buy":
+        while _ask("GET", api).json()["transactions"][0]["id"] != "buy":
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:
