@@ -37,8 +37,11 @@ def test_every_fault_in_turn(spoilt: Spoilt, seconds: float) -> None:
     with Load(book := Book(), spoilt) as load:
         for fault, value in FAULTS:
             spoilt.switch_on(fault, value)
-            load.wait_for_answers(seconds)
+            time.sleep(seconds)
+            before = book.total() + book.refused
+            wait_for(lambda before=before: book.total() + book.refused > before + 10)
             spoilt.switch_off(fault)
+            load.wait_for_answers(0)
     at_its_limit(spoilt, book, seconds)
     check(spoilt, book, at_least=30)
 

@@ -33,7 +33,7 @@ DAY = timedelta(days=1)  # what a trace lasts at most, for a backfill
 # Traces put together as one occurrence. What is on more traces than this tells nothing apart.
 MOST_TRACES = 100_000
 # What one statement takes on: a server takes 128 KiB for a parameter, and memory goes by spans.
-TRACES_AT_ONCE = 1000
+TRACES_AT_ONCE = 20_000
 SPANS_AT_ONCE = 500_000
 CHARACTERS_AT_ONCE = 60_000
 REMOVE = (
