@@ -31,7 +31,9 @@ WARM_UP = 40  # requests that are not counted: the engine reads in its code with
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--requests", type=int, default=1000)
-    parser.add_argument("--only", nargs="+", default=["traces", "base", "logs", "metrics"])
+    parser.add_argument(
+        "--only", nargs="+", default=["traces", "base", "unsettled", "logs", "metrics"]
+    )
     parser.add_argument("--attributes", type=int, nargs="+", default=[4, 10, 20])
     arguments = parser.parse_args()
     count = range(arguments.requests)
@@ -49,6 +51,10 @@ def main() -> None:
             requests = [bodies.traces(ITEMS, 10, seed) for seed in count]
             label = "the same of 10, base table alone"
             show(label, directory / "base", "traces", requests, variant="base")
+        if "unsettled" in arguments.only:
+            requests = [bodies.traces(ITEMS, 10, seed) for seed in count]
+            label = "the same of 10, without the settler"
+            show(label, directory / "unsettled", "traces", requests, variant="unsettled")
         if "logs" in arguments.only:
             requests = [bodies.logs(ITEMS, seed) for seed in count]
             show("log records of 300 B", directory / "logs", "logs", requests)

@@ -3,6 +3,7 @@
 Run as a program it is `clew up` in a variant:
 
     python bench/process.py base --data …       without the side tables
+    python bench/process.py unsettled --data …  without the settler
     python bench/process.py receiver --data …   receivers and spool alone: what is sealed is dropped
 """
 
@@ -153,6 +154,7 @@ def run(work: Callable[[], Any]) -> Any:
 
 def _serve(variant: str, flags: list[str]) -> int:
     from clew.cli import main
+    from clew.collector.settler import Settler
     from clew.storage import Ingest, Store, Stored, migrate
 
     changed: dict[str, Any] = {}
@@ -165,6 +167,12 @@ def _serve(variant: str, flags: list[str]) -> int:
                     client.command(f"DROP VIEW IF EXISTS otel.{view}")
 
         changed["migrate"] = without_sides
+    elif variant == "unsettled":
+
+        class Never(Settler):
+            def start(self) -> None: ...
+
+        changed["Settler"] = Never
     elif variant == "receiver":
 
         class Nowhere(Ingest):

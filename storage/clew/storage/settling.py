@@ -55,7 +55,7 @@ COLUMNS = (
 STALE = "ServiceName, SpanName, Timestamp, TraceId, Version, IsDeleted"
 # Attributes to be completed: of one window, how many spans and log records are looked at; how many
 # values of a key in a service are counted, there and in an hour; how long they are.
-LOOKED_AT = 5000
+LOOKED_AT = 2000
 VALUES_AT_ONCE = 50
 VALUES_IN_AN_HOUR = 200
 LONGEST_VALUE = 128
