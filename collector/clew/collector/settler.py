@@ -24,7 +24,7 @@ from clew.storage.settling import LAST_SECOND, Chunk, Progress, Settling, Window
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 5.0  # seconds; only on a server, where others write too
-SHORTEST_REST = 1.0  # seconds after a pass,
+SHORTEST_REST = 3.0  # seconds after a pass: the smallest costs 0.3 s, for its planning,
 REST = 4  # or so many times what it took: a fifth of one core at the most
 QUIET = 30  # seconds without a new row, after which a trace is looked at once more
 SUM_UP_EVERY = 10.0  # seconds: a minute's edges are made from all of its traces each time
