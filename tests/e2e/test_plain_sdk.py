@@ -161,7 +161,7 @@ def wait_for(clew, path: str) -> dict[str, Any]:
     deadline = time.monotonic() + 30
     while True:
         answer = clew.get(path)
-        if answer.is_success and answer.json()["logs"] and answer.json()["metrics"]:
+        if answer.is_success and answer.json()["logs"] and len(answer.json()["metrics"]) == 2:
             return dict(answer.json())
         assert time.monotonic() < deadline, answer.text
         time.sleep(0.1)

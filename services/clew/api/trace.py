@@ -230,21 +230,30 @@ def _extent(began: int, ended: int, around: int = 0) -> dict[str, str]:
 def _metrics(
     answer: Answer, trace_id: str, began: int, ended: int, processes: list[tuple[str, str]]
 ) -> list[dict[str, Any]]:
-    """Series around the trace: histograms with an exemplar of it, then gauges and sums of the
-    processes it ran in. Of each metric a few, and of a number of metrics: every one costs time."""
+    """Series around the trace: those with an exemplar of it, then gauges and sums of the processes
+    it ran in. Of each metric a few, and of a number of metrics: every one costs time."""
     services = sorted({service for service, _ in processes})
-    asked: dict[str, Any] = {"services": services, **_extent(began, ended, METRICS_AROUND)}
+    asked: dict[str, Any] = {
+        "services": services,
+        "trace_id": trace_id,
+        **_extent(began, ended, METRICS_AROUND),
+    }
     of_processes = asked | {"processes": processes, "names": max(1, MAX_METRICS // len(services))}
     exemplars, gauges, sums = answer.together(
-        lambda: answer.rows("trace_exemplars", **asked, trace_id=trace_id),
+        lambda: answer.rows("trace_exemplars", **asked),
         lambda: answer.rows("trace_gauges", **of_processes),
         lambda: answer.rows("trace_sums", **of_processes),
     )
-    return [
+    found = [
         *_of_histograms(exemplars),
-        *(_series(row, row.pop("points"), "resource") for row in gauges[:MAX_SERIES]),
-        *(_series(row, _rates(row), "resource") for row in sums[:MAX_SERIES]),
+        *(_series(row, row["points"], _link(row)) for row in gauges[:MAX_SERIES]),
+        *(_series(row, _rates(row), _link(row)) for row in sums[:MAX_SERIES]),
     ]
+    return sorted(found, key=lambda series: str(series["linked_by"]))
+
+
+def _link(row: Row) -> str:
+    return "exemplar" if row["by_exemplar"] else "resource"
 
 
 def _series(row: Row, points: list[Any], linked_by: str) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 -- The traces with spans that were inserted between two times and of which clew_settled does not say what
 -- they are now; among them those that were quiet for a while and are looked at once more. For each the
--- chunk that it is settled in: so many spans, of one hour, that a statement's memory is bounded (what is
--- worked out for a trace grows with the square of its spans), traces of more than an hour apart, for they
--- have more rows read; a large one has a chunk to itself, and waits until it is quiet.
+-- chunk that it is settled in: so many spans, of one hour and one after the other, that a statement's memory
+-- and what it has to read are bounded (what is worked out for a trace grows with the square of its spans),
+-- traces of more than an hour apart, for they have more rows read; a large one has a chunk to itself, and
+-- waits until it is quiet.
 --
 -- Where more comes in than is settled, one trace in one_in is. A trace that has a row keeps its weight;
 -- one without that began before thinned_until may have been passed over, and is drawn as it was then.
@@ -51,7 +52,7 @@ grouped AS
         *,
         (OneIn, if(is_large, TraceId, ''), End >= Start + toIntervalHour(1), toStartOfHour(Start)) AS together,
         sum(SpanCount + intDiv(SpanCount * SpanCount, 100)) OVER (
-            PARTITION BY is_drawn, together ORDER BY TraceId
+            PARTITION BY is_drawn, together ORDER BY Start, TraceId
             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS weight
     FROM drawn
 )

@@ -6,6 +6,7 @@ SELECT
     ServiceName AS service,
     ResourceAttributes['service.instance.id'] AS resource,
     Attributes AS attributes,
+    max(has(Exemplars.TraceId, {trace_id:String})) AS by_exemplar,
     arraySort(groupArray((toUnixTimestamp(TimeUnix), Value))) AS points
 FROM otel.otel_metrics_gauge
 WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
@@ -13,8 +14,10 @@ WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({
         SELECT ServiceName, MetricName FROM otel.otel_metrics_gauge
         WHERE ServiceName IN {services:Array(String)}
             AND TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
-        GROUP BY ServiceName, MetricName ORDER BY MetricName LIMIT {names:UInt32} BY ServiceName)
+        GROUP BY ServiceName, MetricName
+        ORDER BY max(has(Exemplars.TraceId, {trace_id:String})) DESC, MetricName
+        LIMIT {names:UInt32} BY ServiceName)
     AND (ServiceName, resource) IN {processes:Array(Tuple(String, String))}
 GROUP BY name, service, resource, attributes
-ORDER BY name, service, resource, cityHash64(attributes)
+ORDER BY by_exemplar DESC, name, service, resource, cityHash64(attributes)
 LIMIT 2 BY name, service, resource
