@@ -18,6 +18,7 @@ QUERIES = {
     "many": "SELECT number FROM numbers(2000)",
     "brief": "SELECT 1 AS n",
     "broken": "SELECT * FROM otel.no_such_table",
+    "definitions": "SELECT 1 AS n WHERE 0",
 }
 # Each is past one of these alone.
 SECONDS = Limits(seconds=0.3, rows_read=10**13)
