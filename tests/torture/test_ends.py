@@ -16,7 +16,7 @@ from harness import Spoilt
 from oracle import Book, Load, check, taking_seconds
 
 # A cycle takes some six seconds. None lost in n cycles shows a rate below 3/n, no more (95 %).
-CYCLES = int(os.environ.get("CLEW_TORTURE_CYCLES", "100"))
+CYCLES = int(os.environ.get("CLEW_TORTURE_CYCLES", "1000"))
 
 MOMENTS = {
     "before the delete": "before clew.collector.segment:Segment.drop 3",
