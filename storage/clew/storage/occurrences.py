@@ -34,6 +34,7 @@ DAY = timedelta(days=1)  # what a trace lasts at most, for a backfill
 MOST_TRACES = 100_000
 # What one statement takes on: a server takes 128 KiB for a parameter, and memory goes by spans.
 TRACES_AT_ONCE = 20_000
+TRACES_IN_A_PARAMETER = 1000
 SPANS_AT_ONCE = 500_000
 CHARACTERS_AT_ONCE = 60_000
 REMOVE = (
@@ -64,6 +65,11 @@ class Occurrences:
         self._lock = threading.Lock()
         self._overflowing: set[tuple[str, str]] = set()
 
+    @property
+    def _at_once(self) -> int:
+        """Traces for one statement: the fewer there are, the more often the same hour is read."""
+        return TRACES_AT_ONCE if self._store.embedded else TRACES_IN_A_PARAMETER
+
     def settle(self, trace_ids: Sequence[str], start: str, end: str, version: int) -> None:
         """Make the rows of these traces again. All their spans lie in `start` … `end`, as queries
         take times. `version` is greater than that of any call before, by two for every thousand
@@ -73,8 +79,8 @@ class Occurrences:
         definitions = self._definitions()
         with self._lock:
             for some in _in_groups(definitions):
-                for first in range(0, len(trace_ids), TRACES_AT_ONCE):
-                    traces = list(trace_ids[first : first + TRACES_AT_ONCE])
+                for first in range(0, len(trace_ids), self._at_once):
+                    traces = list(trace_ids[first : first + self._at_once])
                     self._settle(some, traces, _extent(start, end), version)
                     version += 2  # what one step wrote is cancelled by the next
 
@@ -88,7 +94,7 @@ class Occurrences:
         if only is None:
             self._remove_all_but([each.id for each in definitions])
         windows = (
-            _joined(self._rows("backfill_windows", {"start": start, "end": end}))
+            _joined(self._rows("backfill_windows", {"start": start, "end": end}), self._at_once)
             if definitions
             else []
         )
@@ -102,8 +108,8 @@ class Occurrences:
             }
             within = {"start": window["start"], "end": window["end"]}
             rows = self._rows("backfill_traces", within | reach)
-            for first in range(0, len(rows), TRACES_AT_ONCE):
-                some = rows[first : first + TRACES_AT_ONCE]
+            for first in range(0, len(rows), self._at_once):
+                some = rows[first : first + self._at_once]
                 traces = [row["trace_id"] for row in some]
                 extent = _extent(some[0]["start"], max(row["end"] for row in some))
                 for group in _in_groups(definitions):
@@ -212,11 +218,11 @@ def _in_groups(definitions: Sequence[Definition]) -> Iterator[list[Definition]]:
         yield group
 
 
-def _joined(windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _joined(windows: list[dict[str, Any]], at_once: int) -> list[dict[str, Any]]:
     """Windows, newest first, of as many traces as a statement takes where they have fewer."""
     joined: list[dict[str, Any]] = []
     for window in windows:
-        if joined and joined[-1]["traces"] + window["traces"] <= TRACES_AT_ONCE:
+        if joined and joined[-1]["traces"] + window["traces"] <= at_once:
             joined[-1]["start"] = window["start"]
             joined[-1]["traces"] += window["traces"]
         else:
