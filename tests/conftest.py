@@ -71,6 +71,7 @@ class Clew:
     """`clew up` as a process of its own, on free ports; with a certificate, that one is trusted."""
 
     program: Sequence[str] = CLEW
+    addresses: Sequence[str] = FREE_ADDRESSES
     environment: Mapping[str, str] = {}
 
     def __init__(
@@ -94,7 +95,7 @@ class Clew:
         (self.data / "endpoints.json").unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.program, "up", *FREE_ADDRESSES, "--data", str(self.data), *self._flags],
+                [*self.program, "up", *self.addresses, "--data", str(self.data), *self._flags],
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,7 @@ class Spoilt(Clew):
         for name, value in switches.items():
             self.switch_on(name, value)
         self.environment = {"CLEW_TORTURE": str(self.switches)}
+        self.addresses = own_addresses()
         super().__init__(data, *flags)
 
     def switch_on(self, name: str, value: object = "") -> None:
@@ -42,6 +45,20 @@ class Spoilt(Clew):
         """Wait until it has killed itself, where the switch `kill` says; the next start lives."""
         assert self.process.wait(60) == -9, self.log.read_text()
         self.switch_off("kill")
+
+
+def own_addresses() -> list[str]:
+    """Flags for addresses that stay clew's while it is down: what asks for any free port is not
+    given these, and so nobody else answers clew's clients."""
+    flags = []
+    for flag in ("--otlp-http", "--otlp-grpc", "--api"):
+        while True:
+            port = random.randrange(20_000, 32_000)
+            with closing(socket.socket()) as tried:
+                if tried.connect_ex(("127.0.0.1", port)) != 0:
+                    break
+        flags += [flag, f"127.0.0.1:{port}"]
+    return [*flags, "--clickhouse", ""]
 
 
 @contextmanager
