@@ -25,6 +25,7 @@ from clew.storage.settling import (
     Offered,
     Settling,
 )
+from clew.storage.statements import Statements
 from reference import Trace, calls, critical_path, firsts, self_times, traces_of
 from traffic import CLIENT, KIND_NAMES, MINUTE, SECOND, SERVER, Loader, Log, Process, Span, tangle
 
@@ -181,28 +182,31 @@ def test_a_root_that_comes_late_takes_the_place_of_what_stood_for_it(
     ]
 
 
-def test_what_was_cut_short_is_done_again(store: Store, loader: Loader) -> None:
+def test_what_was_cut_short_is_done_again(
+    store: Store, loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spans = tangles(5, 20, 8)
     loader.spans(spans[: len(spans) // 2])
     settle(Settling(store))
     loader.spans(spans[len(spans) // 2 :])
 
-    class Cut(Settling):
+    class Cut(Statements):
         """Ends after so many statements that write."""
 
         left = 0
 
-        def _insert(self, *arguments: Any, **parameters: Any) -> None:
-            if self.left == 0:
+        def insert(self, *arguments: Any, **parameters: Any) -> None:
+            if Cut.left == 0:
                 raise InterruptedError
-            self.left -= 1
-            super()._insert(*arguments, **parameters)
+            Cut.left -= 1
+            super().insert(*arguments, **parameters)
 
-    for cut_after in range(4):
-        cut = Cut(store)
-        cut.left = cut_after
-        with pytest.raises(InterruptedError):
-            settle(cut)
+    with monkeypatch.context() as patched:
+        patched.setattr("clew.storage.settling.Statements", Cut)
+        for cut_after in range(4):
+            Cut.left = cut_after
+            with pytest.raises(InterruptedError):
+                settle(Settling(store))
     settle(Settling(store))
     assert settled(store) == {trace.id: expected(trace) for trace in traces_of(spans)}
     assert edges(store) == expected_edges(spans)

@@ -47,6 +47,9 @@ class Definitions(Protocol):
         """Make what is known of these traces again. All their spans lie in `start` … `end`;
         `version` is greater by two or more than that of any call before."""
 
+    def cancel(self) -> None:
+        """Have the statement that is running end; for another thread."""
+
 
 class Settler:
     """`wake` it when spans or log records were inserted; on a server it looks by itself as well."""
@@ -89,6 +92,8 @@ class Settler:
             self._change.notify_all()
         with suppress(Exception):  # the engine may be what is in trouble
             self._settling.cancel()
+            if self._definitions is not None:
+                self._definitions.cancel()
 
     def close(self, seconds: float) -> bool:
         """Whether the thread has ended within that time. What was cut short is done again."""

@@ -6,7 +6,6 @@ may be done again, after it failed or was killed at any point: rows are replaced
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from clew.storage.paths import (
     first_of_each,
     times_of,
 )
-from clew.storage.reader import sql_of
+from clew.storage.statements import Statements
 from clew.storage.store import Store
 
 # A statement over 100,000 spans in traces of 8 takes 0.5 s of CPU time, a fifth of that for being
@@ -32,18 +31,9 @@ CHUNK = 250_000  # spans in a chunk; a trace weighs more the more it has
 LARGE = 200  # spans of a trace that is worked out by itself, in Python
 MOST = 100_000  # spans of a trace beyond which it is not settled: no row, and nobody waits for it
 
-# One core is left to the inserts. Without short_circuit_function_evaluation the statement over
-# whole traces takes a fifth of the time: with it, what a lambda uses is worked out in it again.
-SETTINGS = {
-    "max_threads": 1,
-    "max_insert_threads": 1,
-    "max_execution_time": 120,
-    "max_memory_usage": 2 << 30,
-    "async_insert": 0,
-    "throw_on_max_partitions_per_insert_block": 0,
-    "max_partitions_per_insert_block": 0,
-    "short_circuit_function_evaluation": "disable",
-}
+# Without short circuits the statement over whole traces takes a fifth of the time: with them, what
+# a lambda uses is worked out in it again.
+SETTINGS = {"short_circuit_function_evaluation": "disable"}
 
 COLUMNS = (
     *("ServiceName", "SpanName", "Timestamp", "TraceId", "Environment", "Duration", "IsError"),
@@ -148,9 +138,8 @@ class Settling:
         self._store = store
         self._version = 0
         self._offered = Offered()
-        self._mark = f"clew settler {secrets.token_hex(8)}"
-        settings = SETTINGS | {"log_comment": self._mark}
-        self._settings = ", ".join(f"{name} = '{value}'" for name, value in settings.items())
+        self._statements = Statements(store, SETTINGS)
+        self._rows, self._insert = self._statements.rows, self._statements.insert
 
     def clock(self) -> tuple[float, float]:
         """The database's time, and when the oldest insert that is under way began."""
@@ -282,11 +271,7 @@ class Settling:
 
     def cancel(self) -> None:
         """Have the statement that is running end; for another thread."""
-        with self._store.client() as client:
-            client.command(
-                "KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC",
-                parameters={"mark": self._mark},
-            )
+        self._statements.cancel()
 
     def _settle_large(self, chunk: Chunk, version: int) -> None:
         spans = [Span(**row) for row in self._rows("settle_large", **chunk.parameters, limit=MOST)]
@@ -300,20 +285,6 @@ class Settling:
         """Greater than any before, even if the clock was set back; the next one is free as well."""
         self._version = max(time.time_ns(), self._version + 2)
         return self._version
-
-    def _rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
-        with self._store.client() as client:
-            answer = client.query(
-                f"{sql_of(query)}\nSETTINGS {self._settings}", parameters=parameters
-            )
-            return list(answer.named_results())
-
-    def _insert(self, table: str, query: str, columns: str = "*", **parameters: Any) -> None:
-        with self._store.client() as client:
-            client.command(
-                f"INSERT INTO otel.{table} ({columns}) SETTINGS {self._settings}\n{sql_of(query)}",
-                parameters=parameters,
-            )
 
 
 class Attribute(NamedTuple):

@@ -1,12 +1,16 @@
--- Which traces the definitions may have to do with: those with a span that matches, or with a key on a span
--- or a log record. `definitions` are (number, service, operation, attributes), '' for any; `sources` are
--- (number, attribute, expression); `names` are the attributes that any of them asks for.
+-- The batches of a pass: which of its traces the definitions may have to do with, as they have a span that
+-- matches, or a key on a span or a log record. `definitions` are (number, service, operation, attributes), ''
+-- for any; `sources` are (number, attribute, expression); `names` are the attributes that any of them asks for.
 -- A map is cut down to those before it goes into a lambda: what a lambda uses is copied for every element
 -- of its array.
 SELECT
-    TraceId AS trace_id,
-    groupUniqArrayArray(found) AS definitions,
-    toUInt64(sum(is_span)) AS spans
+    {of_pass:UInt64} AS Pass,
+    toUInt32(1 + intDiv(
+        sum(sum(is_span) * length(Definitions)) OVER (
+            ORDER BY TraceId ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
+        {batch_spans:UInt64})) AS Batch,
+    TraceId,
+    groupUniqArrayArray(found) AS Definitions
 FROM
 (
     SELECT
@@ -34,7 +38,7 @@ FROM
                 mapFilter((name, value) -> value != '' AND has({names:Array(String)}, name), SpanAttributes)
             ) AS attributes
         FROM otel.otel_traces
-        WHERE TraceId IN {traces:Array(String)}
+        WHERE TraceId IN (SELECT TraceId FROM otel.clew_candidates WHERE Pass = {of_pass:UInt64} AND Batch = 0)
             AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
         UNION ALL
         SELECT
@@ -46,11 +50,10 @@ FROM
                 mapFilter((name, value) -> value != '' AND has({names:Array(String)}, name), ResourceAttributes),
                 mapFilter((name, value) -> value != '' AND has({names:Array(String)}, name), LogAttributes))
         FROM otel.otel_logs
-        WHERE TraceId IN {traces:Array(String)}
+        WHERE TraceId IN (SELECT TraceId FROM otel.clew_candidates WHERE Pass = {of_pass:UInt64} AND Batch = 0)
             AND toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({logs_start:DateTime64(9)})
             AND Timestamp >= {logs_start:DateTime64(9)} AND Timestamp <= {logs_end:DateTime64(9)}
     )
 )
 GROUP BY TraceId
-HAVING notEmpty(definitions)
-ORDER BY TraceId
+HAVING notEmpty(Definitions)

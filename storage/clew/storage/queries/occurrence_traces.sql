@@ -84,7 +84,9 @@ FROM
                     AND (id, TraceId) IN (
                         SELECT Transaction, TraceId
                         FROM otel.clew_occurrence_traces
-                        WHERE Transaction IN {ids:Array(String)} AND Key IN {traces:Array(String)}
+                        WHERE Transaction IN {ids:Array(String)} AND Key IN (
+                                SELECT TraceId FROM otel.clew_candidates
+                                WHERE Pass = {of_pass:UInt64} AND Batch = {batch:UInt32})
                             AND Key = TraceId) AS is_there
             FROM
             (
@@ -219,7 +221,7 @@ FROM
                                                 mapFilter((name, value) -> value != '' AND has({names:Array(String)}, name),
                                                     SpanAttributes)) AS attributes
                                         FROM otel.otel_traces
-                                        WHERE TraceId IN {traces:Array(String)}
+                                        WHERE TraceId IN (SELECT TraceId FROM otel.clew_candidates WHERE Pass = {of_pass:UInt64} AND Batch = {batch:UInt32})
                                             AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
                                         UNION ALL
                                         SELECT
@@ -241,7 +243,7 @@ FROM
                                                 mapFilter((name, value) -> value != '' AND has({names:Array(String)}, name),
                                                     LogAttributes)) AS attributes
                                         FROM otel.otel_logs
-                                        WHERE TraceId IN {traces:Array(String)}
+                                        WHERE TraceId IN (SELECT TraceId FROM otel.clew_candidates WHERE Pass = {of_pass:UInt64} AND Batch = {batch:UInt32})
                                             AND toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({logs_start:DateTime64(9)})
                                             AND Timestamp >= {logs_start:DateTime64(9)} AND Timestamp <= {logs_end:DateTime64(9)}
                                             AND notEmpty(attributes)
@@ -249,13 +251,11 @@ FROM
                                     INNER JOIN
                                     (
                                         SELECT
-                                            candidate.1 AS TraceId,
-                                            arrayJoin(candidate.2) AS D,
+                                            TraceId,
+                                            arrayJoin(Definitions) AS D,
                                             {definitions:Array(Tuple(String, String, String, Array(Tuple(String, String)), Array(Tuple(String, String)), Array(Tuple(String, String)), Array(Tuple(String, String)), Array(Tuple(UInt8, UInt8, String, String, Array(Tuple(String, String))))))}[D] AS definition
-                                        FROM
-                                        (
-                                            SELECT arrayJoin({candidates:Array(Tuple(String, Array(UInt16)))}) AS candidate
-                                        )
+                                        FROM otel.clew_candidates
+                                        WHERE Pass = {of_pass:UInt64} AND Batch = {batch:UInt32}
                                     ) AS candidates USING (TraceId)
                                 )
                                 GROUP BY D, TraceId

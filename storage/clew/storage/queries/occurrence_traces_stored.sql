@@ -4,5 +4,5 @@ SELECT
     Transaction, Key, TraceId, Start, End, Environment, [], [], [], [], [], [], false, 0, 0, [], [], '', NULL,
     [], [], [], [], [], {version:UInt64} AS Version, 1 AS IsDeleted
 FROM otel.clew_occurrence_traces FINAL
-WHERE Transaction IN {ids:Array(String)} AND TraceId IN {traces:Array(String)}
+WHERE Transaction IN {ids:Array(String)} AND TraceId IN (SELECT TraceId FROM otel.clew_candidates WHERE Pass = {of_pass:UInt64} AND Batch = 0)
     AND Start >= {start:DateTime64(9)} AND Start <= {end:DateTime64(9)}

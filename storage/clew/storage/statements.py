@@ -1,0 +1,64 @@
+"""The named queries that a thread in the background runs, with one core left to the inserts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from clickhouse_connect.driver.exceptions import Error as ClickHouseError
+
+from clew.storage.errors import StorageError
+from clew.storage.reader import KILL, sql_of
+from clew.storage.store import Store
+
+# optimize_on_insert would look for rows to replace among those that are inserted, where there are
+# none: four times what inserting them takes.
+SETTINGS: dict[str, int | str] = {
+    "max_threads": 1,
+    "max_insert_threads": 1,
+    "max_execution_time": 120,
+    "max_memory_usage": 2 << 30,
+    "async_insert": 0,
+    "optimize_on_insert": 0,
+    "throw_on_max_partitions_per_insert_block": 0,
+    "max_partitions_per_insert_block": 0,
+}
+
+
+class Statements:
+    """Runs queries/*.sql with bound parameters. All of it raises StorageError."""
+
+    def __init__(self, store: Store, settings: Mapping[str, int | str] | None = None) -> None:
+        self._store = store
+        self._mark = f"clew {secrets.token_hex(16)}"
+        of_all = SETTINGS | dict(settings or {}) | {"log_comment": self._mark}
+        self._settings = ", ".join(f"{name} = '{value}'" for name, value in of_all.items())
+
+    def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        """What a query returns."""
+        with self._store.client() as client:
+            try:
+                answer = client.query(
+                    f"{sql_of(query)}\nSETTINGS {self._settings}", parameters=parameters
+                )
+            except ClickHouseError as error:
+                raise StorageError(f"{query}: {error}") from error
+            return list(answer.named_results())
+
+    def insert(self, table: str, query: str, columns: str = "*", **parameters: Any) -> None:
+        """Put the rows of a query into a table."""
+        with self._store.client() as client:
+            try:
+                client.command(
+                    f"INSERT INTO otel.{table} ({columns}) SETTINGS {self._settings}\n"
+                    + sql_of(query),
+                    parameters=parameters,
+                )
+            except ClickHouseError as error:
+                raise StorageError(f"{query}: {error}") from error
+
+    def cancel(self) -> None:
+        """Have the statement that is running end; for another thread."""
+        with self._store.client() as client:
+            client.command(KILL, parameters={"tag": self._mark})
