@@ -14,6 +14,7 @@ from clew.api import (
     compare,
     definitions,
     funnel,
+    jaeger,
     ledger,
     logs,
     series,
@@ -54,6 +55,7 @@ def create_app(
     app.state.definitions = registry or Registry(reader.store)
     app.state.pending = pending
     add_problem_handlers(app)
+    jaeger.add_malformed_handler(app)
     app.add_middleware(PerClient, by_key=admit is not None)
     if admit is not None:
         app.add_middleware(KeysOnly, admit=admit)
@@ -68,6 +70,7 @@ def create_app(
         compare,
         ledger,
         definitions,
+        jaeger,
     ):
         app.include_router(module.router)
 

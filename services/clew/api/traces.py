@@ -76,7 +76,7 @@ def search_traces(
     parameters |= {"min_duration_ms": min_duration_ms, "max_duration_ms": most}
     matching = (
         trace
-        for trace in _newest(answer, common, filters, parameters)
+        for trace in newest(answer, common, filters, parameters)
         if min_duration_ms <= trace["duration_ms"] <= most
         and (not is_automatic(transaction) or _is_entered(trace, parameters))
     )
@@ -129,7 +129,7 @@ def stretches(window: Window) -> Iterator[Window]:
         until, length = since, length * GROWTH
 
 
-def _newest(
+def newest(
     answer: Answer, common: Common, filters: str, parameters: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Traces that began in the window and behind the cursor, newest first."""

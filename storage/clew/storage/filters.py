@@ -66,9 +66,13 @@ def span_filters(
     is_error: bool | None = None,
     environment: str | None = None,
     version: str | None = None,
+    kind: str | None = None,
+    shortest: int | None = None,
+    longest: int | None = None,
 ) -> tuple[str, dict[str, Any]]:
-    """A fragment ` AND … AND …` and its parameters: what is asked of one and the same span. Nothing
-    that is not asked is in it: each condition costs a statement time before it runs."""
+    """A fragment ` AND … AND …` and its parameters: what is asked of one and the same span, `kind`
+    in lower case, durations in nanoseconds. Nothing that is not asked is in it: each condition
+    costs a statement time before it runs."""
     fragment, parameters = attribute_filters(attributes, "SpanAttributes")
     asked: dict[str, Any] = {
         "service": service,
@@ -76,6 +80,9 @@ def span_filters(
         "is_error": is_error,
         "environment": environment,
         "version": version,
+        "kind": kind,
+        "shortest": shortest,
+        "longest": longest,
     }
     for name, value in asked.items():
         if value is not None:
@@ -95,6 +102,9 @@ SPAN = {
     "is_error": "(StatusCode IN ('Error', 'STATUS_CODE_ERROR')) = {is_error:Bool}",
     "environment": "Environment = {environment:String}",
     "version": "ServiceVersion = {version:String}",
+    "kind": "lower(replaceOne(toString(SpanKind), 'SPAN_KIND_', '')) = {kind:String}",
+    "shortest": "clew_duration(Duration) >= {shortest:UInt64}",
+    "longest": "clew_duration(Duration) <= {longest:UInt64}",
     # what an automatic transaction is entered at
     "entry": "ServiceName = {entry_service:String}"
     " AND ({entry_named:Bool} AND SpanName IN {entry_names:Array(String)}"
