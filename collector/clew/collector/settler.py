@@ -43,6 +43,9 @@ PASS, EDGES, ATTRIBUTES = "pass", "edges", "attributes"  # in clew_settler
 class Definitions(Protocol):
     """What else is worked out for whole traces: storage.Occurrences."""
 
+    def log_attributes(self) -> Sequence[str]:
+        """The attributes that log records are looked at for."""
+
     def settle(self, trace_ids: Sequence[str], start: str, end: str, version: int) -> None:
         """Make what is known of these traces again. All their spans lie in `start` … `end`;
         `version` is greater by two or more than that of any call before."""
@@ -247,7 +250,8 @@ class Settler:
 
     def _settle_logged(self, window: Window, chunks: Sequence[Chunk]) -> None:
         if self._definitions is not None:
-            for some in self._settling.logged(window, chunks):
+            attributes = self._definitions.log_attributes()
+            for some in self._settling.logged(window, chunks, attributes):
                 version = self._settling.next_version()
                 self._definitions.settle(some.trace_ids, some.start, some.end, version)
 

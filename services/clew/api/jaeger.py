@@ -1,5 +1,5 @@
-"""The HTTP API of Jaeger's query service, for what speaks it: Grafana's Jaeger data source, Jaeger UI.
-`/api/…` is what those use; `/api/v3/…` is the newer one, with traces as OTLP in JSON.
+"""The HTTP API of Jaeger's query service, for what speaks it, such as Grafana's Jaeger data source.
+`/api/…` is what most use; `/api/v3/…` is the newer one, with traces as OTLP in JSON.
 
 The database writes whole traces as they go out. Values of attributes are texts, as they are stored.
 """

@@ -72,6 +72,16 @@ class Occurrences:
         self._lock = threading.Lock()
         self._overflowing: set[tuple[str, str]] = set()
 
+    def log_attributes(self) -> list[str]:
+        """The attributes that log records are looked at for."""
+        return sorted(
+            {
+                source.attribute
+                for each in self._definitions()
+                for source in (*each.key, *each.value, *each.user)
+            }
+        )
+
     def settle(self, trace_ids: Sequence[str], start: str, end: str, version: int) -> None:
         """Make the rows of these traces again. All their spans lie in `start` … `end`, as queries
         take times. `version` is greater than that of any call before, by two for every thousand

@@ -203,13 +203,19 @@ class Settling:
         """The ids of the chunk's traces."""
         return [row["trace_id"] for row in self._rows("settle_ids", **chunk.parameters)]
 
-    def logged(self, window: Window, chunks: Sequence[Chunk]) -> list[Traces]:
-        """The traces with new log records that are in none of the chunks."""
+    def logged(
+        self, window: Window, chunks: Sequence[Chunk], attributes: Sequence[str]
+    ) -> list[Traces]:
+        """The traces with new log records that have one of these attributes, and that are in none
+        of the chunks."""
+        if not attributes:
+            return []
         rows = self._rows(
             "settle_logged",
             of_pass=chunks[0].pass_ if chunks else 0,
             since=_second(window.since),
             until=_second(window.until),
+            names=list(attributes),
         )
         return [Traces(**row) for row in rows]
 
