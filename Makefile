@@ -32,7 +32,7 @@ demo: setup  ## start clew, a small shop under automatic instrumentation and a l
 	@$(BIN)/python -m clew.cli demo
 
 test: setup lint  ## what must pass on every change (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: setup lint  ## the longer suites too
 	$(BIN)/python -m pytest

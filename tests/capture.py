@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -146,7 +147,7 @@ class Process:
     popen: subprocess.Popen[bytes]
     output: Path
 
-    def wait_for_port(self, port: int, deadline_s: float = 30) -> None:
+    def wait_for_port(self, port: int, deadline_s: float = 60) -> None:
         """Wait until it listens. A connection without a request makes no span."""
         give_up = time.monotonic() + deadline_s
         while True:
@@ -169,16 +170,22 @@ class Process:
 def running(
     command: Sequence[str], env: Mapping[str, str], cwd: Path, name: str = "process"
 ) -> Iterator[Process]:
-    """A process that does not outlive the context; its output is in `<name>.out` below `cwd`."""
+    """A process that does not outlive the context, nor do its children; its output is in
+    `<name>.out` below `cwd`."""
     output = cwd / f"{name}.out"
     with (
         output.open("wb") as stream,
         subprocess.Popen(
-            command, env=dict(env), cwd=cwd, stdout=stream, stderr=subprocess.STDOUT
+            command,
+            env=dict(env),
+            cwd=cwd,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         ) as popen,
     ):
         try:
             yield Process(popen, output)
         finally:
-            if popen.poll() is None:
-                popen.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(popen.pid, signal.SIGKILL)

@@ -26,7 +26,6 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-FIRST = time.time_ns() // 1_000_000_000 * 1_000_000_000 + 123_456_789
 TABLES = ("otel_traces", "otel_logs", "otel_metrics_histogram", "otel_metrics_sum")
 
 
@@ -61,18 +60,20 @@ def emit(clew, way: str) -> dict[str, str]:
     logger.addHandler(LoggingHandler(logger_provider=logging_provider))
     tracer = tracing.get_tracer("a.library", "1.0")
     linked = trace.SpanContext(1, 2, is_remote=True)
+    # Of now: a trace has the metrics of five minutes around it.
+    began = time.time_ns() // 1_000_000_000 * 1_000_000_000 + 123_456_789
     root = tracer.start_span(
-        "POST /pay", kind=trace.SpanKind.SERVER, start_time=FIRST, links=[trace.Link(linked, {"why": "test"})],
+        "POST /pay", kind=trace.SpanKind.SERVER, start_time=began, links=[trace.Link(linked, {"why": "test"})],
         attributes={"text": "ü", "number": 7, "ratio": 0.5, "yes": True, "list": ["x", "y"]},
     )  # fmt: skip
     with trace.use_span(root):
-        root.add_event("tried", {"attempt": 2}, timestamp=FIRST + 1)
+        root.add_event("tried", {"attempt": 2}, timestamp=began + 1)
         logger.error("no money", extra={"order_id": "o-1"})
         meter = meters.get_meter("a.meter")
         meter.create_histogram("pay.duration", "s", "time to pay").record(0.3, {"method": "card"})
         meter.create_counter("payments").add(3)
     root.set_status(trace.StatusCode.ERROR, "declined")
-    root.end(FIRST + 1_000_000_001)
+    root.end(began + 1_000_000_001)
     for provider in (tracing, logging_provider, meters):
         provider.shutdown()
     context = root.get_span_context()

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -17,23 +18,33 @@ from conftest import CLEW, CLEW_UP, FREE_ADDRESSES, Clew
 from traffic import SECOND, SERVER, Process, Span, spans_request
 
 
-def test_the_addresses_in_use_are_printed_and_written(clew: Clew) -> None:
-    written = json.loads((clew.data / "endpoints.json").read_text())
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clew]:
+    """For tests that leave it as it is."""
+    running = Clew(tmp_path_factory.mktemp("shared") / "data")
+    yield running
+    assert running.stop() == 0
+
+
+def test_the_addresses_in_use_are_printed_and_written(shared: Clew) -> None:
+    written = json.loads((shared.data / "endpoints.json").read_text())
     assert set(written) == {"otlp_http", "otlp_grpc", "api", "clickhouse"}
     assert written["clickhouse"] == ""
-    printed = clew.log.read_text()
+    printed = shared.log.read_text()
     for name in ("otlp_http", "otlp_grpc", "api"):
         assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d*", written[name])
         assert written[name] in printed
-    assert clew.get("/healthz").text == "ok\n"
-    assert clew.get("/readyz").text == "ready\n"
+    assert shared.get("/healthz").text == "ok\n"
+    assert shared.get("/readyz").text == "ready\n"
     empty = httpx.post(
         f"{written['otlp_http']}/v1/traces", headers={"content-type": "application/x-protobuf"}
     )
     assert empty.status_code == 200
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_stops_it_cleanly(clew: Clew, number: int) -> None:
     clew.process.send_signal(number)
     assert clew.process.wait(30) == 0
@@ -41,31 +52,33 @@ def test_a_signal_stops_it_cleanly(clew: Clew, number: int) -> None:
     assert "Traceback" not in clew.log.read_text()
 
 
-def test_a_second_instance_on_the_same_data_is_refused(clew: Clew) -> None:
+def test_a_second_instance_on_the_same_data_is_refused(shared: Clew) -> None:
     second = subprocess.run(
-        [*CLEW_UP, "--data", str(clew.data)], capture_output=True, text=True, timeout=60
+        [*CLEW_UP, "--data", str(shared.data)], capture_output=True, text=True, timeout=60
     )
     assert second.returncode == 2
     assert second.stderr.startswith("clew: ")
-    assert str(clew.data) in second.stderr
-    assert str(clew.process.pid) in second.stderr
+    assert str(shared.data) in second.stderr
+    assert str(shared.process.pid) in second.stderr
     assert "Traceback" not in second.stderr
-    assert clew.get("/readyz").is_success
-    assert (clew.data / "endpoints.json").exists()
+    assert shared.get("/readyz").is_success
+    assert (shared.data / "endpoints.json").exists()
 
 
-def test_an_address_that_is_taken_is_named(clew: Clew, tmp_path: Path) -> None:
-    taken = clew.endpoints["api"].removeprefix("http://")
-    for flag in ("--api", "--otlp-http", "--otlp-grpc"):
-        second = subprocess.run(
-            [*CLEW_UP, "--data", str(tmp_path / "other"), flag, taken],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert second.returncode == 2, second.stderr
-        assert taken in second.stderr
-        assert "Traceback" not in second.stderr
+@pytest.mark.parametrize(
+    "flag", ["--api", "--otlp-grpc", pytest.param("--otlp-http", marks=pytest.mark.slow)]
+)
+def test_an_address_that_is_taken_is_named(shared: Clew, tmp_path: Path, flag: str) -> None:
+    taken = shared.endpoints["api"].removeprefix("http://")
+    second = subprocess.run(
+        [*CLEW_UP, "--data", str(tmp_path / "other"), flag, taken],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert second.returncode == 2, second.stderr
+    assert taken in second.stderr
+    assert "Traceback" not in second.stderr
 
 
 def test_what_it_writes_is_in_its_data_directory(tmp_path: Path) -> None:
@@ -81,7 +94,9 @@ def test_what_it_writes_is_in_its_data_directory(tmp_path: Path) -> None:
             content=_one_span(),
             headers={"content-type": "application/x-protobuf"},
         ).raise_for_status()
-        assert clew.stop() == 0
+        assert clew.stop() == 0  # by SIGTERM
+        assert not (clew.data / "endpoints.json").exists()
+        assert "Traceback" not in clew.log.read_text()
     finally:
         os.chdir(before)
     assert list(elsewhere.iterdir()) == []
@@ -106,7 +121,7 @@ def test_migrate_says_what_it_would_do_and_does_it(tmp_path: Path) -> None:
 
 def test_the_demo_shows_the_shop_and_leaves_nothing_behind(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    argv = [*CLEW, "demo", "--seconds", "15", *FREE_ADDRESSES, "--data", str(data)]
+    argv = [*CLEW, "demo", "--seconds", "10", *FREE_ADDRESSES, "--data", str(data)]
     demo = subprocess.run(
         argv, capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL
     )

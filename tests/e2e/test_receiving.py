@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import httpx
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from conftest import Clew
 from stored import wait_until_loaded
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
+
+
+@pytest.fixture(scope="module")
+def clew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clew]:
+    """One for all of these tests: each sends something of its own."""
+    running = Clew(tmp_path_factory.mktemp("receiving") / "data")
+    yield running
+    assert running.stop() == 0
 
 
 def test_answers_the_specification_wants(clew) -> None:

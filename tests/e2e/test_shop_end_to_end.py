@@ -22,7 +22,7 @@ from clew.shop import fleet
 from clew.shop.queue import Queue
 from conftest import Clew
 
-FAULTS = "payment_errors=0.2,payment_latency=0.5:150,inventory_n_plus_one=0.1,seed=5"
+FAULTS = "payment_errors=0.2,payment_latency=0.5:300,inventory_n_plus_one=0.1,seed=5"
 RESOURCE = "service.version=3.1,deployment.environment.name=test"
 CHECKOUT = "storefront: POST /checkout"
 
@@ -130,7 +130,7 @@ def _wait_for_port(port: int, log: Path) -> None:
 
 
 def _load(storefront: int, path: Path) -> dict[str, Any]:
-    load = fleet.load_command(storefront, rate=15, duration_s=25, seed=11, report=path)
+    load = fleet.load_command(storefront, rate=20, duration_s=15, seed=11, report=path)
     subprocess.run(load.argv, env=dict(os.environ), check=True, timeout=120)
     report: dict[str, Any] = json.loads(path.read_text())
     return report
@@ -144,20 +144,26 @@ def _wait_until_shipped(queue: Queue, clew: Clew) -> None:
 
 
 def _wait_until_settled(shown: Shown) -> None:
-    """Until nothing waits in the spool, the counts stay as they are and every trace is settled."""
+    """Until nothing waits in the spool, the counts stay as they are and every span is settled."""
     give_up = time.monotonic() + 60
     before: object = None
     while True:
         services = shown.get("services")["services"]
         now = [[row["count"] for row in service["operations"]] for service in services]
         spooled = [path for path in (shown.clew.data / "spool").rglob("*") if path.is_file()]
-        if now and now == before and not spooled:
-            sample = shown.joined(CHECKOUT)["sample"]
-            if sample["traces"] == sample["of"]:
-                return
+        if (now and now == before and not spooled) and all(
+            _is_settled(shown, name) for name in (CHECKOUT, "fulfilment: POST")
+        ):
+            return
         assert time.monotonic() < give_up, shown.clew.log.read_text()
         before = now
         time.sleep(0.3)
+
+
+def _is_settled(shown: Shown, name: str) -> bool:
+    """A trace that is settled before its last span came is settled again, a moment later."""
+    settled = sum(row["calls"] for row in shown.joined(name)["breakdown"])
+    return bool(settled == sum(trace["span_count"] for trace in shown.traces(name)))
 
 
 def _rfc3339(seconds: float) -> str:

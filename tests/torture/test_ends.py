@@ -114,7 +114,7 @@ def test_each_end_once(spoilt: Spoilt) -> None:
     chance = random.Random(1)
     with Load(book := Book(), spoilt) as load:
         killed_at("before the delete")(spoilt, load, chance)
-        killed_while_it_recovers(3)(spoilt, load, chance)
+        killed_while_it_recovers(1)(spoilt, load, chance)
         terminated_while_the_engine_is_stuck(spoilt, load, chance)
     check(spoilt, book, at_least=30)
 
