@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 import occurrences_reference as reference
-from clew.storage import Ingest, Store, occurrences
+from clew.storage import Ingest, StorageError, Store, occurrences, statements
 from clew.storage.definitions import Definition, Match, Source, Step
 from clew.storage.occurrences import Occurrences
 from traffic import (
@@ -314,6 +315,55 @@ def test_no_text_of_a_definition_or_of_telemetry_becomes_sql(settling: Settling)
     _compare(settling.rows(), expected)
     list(settling.occurrences.backfill("1970-01-01 00:00:00", "2100-01-01 00:00:00", HOSTILE))
     _compare(settling.rows(), expected)
+
+
+@pytest.mark.parametrize(
+    ("query", "table", "columns"),
+    [
+        ("occurrence_candidates", "clew_candidates", "*"),
+        ("occurrence_traces", "clew_occurrence_traces", "* EXCEPT (InsertedAt)"),
+        ("occurrences", "clew_occurrences", "* EXCEPT (InsertedAt)"),
+    ],
+)
+def test_the_statement_that_runs_ends_and_none_begins_after_it(
+    store: Store,
+    settling: Settling,
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
+    table: str,
+    columns: str,
+) -> None:
+    settling.load(_traces("o-1", range(1, 5)))
+    forever = f"""
+        SELECT {columns} FROM otel.{table}
+        WHERE (SELECT max(sipHash64(number)) FROM numbers(1000000000000)) = 0"""
+    sql_of = statements.sql_of
+    monkeypatch.setattr(
+        statements, "sql_of", lambda name: forever if name == query else sql_of(name)
+    )
+    ended: list[str] = []
+
+    def settle() -> None:
+        with pytest.raises(StorageError, match=f"^{query}: "):
+            settling.settle()
+        ended.append(query)
+
+    thread = threading.Thread(target=settle)
+    thread.start()
+    deadline = time.monotonic() + 30
+    with store.client() as client:
+        while "1000000000000" not in str(
+            client.command(
+                "SELECT groupArray(query) FROM system.processes WHERE query_id != queryID()"
+            )
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    settling.occurrences.stop()
+    thread.join(30)
+    assert ended
+    with pytest.raises(StorageError, match="clew is stopping"):
+        settling.settle({f"{1:032x}"})
 
 
 def _traces(key: str, numbers: Iterable[int]) -> list[Span]:

@@ -252,11 +252,18 @@ class Heard:
     def __init__(self) -> None:
         self.traces: Counter[str] = Counter()
         self.versions: list[int] = []
+        self.stopped = False
+
+    def log_attributes(self) -> list[str]:
+        return ["order"]
 
     def settle(self, trace_ids: Sequence[str], start: str, end: str, version: int) -> None:
         assert start <= end
         self.traces.update(trace_ids)
         self.versions.append(version)
+
+    def stop(self) -> None:
+        self.stopped = True
 
 
 @contextmanager
@@ -267,6 +274,7 @@ def running(store: Store, heard: Heard | None = None) -> Iterator[Settler]:
         yield settler
     finally:
         assert settler.close(30)
+        assert heard is None or heard.stopped
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -289,10 +297,11 @@ def test_the_thread_settles_what_comes_and_a_restart_goes_on(store: Store, loade
     here, there = spans[::2], spans[1::2]
     heard = Heard()
     loader.spans(here)
-    log = Log(T0, PROCESSES[0], "INFO", "no span of it came", trace="ef" * 16)
+    log = Log(T0, PROCESSES[0], "INFO", "no span", {"order": "o-1"}, trace="ef" * 16)
+    other = replace(log, attributes={"cart": "c-1"}, trace="fe" * 16)
     with running(store, heard) as settler:  # what was there before it started
         wait_for(lambda: len(settled(store)) == len(traces_of(here)))
-        loader.logs([log])
+        loader.logs([other, log])
         settler.wake()
         wait_for(lambda: log.trace in heard.traces)
     assert set(heard.traces) == {span.trace for span in here} | {log.trace}

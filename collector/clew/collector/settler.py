@@ -50,8 +50,8 @@ class Definitions(Protocol):
         """Make what is known of these traces again. All their spans lie in `start` … `end`;
         `version` is greater by two or more than that of any call before."""
 
-    def cancel(self) -> None:
-        """Have the statement that is running end; for another thread."""
+    def stop(self) -> None:
+        """Begin nothing more, and end what is running; for another thread."""
 
 
 class Settler:
@@ -96,7 +96,7 @@ class Settler:
         with suppress(Exception):  # the engine may be what is in trouble
             self._settling.cancel()
             if self._definitions is not None:
-                self._definitions.cancel()
+                self._definitions.stop()
 
     def close(self, seconds: float) -> bool:
         """Whether the thread has ended within that time. What was cut short is done again."""

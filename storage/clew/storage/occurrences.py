@@ -202,9 +202,9 @@ class Occurrences:
         with suppress(ClickHouseError), self._store.client() as client:
             client.command(FORGET, parameters={"of_pass": version})
 
-    def cancel(self) -> None:
-        """Have the statement that is running end; for another thread."""
-        self._statements.cancel()
+    def stop(self) -> None:
+        """Begin no further statement, and have the one that is running end; for another thread."""
+        self._statements.stop()
 
     def _report(self, overflowing: set[tuple[str, str]]) -> None:
         for id, key in sorted(overflowing - self._overflowing):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import StorageError
@@ -32,33 +34,42 @@ class Statements:
     def __init__(self, store: Store, settings: Mapping[str, int | str] | None = None) -> None:
         self._store = store
         self._mark = f"clew {secrets.token_hex(16)}"
+        self._stopped = False
         of_all = SETTINGS | dict(settings or {}) | {"log_comment": self._mark}
         self._settings = ", ".join(f"{name} = '{value}'" for name, value in of_all.items())
 
     def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """What a query returns."""
-        with self._store.client() as client:
-            try:
-                answer = client.query(
-                    f"{sql_of(query)}\nSETTINGS {self._settings}", parameters=parameters
-                )
-            except ClickHouseError as error:
-                raise StorageError(f"{query}: {error}") from error
+        with self._client(query) as client:
+            answer = client.query(
+                f"{sql_of(query)}\nSETTINGS {self._settings}", parameters=parameters
+            )
             return list(answer.named_results())
 
     def insert(self, table: str, query: str, columns: str = "*", **parameters: Any) -> None:
         """Put the rows of a query into a table."""
-        with self._store.client() as client:
-            try:
-                client.command(
-                    f"INSERT INTO otel.{table} ({columns}) SETTINGS {self._settings}\n"
-                    + sql_of(query),
-                    parameters=parameters,
-                )
-            except ClickHouseError as error:
-                raise StorageError(f"{query}: {error}") from error
+        with self._client(query) as client:
+            client.command(
+                f"INSERT INTO otel.{table} ({columns}) SETTINGS {self._settings}\n{sql_of(query)}",
+                parameters=parameters,
+            )
+
+    def stop(self) -> None:
+        """Begin no further statement, and have the one that is running end; for another thread."""
+        self._stopped = True
+        self.cancel()
 
     def cancel(self) -> None:
         """Have the statement that is running end; for another thread."""
         with self._store.client() as client:
             client.command(KILL, parameters={"tag": self._mark})
+
+    @contextmanager
+    def _client(self, query: str) -> Iterator[Client]:
+        if self._stopped:
+            raise StorageError(f"{query}: clew is stopping")
+        with self._store.client() as client:
+            try:
+                yield client
+            except ClickHouseError as error:
+                raise StorageError(f"{query}: {error}") from error
