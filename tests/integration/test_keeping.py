@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import pytest
 from loading import rows, sides_equal_their_base
 
+from clew.collector import settler as settlers
+from clew.collector.settler import Settler
 from clew.storage import SIGNALS, Limit, Store, default_limit, make_room, set_retention
 from clew.storage.retention import Guard, tables_of
 
@@ -162,6 +164,107 @@ def test_a_trace_that_runs_past_midnight_is_shortened(store: Store) -> None:
     assert len(days(store)) == 1
     assert sides_equal_their_base(store)
     assert rows(store, "SELECT sum(SpanCount) AS n FROM otel.clew_traces")[0]["n"] == 1800
+
+
+def test_a_trace_that_lost_its_older_half_is_settled_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settlers, "SHORTEST_REST", 0.05)
+    monkeypatch.setattr(settlers, "REST", 0)
+    midnight = "toStartOfDay(now64(9)) - toIntervalDay(1)"
+    for at, seed, spans in (
+        ("toIntervalMillisecond(-50)", "across ", 1000),
+        ("toIntervalMillisecond(70)", "across ", 300),
+        ("toIntervalHour(1)", "behind ", 100),
+    ):
+        insert(store, f"{midnight} + {at}", age="toIntervalHour(1)", seed=seed, spans=spans)
+    merge(store)
+    counted = "SELECT TraceId, max(SpanCount) AS n FROM otel.clew_settled FINAL GROUP BY 1"
+
+    def settled() -> dict[str, int]:
+        return {row["TraceId"]: row["n"] for row in rows(store, counted)}
+
+    settler = Settler(store)
+    settler.start()
+    try:
+        wait_for(lambda: len(settled()) == 200)
+        whole = settled()
+        room = make_room(store, Limit(size(store) - 1), settler.paused)
+        left = rows(store, "SELECT TraceId, count() AS n FROM otel.otel_traces GROUP BY 1")
+        assert len(days(store)) == 1
+        assert sorted(room.shortened) == sorted(f"across {number}" for number in range(50))
+        assert settled().keys() == whole.keys() - set(room.shortened)
+        settler.again(room.shortened)
+        wait_for(lambda: settled() == {row["TraceId"]: row["n"] for row in left})
+        assert whole != settled()
+    finally:
+        assert settler.close(30)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+# What the settler makes, and the time that a row of it belongs to.
+DERIVED = {
+    "clew_settled": "Timestamp",
+    "clew_edges_1m": "Minute",
+    "clew_entry_services": "Hour",
+    "clew_attributes": "Hour",
+    "clew_occurrence_traces": "Start",
+    "clew_occurrences": "Timestamp",
+}
+
+
+def derive(store: Store, ago: int, inserted: int, tables: dict[str, str]) -> None:
+    """A row in each of the tables, of a time so many days ago, inserted so many days ago."""
+    with store.client() as client:
+        for table, time_of_it in tables.items():
+            client.command(
+                f"INSERT INTO otel.{table} ({time_of_it}, InsertedAt) "
+                f"SELECT now() - toIntervalDay({ago}), now() - toIntervalDay({inserted})"
+            )
+
+
+def days_of(store: Store, table: str, time_of_it: str) -> list[int]:
+    asked = f"SELECT dateDiff('day', toDate({time_of_it}), today()) AS ago FROM otel.{table} ORDER BY ago"
+    return [row["ago"] for row in rows(store, asked)]
+
+
+def test_what_the_settler_makes_is_kept_as_long_as_traces_are(retained: Store) -> None:
+    assert DERIVED.keys() == set(SIGNALS["traces"].derived)
+    tables = DERIVED | {"clew_operations": "LastSeen"}
+    set_retention(retained, {"traces": 5, "logs": 20, "metrics": 20})
+    for ago in (10, 4):
+        derive(retained, ago, ago, DERIVED)
+    with retained.client() as client:
+        for name, ago in (("old", 10), ("new", 4)):
+            client.command(
+                "INSERT INTO otel.clew_operations (SpanName, LastSeen, InsertedAt) "
+                f"SELECT '{name}', now() - toIntervalDay({ago}), now() - toIntervalDay({ago})"
+            )
+        for table in tables:
+            client.command(f"OPTIMIZE TABLE otel.{table} FINAL")
+    assert {table: days_of(retained, table, its) for table, its in tables.items()} == dict.fromkeys(
+        tables, [4]
+    )
+
+
+def test_what_the_settler_made_of_a_day_goes_with_it(store: Store) -> None:
+    for ago in (2, 1, 0):
+        insert(store, f"now64(9) - toIntervalDay({ago})", seed=f"{ago} ")
+        derive(store, ago, 0, DERIVED)
+    (two_days_ago,) = rows(store, "SELECT toString(toYYYYMMDD(today() - 2)) AS id")
+    room = make_room(store, Limit(size(store) - 1), nullcontext)
+    assert room.dropped == [two_days_ago["id"]]
+    assert {table: days_of(store, table, its) for table, its in DERIVED.items()} == dict.fromkeys(
+        DERIVED, [0, 1]
+    )
+    said = rows(store, f"SELECT Table, Rows FROM otel.clew_expired WHERE Table IN {tuple(DERIVED)}")
+    assert {row["Table"]: row["Rows"] for row in said} == dict.fromkeys(DERIVED, 1)
 
 
 def test_the_free_part_of_the_disk_is_kept_free(store: Store) -> None:

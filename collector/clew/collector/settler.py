@@ -19,7 +19,7 @@ from time import monotonic
 from typing import Protocol
 
 from clew.storage import Store
-from clew.storage.settling import LAST_SECOND, Chunk, Progress, Settling, Window
+from clew.storage.settling import AGAIN_AT_ONCE, LAST_SECOND, Chunk, Progress, Settling, Window
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class Settler:
         self._until = 0.0
         self._failed = 0  # passes, one after the other
         self._left_out = 0
+        self._again: list[str] = []
         self._change = threading.Condition()
         self._woken = True  # what came in before the start is looked at
         self._due = 0.0
@@ -86,6 +87,14 @@ class Settler:
         """Something was inserted."""
         with self._change:
             self._woken = True
+            self._change.notify_all()
+
+    def again(self, trace_ids: Sequence[str]) -> None:
+        """These have lost spans. Nothing is kept of this: who ends before they were settled again
+        leaves them without a row, as traces that are too large are."""
+        with self._change:
+            self._again += trace_ids
+            self._woken |= bool(trace_ids)
             self._change.notify_all()
 
     def stop(self) -> None:
@@ -176,9 +185,10 @@ class Settler:
         course = self._course
         pending = settling.pending(course.frontier)
         window = course.window(now, pending)
-        if pending or not course.is_quiet:
+        again = self._again[:AGAIN_AT_ONCE]
+        if pending or again or not course.is_quiet:
             with self._step():
-                chunks = settling.find(window)
+                chunks = settling.find(window, again)
             for chunk in chunks:
                 with self._step():
                     self._work(chunk)
@@ -191,7 +201,9 @@ class Settler:
                 self._until = now + LEASE
                 self._put_down()
                 self._sum_up(course.low)
-        return self._rest(now)
+        with self._change:
+            del self._again[: len(again)]
+            return 0 if self._again else self._rest(now)
 
     def _resume(self, now: float) -> Course:
         """Where the last one was, before the last start or on another node."""

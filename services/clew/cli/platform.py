@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -240,7 +240,7 @@ async def _collector(
             grpc_port = await grpc.start(_host_port(host, port), credentials)
         except OSError as error:
             raise UsageError(str(error)) from error
-        with _guard(settings, store, paused):
+        with _guard(settings, store, paused, settler.again):
             yield {
                 "otlp_http": access.url(*listening.getsockname()[:2]),
                 "otlp_grpc": access.url(host, grpc_port),
@@ -261,11 +261,12 @@ def _guard(
     settings: Settings,
     store: Store,
     paused: Callable[[], contextlib.AbstractContextManager[object]],
+    shortened: Callable[[Sequence[str]], None],
 ) -> contextlib.AbstractContextManager[None]:
     """What keeps the database below its limit."""
     given = settings.database_limit
     limit = default_limit(store) if given is None else Limit(given)
-    return Guard(store, limit, paused).running() if limit else contextlib.nullcontext()
+    return Guard(store, limit, paused, shortened).running() if limit else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

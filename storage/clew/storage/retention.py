@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -25,6 +26,10 @@ STOP_WITHIN = 1.0  # seconds; a drop that is cut short is done again by the next
 SHARE_OF_DISK = 0.8
 KEPT_FREE = 0.05
 KEPT_FREE_AT_MOST = 10 << 30
+DELETE = (
+    "DELETE FROM otel.{table} WHERE has({{ids:Array(String)}}, TraceId) "
+    "SETTINGS lightweight_deletes_sync = 2"
+)
 
 
 def set_retention(store: Store, days: Mapping[str, int]) -> None:
@@ -76,23 +81,31 @@ def default_limit(store: Store) -> Limit | None:
 
 @dataclass(frozen=True)
 class Room:
-    """The partitions that were dropped, and the bytes by which that was not enough."""
+    """The partitions that were dropped, the traces that lost a part with them, and the bytes by
+    which that was not enough."""
 
     dropped: list[str]
+    shortened: list[str]
     excess: int
 
 
 class Guard:
     """A thread that keeps the database below its limit by dropping whole days, the oldest first.
 
-    `paused` holds up what inserts, for as long as it is entered."""
+    `paused` holds up what inserts, for as long as it is entered; `shortened` is told of traces of
+    which a part is gone."""
 
     def __init__(
-        self, store: Store, limit: Limit, paused: Callable[[], AbstractContextManager[object]]
+        self,
+        store: Store,
+        limit: Limit,
+        paused: Callable[[], AbstractContextManager[object]],
+        shortened: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._limit = limit
         self._paused = paused
+        self._shortened = shortened
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
 
@@ -109,7 +122,9 @@ class Guard:
         told = False
         while True:
             try:
-                excess = make_room(self._store, self._limit, self._paused).excess
+                room = make_room(self._store, self._limit, self._paused)
+                excess = room.excess
+                self._shortened(room.shortened)
                 if excess > 0 and not told:
                     logger.error(
                         "the database is %d MiB over its limit, or the disk that much too full, "
@@ -132,17 +147,18 @@ def make_room(
     The past goes oldest first, then what claims to be from the future. Today stays even when it
     alone is too much: if the disk fills, clients are told to try again. A day that is too large
     needs a larger limit or less traffic, not a database that forgets the hour it is asked about."""
-    dropped = []
+    dropped: list[str] = []
+    shortened: list[str] = []
     with store.client() as client:
         excess = _excess(client, limit)
         for partition, size in _partitions(client):
             if excess <= 0:
                 break
             with paused():
-                _drop(client, partition)
+                shortened += _drop(client, partition)
             excess -= size
             dropped.append(partition)
-    return Room(dropped, excess)
+    return Room(dropped, shortened, excess)
 
 
 def _excess(client: Client, limit: Limit) -> int:
@@ -176,21 +192,23 @@ def _partitions(client: Client) -> list[tuple[str, int]]:
     return past + future[::-1]
 
 
-def _drop(client: Client, partition: str) -> None:
+def _drop(client: Client, partition: str) -> list[str]:
     """The partition out of every table, bases first: killed anywhere, what is left of it is found
-    again by the next look."""
+    again by the next look. The traces that lost a part of them."""
     for signal in SIGNALS.values():
         for table in signal.tables:
             _drop_from(client, table, partition)
-    _shorten(client, partition)
+    shortened = _shorten(client, partition)
     for signal in SIGNALS.values():
         for table in (*(side.name for side in signal.sides), *signal.derived):
             _drop_from(client, table, partition)
+    return shortened
 
 
-def _shorten(client: Client, partition: str) -> None:
-    """A trace that runs past midnight has a side row in one day for spans in two: make the rows of
-    such traces again from the spans that are left."""
+def _shorten(client: Client, partition: str) -> list[str]:
+    """A trace that runs past midnight may have a side row in one day for spans in two: make such
+    rows again from the spans that are left. What a trace was when it was whole is not said of it
+    any more, until it is settled again. The traces that lost a part."""
     side = next(side for side in TRACES.sides if side.name == "clew_traces")
     rows = client.query(
         "SELECT DISTINCT TraceId FROM otel.clew_traces WHERE toDate(Start) < toDate(End) "
@@ -199,15 +217,41 @@ def _shorten(client: Client, partition: str) -> None:
         parameters={"id": partition, "length": len(partition[:8])},
     ).result_rows
     ids = [id for (id,) in rows]
-    for first in range(0, len(ids), 1000):
-        some = {"ids": ids[first : first + 1000]}
-        client.command(
-            "DELETE FROM otel.clew_traces WHERE has({ids:Array(String)}, TraceId) "
-            "SETTINGS lightweight_deletes_sync = 2",
-            parameters=some,
-        )
+    for some in _in_thousands(ids):
+        client.command(DELETE.format(table="clew_traces"), parameters=some)
         left = select_of(side, TRACES.tables[0], "TraceId IN {ids:Array(String)}")
         client.command(f"INSERT INTO otel.clew_traces {left}", parameters=some)
+    shortened = sorted({*ids, *_in_two_days(client, partition)})
+    for some in _in_thousands(shortened):
+        client.command(DELETE.format(table="clew_settled"), parameters=some)
+    return shortened
+
+
+def _in_two_days(client: Client, partition: str) -> set[str]:
+    """Traces with rows of their own on either side of one of the day's midnights, an hour from it
+    at the most."""
+    if len(partition) != len("yyyymmdd"):
+        return set()
+    day = datetime.strptime(partition, "%Y%m%d").replace(tzinfo=UTC)
+    found: set[str] = set()
+    for midnight in (day, day + timedelta(days=1)):
+        hours = {"before": -1, "midnight": 0, "after": 1}
+        at = {name: midnight + timedelta(hours=number) for name, number in hours.items()}
+        rows = client.query(
+            "SELECT DISTINCT TraceId FROM otel.clew_traces "
+            "WHERE Start >= {midnight:DateTime64(9)} AND Start < {after:DateTime64(9)} "
+            "AND TraceId IN (SELECT TraceId FROM otel.clew_traces "
+            "WHERE Start >= {before:DateTime64(9)} AND Start < {midnight:DateTime64(9)})",
+            parameters={name: f"{time:%Y-%m-%d %H:%M:%S}" for name, time in at.items()},
+        ).result_rows
+        found |= {id for (id,) in rows}
+    return found
+
+
+def _in_thousands(ids: Sequence[str]) -> Iterator[dict[str, Sequence[str]]]:
+    """The ids as statements take them."""
+    for first in range(0, len(ids), 1000):
+        yield {"ids": ids[first : first + 1000]}
 
 
 def _drop_from(client: Client, table: str, partition: str) -> None:

@@ -29,6 +29,7 @@ from clew.storage.store import Store
 # planned, and 100 MB.
 CHUNK = 250_000  # spans in a chunk; a trace weighs more the more it has
 LARGE = 200  # spans of a trace that is worked out by itself, in Python
+AGAIN_AT_ONCE = 1000  # traces that are named: a server takes 128 KiB for a parameter
 MOST = 100_000  # spans of a trace beyond which it is not settled: no row, and nobody waits for it
 
 # Without short circuits the statement over whole traces takes a fifth of the time: with them, what
@@ -176,8 +177,9 @@ class Settling:
             ],
         )
 
-    def find(self, window: Window) -> list[Chunk]:
-        """Draw up the chunks of a pass, the newest first."""
+    def find(self, window: Window, again: Sequence[str] = ()) -> list[Chunk]:
+        """Draw up the chunks of a pass, the newest first; `again`: further traces, at most
+        AGAIN_AT_ONCE."""
         pass_ = self.next_version()
         with self._store.client() as client:
             client.command("TRUNCATE TABLE otel.clew_settling")
@@ -195,6 +197,7 @@ class Settling:
             thinned_until=_moment(window.thinned_until),
             large=LARGE,
             chunk_weight=CHUNK,
+            again=list(again),
         )
         rows = self._rows("settle_chunks", of_pass=pass_)
         return [Chunk(pass_, **row) for row in rows]
