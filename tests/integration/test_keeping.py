@@ -219,10 +219,12 @@ DERIVED = {
 }
 
 
-def derive(store: Store, ago: int, inserted: int, tables: dict[str, str]) -> None:
-    """A row in each of the tables, of a time so many days ago, inserted so many days ago."""
+def derive(store: Store, ago: int, inserted: int) -> None:
+    """A row in each of these tables, of a time so many days ago, inserted so many days ago."""
     with store.client() as client:
-        for table, time_of_it in tables.items():
+        for table, time_of_it in DERIVED.items():
+            if table == "clew_entry_services":  # a view of clew_settled writes it
+                continue
             client.command(
                 f"INSERT INTO otel.{table} ({time_of_it}, InsertedAt) "
                 f"SELECT now() - toIntervalDay({ago}), now() - toIntervalDay({inserted})"
@@ -239,7 +241,7 @@ def test_what_the_settler_makes_is_kept_as_long_as_traces_are(retained: Store) -
     tables = DERIVED | {"clew_operations": "LastSeen"}
     set_retention(retained, {"traces": 5, "logs": 20, "metrics": 20})
     for ago in (10, 4):
-        derive(retained, ago, ago, DERIVED)
+        derive(retained, ago, ago)
     with retained.client() as client:
         for name, ago in (("old", 10), ("new", 4)):
             client.command(
@@ -248,21 +250,19 @@ def test_what_the_settler_makes_is_kept_as_long_as_traces_are(retained: Store) -
             )
         for table in tables:
             client.command(f"OPTIMIZE TABLE otel.{table} FINAL")
-    assert {table: days_of(retained, table, its) for table, its in tables.items()} == dict.fromkeys(
-        tables, [4]
-    )
+    kept = {table: days_of(retained, table, its) for table, its in tables.items()}
+    assert kept == {table: [4] for table in tables}
 
 
 def test_what_the_settler_made_of_a_day_goes_with_it(store: Store) -> None:
     for ago in (2, 1, 0):
         insert(store, f"now64(9) - toIntervalDay({ago})", seed=f"{ago} ")
-        derive(store, ago, 0, DERIVED)
+        derive(store, ago, 0)
     (two_days_ago,) = rows(store, "SELECT toString(toYYYYMMDD(today() - 2)) AS id")
     room = make_room(store, Limit(size(store) - 1), nullcontext)
     assert room.dropped == [two_days_ago["id"]]
-    assert {table: days_of(store, table, its) for table, its in DERIVED.items()} == dict.fromkeys(
-        DERIVED, [0, 1]
-    )
+    left = {table: days_of(store, table, its) for table, its in DERIVED.items()}
+    assert left == {table: [0, 1] for table in DERIVED}
     said = rows(store, f"SELECT Table, Rows FROM otel.clew_expired WHERE Table IN {tuple(DERIVED)}")
     assert {row["Table"]: row["Rows"] for row in said} == dict.fromkeys(DERIVED, 1)
 
