@@ -31,7 +31,7 @@ RETURNED = Limits(rows=1000)
 def queries(monkeypatch: pytest.MonkeyPatch) -> None:
     """The queries above, in the place of every other."""
     monkeypatch.setattr(
-        reader_module, "sql_of", lambda query: QUERIES.get(query, QUERIES["brief"]) + "\n"
+        reader_module, "sql_of", lambda query, **_: QUERIES.get(query, QUERIES["brief"]) + "\n"
     )
 
 

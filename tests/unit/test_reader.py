@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -14,6 +15,13 @@ STORAGE = ROOT / "storage" / "clew" / "storage"
 QUERIES = sorted((STORAGE / "queries").glob("*.sql"))
 SCHEMA = sorted((STORAGE / "schema").glob("*.sql"))
 AREAS = ("collector", "storage", "services")
+SOURCE = "".join(path.read_text() for area in AREAS for path in (ROOT / area).rglob("*.py"))
+# What stands behind `-- with`, and the files that it may be.
+FORMS = {
+    name: [path.stem for path in QUERIES if re.match(f"{name}(_|$)", path.stem)]
+    for path in QUERIES
+    for name in re.findall(r"\A-- with (\w+)\n", path.read_text())
+}
 
 
 def _bare(sql: str) -> str:
@@ -22,11 +30,13 @@ def _bare(sql: str) -> str:
 
 
 def test_every_query_is_used_by_name_and_every_name_has_a_query() -> None:
-    source = "".join(path.read_text() for area in AREAS for path in (ROOT / area).rglob("*.py"))
-    asked = set(re.findall(r"\.(?:_?rows|row|most|text)\(\s*\"(\w+)\"", source))
-    asked |= set(re.findall(r"\._insert\(\s*(?:\"\w+\",\s*)?\"(\w+)\"", source))
+    asked = set(re.findall(r"\.(?:_?rows|row|most|text)\(\s*\"(\w+)\"", SOURCE))
+    asked |= set(re.findall(r"\._insert\(\s*(?:\"\w+\",\s*)?\"(\w+)\"", SOURCE))
     included = {
-        name for path in QUERIES for name in re.findall(r"\A-- with (\w+)\n", path.read_text())
+        form
+        for name, forms in FORMS.items()
+        for form in forms
+        if form == name or f'"{form}"' in SOURCE
     }
     assert asked | included == {path.stem for path in QUERIES}
     assert not asked & included
@@ -45,7 +55,13 @@ def test_a_file_is_one_statement_and_nothing_is_formatted_into_it(path: Path) ->
 
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
 def test_a_query_reads_the_tables_of_its_database_by_their_full_names(path: Path) -> None:
-    bare = _bare(sql_of(path.stem))
+    for chosen in itertools.product(*FORMS.values()):
+        _reads_tables_by_their_full_names(
+            _bare(sql_of(path.stem, **dict(zip(FORMS, chosen, strict=True))))
+        )
+
+
+def _reads_tables_by_their_full_names(bare: str) -> None:
     assert re.match(r"\s*(SELECT|WITH)\b", bare)
     for table in re.findall(r"\b(?:FROM|(?<!ARRAY )JOIN)\s+([a-zA-Z_.0-9]+)", bare):
         local = re.search(rf"\b{re.escape(table)} AS\s*\(", bare)

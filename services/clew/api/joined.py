@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clew.api.parameters import Answer, Window
-from clew.storage import Row
+from clew.storage import Forms, Row
 
 LOGS = 50  # of each way they are linked
 EXCEPTIONS = 50
@@ -27,9 +27,9 @@ WHOLE: Operation = ("", "", "(all)")
 
 @dataclass(frozen=True)
 class About:
-    """The traces that an answer is about, as entries.sql takes them: an automatic transaction's (of
-    a service, entered at one of `names`, or at another one where they are not `named`), a defined
-    one's, or those with some ids. `extent` is where they lie, if that may be outside the window."""
+    """The traces that an answer is about: an automatic transaction's (of a service, entered at one
+    of `names`, or at another one where they are not `named`), a defined one's, or those with some
+    ids. `extent` is where they lie, if that may be outside the window."""
 
     window: Window
     environment: str | None = None
@@ -50,14 +50,26 @@ class About:
             "from": extent["start"],
             "to": extent["end"],
             "environment": self.environment,
-            "automatic": bool(self.service),
             "service": self.service,
             "names": list(self.names),
             "named": self.named,
             "rootless": self.rootless,
             "defined": self.defined,
             "trace_ids": list(self.trace_ids),
+            "forms": self.forms,
         }
+
+    @property
+    def forms(self) -> Forms:
+        """The files in which `entries` and `settled` are written for what this is about. A branch
+        that is turned off by a parameter is planned all the same: half of a statement's time."""
+        if not self.service:
+            entries = "entries_defined" if self.defined else "entries_traces"
+            return {"entries": entries, "settled": "settled_traces"}
+        if not self.named:
+            return {"entries": "entries_other", "settled": "settled_other"}
+        entries = "entries_rootless" if self.rootless else "entries_roots"
+        return {"entries": entries, "settled": "settled_named"}
 
 
 @dataclass(frozen=True)

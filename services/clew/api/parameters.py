@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Request
 
 from clew.api.problems import Problem
-from clew.storage import Reader, Reading, Row
+from clew.storage import Forms, Reader, Reading, Row
 
 SECOND = 1_000_000_000
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -41,12 +41,12 @@ class Window:
         return (self.end - self.start) / SECOND
 
     @property
-    def parameters(self) -> dict[str, str]:
+    def parameters(self) -> dict[str, Any]:
         """As the queries' {start:DateTime64(9)} and {end:DateTime64(9)}."""
         return {"start": as_parameter(self.start), "end": as_parameter(self.end)}
 
     @property
-    def rollup(self) -> dict[str, str]:
+    def rollup(self) -> dict[str, Any]:
         """The whole hours and minutes of it, as the rollups' queries have them: from the first
         on, up to but without the last. Where there is no whole one, the first is not before it."""
         return {
@@ -143,7 +143,7 @@ def time_parameter(text: str) -> str:
     return text.replace("T", " ").removesuffix("Z")
 
 
-def extent(traces: Collection[Mapping[str, str]], around: int = 0) -> dict[str, str]:
+def extent(traces: Collection[Mapping[str, str]], around: int = 0) -> dict[str, Any]:
     """As the queries' {start:DateTime64(9)} and {end:DateTime64(9)}: the time from the first start
     to the last end, and `around` nanoseconds more on both sides. All of time where a clock was off
     by decades: what lies past the tables' range is not found by its time."""
@@ -203,8 +203,10 @@ class Answer:
         self._explain = explain
         self._cut = False
 
-    def rows(self, query: str, filters: str = "", **parameters: Any) -> list[Row]:
-        return self._reading.rows(query, filters, **parameters)
+    def rows(
+        self, query: str, filters: str = "", forms: Forms | None = None, **parameters: Any
+    ) -> list[Row]:
+        return self._reading.rows(query, filters, forms, **parameters)
 
     def text(self, query: str, **parameters: Any) -> bytes:
         """The rows as lines of JSON."""

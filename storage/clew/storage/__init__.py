@@ -49,7 +49,7 @@ from clew.storage.ingest import SIGNALS, Ingest, Signal, Stored
 from clew.storage.ledger import LedgerRow
 from clew.storage.migrations import Migration, migrate
 from clew.storage.occurrences import Occurrences, Progress
-from clew.storage.reader import Cancelled, LimitExceeded, Limits, Reader, Reading, Row
+from clew.storage.reader import Cancelled, Forms, LimitExceeded, Limits, Reader, Reading, Row
 from clew.storage.registry import Outdated, Registry, Revision
 from clew.storage.retention import Guard, Limit, default_limit, make_room, set_retention
 from clew.storage.store import Store
@@ -64,6 +64,7 @@ __all__ = [
     "Definition",
     "DefinitionError",
     "FilterError",
+    "Forms",
     "Guard",
     "Ingest",
     "InsertError",

@@ -2,8 +2,9 @@
 
 A query is one SELECT with server-side parameters (`{name:Type}`). Two things are put together from
 files: `-- with NAME` in its first line puts queries/NAME.sql, which holds common table expressions,
-in front of it; and `/*filters*/` gives way to a fragment from clew.storage.filters, whose values
-are parameters too. Nothing from outside is ever written into SQL.
+in front of it, or that of queries/NAME_*.sql which the caller has chosen (`forms`); and
+`/*filters*/` gives way to a fragment from clew.storage.filters, whose values are parameters too.
+Nothing from outside is ever written into SQL.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from clew.storage.errors import StorageError
 from clew.storage.store import Store
 
 Row = dict[str, Any]
+Forms = Mapping[str, str]  # by what stands behind `-- with`, the file for it
 
 # Part of each statement: a session's settings would outlast it. readonly=1 also blocks the
 # functions that reach outside, such as file() and url(). KILL QUERY finds it by the comment.
@@ -149,21 +151,21 @@ class Reading:
             else:
                 self._here.statements = outer
 
-    def rows(self, query: str, filters: str = "", **parameters: Any) -> list[Row]:
+    def rows(
+        self, query: str, filters: str = "", forms: Forms | None = None, **parameters: Any
+    ) -> list[Row]:
         """The rows of queries/`query`.sql, each a dict by column.
 
         Raises LimitExceeded when the query is past the limits, Cancelled after `cancel`,
         StorageError when it fails."""
-        return [json.loads(line) for line in self._read(query, filters, parameters).splitlines()]
+        sql = sql_of(query, **(forms or {})).replace("/*filters*/", filters)
+        return [json.loads(line) for line in self._read(query, sql, parameters).splitlines()]
 
     def text(self, query: str, **parameters: Any) -> bytes:
         """The rows of queries/`query`.sql as lines of JSON, times as RFC 3339. Raises as `rows`."""
-        return self._read(query, "", parameters, TIMES)
+        return self._read(query, sql_of(query), parameters, TIMES)
 
-    def _read(
-        self, query: str, filters: str, parameters: dict[str, Any], settings: str = ""
-    ) -> bytes:
-        sql = sql_of(query).replace("/*filters*/", filters)
+    def _read(self, query: str, sql: str, parameters: dict[str, Any], settings: str = "") -> bytes:
         self.statements.append(spelled_out(sql, parameters))
         settings = self._settings(query) + settings
         with self._store.client() as client:
@@ -219,11 +221,13 @@ def _outcome(call: Callable[[], Any]) -> Callable[[], Any]:
 
 
 @cache
-def sql_of(query: str) -> str:
-    """The text of queries/`query`.sql, with what it stands on."""
+def sql_of(query: str, **forms: str) -> str:
+    """The text of queries/`query`.sql, with what it stands on in the forms chosen."""
     text = files("clew.storage").joinpath("queries", f"{query}.sql").read_text(encoding="utf-8")
     included = re.match(r"-- with (\w+)\n", text)
-    return f"{sql_of(included[1])}{text[included.end() :]}" if included else text
+    if included is None:
+        return text
+    return sql_of(forms.get(included[1], included[1]), **forms) + text[included.end() :]
 
 
 def spelled_out(sql: str, parameters: Mapping[str, Any]) -> str:
