@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from asking import Api
+from clew.api import joined
 from clew.storage import Ingest, Store
 from reference import Trace, is_quantile, rfc3339, traces_of
 from settled import Call, path_of, settle
@@ -172,6 +173,51 @@ def test_a_sample_says_how_far_off_it_may_be(store: Store, ingest: Ingest, tmp_p
         errors.append((4 * 3 * squares) ** 0.5 / (4 * sum(own)))
     assert answer["sample"] == {"traces": 50, "of": 200, "error": pytest.approx(max(errors))}
     assert 0 < max(errors) < 0.5
+
+
+def test_of_a_frequent_transaction_slices_of_the_window_are_read(
+    store: Store, ingest: Ingest, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers are those of all traces, to be expected from those of the slices; the shares are the
+    slices' own, with an error that their differences say."""
+    monkeypatch.setattr(joined, "WHOLE_TRACES", 100)
+    monkeypatch.setattr(joined, "SLICES", 10)
+    generator = Generator(9, PROCESSES)
+    spans = [
+        span
+        for number in range(400)
+        for span in generator.trace(WEB, "GET /", BEGAN + number * SECOND + number)
+    ]
+    Loader(ingest, tmp_path).spans(spans)
+    traces = traces_of(spans)
+    calls = {trace.id: [("web", "db", "database", "SELECT", 5, False)] for trace in traces}
+    settle(store, traces, calls)
+    api = Api(store)
+    window = {"start": rfc3339(BEGAN), "end": rfc3339(BEGAN + 400 * SECOND)}
+    (id,) = (row["id"] for row in api.get("/api/v1/transactions", **window)["transactions"])
+    answer = api.get(f"/api/v1/transactions/{id}", **window)
+    # The first 10 of each 40 seconds.
+    read = [trace for trace in traces if (trace.start - BEGAN) % (40 * SECOND) < 10 * SECOND]
+    assert len(read) == 100
+    assert (answer["sample"]["traces"], answer["sample"]["of"]) == (100, 400)
+    paths = [path_of(trace) for trace in read]
+    slices = [(trace.start - BEGAN) // (40 * SECOND) for trace in read]
+    own = [sum(times[1] for times in path.values()) for path in paths]
+    errors = []
+    for row in answer["breakdown"]:
+        parts = [path.get((row["service"], row["operation"], row["kind"]), (0, 0, 0)) for path in paths]
+        share = sum(part[1] for part in parts) / sum(own)
+        assert row["calls"] == 4 * sum(part[0] for part in parts)
+        assert row["self_time_ms"] == pytest.approx(4 * sum(part[1] for part in parts) / 1e6)
+        assert row["share"] == pytest.approx(share)
+        off = [0.0] * 10
+        for at, part, all in zip(slices, parts, own, strict=True):
+            off[at] += part[1] - share * all
+        errors.append((sum(each**2 for each in off) * 10 / 9) ** 0.5 / sum(own))
+    assert answer["sample"]["error"] == pytest.approx(max(errors))
+    (called,) = answer["dependencies"]
+    assert (called["calls"], called["calls_per_trace"]) == (400, 1)
+    assert called["total_ms"] == pytest.approx(400 * 5e-6)
 
 
 PYTHON = """Traceback (most recent call last):

@@ -21,8 +21,12 @@ PROCESSES = 4  # of each service
 MOST_PROCESSES = 100
 NEVER = float("inf")
 
+# Of a transaction that ran more often, so many are read (shares are within 0.3 % or so then), in
+# slices of the window: many, as what goes wrong for a while should be in some of them as it is in all.
+WHOLE_TRACES = 30_000
+SLICES = 48
+
 Operation = tuple[str, str, str]  # service, operation, kind
-WHOLE: Operation = ("", "", "(all)")
 
 
 @dataclass(frozen=True)
@@ -128,13 +132,21 @@ def deployments(answer: Answer, services: Collection[str], environment: str | No
     )
 
 
-def breakdown(answer: Answer, about: About, p95_ms: float | None) -> dict[str, Any]:
-    """`breakdown`, `dependencies` and `sample`, over all traces that are settled. Slow are those in
-    which the transaction took more than the p95 of the window."""
-    parameters = about.parameters | {"slower_than": NEVER if p95_ms is None else p95_ms * 1e6}
-    rows, without, called = answer.together(
-        lambda: answer.rows("breakdown", **parameters, limit=OPERATIONS + 2),
-        lambda: [] if p95_ms is None else answer.rows("without", **parameters),
+def breakdown(answer: Answer, about: About, p95_ms: float | None, count: int) -> dict[str, Any]:
+    """`breakdown`, `dependencies` and `sample`, over the traces that are settled: of so many as
+    `count` says all, or slices of the window that have about WHOLE_TRACES. Slow are those in which
+    the transaction took more than the p95 of the window."""
+    stride = about.window.end - about.window.start
+    sliced = count > WHOLE_TRACES
+    if sliced:
+        stride = -(-stride // SLICES)
+    parameters = about.parameters | {
+        "slower_than": NEVER if p95_ms is None else p95_ms * 1e6,
+        "stride": stride,
+        "part": stride * WHOLE_TRACES // count if sliced else stride,
+    }
+    rows, called = answer.together(
+        lambda: answer.rows("breakdown", **parameters, sliced=sliced, limit=OPERATIONS + 2),
         lambda: answer.most("dependencies", DEPENDENCIES, **parameters),
     )
     whole, operations = (rows[0], rows[1:]) if rows else (None, [])
@@ -146,24 +158,30 @@ def breakdown(answer: Answer, about: About, p95_ms: float | None) -> dict[str, A
             "dependencies": [],
             "sample": {"traces": 0, "of": 0, "error": 0.0},
         }
-    less = _p95_without(without)
+    # Of the transactions that were to be read, those of the slices.
+    times = count / sum(whole["without"][1] or [count]) if sliced else 1
+    less = {} if p95_ms is None else _p95_without(whole, operations)
     kept = operations[:OPERATIONS]
     return {
-        "breakdown": [_part(row, whole, less.get(_operation(row)), p95_ms) for row in kept],
-        "dependencies": [_dependency(row, whole) for row in called],
+        "breakdown": [_part(row, whole, times, less.get(_operation(row)), p95_ms) for row in kept],
+        "dependencies": [_dependency(row, whole, times) for row in called],
         "sample": {
             "traces": whole["traces"],
-            "of": whole["calls"],
+            "of": round(whole["calls"] * times),
             "error": max((_error(row, whole) for row in kept), default=0.0),
         },
     }
 
 
-def _p95_without(rows: list[Row]) -> dict[Operation, float]:
+def _p95_without(whole: Row, operations: list[Row]) -> dict[Operation, float]:
     """The p95 by the operation that would take no time, from the counts of durations."""
-    changes = {_operation(row): dict(row["counts"]) for row in rows}
-    every = changes.pop(WHOLE, {})
-    return {operation: _p95(every, change) for operation, change in changes.items()}
+    every = _by_number(whole["without"])
+    return {_operation(row): _p95(every, _by_number(row["without"])) for row in operations}
+
+
+def _by_number(sums: list[list[Any]]) -> dict[int, Any]:
+    """What sumMap said: the keys, and their sums."""
+    return dict(zip(*sums, strict=True))
 
 
 def _p95(counts: dict[int, int], change: dict[int, int]) -> float:
@@ -180,8 +198,10 @@ def _operation(row: Row) -> Operation:
     return row["service"], row["operation"], row["kind"]
 
 
-def _part(row: Row, whole: Row, less: float | None, p95_ms: float | None) -> dict[str, Any]:
-    """An operation's part in the time of all traces (`whole`)."""
+def _part(
+    row: Row, whole: Row, times: float, less: float | None, p95_ms: float | None
+) -> dict[str, Any]:
+    """An operation's part in the time of all traces (`whole`), `times` as many as were read."""
     typical = {
         name: row[name] - row[f"slow_{name}"] for name in ("calls", "self_time_ms", "critical_ms")
     }
@@ -193,8 +213,8 @@ def _part(row: Row, whole: Row, less: float | None, p95_ms: float | None) -> dic
     slowest = {name: whole[f"slow_{name}"] for name in typical}
     return {
         **dict(zip(("service", "operation", "kind"), _operation(row), strict=True)),
-        "calls": row["calls"],
-        "self_time_ms": row["self_time_ms"],
+        "calls": round(row["calls"] * times),
+        "self_time_ms": row["self_time_ms"] * times,
         "share": _ratio(row["self_time_ms"], whole["self_time_ms"]),
         "critical_share": _ratio(row["critical_ms"], whole["critical_ms"]),
         "slow": _cohort(slow, slowest),
@@ -213,15 +233,24 @@ def _cohort(part: dict[str, Any], whole: dict[str, Any]) -> dict[str, float]:
 
 
 def _error(row: Row, whole: Row) -> float:
-    """The standard error of the operation's share: 0 where every trace was settled."""
+    """The standard error of the operation's share: 0 where every trace was settled and read. Of
+    slices it is from how far they differ, which has in it what only some traces settled do."""
     share = _ratio(row["self_time_ms"], whole["self_time_ms"])
-    squares = row["deviation"] - 2 * share * row["covariance"] + share**2 * whole["deviation"]
+    slices, own = _by_number(whole["parts"]), _by_number(row["parts"])
+    if len(slices) > 1:
+        squares = sum((own.get(at, 0.0) - share * of) ** 2 for at, of in slices.items())
+        squares *= len(slices) / (len(slices) - 1)
+    else:
+        squares = row["deviation"] - 2 * share * row["covariance"] + share**2 * whole["deviation"]
     return _ratio(math.sqrt(max(0.0, squares)), whole["self_time_ms"])
 
 
-def _dependency(row: Row, whole: Row) -> dict[str, Any]:
+def _dependency(row: Row, whole: Row, times: float) -> dict[str, Any]:
     p50, p95 = row.pop("quantiles")
     return row | {
+        "calls": round(row["calls"] * times),
+        "errors": round(row["errors"] * times),
+        "total_ms": row["total_ms"] * times,
         "error_rate": _ratio(row["errors"], row["calls"]),
         "calls_per_trace": _ratio(row["calls"], whole["calls"]),
         "duration_ms": {"p50": p50, "p95": p95},

@@ -318,7 +318,7 @@ class Sample(Model):
     of: Count
     """of so many."""
     error: Annotated[float, Field(ge=0)]
-    """The greatest standard error of a share; 0 where all traces were settled."""
+    """The greatest standard error of a share; 0 where all traces were settled and read."""
 
 
 class TracesByKind(Model):

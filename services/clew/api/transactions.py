@@ -157,7 +157,9 @@ def _joined(
 ) -> dict[str, Any]:
     """The parts that the first ones (`transaction`, `series`, the processes) are needed for."""
     apart, traces, metrics, more_logs, deployed = answer.together(
-        lambda: breakdown(answer, about, transaction["duration_ms"]["p95"]),
+        lambda: breakdown(
+            answer, about, transaction["duration_ms"]["p95"], transaction["count"]
+        ),
         lambda: _traces(answer, about),
         lambda: linked_metrics(answer, about, ran, common.window.step, series, carried),
         lambda: process_logs(answer, common.window.parameters, ran),
@@ -280,7 +282,7 @@ def get_instance(
     about = About(window, trace_ids=tuple(ids), extent=extent(stored))
     ran, apart, logs, raised, *traces = answer.together(
         lambda: processes(answer, about),
-        lambda: breakdown(answer, about, None),
+        lambda: breakdown(answer, about, None, len(ids)),
         lambda: trace_logs(answer, about),
         lambda: exceptions(answer, about),
         *(

@@ -1,10 +1,12 @@
 -- What is known of an automatic transaction's traces as settled wholes; slow where the transaction took more
 -- than {slower_than} nanoseconds. They lie together in the table's key. (PREWHERE: on columns of the key,
--- so that FINAL puts together no more than what is asked for.)
+-- so that FINAL puts together no more than what is asked for.) Of each {stride} nanoseconds of the window
+-- the first {part} are read: what is beside them lies in other granules.
 WITH settled AS
 (
     SELECT
         toUInt64(OneIn) AS weight, Duration AS took, took > {slower_than:Float64} AS slow, toUInt8(1) AS last,
+        intDiv(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {stride:UInt64}) AS slice,
         Path.Service AS services, Path.Operation AS operations, Path.Kind AS kinds,
         Path.Calls AS calls, Path.Self AS selves, Path.Critical AS criticals,
         Call.Source AS sources, Call.Target AS targets, Call.Type AS types, Call.Summary AS summaries,
@@ -12,6 +14,7 @@ WITH settled AS
     FROM otel.clew_settled FINAL
     PREWHERE ServiceName = {service:String} AND SpanName IN {names:Array(String)}
         AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
+        AND modulo(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {stride:UInt64}) < {part:UInt64}
     WHERE Rank < 2
         AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
 )

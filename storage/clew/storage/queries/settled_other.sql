@@ -3,6 +3,7 @@ WITH settled AS
 (
     SELECT
         toUInt64(OneIn) AS weight, Duration AS took, took > {slower_than:Float64} AS slow, toUInt8(1) AS last,
+        intDiv(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {stride:UInt64}) AS slice,
         Path.Service AS services, Path.Operation AS operations, Path.Kind AS kinds,
         Path.Calls AS calls, Path.Self AS selves, Path.Critical AS criticals,
         Call.Source AS sources, Call.Target AS targets, Call.Type AS types, Call.Summary AS summaries,
@@ -10,6 +11,7 @@ WITH settled AS
     FROM otel.clew_settled FINAL
     PREWHERE ServiceName = {service:String} AND SpanName NOT IN {names:Array(String)}
         AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
+        AND modulo(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {stride:UInt64}) < {part:UInt64}
     WHERE Rank < 2
         AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
 )
