@@ -99,10 +99,28 @@ def sides_equal_their_base(store: Store) -> bool:
             ("toStartOfHour(Minute)", "clew_operations_1m"),
         )
     )
+    exceptions = """
+        SELECT Timestamp, toString(ServiceName), TraceId, SpanId, At, Type, Message, Stack, Segment
+        FROM otel.clew_span_exceptions ORDER BY ALL"""
+    exceptions_from_base = """
+        SELECT Timestamp, toString(ServiceName), TraceId, SpanId, at, with['exception.type'],
+            with['exception.message'], with['exception.stacktrace'], Segment
+        FROM otel.otel_traces ARRAY JOIN Events.Timestamp AS at, Events.Name AS event, Events.Attributes AS with
+        WHERE event = 'exception' AND TraceId != '' ORDER BY ALL"""
+    logged = """
+        SELECT Timestamp, toString(ServiceName), TraceId, SpanId, Type, Message, Stack, Segment
+        FROM otel.clew_log_exceptions ORDER BY ALL"""
+    logged_from_base = """
+        SELECT Timestamp, toString(ServiceName), TraceId, SpanId, LogAttributes['exception.type'],
+            LogAttributes['exception.message'], LogAttributes['exception.stacktrace'], Segment
+        FROM otel.otel_logs
+        WHERE has(mapKeys(LogAttributes), 'exception.type') AND TraceId != '' ORDER BY ALL"""
     with store.client() as client:
         return all(
             client.query(side).result_rows == client.query(base).result_rows
             for side, base in (
+                (exceptions, exceptions_from_base),
+                (logged, logged_from_base),
                 (traces, traces_from_base),
                 (operations, operations_from_base),
                 (hours, hours_from_minutes),

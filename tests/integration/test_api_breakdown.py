@@ -205,7 +205,9 @@ def test_of_a_frequent_transaction_slices_of_the_window_are_read(
     own = [sum(times[1] for times in path.values()) for path in paths]
     errors = []
     for row in answer["breakdown"]:
-        parts = [path.get((row["service"], row["operation"], row["kind"]), (0, 0, 0)) for path in paths]
+        parts = [
+            path.get((row["service"], row["operation"], row["kind"]), (0, 0, 0)) for path in paths
+        ]
         share = sum(part[1] for part in parts) / sum(own)
         assert row["calls"] == 4 * sum(part[0] for part in parts)
         assert row["self_time_ms"] == pytest.approx(4 * sum(part[1] for part in parts) / 1e6)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from clew.api.parameters import Answer, Window
+from clew.api.parameters import SECOND, Answer, Window, as_parameter
 from clew.storage import Forms, Row
 
 LOGS = 50  # of each way they are linked
@@ -17,12 +17,13 @@ DEPLOYMENTS = 100
 OPERATIONS = 200
 DEPENDENCIES = 200
 SAMPLE = 40  # traces that processes are looked for in
+PLACES = 8  # in the window, where there are enough of them
 PROCESSES = 4  # of each service
 MOST_PROCESSES = 100
 NEVER = float("inf")
 
 # Of a transaction that ran more often, so many are read (shares are within 0.3 % or so then), in
-# slices of the window: many, as what goes wrong for a while should be in some of them as it is in all.
+# slices of the window. Many, so that what goes wrong for a while has its part in them.
 WHOLE_TRACES = 30_000
 SLICES = 48
 
@@ -63,6 +64,15 @@ class About:
             "forms": self.forms,
         }
 
+    def slices(self, count: int) -> dict[str, Any]:
+        """Of each `stride` nanoseconds of the window the first `part` are read where the traces of
+        a frequent transaction (it ran `count` times) are too many: then it is `sliced`."""
+        stride = self.window.end - self.window.start
+        if count <= WHOLE_TRACES:
+            return {"stride": stride, "part": stride, "sliced": False}
+        stride = -(-stride // SLICES)
+        return {"stride": stride, "part": stride * WHOLE_TRACES // count, "sliced": True}
+
     @property
     def forms(self) -> Forms:
         """The files in which `entries` and `settled` are written for what this is about. A branch
@@ -94,8 +104,15 @@ class Processes:
 
 def processes(answer: Answer, about: About) -> Processes:
     """The processes that a sample of the traces ran in."""
+    stride = -(-(about.window.end - about.window.start) // PLACES)
     rows = answer.rows(
-        "processes", **about.parameters, sample=SAMPLE, each=PROCESSES, limit=MOST_PROCESSES
+        "processes",
+        **about.parameters,
+        stride=stride,
+        part=stride // 12,
+        sample=SAMPLE,
+        each=PROCESSES,
+        limit=MOST_PROCESSES,
     )
     return Processes(
         tuple(sorted((row["service"], row["instance"]) for row in rows)),
@@ -103,8 +120,19 @@ def processes(answer: Answer, about: About) -> Processes:
     )
 
 
-def trace_logs(answer: Answer, about: About, limit: int = LOGS) -> list[Row]:
-    """The newest log records with the id of one of the traces."""
+def trace_logs(answer: Answer, about: About, count: int, limit: int = LOGS) -> list[Row]:
+    """The newest log records with the id of one of the traces. A frequent automatic transaction,
+    that ran `count` times, is likely to have enough in the last part of the window: of the traces
+    that began in it or within an hour before it."""
+    window = about.window
+    if about.service and count > WHOLE_TRACES:
+        newest = window.end - (window.end - window.start) // SLICES
+        began = Window(max(window.start, newest - 3600 * SECOND), window.end).parameters
+        last = about.parameters | began | {"from": as_parameter(newest)}
+        rows = answer.rows("linked_logs", **last, limit=limit + 1)
+        if len(rows) > limit:
+            answer.was_cut()
+            return rows[:limit]
     return answer.most("linked_logs", limit, **about.parameters)
 
 
@@ -136,17 +164,11 @@ def breakdown(answer: Answer, about: About, p95_ms: float | None, count: int) ->
     """`breakdown`, `dependencies` and `sample`, over the traces that are settled: of so many as
     `count` says all, or slices of the window that have about WHOLE_TRACES. Slow are those in which
     the transaction took more than the p95 of the window."""
-    stride = about.window.end - about.window.start
-    sliced = count > WHOLE_TRACES
-    if sliced:
-        stride = -(-stride // SLICES)
-    parameters = about.parameters | {
-        "slower_than": NEVER if p95_ms is None else p95_ms * 1e6,
-        "stride": stride,
-        "part": stride * WHOLE_TRACES // count if sliced else stride,
-    }
+    slices = about.slices(count)
+    parameters = about.parameters | slices
+    parameters["slower_than"] = NEVER if p95_ms is None else p95_ms * 1e6
     rows, called = answer.together(
-        lambda: answer.rows("breakdown", **parameters, sliced=sliced, limit=OPERATIONS + 2),
+        lambda: answer.rows("breakdown", **parameters, limit=OPERATIONS + 2),
         lambda: answer.most("dependencies", DEPENDENCIES, **parameters),
     )
     whole, operations = (rows[0], rows[1:]) if rows else (None, [])
@@ -159,7 +181,7 @@ def breakdown(answer: Answer, about: About, p95_ms: float | None, count: int) ->
             "sample": {"traces": 0, "of": 0, "error": 0.0},
         }
     # Of the transactions that were to be read, those of the slices.
-    times = count / sum(whole["without"][1] or [count]) if sliced else 1
+    times = count / sum(whole["without"][1] or [count]) if slices["sliced"] else 1
     less = {} if p95_ms is None else _p95_without(whole, operations)
     kept = operations[:OPERATIONS]
     return {

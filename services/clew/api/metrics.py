@@ -16,6 +16,7 @@ MOST = 40  # series of each
 def linked_metrics(
     answer: Answer,
     about: About,
+    count: int,
     ran: Processes,
     step: int,
     latency: list[dict[str, Any]],
@@ -30,6 +31,7 @@ def linked_metrics(
     known = [point for point in latency if point["p95"] is not None]
     asked: dict[str, Any] = {
         **about.parameters,
+        **about.slices(count),
         **ran.parameters,
         "hosts": list(ran.hosts),
         "step": step,

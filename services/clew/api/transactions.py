@@ -91,7 +91,7 @@ def joined_view(
     if isinstance(named, Definition):
         return _joined_defined(answer, common, named)
     about = _about(named, common)
-    series, services, ran, logs, raised = answer.together(
+    series, services, ran, raised = answer.together(
         lambda: answer.rows(
             "transaction_series",
             **about.parameters,
@@ -100,7 +100,6 @@ def joined_view(
         ),
         lambda: _services(answer, common, named["service"]),
         lambda: processes(answer, about),
-        lambda: trace_logs(answer, about),
         lambda: exceptions(answer, about),
     )
     total = next(row for row in series if not row["time"])
@@ -111,7 +110,7 @@ def joined_view(
         services,
     )
     points = [definitions.point(row) for row in series if row["time"]]
-    return _joined(answer, common, about, transaction, points, ran, logs, raised, [])
+    return _joined(answer, common, about, transaction, points, ran, raised, [])
 
 
 def _joined_defined(answer: Answer, common: Common, named: Definition) -> dict[str, Any]:
@@ -132,15 +131,14 @@ def _joined_defined(answer: Answer, common: Common, named: Definition) -> dict[s
         else None
     )
     about = About(common.window, common.environment, defined=named.id, extent=extent)
-    ran, logs, raised = answer.together(
+    ran, raised = answer.together(
         lambda: processes(answer, about),
-        lambda: trace_logs(answer, about),
         lambda: exceptions(answer, about),
     )
     points = [definitions.point(each) for each in series]
     transaction = definitions.transaction(row, named, common.window)
     return _joined(
-        answer, common, about, transaction, points, ran, logs, raised, definitions.carried(named)
+        answer, common, about, transaction, points, ran, raised, definitions.carried(named)
     )
 
 
@@ -151,17 +149,16 @@ def _joined(
     transaction: dict[str, Any],
     series: list[dict[str, Any]],
     ran: Processes,
-    logs: list[Row],
     raised: list[Row],
     carried: list[tuple[str, str]],
 ) -> dict[str, Any]:
     """The parts that the first ones (`transaction`, `series`, the processes) are needed for."""
-    apart, traces, metrics, more_logs, deployed = answer.together(
-        lambda: breakdown(
-            answer, about, transaction["duration_ms"]["p95"], transaction["count"]
-        ),
-        lambda: _traces(answer, about),
-        lambda: linked_metrics(answer, about, ran, common.window.step, series, carried),
+    count, took = transaction["count"], transaction["duration_ms"]
+    apart, traces, metrics, logs, more_logs, deployed = answer.together(
+        lambda: breakdown(answer, about, took["p95"], count),
+        lambda: _traces(answer, about, count, took["p99"]),
+        lambda: linked_metrics(answer, about, count, ran, common.window.step, series, carried),
+        lambda: trace_logs(answer, about, count),
         lambda: process_logs(answer, common.window.parameters, ran),
         lambda: deployments(answer, {*transaction["services"], *ran.services}, common.environment),
     )
@@ -283,7 +280,7 @@ def get_instance(
     ran, apart, logs, raised, *traces = answer.together(
         lambda: processes(answer, about),
         lambda: breakdown(answer, about, None, len(ids)),
-        lambda: trace_logs(answer, about),
+        lambda: trace_logs(answer, about, len(ids)),
         lambda: exceptions(answer, about),
         *(
             lambda id=id: _whole(answer, id)
@@ -293,7 +290,7 @@ def get_instance(
     around = window_of(stored, AROUND)
     metrics, more_logs, deployed = answer.together(
         lambda: linked_metrics(
-            answer, About(around, trace_ids=tuple(ids)), ran, around.step, [], carried
+            answer, About(around, trace_ids=tuple(ids)), len(ids), ran, around.step, [], carried
         ),
         lambda: process_logs(answer, window.parameters, ran),
         lambda: deployments(answer, {*found["services"], *ran.services}, None),
@@ -426,10 +423,15 @@ def _transaction(
     }
 
 
-def _traces(answer: Answer, about: About) -> dict[str, list[dict[str, Any]]]:
-    """Traces worth opening, as summaries."""
+def _traces(
+    answer: Answer, about: About, count: int, p99_ms: float | None
+) -> dict[str, list[dict[str, Any]]]:
+    """Traces worth opening, as summaries. (Where they are many, the slowest took the p99, which may
+    be 1 % off, or longer.)"""
     kinds = ("slowest", "errors", "typical")
-    row = answer.row("transaction_traces", **about.parameters)
+    slices = about.slices(count)
+    slow = 0.97e6 * p99_ms if slices["sliced"] and p99_ms is not None else 0.0
+    row = answer.row("transaction_traces", **about.parameters, **slices, slow=slow)
     chosen: Row = row or {kind: [] for kind in kinds}
     known = summaries(answer, {id for kind in kinds for id in chosen[kind]})
     return {kind: [known[id] for id in chosen[kind] if id in known] for kind in kinds}

@@ -97,6 +97,7 @@ TRACES = Signal(
             source="clew_operations_1m",
             source_key="(ServiceName, toStartOfHour(Minute))",
         ),
+        SideTable("clew_span_exceptions", "Segment", "Segment"),
     ),
     (
         "clew_settled",
@@ -107,7 +108,13 @@ TRACES = Signal(
         "clew_occurrences",
     ),
 )
-LOGS = Signal("logs", {"clew_landing_logs": "otel_logs"}, "Logs", "Timestamp")
+LOGS = Signal(
+    "logs",
+    {"clew_landing_logs": "otel_logs"},
+    "Logs",
+    "Timestamp",
+    (SideTable("clew_log_exceptions", "Segment", "Segment"),),
+)
 METRICS = Signal(
     "metrics",
     {f"clew_landing_metrics_{kind}": f"otel_metrics_{kind}" for kind in KINDS},

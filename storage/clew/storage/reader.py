@@ -31,7 +31,8 @@ Row = dict[str, Any]
 Forms = Mapping[str, str]  # by what stands behind `-- with`, the file for it
 
 # Part of each statement: a session's settings would outlast it. readonly=1 also blocks the
-# functions that reach outside, such as file() and url(). KILL QUERY finds it by the comment.
+# functions that reach outside, such as file() and url(). KILL QUERY finds it by the comment. Joins
+# have the few rows on the right: where the engine judged that itself, it took the large side.
 SETTINGS = """
 SETTINGS
     readonly = 1,
@@ -42,6 +43,7 @@ SETTINGS
     max_result_rows = {limits.rows},
     max_result_bytes = {limits.bytes},
     max_threads = 2,
+    query_plan_join_swap_table = 'false',
     output_format_json_quote_64bit_integers = 0,
     output_format_json_quote_denormals = 0,
     output_format_json_named_tuples_as_objects = 1,

@@ -28,25 +28,18 @@ FROM
             arrayFilter(frame -> NOT match(frame,
                 'site-packages|dist-packages|/lib(64)?/python|<frozen |<string>|node_modules|node:|\\(internal/|/usr/local/go/|/pkg/mod/|/gems/|/lib/ruby/|at (?:(?:java|javax|jakarta|jdk|sun|kotlin|scala|System|Microsoft)\\.|org\\.(?:springframework|apache|hibernate|junit)|com\\.(?:sun|zaxxer)|io\\.(?:netty|grpc|opentelemetry))'), frames) AS own,
             if(match(frames[1], '^\\s*File '), own[-1], own[1]) AS innermost
-        FROM
+        FROM entries
+        INNER JOIN
         (
-            SELECT ServiceName AS service, TraceId AS trace_id, SpanId AS span_id, event.1 AS at,
-                event.2['exception.type'] AS type, event.2['exception.message'] AS text,
-                event.2['exception.stacktrace'] AS stack
-            FROM otel.otel_traces
-            ARRAY JOIN arrayFilter((e, n) -> n = 'exception', arrayZip(Events.Timestamp, Events.Attributes), Events.Name) AS event
-            WHERE has(Events.Name, 'exception')
-                AND Timestamp >= {from:DateTime64(9)} AND Timestamp < {to:DateTime64(9)} + toIntervalHour(1)
-                AND TraceId IN (SELECT TraceId FROM entries)
+            SELECT ServiceName AS service, TraceId AS trace_id, SpanId AS span_id, At AS at,
+                Type AS type, Message AS text, Stack AS stack
+            FROM otel.clew_span_exceptions
+            WHERE Timestamp >= {from:DateTime64(9)} AND Timestamp < {to:DateTime64(9)} + toIntervalHour(1)
             UNION ALL
-            SELECT ServiceName, TraceId, SpanId, Timestamp,
-                LogAttributes['exception.type'], LogAttributes['exception.message'], LogAttributes['exception.stacktrace']
-            FROM otel.otel_logs
-            WHERE mapContains(LogAttributes, 'exception.type')
-                AND toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({from:DateTime64(9)})
-                AND Timestamp >= {from:DateTime64(9)} AND Timestamp < {to:DateTime64(9)} + toIntervalHour(1)
-                AND TraceId != '' AND TraceId IN (SELECT TraceId FROM entries)
-        )
+            SELECT ServiceName, TraceId, SpanId, Timestamp, Type, Message, Stack
+            FROM otel.clew_log_exceptions
+            WHERE Timestamp >= {from:DateTime64(9)} AND Timestamp < {to:DateTime64(9)} + toIntervalHour(1)
+        ) AS raised ON raised.trace_id = entries.TraceId
     )
     GROUP BY service, type, message, trace_id, span_id
 )

@@ -1,7 +1,8 @@
 -- with entries
 -- Gauges that have to do with the traces: of the processes that they ran in, of those processes' hosts
 -- (system.*), or with an attribute of the transaction in them. A point is the mean of {step} seconds;
--- correlation is Pearson's with the transaction's p95 ({latencies} at {times}).
+-- correlation is Pearson's with the transaction's p95 ({latencies} at {times}). Of a frequent transaction
+-- exemplars are of traces in the first {part} of every {stride} nanoseconds.
 SELECT
     name,
     any(unit) AS unit,
@@ -18,23 +19,20 @@ FROM
     SELECT *, transform(bin, {times:Array(UInt32)}, {latencies:Array(Float64)}, nan) AS latency
     FROM
     (
+        WITH {by_attribute:Bool} AND arrayExists((k, v) -> (k, v) IN {carried:Array(Tuple(String, String))}, mapKeys(Attributes), mapValues(Attributes)) AS carries
         SELECT
-            MetricName AS name, any(MetricUnit) AS unit, ServiceName AS service, any(instance) AS resource,
-            any(Attributes) AS attributes, cityHash64(instance, Attributes) AS series,
+            MetricName AS name, any(MetricUnit) AS unit, ServiceName AS service, any(Instance) AS resource,
+            any(Attributes) AS attributes, Series AS series,
             toUInt32(toStartOfInterval(TimeUnix, toIntervalSecond({step:UInt32}))) AS bin,
             max(carries) AS by_attribute,
-            max(notEmpty(Exemplars.TraceId) AND arrayExists(t -> t IN (SELECT TraceId FROM entries), Exemplars.TraceId)) AS by_exemplar,
+            max(notEmpty(Exemplars.TraceId) AND arrayExists(t -> t IN (
+                SELECT TraceId FROM entries
+                WHERE modulo(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {stride:UInt64}) < {part:UInt64}), Exemplars.TraceId)) AS by_exemplar,
             avg(Value) AS point
-        FROM
-        (
-            SELECT *,
-                ResourceAttributes['service.instance.id'] AS instance,
-                {by_attribute:Bool} AND arrayExists((k, v) -> (k, v) IN {carried:Array(Tuple(String, String))}, mapKeys(Attributes), mapValues(Attributes)) AS carries
-            FROM otel.otel_metrics_gauge
-            WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
-                AND (ServiceName IN {services:Array(String)} AND ((ServiceName, instance) IN {processes:Array(Tuple(String, String))} OR carries)
-                    OR startsWith(MetricName, 'system.') AND ResourceAttributes['host.name'] IN {hosts:Array(String)})
-        )
+        FROM otel.otel_metrics_gauge
+        WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
+            AND (ServiceName IN {services:Array(String)} AND ((ServiceName, Instance) IN {processes:Array(Tuple(String, String))} OR carries)
+                OR startsWith(MetricName, 'system.') AND Host IN {hosts:Array(String)})
         GROUP BY name, service, series, bin
     )
 )

@@ -22,25 +22,22 @@ FROM
             last < before, last, last - before) / {step:UInt32} AS point
     FROM
     (
+        WITH {by_attribute:Bool} AND arrayExists((k, v) -> (k, v) IN {carried:Array(Tuple(String, String))}, mapKeys(Attributes), mapValues(Attributes)) AS carries
         SELECT
-            MetricName AS name, any(MetricUnit) AS unit, ServiceName AS service, any(instance) AS resource,
-            any(Attributes) AS attributes, cityHash64(instance, Attributes) AS series,
+            MetricName AS name, any(MetricUnit) AS unit, ServiceName AS service, any(Instance) AS resource,
+            any(Attributes) AS attributes, Series AS series,
             toUInt32(toStartOfInterval(TimeUnix, toIntervalSecond({step:UInt32}))) AS bin,
             max(carries) AS by_attribute,
-            max(notEmpty(Exemplars.TraceId) AND arrayExists(t -> t IN (SELECT TraceId FROM entries), Exemplars.TraceId)) AS by_exemplar,
+            max(notEmpty(Exemplars.TraceId) AND arrayExists(t -> t IN (
+                SELECT TraceId FROM entries
+                WHERE modulo(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {stride:UInt64}) < {part:UInt64}), Exemplars.TraceId)) AS by_exemplar,
             any(IsMonotonic) AS monotonic, any(AggregationTemporality = 1) AS delta,
             min(StartTimeUnix) >= toDateTime({start:DateTime64(9)}) AS born,
             avg(Value) AS mean, sum(Value) AS added, argMin(Value, TimeUnix) AS first, argMax(Value, TimeUnix) AS last
-        FROM
-        (
-            SELECT *,
-                ResourceAttributes['service.instance.id'] AS instance,
-                {by_attribute:Bool} AND arrayExists((k, v) -> (k, v) IN {carried:Array(Tuple(String, String))}, mapKeys(Attributes), mapValues(Attributes)) AS carries
-            FROM otel.otel_metrics_sum
-            WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
-                AND (ServiceName IN {services:Array(String)} AND ((ServiceName, instance) IN {processes:Array(Tuple(String, String))} OR carries)
-                    OR startsWith(MetricName, 'system.') AND ResourceAttributes['host.name'] IN {hosts:Array(String)})
-        )
+        FROM otel.otel_metrics_sum
+        WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
+            AND (ServiceName IN {services:Array(String)} AND ((ServiceName, Instance) IN {processes:Array(Tuple(String, String))} OR carries)
+                OR startsWith(MetricName, 'system.') AND Host IN {hosts:Array(String)})
         GROUP BY name, service, series, bin
     )
     WINDOW along AS (PARTITION BY name, service, series ORDER BY bin ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)

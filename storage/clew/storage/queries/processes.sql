@@ -1,12 +1,17 @@
 -- with entries
--- The processes that the traces ran in, as seen in {sample} of them chosen by the hash of their ids; of
--- each service the {each} that most of those went through.
+-- The processes that the traces ran in, as seen in {sample} of them; of each service the {each} that most
+-- of those went through. Those of the first {part} of every {stride} nanoseconds come first, by the hash of
+-- their ids, since traces of one time lie in the same granules.
 SELECT
     ServiceName AS service,
     ResourceAttributes['service.instance.id'] AS instance,
     any(ResourceAttributes['host.name']) AS host
 FROM otel.otel_traces
-WHERE TraceId IN (SELECT TraceId FROM entries ORDER BY sipHash64(TraceId) LIMIT {sample:UInt32})
+WHERE TraceId IN (
+        SELECT TraceId FROM entries
+        ORDER BY modulo(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {stride:UInt64}) >= {part:UInt64},
+            sipHash64(TraceId)
+        LIMIT {sample:UInt32})
     AND Timestamp >= {from:DateTime64(9)} - toIntervalHour(1)
     AND Timestamp <= {to:DateTime64(9)} + toIntervalHour(1)
 GROUP BY service, instance

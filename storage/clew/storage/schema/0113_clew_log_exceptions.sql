@@ -1,0 +1,18 @@
+-- The exceptions that log records report, as clew_span_exceptions has those of spans.
+CREATE TABLE IF NOT EXISTS otel.clew_log_exceptions
+(
+    Timestamp DateTime64(9) CODEC(Delta, ZSTD(1)),
+    ServiceName LowCardinality(String) CODEC(ZSTD(1)),
+    TraceId String CODEC(ZSTD(1)),
+    SpanId String CODEC(ZSTD(1)),
+    Type String CODEC(ZSTD(1)),
+    Message String CODEC(ZSTD(1)),
+    Stack String CODEC(ZSTD(3)),
+    Segment UInt64 CODEC(Delta, ZSTD(1)),
+    InsertedAt DateTime DEFAULT now() CODEC(Delta, ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY if(abs(toInt64(Timestamp) - toInt64(InsertedAt)) > 2592000,
+    toYYYYMMDD(InsertedAt) * 10, toYYYYMMDD(Timestamp))
+ORDER BY (toStartOfHour(Timestamp), ServiceName, Type, Timestamp)
+SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1
