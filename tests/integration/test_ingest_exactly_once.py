@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from loading import load, rows, seal_segment, sides_equal_their_base, wait_until_drained
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew.collector import loader as loader_module
@@ -36,6 +37,9 @@ def traces(seed: int, spans: int = 400, nested: bool = False) -> bytes:
                 end_time_unix_nano=began + chance.randrange(-5, 10**9),
             )  # fmt: skip
             span.status.code = chance.choice((0, 0, 2))
+            if span.status.code:
+                event = span.events.add(name="exception", time_unix_nano=began + 1)
+                event.attributes.add(key="exception.type").value.string_value = service
             if nested:
                 span.attributes.add(key="k").value.array_value.values.add().int_value = 1
     return request.SerializeToString()
@@ -56,6 +60,7 @@ def spans_stored(store: Store) -> tuple[int, int]:
         ["DELETE FROM otel.clew_traces WHERE SpanCount % 2 = 0"],
         ["DELETE FROM otel.clew_operations_1m WHERE SpanName = 'operation 1'"],
         ["DELETE FROM otel.clew_operations_1h WHERE SpanName = 'operation 1'"],
+        ["DELETE FROM otel.clew_span_exceptions WHERE Segment = {id} AND Type = 'b'"],
         [
             "DELETE FROM otel.otel_traces WHERE Segment = {id}",
             "INSERT INTO otel.clew_operations_1m SELECT * FROM otel.clew_operations_1m",
@@ -67,6 +72,7 @@ def spans_stored(store: Store) -> tuple[int, int]:
         "traces-part",
         "operations-part",
         "hours-part",
+        "exceptions-part",
         "sides-only-and-twice",
     ],
 )
@@ -83,6 +89,37 @@ def test_settling_makes_it_exact(
     ingest.settle(signal, segment.path, segment.id, segment.items, segment.began)
     assert spans_stored(store) == (2400, 2400)
     assert sides_equal_their_base(store)
+
+
+def test_exceptions_in_logs_are_settled_with_them(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    segments = [seal_segment(tmp_path / str(seed), "logs", logs(seed)) for seed in range(2)]
+    for segment in segments:
+        ingest.load(SIGNALS["logs"], segment.path, segment.id, segment.items, segment.began)
+    with store.client() as client:
+        client.command(
+            "INSERT INTO otel.clew_log_exceptions "
+            f"SELECT * FROM otel.clew_log_exceptions WHERE Segment = {segments[0].id}"
+        )
+    assert not sides_equal_their_base(store)
+    segment = segments[0]
+    ingest.settle(SIGNALS["logs"], segment.path, segment.id, segment.items, segment.began)
+    assert rows(store, "SELECT count() AS n FROM otel.clew_log_exceptions") == [{"n": 20}]
+    assert sides_equal_their_base(store)
+
+
+def logs(seed: int) -> bytes:
+    """30 records: 20 have a trace, and of those 10 report an exception; so do 10 without a trace."""
+    request = ExportLogsServiceRequest()
+    scope = request.resource_logs.add().scope_logs.add()
+    for number in range(30):
+        record = scope.log_records.add(time_unix_nano=START + number)
+        if number < 20:
+            record.trace_id = bytes([seed + 1, number] * 8)
+        if number >= 10:
+            record.attributes.add(key="exception.type").value.string_value = "ValueError"
+    return request.SerializeToString()
 
 
 def test_settling_what_never_began_is_loading_it(

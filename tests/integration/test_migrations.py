@@ -210,6 +210,16 @@ def test_who_writes_meanwhile_is_counted_once(store: Store, edit: Edit) -> None:
 def test_tables_that_came_later_are_filled_from_what_an_older_database_has(store: Store) -> None:
     for minute in (0, 1, 59, 60, 200):
         insert_span(store, Timestamp=minute * 60, SpanName=f"operation {minute % 2}")
+    with store.client() as client:
+        client.command(
+            "INSERT INTO otel.otel_traces (Timestamp, TraceId, SpanId, `Events.Timestamp`, `Events.Name`, "
+            "`Events.Attributes`) SELECT number, 't', toString(number), [1, 2, 3], ['exception', 'x', "
+            "'exception'], [map('exception.type', 'A'), map(), map('exception.type', 'B')] FROM numbers(3)"
+        )
+        client.command(
+            "INSERT INTO otel.otel_logs (Timestamp, TraceId, SpanId, LogAttributes) "
+            "SELECT number, 't', 's', map('exception.type', 'C') FROM numbers(4)"
+        )
     hours = (
         "SELECT Hour, SpanName, sum(Count) AS n, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(Sketch) "
         "AS q FROM otel.clew_operations_1h GROUP BY 1, 2 ORDER BY 1, 2"
@@ -218,8 +228,13 @@ def test_tables_that_came_later_are_filled_from_what_an_older_database_has(store
         "SELECT SpanName, min(FirstSeen) AS first, max(LastSeen) AS last "
         "FROM otel.clew_operations GROUP BY 1 ORDER BY 1"
     )
-    expected = rows(store, hours), rows(store, operations)
-    assert [len(each) for each in expected] == [4, 2]
+    raised = [
+        f"SELECT Timestamp, SpanId, Type FROM otel.{table} ORDER BY ALL"
+        for table in ("clew_span_exceptions", "clew_log_exceptions")
+    ]
+    queries = (hours, operations, *raised)
+    expected = [rows(store, query) for query in queries]
+    assert [len(each) for each in expected] == [5, 3, 6, 4]
     for _ in range(2):  # a second time, as after a run that was cut short
         with store.client() as client:
             client.command(
@@ -227,9 +242,14 @@ def test_tables_that_came_later_are_filled_from_what_an_older_database_has(store
                 "SETTINGS mutations_sync = 2"
             )
         assert all(name.endswith("_filled") for name in names(migrate(store)))
-        assert (rows(store, hours), rows(store, operations)) == expected
+        assert [rows(store, query) for query in queries] == expected
         with store.client() as client:
-            for table in ("clew_operations_1h", "clew_operations"):
+            for table in (
+                "clew_operations_1h",
+                "clew_operations",
+                "clew_span_exceptions",
+                "clew_log_exceptions",
+            ):
                 client.command(f"TRUNCATE TABLE otel.{table}")
 
 

@@ -271,11 +271,11 @@ def _series(row: Row, points: list[Any], linked_by: str) -> dict[str, Any]:
 
 def _rates(row: Row) -> list[tuple[int, float]]:
     """A level as it is; what counts up as its rate per second, from 0 again where it fell."""
-    points = [tuple(point) for point in row["points"]]
+    points: list[tuple[int, float]] = row["points"]
     if not row["is_monotonic"]:
-        return [(time, value) for time, value, _ in points]
+        return points
     rates = []
-    for (before, last, _), (time, value, _) in pairwise(points):
+    for (before, last), (time, value) in pairwise(points):
         added = value - last if row["temporality"] == CUMULATIVE and value >= last else value
         if time > before:
             rates.append((time, added / (time - before)))

@@ -3,7 +3,7 @@ SELECT
     MetricName AS name,
     MetricUnit AS unit,
     ServiceName AS service,
-    ResourceAttributes['service.instance.id'] AS resource,
+    Instance AS resource,
     Attributes AS attributes,
     toUnixTimestamp(TimeUnix) AS time,
     BucketCounts AS counts,

@@ -4,8 +4,8 @@ SELECT
     MetricName AS name,
     any(MetricUnit) AS unit,
     ServiceName AS service,
-    ResourceAttributes['service.instance.id'] AS resource,
-    Attributes AS attributes,
+    Instance AS resource,
+    any(Attributes) AS attributes,
     max(has(Exemplars.TraceId, {trace_id:String})) AS by_exemplar,
     arraySort(groupArray((toUnixTimestamp(TimeUnix), Value))) AS points
 FROM otel.otel_metrics_gauge
@@ -18,6 +18,6 @@ WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({
         ORDER BY max(has(Exemplars.TraceId, {trace_id:String})) DESC, MetricName
         LIMIT {names:UInt32} BY ServiceName)
     AND (ServiceName, resource) IN {processes:Array(Tuple(String, String))}
-GROUP BY name, service, resource, attributes
+GROUP BY name, service, resource, Series
 ORDER BY by_exemplar DESC, name, service, resource, cityHash64(attributes)
 LIMIT 2 BY name, service, resource

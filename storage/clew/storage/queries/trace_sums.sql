@@ -4,12 +4,12 @@ SELECT
     MetricName AS name,
     any(MetricUnit) AS unit,
     ServiceName AS service,
-    ResourceAttributes['service.instance.id'] AS resource,
-    Attributes AS attributes,
+    Instance AS resource,
+    any(Attributes) AS attributes,
     max(has(Exemplars.TraceId, {trace_id:String})) AS by_exemplar,
     any(IsMonotonic) AS is_monotonic,
     any(AggregationTemporality) AS temporality,
-    arraySort(groupArray((toUnixTimestamp(TimeUnix), Value, toUnixTimestamp(StartTimeUnix)))) AS points
+    arraySort(groupArray((toUnixTimestamp(TimeUnix), Value))) AS points
 FROM otel.otel_metrics_sum
 WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
     AND (ServiceName, MetricName) IN (
@@ -20,6 +20,6 @@ WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({
         ORDER BY max(has(Exemplars.TraceId, {trace_id:String})) DESC, MetricName
         LIMIT {names:UInt32} BY ServiceName)
     AND (ServiceName, resource) IN {processes:Array(Tuple(String, String))}
-GROUP BY name, service, resource, attributes
+GROUP BY name, service, resource, Series
 ORDER BY by_exemplar DESC, name, service, resource, cityHash64(attributes)
 LIMIT 2 BY name, service, resource
