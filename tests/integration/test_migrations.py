@@ -97,12 +97,23 @@ def test_a_function_that_changed_is_written_out_into_views_again(
 
 def test_plain_and_parameterized_views_that_changed(store: Store, edit: Edit) -> None:
     edit("0022_otel_traces_trace_id_ts.sql", "SELECT TraceId,", "SELECT 7 AS seven, TraceId,")
-    edit("0063_clew_entries_between.sql", "SELECT TraceId,", "SELECT TraceId AS T, TraceId,")
-    assert names(migrate(store)) == ["otel_traces_trace_id_ts", "clew_entries_between"]
+    edit("0060_clew_operations_between.sql", "IsRoot,\n", "IsRoot, SpanName AS S,\n")
+    assert names(migrate(store)) == ["otel_traces_trace_id_ts", "clew_operations_between"]
     insert_span(store, ServiceName="s", SpanName="o")
     assert rows(store, "SELECT seven FROM otel.otel_traces_trace_id_ts") == [{"seven": 7}]
-    between = "clew_entries_between(start = '1970-01-01', end = '1970-01-02', service = 's', operation = 'o')"
-    assert rows(store, f"SELECT T FROM otel.{between}") == [{"T": "t"}]
+    between = "clew_operations_between(start = '1970-01-01', end = '1970-01-02')"
+    assert rows(store, f"SELECT S FROM otel.{between}") == [{"S": "o"}]
+
+
+def test_a_view_that_is_not_needed_any_more_is_dropped(store: Store, schema: Path) -> None:
+    file = schema / "0901_passing.sql"
+    file.write_text("CREATE VIEW IF NOT EXISTS otel.passing AS\nSELECT 1 AS one")
+    assert names(migrate(store)) == ["passing"]
+    assert rows(store, "SELECT one FROM otel.passing") == [{"one": 1}]
+    file.write_text("DROP VIEW IF EXISTS otel.passing\n")
+    assert names(migrate(store)) == ["passing"]
+    assert rows(store, "EXISTS TABLE otel.passing") == [{"result": 0}]
+    assert migrate(store) == []
 
 
 def test_a_view_that_writes_elsewhere(store: Store, schema: Path, edit: Edit) -> None:

@@ -2,7 +2,8 @@
 
 A file of a table runs once and is never edited. Functions and views hold no data: a file of theirs
 runs again when its text has changed, and views when any function has, since functions are written
-out into views when those are made (ADR 0009).
+out into views when those are made (ADR 0009). The file of a view that is not needed any more keeps
+its number, and drops it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ VIEW_HEAD = re.compile(
     r"^CREATE (?:MATERIALIZED )?VIEW IF NOT EXISTS otel\.(?P<name>\w+)(?P<target> TO \S+)? AS\n",
     re.MULTILINE,
 )
+VIEW_GONE = re.compile(r"^DROP VIEW IF EXISTS otel\.\w+\n", re.MULTILINE)
 
 # Of tables, where the server knows them (no CREATE TABLE can have them: an older one would refuse).
 # Lengths of strings inside a Map as 8-byte numbers in a stream of their own, the default since
@@ -70,7 +72,7 @@ def known() -> list[Migration]:
     found.sort()
     functions = "".join(sql for _, _, sql in found if _kind(sql) == FUNCTION)
     migrations = [
-        Migration(version, name, sql, _checksum(sql + functions if _kind(sql) == VIEW else sql))
+        Migration(version, name, sql, _checksum(sql + functions if VIEW_HEAD.search(sql) else sql))
         for version, name, sql in found
     ]
     return sorted(migrations, key=lambda migration: migration.kind)
@@ -79,7 +81,7 @@ def known() -> list[Migration]:
 def _kind(sql: str) -> int:
     if re.search("^CREATE OR REPLACE FUNCTION ", sql, re.MULTILINE):
         return FUNCTION
-    return VIEW if VIEW_HEAD.search(sql) else TABLE
+    return VIEW if VIEW_HEAD.search(sql) or VIEW_GONE.search(sql) else TABLE
 
 
 def _checksum(text: str) -> str:
