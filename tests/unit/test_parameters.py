@@ -218,7 +218,7 @@ class _Rows:
         self._rows = rows
         self.statements = ["SELECT 1"]
 
-    def rows(self, query: str, filters: str, *, limit: int) -> list[dict[str, Any]]:
+    def rows(self, query: str, filters: str, forms: None, *, limit: int) -> list[dict[str, Any]]:
         return self._rows[:limit]
 
 

@@ -62,11 +62,11 @@ class Asked:
     def every(self, name: str) -> list[str]:
         return [value for value in self._all.getlist(name) if value]
 
-    def text(self, *names: str) -> str:
+    def first(self, *names: str) -> str:
         return next((self._all[name] for name in names if self._all.get(name)), "")
 
     def number(self, default: int, *names: str) -> int:
-        text = self.text(*names)
+        text = self.first(*names)
         if text and not re.fullmatch(r"\d{1,18}", text, re.ASCII):
             raise Malformed(f"malformed parameter {names[0]}: {text!r}; write a whole number")
         return int(text) if text else default
@@ -77,13 +77,13 @@ class Asked:
     def time(self, *names: str) -> int:
         """Nanoseconds since the epoch, of RFC 3339."""
         try:
-            return read_rfc3339(self.text(*names))
+            return read_rfc3339(self.first(*names))
         except ValueError as error:
             raise Malformed(f"malformed parameter {names[0]}: write an RFC 3339 time") from error
 
     def duration(self, *names: str) -> int | None:
         """Nanoseconds, of Go's way to write durations: `1.5s`, `2m30s`, `100us`."""
-        text = self.text(*names)
+        text = self.first(*names)
         if not text:
             return None
         if not re.fullmatch(f"(?:{PART})+", text, re.ASCII):
@@ -124,10 +124,10 @@ def operation_names(service: str, answer: Answering) -> Response:
 
 @router.get("/api/operations")
 def operations(asked: Asking, answer: Answering) -> Response:
-    service = asked.text("service")
+    service = asked.first("service")
     if not service:
         raise Malformed("parameter 'service' is required")
-    return _structured(_operations(answer, service, asked.text("spanKind")))
+    return _structured(_operations(answer, service, asked.first("spanKind")))
 
 
 @router.get("/api/traces")
@@ -140,8 +140,8 @@ def find_traces(asked: Asking, answer: Answering) -> Response:
             answer,
             start,
             end,
-            service=asked.text("service"),
-            operation=asked.text("operation"),
+            service=asked.first("service"),
+            operation=asked.first("operation"),
             tags=asked.tags("tag", "tags"),
             shortest=asked.duration("minDuration"),
             longest=asked.duration("maxDuration"),
@@ -170,8 +170,8 @@ def services_v3(answer: Answering) -> Response:
 
 @router.get("/api/v3/operations")
 def operations_v3(asked: Asking, answer: Answering) -> Response:
-    kind = asked.text("spanKind", "span_kind")
-    return json_response({"operations": _operations(answer, asked.text("service"), kind)})
+    kind = asked.first("spanKind", "span_kind")
+    return json_response({"operations": _operations(answer, asked.first("service"), kind)})
 
 
 @router.get("/api/v3/traces")
@@ -180,8 +180,8 @@ def find_traces_v3(asked: Asking, answer: Answering) -> Response:
         answer,
         asked.time("query.startTimeMin", "query.start_time_min"),
         asked.time("query.startTimeMax", "query.start_time_max"),
-        service=asked.text("query.serviceName", "query.service_name"),
-        operation=asked.text("query.operationName", "query.operation_name"),
+        service=asked.first("query.serviceName", "query.service_name"),
+        operation=asked.first("query.operationName", "query.operation_name"),
         tags=asked.tags("", "query.attributes"),
         shortest=asked.duration("query.durationMin", "query.duration_min"),
         longest=asked.duration("query.durationMax", "query.duration_max"),

@@ -13,13 +13,15 @@ WITH entries AS
     FROM otel.clew_traces
     WHERE TraceId IN (
         SELECT TraceId FROM otel.clew_traces
-        WHERE EntryKey >= 4611686018427387904
-            AND Start < {end:DateTime64(9)} AND End >= {start:DateTime64(9)})
+        WHERE TraceId IN (
+            SELECT TraceId FROM otel.clew_traces
+            WHERE EntryKey >= 4611686018427387904 AND Start < {end:DateTime64(9)} AND End >= {start:DateTime64(9)})
+        GROUP BY TraceId
+        HAVING min(EntryKey) >= 4611686018427387904 + toUnixTimestamp64Nano({start:DateTime64(9)})
+            AND min(EntryKey) < 4611686018427387904 + toUnixTimestamp64Nano({end:DateTime64(9)})
+            AND max(End) < now64(9) - toIntervalSecond(10))
     GROUP BY TraceId
-    HAVING min(EntryKey) >= 4611686018427387904 + toUnixTimestamp64Nano({start:DateTime64(9)})
-        AND min(EntryKey) < 4611686018427387904 + toUnixTimestamp64Nano({end:DateTime64(9)})
-        AND max(End) < now64(9) - toIntervalSecond(10)
-        AND argMinMerge(Entry).ServiceName = {service:String}
+    HAVING argMinMerge(Entry).ServiceName = {service:String}
         AND argMinMerge(Entry).SpanName NOT IN {names:Array(String)}
         AND ({environment:Nullable(String)} IS NULL OR argMinMerge(Entry).Environment = {environment:Nullable(String)})
 )
