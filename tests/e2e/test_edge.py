@@ -58,6 +58,7 @@ class Guarded:
             directory / "data",
             *("--tls-cert", str(directory / "cert.pem"), "--tls-key", str(directory / "key.pem")),
             *("--api-keys", str(self.file), "--cors-origins", "https://shop.example"),
+            *("--clickhouse", "127.0.0.1:0"),
             certificate=directory / "cert.pem",
         )
 
@@ -92,6 +93,19 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     running = Guarded(tmp_path_factory.mktemp("guarded"))
     yield running
     assert running.clew.stop() == 0
+
+
+def test_clickhouse_has_the_same_certificate_and_keys(guarded: Guarded) -> None:
+    url = guarded.clew.endpoints["clickhouse"]
+    assert url.startswith("https://")
+    for key, status in ((guarded.reader, 200), ("clew_another", 403)):
+        asked = httpx.get(
+            url,
+            params={"query": "SELECT 1"},
+            auth=("somebody", key),
+            verify=guarded.clew.trust,
+        )
+        assert asked.status_code == status
 
 
 def request(*ids: tuple[bytes, bytes]) -> ExportTraceServiceRequest:

@@ -37,6 +37,18 @@ def test_a_key_is_for_its_scopes(tmp_path: Path) -> None:
         assert tuple(checked.check(f"Bearer {key}", scope) for scope in keys.SCOPES) == answers
 
 
+def test_a_key_is_the_password_of_the_user_of_its_name(tmp_path: Path) -> None:
+    person, reads = new_key("grafana", ["read"])
+    another, writes = new_key("otelcol", ["ingest"])
+    file = tmp_path / "keys"
+    file.write_text(f"{reads}\n{writes}\n")
+    checked = Keys(file)
+    assert checked.scopes("grafana", person) == {"read"}
+    assert checked.scopes("otelcol", another) == {"ingest"}
+    for name, key in (("grafana", another), ("otelcol", person), ("default", ""), ("grafana", "")):
+        assert checked.scopes(name, key) is None
+
+
 @pytest.mark.parametrize(
     "authorization",
     ["", "Bearer", "Bearer ", "Basic {key}", "{key}", "Bearer {key}x", "Bearer ü\udc80"],

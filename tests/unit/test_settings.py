@@ -24,6 +24,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         otlp_http=("127.0.0.1", 4318),
         otlp_grpc=("127.0.0.1", 4317),
         api=("127.0.0.1", 4319),
+        clickhouse=("127.0.0.1", 8123),
         retention={"traces": 14, "logs": 14, "metrics": 14},
     )
 
@@ -118,11 +119,9 @@ def test_a_home_directory_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert _resolve("--data", "~/clew").data == tmp_path / "clew"
 
 
-def test_asking_for_the_clickhouse_protocol_is_told_that_there_is_none_yet(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    _resolve("--clickhouse", "127.0.0.1:0")
-    assert "not served yet" in caplog.text
+def test_the_clickhouse_address_can_be_none() -> None:
+    assert _resolve("--clickhouse", "").clickhouse is None
+    assert _resolve("--clickhouse", "127.0.0.1:0").clickhouse == ("127.0.0.1", 0)
 
 
 def test_retention_is_one_for_all_or_by_signal() -> None:

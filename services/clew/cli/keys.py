@@ -51,17 +51,23 @@ class Keys:
 
     def check(self, authorization: str, scope: str) -> HTTPStatus:
         """Whether an Authorization header allows `scope`: OK, UNAUTHORIZED or FORBIDDEN."""
-        self._look_again()
         scheme, _, key = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            return HTTPStatus.UNAUTHORIZED
-        given = _hash(key.strip())
-        # Every key is compared, whichever it is: how long it takes says nothing.
-        found = [each for each in self._keys if hmac.compare_digest(each.hash, given)]
-        if not found:
+        found = self._with(key.strip())
+        if scheme.lower() != "bearer" or not found:
             return HTTPStatus.UNAUTHORIZED
         allowed = any(scope in each.scopes for each in found)
         return HTTPStatus.OK if allowed else HTTPStatus.FORBIDDEN
+
+    def scopes(self, name: str, key: str) -> frozenset[str] | None:
+        """What the user of this name may do whose password is a key; None when it is not one's."""
+        found = [each.scopes for each in self._with(key) if each.name == name]
+        return frozenset[str]().union(*found) if found else None
+
+    def _with(self, key: str) -> list[Key]:
+        self._look_again()
+        given = _hash(key)
+        # Every key is compared, whichever it is: how long it takes says nothing.
+        return [each for each in self._keys if hmac.compare_digest(each.hash, given)]
 
     def _look_again(self) -> None:
         if time.monotonic() - self._looked < LOOK_AFTER:

@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from clew.api import create_app
 from clew.cli import backfill, backup, control
 from clew.cli.keys import Keys
 from clew.cli.servers import Certificate, Server, raise_file_limit
 from clew.cli.settings import Settings, UsageError
+from clew.clickhouse import Application as ClickHouse
 from clew.collector import deadletter
 from clew.collector.grpc import GrpcReceiver
 from clew.collector.http import Receiver
@@ -35,7 +36,7 @@ from clew.collector.limits import InFlight, default_in_flight, default_spool
 from clew.collector.loader import Loader
 from clew.collector.segment import Segment, make_directory
 from clew.collector.settler import Settler
-from clew.collector.spool import Spool
+from clew.collector.spool import Ids, Spool
 from clew.collector.telemetry import Telemetry, into_tables
 from clew.storage import (
     SIGNALS,
@@ -45,6 +46,7 @@ from clew.storage import (
     Occurrences,
     Reader,
     Registry,
+    Sessions,
     Store,
     Stored,
     default_limit,
@@ -109,6 +111,9 @@ async def _serve(
             endpoints |= await stack.enter_async_context(_collector(settings, store, running))
         if serve:
             endpoints["api"] = stack.enter_context(_api(settings, store, running))
+            if settings.clickhouse and store.embedded:
+                address = stack.enter_context(_clickhouse(settings.clickhouse, store, running))
+                endpoints["clickhouse"] = address
         if store.embedded:
             answers = {
                 "backup": backup.answering(store, running.paused),
@@ -136,6 +141,7 @@ class _Running:
     occurrences: Occurrences
     ready: Callable[[], bool] = lambda: True
     paused: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+    inserted: Callable[[str], None] = lambda signal: None
     stuck: bool = False
 
 
@@ -154,6 +160,10 @@ class _Access:
         return partial(self._keys.check, scope=scope) if self._keys else None
 
     @property
+    def scopes(self) -> Callable[[str, str], frozenset[str] | None] | None:
+        return self._keys.scopes if self._keys else None
+
+    @property
     def check(self) -> Callable[[str, str], HTTPStatus] | None:
         return self._keys.check if self._keys else None
 
@@ -165,8 +175,8 @@ def _check_doors(settings: Settings, *, collect: bool, serve: bool) -> None:
     """Raises UsageError for an address that others can reach when anybody there would be let in."""
     if settings.api_keys or settings.tls_cert:
         return
-    for name in ("otlp_http", "otlp_grpc") * collect + ("api",) * serve:
-        host, port = getattr(settings, name)
+    for name in ("otlp_http", "otlp_grpc") * collect + ("api", "clickhouse") * serve:
+        host, port = getattr(settings, name) or ("127.0.0.1", 0)
         if not _is_loopback(host):
             raise UsageError(
                 f"--{name.replace('_', '-')} {_host_port(host, port)}: others can reach this "
@@ -197,12 +207,15 @@ async def _collector(
 
     def loaded(segment: Segment, stored: Mapping[str, Stored]) -> None:
         ledger.loaded(segment, stored)
-        if segment.signal in ("traces", "logs"):
+        inserted(segment.signal)
+
+    def inserted(signal: str) -> None:
+        if signal in ("traces", "logs"):
             settler.wake()
 
     @contextlib.contextmanager
     def paused(settled_within: float | None = None) -> Iterator[None]:
-        with loader.paused(settled_within), settler.paused():
+        with loader.paused(settled_within), settler.paused(), store.writing:
             yield
 
     loader = Loader(
@@ -221,6 +234,7 @@ async def _collector(
         telemetry.synced,
     )
     running.ready = spool.accepts
+    running.inserted = inserted
     running.paused = lambda: paused(settled_within=backup.SETTLED_WITHIN)
     ledger.start()
     loader.start()
@@ -281,11 +295,31 @@ def _api(settings: Settings, store: Store, running: _Running) -> Iterator[str]:
         running.access.check,
         running.registry,
     )
-    server = Server(app, running.access.certificate, 1)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), name="api")
+    with _served(app, listening, running.access, "api") as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _clickhouse(address: tuple[str, int], store: Store, running: _Running) -> Iterator[str]:
+    """ClickHouse over HTTP, on an event loop of its own too."""
+    listening = _listen(address, "--clickhouse")
+    sessions = Sessions(store, lambda signal: running.inserted(signal))
+    app = ClickHouse(sessions, Ids().next, running.access.scopes)
+    with _served(app, listening, running.access, "clickhouse") as url:
+        try:
+            yield url
+        finally:
+            app.close()
+
+
+@contextlib.contextmanager
+def _served(app: Any, listening: socket.socket, access: _Access, name: str) -> Iterator[str]:
+    """A thread that serves an application; its URL."""
+    server = Server(app, access.certificate, 1)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), name=name)
     thread.start()
     try:
-        yield running.access.url(*listening.getsockname()[:2])
+        yield access.url(*listening.getsockname()[:2])
     finally:
         server.should_exit = True
         thread.join()

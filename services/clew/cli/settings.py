@@ -53,7 +53,9 @@ SETTINGS = (
     Setting("otlp_grpc", "127.0.0.1:4317", "address for OTLP over gRPC"),
     Setting("api", "127.0.0.1:4319", "address for the REST API"),
     Setting(
-        "clickhouse", "", "address for the ClickHouse protocol; empty turns it off (not served yet)"
+        "clickhouse",
+        "127.0.0.1:8123",
+        "address for ClickHouse over HTTP, while the engine is embedded; empty turns it off",
     ),
     Setting(
         "transactions",
@@ -61,7 +63,7 @@ SETTINGS = (
         "YAML file that defines business transactions; read again when it changes",
     ),
     API_KEYS,
-    Setting("tls_cert", "", "PEM file of the certificate and its chain, for all three addresses"),
+    Setting("tls_cert", "", "PEM file of the certificate and its chain, for every address"),
     Setting("tls_key", "", "PEM file of the certificate's key"),
     Setting(
         "cors_origins",
@@ -107,6 +109,7 @@ class Settings:
     otlp_grpc: tuple[str, int]
     api: tuple[str, int]
     retention: Mapping[str, int]  # days, by signal
+    clickhouse: tuple[str, int] | None = None
     transactions: Path | None = None
     api_keys: Path | None = None
     tls_cert: Path | None = None
@@ -138,8 +141,6 @@ def add_flag(parser: argparse.ArgumentParser, setting: Setting) -> None:
 def resolve(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings from flags, environment and defaults. Raises UsageError."""
     values = {setting.name: _value(setting, arguments, environ) for setting in SETTINGS}
-    if values["clickhouse"]:
-        logger.warning("--clickhouse: the ClickHouse protocol is not served yet")
     data = Path(values["data"]).expanduser().resolve()
     return Settings(
         data=data,
@@ -147,6 +148,7 @@ def resolve(arguments: argparse.Namespace, environ: Mapping[str, str] = os.envir
         otlp_http=_address(values["otlp_http"], "--otlp-http"),
         otlp_grpc=_address(values["otlp_grpc"], "--otlp-grpc"),
         api=_address(values["api"], "--api"),
+        clickhouse=_address(values["clickhouse"], "--clickhouse") if values["clickhouse"] else None,
         transactions=_path(values["transactions"]),
         api_keys=_path(values["api_keys"]),
         tls_cert=_path(values["tls_cert"]),

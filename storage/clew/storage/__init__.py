@@ -6,6 +6,7 @@ Everything above (collector, api) stands on this package; it knows nobody above 
     migrate       bring the schema up to date
     Ingest        put a segment of OTLP bytes into the tables, exactly once
     Reader        run the named queries of queries/*.sql, within limits
+    Sessions      run statements that somebody else wrote, within rights and limits
     Registry      the definitions of business transactions that are in force
     Occurrences   what they make of the traces
 
@@ -19,6 +20,7 @@ Errors, all under StorageError:
     ├── Outdated            definitions that were to be replaced are no longer those in force
     ├── LimitExceeded       a query took more time, rows or memory than a read may
     ├── Cancelled           nobody waits for the answer of a read any more
+    ├── EngineError         what the engine says to somebody's own statement, with its code
     ├── BackupError         a backup cannot be made, or is not whole
     └── InsertError         an insert did not report success
         ├── NestedValues    nothing was stored: the segment holds values that SQL has no form for
@@ -28,6 +30,7 @@ Errors, all under StorageError:
 from clew.storage.definitions import Definition, DefinitionError
 from clew.storage.errors import (
     BackupError,
+    EngineError,
     InsertError,
     NestedValues,
     SchemaError,
@@ -52,21 +55,28 @@ from clew.storage.occurrences import Occurrences, Progress
 from clew.storage.reader import Cancelled, Forms, LimitExceeded, Limits, Reader, Reading, Row
 from clew.storage.registry import Outdated, Registry, Revision
 from clew.storage.retention import Guard, Limit, default_limit, make_room, set_retention
+from clew.storage.rights import DESCRIBE, READ, WRITE
+from clew.storage.sessions import Insert, Session, Sessions, Summary
 from clew.storage.store import Store
 
 __all__ = [
+    "DESCRIBE",
     "OF_TRACES_ENTERED_AT",
     "OF_TRACES_IN_OCCURRENCES",
+    "READ",
     "SIGNALS",
+    "WRITE",
     "AttributeFilter",
     "BackupError",
     "Cancelled",
     "Definition",
     "DefinitionError",
+    "EngineError",
     "FilterError",
     "Forms",
     "Guard",
     "Ingest",
+    "Insert",
     "InsertError",
     "LedgerRow",
     "Limit",
@@ -83,11 +93,14 @@ __all__ = [
     "Revision",
     "Row",
     "SchemaError",
+    "Session",
+    "Sessions",
     "SettingError",
     "Signal",
     "StorageError",
     "Store",
     "Stored",
+    "Summary",
     "Unacceptable",
     "attribute_filters",
     "default_limit",

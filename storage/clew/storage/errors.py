@@ -27,3 +27,13 @@ class Unacceptable(InsertError):
 
 class BackupError(StorageError):
     """A backup that cannot be made, or is not whole."""
+
+
+class EngineError(StorageError):
+    """What the engine says to somebody's statement: its `code`, and its `text` as a server would
+    write it behind `Code: N. DB::Exception: `."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"Code: {code}. DB::Exception: {text}")
+        self.code = code
+        self.text = text

@@ -164,7 +164,7 @@ class Ingest:
         and every side row that it has a part in is made again from the base table. May be called
         again after it failed, or was killed, at any point.
         """
-        with self._store.client() as client:
+        with self._store.writing, self._store.client() as client:
             if not self._store.embedded:
                 client.command(
                     "KILL QUERY WHERE query_id = {id:String} SYNC",

@@ -19,6 +19,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
+from clew.storage import rights
 from clew.storage.errors import SettingError, StorageError
 
 logger = logging.getLogger(__name__)
@@ -33,8 +34,9 @@ GLOB_CHARACTERS = frozenset("*?{}[]'\\")
 # And its caches: their defaults add up to more than 20 GiB; at 20M spans they let resident memory
 # rise to 3.9 GB.
 MEBIBYTE = 1 << 20
+MEMORY_RATIO = 0.5
 EMBEDDED_OPTIONS: dict[str, float] = {
-    "max_server_memory_usage_to_ram_ratio": 0.5,
+    "max_server_memory_usage_to_ram_ratio": MEMORY_RATIO,
     "mark_cache_size": 128 * MEBIBYTE,
     "primary_index_cache_size": 64 * MEBIBYTE,
     "index_mark_cache_size": 64 * MEBIBYTE,
@@ -66,7 +68,10 @@ class Store:
 
     def __init__(self, dsn: str, memory_limit: int | None = None) -> None:
         self.dsn = dsn
-        self._options = dict(EMBEDDED_OPTIONS)
+        self.memory = memory_limit or int(_memory() * MEMORY_RATIO)
+        # Held while rows come in that are not the loader's, and while side rows are made again.
+        self.writing = threading.Lock()
+        self._options: dict[str, float | str] = dict(EMBEDDED_OPTIONS)
         if memory_limit is not None:
             self._options["max_server_memory_usage"] = memory_limit
         self._idle: queue.LifoQueue[Client] = queue.LifoQueue()
@@ -76,6 +81,9 @@ class Store:
         self.directory = _prepare_directory(dsn) if self.embedded else None
         if self.directory is not None:
             _remove_torn_mutations(self.directory)
+            config = _configure(self.directory, self.memory)
+            if config is not None:
+                self._options["config-file"] = str(config)
         with self.client() as client:
             if self.directory is not None:
                 _assert_path(client, self.directory)
@@ -93,6 +101,15 @@ class Store:
             yield client
         finally:
             self._idle.put(client)
+
+    def connect(self) -> Any:
+        """A connection to the embedded engine, with no settings at all and every right."""
+        if self.directory is None:
+            raise StorageError("a server is reached by its clients")
+        try:
+            return _connect(str(self.directory))
+        except RuntimeError as error:
+            raise StorageError(f"the embedded engine takes no connection: {error}") from error
 
     def free(self) -> int | None:
         """Bytes that are left on the embedded database's disk; None for a server."""
@@ -164,6 +181,33 @@ def _prepare_directory(dsn: str) -> Path:
     directory = Path(parts.path)
     directory.mkdir(parents=True, exist_ok=True)
     return directory.resolve()
+
+
+def _configure(directory: Path, memory: int) -> Path | None:
+    """Write what the engine is to read when it starts. What there is to name is asked of one in
+    memory (0.1 s); where an engine is open already there cannot be another, nor needs to be."""
+    try:
+        engine = _connect(":memory:")
+    except RuntimeError:
+        return None
+    try:
+        return rights.write(
+            directory, memory, lambda sql: engine.query(sql, "TSVRaw").bytes().decode().split()
+        )
+    except OSError as error:
+        raise StorageError(f"cannot write in {directory}: {error.strerror}") from error
+    finally:
+        engine.close()
+
+
+def _connect(path: str) -> Any:
+    from chdb import _chdb  # a second and 300 MB, which a server's client needs not
+
+    return _chdb.connect(path)  # type: ignore[attr-defined]
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _remove_torn_mutations(directory: Path) -> None:

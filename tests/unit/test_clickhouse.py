@@ -1,0 +1,145 @@
+"""ClickHouse over HTTP, what needs no engine: INSERT's head, compression, the first answer."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import random
+
+import pytest
+
+from clew.clickhouse import blocks, encodings, inserts, native
+from clew.clickhouse.http import content_type, credentials
+from clew.storage import EngineError
+
+
+@pytest.mark.parametrize(
+    ("text", "table", "columns", "form", "rest"),
+    [
+        (b"INSERT INTO t VALUES (1)", "t", (), "Values", b" (1)"),
+        (b"insert into t(a,b) values(1)", "t", ("a", "b"), "Values", b"(1)"),
+        (b"INSERT INTO otel.t FORMAT CSV\n1\n", "t", (), "CSV", b"1\n"),
+        (b"INSERT INTO t FORMAT Native\n\n\x01", "t", (), "Native", b"\n\x01"),
+        (b"INSERT INTO t FORMAT Native\r\n\x01", "t", (), "Native", b"\x01"),
+        (b"INSERT INTO TABLE `o`.\"t\" (`a.b`, \"c\") FORMAT CSV", "t", ("a.b", "c"), "CSV", b""),
+        (b"INSERT INTO t (Events.Name, a) FORMAT CSV", "t", ("Events.Name", "a"), "CSV", b""),
+        (b"/* x */ INSERT -- y\n INTO t FORMAT JSONEachRow {}", "t", (), "JSONEachRow", b"{}"),
+        (b"INSERT INTO t (a) SETTINGS x = 1, y = 'FORMAT z\\'' FORMAT CSV\n1", "t", ("a",), "CSV", b"1"),
+        (b"INSERT INTO `a\\`b` VALUES ", "a`b", (), "Values", b" "),
+    ],
+)  # fmt: skip
+def test_where_the_rows_begin(
+    text: bytes, table: str, columns: tuple[str, ...], form: str, rest: bytes
+) -> None:
+    assert inserts.is_insert(text)
+    found = inserts.find(text, "TSV")
+    assert (found.insert.table, found.insert.columns, found.insert.format) == (table, columns, form)
+    assert text[found.length :] == rest
+
+
+def test_an_inserts_own_settings_are_found() -> None:
+    found = inserts.find(b"INSERT INTO t SETTINGS a=1, b = 'it\\'s' , c=1.5 FORMAT CSV\n", "")
+    assert found.settings == {"a": "1", "b": "it's", "c": "1.5"}
+    assert found.database == ""
+    assert inserts.find(b"INSERT INTO d.t FORMAT CSV", "").database == "d"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"INSERT INTO t SELECT 1",
+        b"INSERT INTO t (a) SELECT 1 FORMAT CSV",
+        b"INSERT INTO FUNCTION file('x') VALUES (1)",
+        b"INSERT INTO t FROM INFILE 'x' FORMAT CSV",
+        b"INSERT INTO t (* EXCEPT a) VALUES (1)",
+        b"INSERT INTO a.b.c VALUES (1)",
+        b"INSERT INTO t",
+        b"INSERT INTO t (a) WATCH x",
+    ],
+)
+def test_an_insert_without_rows_of_its_own_is_none(text: bytes) -> None:
+    with pytest.raises(EngineError):
+        inserts.find(text, "CSV")
+
+
+def test_what_is_no_insert() -> None:
+    for text in (b"SELECT 1", b"INSERTED", b"-- INSERT INTO t\nSELECT 1", b"", b"'INSERT INTO t'"):
+        assert not inserts.is_insert(text)
+
+
+# Computed with another implementation, over the bytes (7 i + 3) mod 256.
+HASHES = {
+    0: "2b9ac064fc9df03d291ee592c340b53c",
+    1: "555db5cc909437391f57cd6430b1f22a",
+    16: "792b9c7fab9ce7217a3f3135c21556a3",
+    64: "ef2a43c18ed512d41432d8bb0c635457",
+    127: "429982623c2a1c1feade014b6020585d",
+    144: "7d76859b7b1639d6c6073157f40ba107",
+    300: "11ae28450c6a30d6ef1725ab1ce5c237",
+    1000: "7323377b8c534b982087686bc5cbe6f6",
+}
+
+
+@pytest.mark.parametrize("size", HASHES)
+def test_the_checksum_of_a_block(size: int) -> None:
+    data = bytes((7 * each + 3) % 256 for each in range(size))
+    assert blocks.city_hash_128(data).hex() == HASHES[size]
+
+
+@pytest.mark.parametrize("method", [blocks.LZ4, blocks.ZSTD])
+def test_blocks_there_and_back(method: int) -> None:
+    data = bytes(3 << 20) + os.urandom(1000)
+    packer = blocks.Blocks(method)
+    packed = b"".join(packer.add(data[at : at + 100_000]) for at in range(0, len(data), 100_000))
+    packed += packer.end()
+    assert len(packed) < len(data) // 100
+    assert blocks.unpacked(packed, len(data)) == data
+    assert len(blocks.unpacked(packed, len(data) - 1)) == len(data)
+    assert packer.end() == b""
+
+
+def test_damaged_blocks_are_refused() -> None:
+    random.seed(1)
+    whole = blocks.block(b"hello " * 100, blocks.LZ4)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[random.randrange(16, len(whole))] = random.randrange(256)
+        for body in (bytes(damaged), whole[: random.randrange(1, len(whole))]):
+            with contextlib.suppress(ValueError):
+                assert len(blocks.unpacked(body, 1 << 20)) <= (1 << 20) + 1
+
+
+def test_the_encoding_is_chosen_from_what_is_accepted() -> None:
+    assert encodings.chosen("gzip, deflate, br, zstd") == "zstd"
+    assert encodings.chosen("gzip;q=0.5, br") == "gzip"
+    assert encodings.chosen("zstd;q=0, deflate") == "deflate"
+    assert encodings.chosen("br, identity, *") == ""
+    assert encodings.chosen("") == ""
+
+
+def test_the_first_answer_in_the_revision_that_is_asked_for() -> None:
+    plain = native.hello("26.9.2.1", "UTC", 0)
+    assert plain.startswith(b"\x04\x01\x0ddisplayName()\x06String\x04clew")
+    assert native.hello("26.9.2.1", "UTC", 50264) == native.BLOCK_INFO + plain
+    assert len(native.hello("26.9.2.1", "UTC", 54460)) == len(plain) + 8 + 4
+    assert native.HELLO.fullmatch(" select displayName(),version(), revision(), timezone();\n")
+    assert not native.HELLO.fullmatch("SELECT displayName(), version(), revision(), timezone(), 1")
+
+
+def test_who_asks() -> None:
+    basic = "Basic " + base64.b64encode(b"a:b:c").decode()
+    assert credentials({}, {}) == ("default", "")
+    assert credentials({"user": "u", "password": "p"}, {}) == ("u", "p")
+    assert credentials({"user": "u"}, {"authorization": basic}) == ("a", "b:c")
+    assert credentials({}, {"x-clickhouse-user": "x", "authorization": basic}) == ("x", "")
+    assert credentials({}, {"x-clickhouse-key": "k"}) == ("default", "k")
+    for wrong in ("Basic %", "Bearer x", "Basic /w=="):
+        assert credentials({"user": "default"}, {"authorization": wrong}) == ("", "")
+
+
+def test_what_an_answer_is() -> None:
+    assert content_type("TSVWithNames").startswith("text/tab-separated-values")
+    assert content_type("JSONCompactEachRow").startswith("application/x-ndjson")
+    assert content_type("JSON").startswith("application/json")
+    assert content_type("Native") == "application/octet-stream"
