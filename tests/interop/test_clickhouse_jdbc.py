@@ -1,0 +1,56 @@
+"""ClickHouse's JDBC driver, which DBeaver and most BI tools use, against the embedded engine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import Clew
+
+HERE = Path(__file__).parent / "clickhouse_jdbc"
+BUILT = Path(sys.prefix) / "interop" / "clickhouse_jdbc"  # in .venv, as everything is
+MAVEN, JAVA = shutil.which("mvn"), shutil.which("java")
+
+pytestmark = [
+    pytest.mark.slow,  # the first run fetches for a minute or two
+    pytest.mark.skipif(MAVEN is None or JAVA is None, reason="needs java and mvn"),
+]
+
+
+def test_what_a_bi_tool_asks(tmp_path: Path) -> None:
+    shutil.copytree(HERE, BUILT, dirs_exist_ok=True)
+    maven = [str(MAVEN), "-q", "-B", f"-Dmaven.repo.local={BUILT.parent / 'maven'}"]
+    made = subprocess.run(
+        [*maven, "compile", "dependency:copy-dependencies"],
+        cwd=BUILT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip(f"mvn could not fetch the driver: {made.stdout[-500:]}")
+    clew = Clew(tmp_path / "data", "--clickhouse", "127.0.0.1:0")
+    address = clew.endpoints["clickhouse"].removeprefix("http://")
+    ran = subprocess.run(
+        [str(JAVA), "-cp", "target/classes:target/dependency/*", "Ask", address],
+        cwd=BUILT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert clew.stop() == 0
+    assert ran.stdout.splitlines() == [
+        "product ClickHouse",
+        "tables 5",
+        "columns 1",
+        "rows 100000",
+        "rows 1",
+        "rows 0",
+        "error Code: 60.",
+        "bound it's 5",
+    ], ran.stderr
