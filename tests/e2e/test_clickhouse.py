@@ -470,8 +470,10 @@ def test_a_user_is_a_key_by_its_name(guarded: Guarded) -> None:
     ]
     for way in ways:
         assert httpx.post(guarded.url, content="SELECT 1", **way).text == "1\n"
+    none = httpx.post(guarded.url, content="SELECT 1")
+    assert (none.status_code, none.headers["x-clickhouse-exception-code"]) == (401, "194")
+    assert none.headers["www-authenticate"].startswith("Basic ")
     wrong: list[dict[str, Any]] = [
-        {},
         {"auth": ("default", "")},
         {"auth": ("grafana", "")},
         {"auth": ("grafana", guarded.keys["otelcol"])},

@@ -14,7 +14,7 @@ import zstandard
 from clew.clickhouse import blocks
 from clew.storage import EngineError
 
-UNKNOWN_METHOD, TOO_LARGE, CANNOT_DECOMPRESS = 89, 307, 271
+UNKNOWN_METHOD, TOO_LARGE, CANNOT_DECOMPRESS = 89, 229, 271
 
 
 class Compressor(Protocol):
@@ -131,7 +131,7 @@ def decompressed(body: bytes, encoding: str, most: int) -> bytes:
 
 
 def too_large(most: int) -> EngineError:
-    return EngineError(TOO_LARGE, f"The body has more than {most} bytes. (TOO_MANY_BYTES)")
+    return EngineError(TOO_LARGE, f"The body has more than {most} bytes. (QUERY_IS_TOO_LARGE)")
 
 
 def _inflated(body: bytes, most: int) -> bytes:

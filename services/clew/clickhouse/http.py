@@ -89,13 +89,19 @@ OF_HTTP = frozenset(_OF_HTTP.split())
 REFUSED_PARAMETERS = {"role": "roles are not chosen here"}
 
 # Errors whose status is not 500, as a server has it.
-STATUS = {
-    194: 401, 192: 403, 193: 403, 516: 403, 512: 403, 497: 403,
-    **dict.fromkeys((6, 15, 25, 26, 27, 36, 38, 41, 44, 53, 54, 62, 69, 72, 8, 117, 167, 168, 190,
-                     223, 427, 441, 675, 676), 400),
-    **dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 139, 511), 404),
-    307: 413, 48: 501, 159: 408, 439: 503, 198: 503,
+STATUSES = {
+    400: (6, 8, 15, 25, 26, 27, 36, 37, 38, 41, 44, 53, 62, 72, 117, 123, 167, 168, 223, 321, 376,
+          427, 441, 675, 676),
+    401: (194,),
+    403: (192, 193, 497, 512, 516),
+    404: (46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 152, 336, 511),
+    408: (159,),
+    413: (229,),
+    501: (48,),
+    503: (76, 209, 439),
 }  # fmt: skip
+STATUS = {code: status for status, codes in STATUSES.items() for code in codes}
+REQUIRED_PASSWORD = 194
 AUTHENTICATION_FAILED, TOO_MANY, READONLY, SYNTAX_ERROR = 516, 202, 164, 62
 ACCESS_DENIED, NOT_IMPLEMENTED, NETWORK_ERROR, CANCELLED, UNKNOWN = 497, 48, 210, 394, 1002
 
@@ -256,6 +262,11 @@ class Application:
             client = str((scope["client"] or ("",))[0])
         else:
             scopes, client = self._admit(name, key), name
+        if scopes is None and (name, key) == ("default", ""):
+            raise EngineError(
+                REQUIRED_PASSWORD,
+                "default: Authentication failed: password is required. (REQUIRED_PASSWORD)",
+            )
         if scopes is None:
             raise EngineError(
                 AUTHENTICATION_FAILED,
@@ -277,17 +288,9 @@ class Application:
                 del self._clients[user.name]
 
     async def _ask(self, asked: Asked, receive: Receive, reply: _Reply) -> None:
-        text = asked.get("query")
         with self._body() as body:
             await body.receive(receive, asked)
-            if text and asked.method == "GET":
-                statement, rows = text.encode(), b""
-            else:
-                statement, rows = text.encode(), body.plain()
-            if text and not inserts.is_insert(statement):
-                statement, rows = b"\n".join(filter(None, (statement, rows))), b""
-            elif not text:
-                statement, rows = rows, b""
+            statement, rows = divided(asked.get("query").encode(), body.plain())
             if inserts.is_insert(statement):
                 await self._insert(asked, statement, rows, reply)
                 return
@@ -376,7 +379,7 @@ class Application:
         except EngineError as error:
             await reply.broken(error, self._sessions.version)
         except TimeoutError:
-            session.cancel()
+            await self._in_thread(session.cancel)
 
     async def _next(self, chunks: Iterator[bytes]) -> bytes | None:
         return await self._in_thread(lambda: next(chunks, None))
@@ -387,7 +390,7 @@ class Application:
         await self._in_thread(session.cancel)
 
     async def _insert(self, asked: Asked, statement: bytes, rows: bytes, reply: _Reply) -> None:
-        if asked.method == "GET":
+        if asked.method in ("GET", "HEAD"):
             raise EngineError(
                 READONLY,
                 "Cannot execute query in readonly mode. For queries over HTTP, method GET implies "
@@ -479,7 +482,7 @@ class _Reply:
             ("content-type", "text/plain; charset=UTF-8"),
             ("x-clickhouse-exception-code", str(error.code)),
         ]
-        if error.code == 194:
+        if error.code == REQUIRED_PASSWORD:
             headers.append(("www-authenticate", 'Basic realm="ClickHouse server HTTP API"'))
         await self._start(STATUS.get(error.code, 500), headers, len(body))
         await self._body(body, last=True)
@@ -550,6 +553,14 @@ class _Reply:
     async def _body(self, data: bytes, *, last: bool) -> None:
         data = b"" if self._head else data
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+
+def divided(parameter: bytes, body: bytes) -> tuple[bytes, bytes]:
+    """Statement and rows: the body is an INSERT's rows when the INSERT is in the parameter, else it
+    goes on with what the parameter began."""
+    if parameter and inserts.is_insert(parameter):
+        return parameter, body
+    return b"\n".join(filter(None, (parameter, body))), b""
 
 
 def credentials(parameters: Mapping[str, str], headers: Mapping[str, str]) -> tuple[str, str]:

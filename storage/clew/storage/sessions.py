@@ -26,7 +26,7 @@ from clew.storage.reader import KILL
 from clew.storage.rights import BODIES, EXPORTER_TABLES, FIXED, PROFILE, READ, bounds
 from clew.storage.store import DATABASE, Store
 
-NO_SUCH_COLUMN, UNKNOWN_FORMAT, UNKNOWN = 16, 73, 1002
+NO_SUCH_COLUMN, UNKNOWN_FORMAT, NO_SPACE, UNKNOWN = 16, 73, 243, 1002
 SEGMENT = "Segment"
 WAIT = "wait_end_of_query"  # a server's, of HTTP
 
@@ -142,6 +142,8 @@ class Sessions:
                 file.writelines(body)
                 empty = not file.tell()
             return {} if empty else self._insert(insert, path, segment, role, settings or {})
+        except OSError as error:
+            raise EngineError(NO_SPACE, f"{error.strerror}. (NOT_ENOUGH_SPACE)") from error
         finally:
             path.unlink(missing_ok=True)
 
