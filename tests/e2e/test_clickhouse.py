@@ -474,7 +474,7 @@ def test_a_user_is_a_key_by_its_name(guarded: Guarded) -> None:
     assert (none.status_code, none.headers["x-clickhouse-exception-code"]) == (401, "194")
     assert none.headers["www-authenticate"].startswith("Basic ")
     wrong: list[dict[str, Any]] = [
-        {"auth": ("default", "")},
+        {"auth": ("default", "x")},
         {"auth": ("grafana", "")},
         {"auth": ("grafana", guarded.keys["otelcol"])},
         {"auth": ("otelcol", key)},

@@ -94,10 +94,7 @@ def examine(
         raise EngineError(SYNTAX_ERROR, f"Max query size exceeded: {MOST_TEXT} (SYNTAX_ERROR)")
     if "\0" in sql:
         raise EngineError(SYNTAX_ERROR, "Syntax error: the query holds a zero byte. (SYNTAX_ERROR)")
-    # An Identifier's value is read as if it stood in the statement.
-    for value in parameters.values():
-        _check_name(value)
-    examination = _Examination(ask, bounds)
+    examination = _Examination(ask, bounds, parameters)
     try:
         tree = examination.tree(sql)
     except EngineError as error:
@@ -113,7 +110,7 @@ def examine(
 def check_setting(name: str, value: str, ask: Ask, bounds: Mapping[str, Bound]) -> str:
     """What a setting is to be that a client sends beside the statement: itself, or the most that
     there is. Raises EngineError for one that may not be set."""
-    examination = _Examination(ask, bounds)
+    examination = _Examination(ask, bounds, {})
     if name in bounds:
         return _bounded(name, value, bounds[name])
     examination.check_name_of_setting(name)
@@ -139,9 +136,12 @@ def _bounded(name: str, value: str, bound: Bound) -> str:
 
 
 class _Examination:
-    def __init__(self, ask: Ask, bounds: Mapping[str, Bound]) -> None:
+    def __init__(
+        self, ask: Ask, bounds: Mapping[str, Bound], parameters: Mapping[str, str]
+    ) -> None:
         self._ask = ask
         self._bounds = bounds
+        self._parameters = parameters
 
     def tree(self, sql: str) -> dict[str, Any]:
         try:
@@ -174,7 +174,11 @@ class _Examination:
             function = node.get("table_function")
             if isinstance(function, dict):
                 self._check_table_function(function.get("name", ""))
-            if kind not in ("Literal", "QueryParameter"):
+            if kind == "QueryParameter":
+                # An Identifier's value is read as if it stood in the statement.
+                if "identifier" in node.get("param_type", "identifier").lower():
+                    _check_name(self._parameters.get(node.get("name", ""), ""))
+            elif kind != "Literal":
                 for name in _texts(node):
                     _check_name(name)
 

@@ -32,7 +32,7 @@ FREE_SETTINGS = re.compile(
     r"additional_(table_filters|result_filter)|aggregate_functions_null_for_empty"
     r"|allow_experimental_analyzer|allow_suspicious_types_in_(group|order)_by"
     r"|any_join_distinct_right_table_keys|asterisk_include_(alias|materialized)_columns"
-    r"|bool_(true|false)_representation|cast_keep_nullable|compatibility|convert_query_to_cnf"
+    r"|bool_(true|false)_representation|cast_keep_nullable|convert_query_to_cnf"
     r"|count_distinct_implementation|count_distinct_optimization|date_time_(in|out)put_format"
     r"|date_time_overflow_behavior|describe_(compact_output|include_subcolumns)"
     r"|distributed_product_mode|empty_result_for_aggregation_by_(constant_keys_on_)?empty_set"
