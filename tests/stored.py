@@ -32,7 +32,7 @@ with Store("chdb://{clew.data / "db"}").client() as client:
 def read(clew: Any, services: str = "") -> dict[str, dict[str, list[dict[str, Any]]]]:
     """The rows of each service whose name begins so, by table."""
     queries = [
-        f"SELECT * EXCEPT (Segment, InsertedAt) FROM otel.{table} "
+        f"SELECT * EXCEPT ('^(Segment|InsertedAt|Instance|Host|Series)$') FROM otel.{table} "
         f"WHERE startsWith(ServiceName, '{services}') AND ServiceName != 'clew'"
         for table in TABLES
     ]

@@ -279,3 +279,15 @@ def test_a_newer_database_is_refused(store: Store, schema: Path) -> None:
         migrate(store)
     with store.client() as client:
         client.command("DROP TABLE otel.later")
+
+
+def test_side_tables_are_merged_once_their_day_is_over(store: Store) -> None:
+    merged = "min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1"
+    with store.client() as client:
+        rows = client.query(
+            "SELECT name, create_table_query FROM system.tables "
+            "WHERE database = 'otel' AND engine LIKE '%MergeTree'"
+        ).result_rows
+    assert {name for name, statement in rows if merged in statement} == {
+        name for name, _ in rows if name.startswith("clew_")
+    }

@@ -470,7 +470,10 @@ def stored_point(
     store: Store, ingest: Ingest, directory: Path, kind: str, request: Any
 ) -> dict[str, Any]:
     load(ingest, directory, ("metrics", request.SerializeToString()))
-    (row,) = rows(store, f"SELECT * EXCEPT (Segment, InsertedAt) FROM otel.otel_metrics_{kind}")
+    (row,) = rows(
+        store,
+        f"SELECT * EXCEPT ('^(Segment|InsertedAt|Instance|Host|Series)$') FROM otel.otel_metrics_{kind}",
+    )
     return row
 
 

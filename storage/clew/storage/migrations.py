@@ -40,11 +40,19 @@ VIEW_HEAD = re.compile(
 )
 VIEW_GONE = re.compile(r"^DROP VIEW IF EXISTS otel\.\w+\n", re.MULTILINE)
 
-# Of tables, where the server knows them (no CREATE TABLE can have them: an older one would refuse).
+# Of tables whose names are LIKE that, where the server knows the setting (no CREATE TABLE can have
+# one that an older server would refuse).
 # Lengths of strings inside a Map as 8-byte numbers in a stream of their own, the default since
 # 26.3, take 10.7 bytes a span (of 59.4), as ZSTD(1) sees no period in them, and a seventh of the
 # CPU time of inserting and merging.
-SETTINGS = {"propagate_types_serialization_versions_to_nested_types": 0}
+# An hour after the last of a day came in, its side rows are merged into one part: what is said of a
+# trace or a minute then stands in one row, and reads need not put it together.
+OURS = r"clew\_%"
+SETTINGS = (
+    ("propagate_types_serialization_versions_to_nested_types", 0, "%"),
+    ("min_age_to_force_merge_seconds", 3600, OURS),
+    ("min_age_to_force_merge_on_partition_only", 1, OURS),
+)
 
 
 @dataclass(frozen=True)
@@ -113,8 +121,8 @@ def migrate(store: Store, *, dry_run: bool = False) -> list[Migration]:
             for migration in migrations
             if applied.get(migration.version, ("", ""))[1] != migration.checksum
         ]
-        if not dry_run and pending:
-            present = _present(client)
+        if not dry_run:
+            present = _present(client) if pending else {}
             for migration in pending:
                 _apply(client, migration.sql, present)
             _set_where_known(client)
@@ -150,6 +158,8 @@ def _present(client: Client) -> dict[str, str]:
 def _record(client: Client, migrations: list[Migration]) -> None:
     """All at once, since a row takes as long as a migration. The newest of a version counts: newer
     than every other even where the clock went back."""
+    if not migrations:
+        return
     rows = [(each.version, each.name, each.checksum) for each in migrations]
     client.command(
         "INSERT INTO otel.clew_migrations (Version, Name, Checksum, AppliedAt) "
@@ -161,12 +171,12 @@ def _record(client: Client, migrations: list[Migration]) -> None:
 
 
 def _set_where_known(client: Client) -> None:
-    for name, value in SETTINGS.items():
+    for name, value, which in SETTINGS:
         tables = client.query(
             "SELECT name FROM system.tables WHERE database = 'otel' AND engine LIKE '%MergeTree' "
-            "AND position(create_table_query, {name:String}) = 0 "
+            "AND name LIKE {which:String} AND position(create_table_query, {name:String}) = 0 "
             "AND (SELECT count() FROM system.merge_tree_settings WHERE name = {name:String})",
-            parameters={"name": name},
+            parameters={"name": name, "which": which},
         ).result_rows
         for (table,) in tables:
             client.command(f"ALTER TABLE otel.{table} MODIFY SETTING {name} = {value}")
