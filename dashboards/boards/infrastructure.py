@@ -1,0 +1,193 @@
+"""Hosts with their processors, memory, disks and network, and the processes that run on them.
+
+Of OpenTelemetry's host metrics, whoever sends them: the agent in each process, or a collector."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard
+
+import sql
+from boards.shared import environment, service, to_service
+from panels import Board, Panel, choice, row, table_of, timeseries_of, to_board
+
+HERE = sql.chosen(sql.HOST, "host")
+SEARCH = (
+    "Traces at this time",
+    to_board("clew-traces", service="${__field.labels.label}", around="${__value.time}"),
+)
+
+
+def board() -> Board:
+    return Board(
+        uid="clew-infrastructure",
+        title="clew: Infrastructure",
+        description=__doc__ or "",
+        variables=[environment(), host(), service()],
+        rows=[
+            row("Processors and memory", 8, busy(), load(), memory(), swap()),
+            row("Disks", 8, disk_bytes(), disk_operations(), disk_time()),
+            row("File systems", 7, file_systems()),
+            row("Network", 8, network_bytes(), network_errors(), network_drops()),
+            row("Processes", 10, processes()),
+            row("Processes over time", 8, process_processor(), process_memory(), process_files()),
+        ],
+    )
+
+
+def host() -> dashboard.QueryVariable:
+    """A host's name; of what has none, the service's."""
+    tables = " UNION DISTINCT ".join(
+        f"""SELECT {sql.HOST} AS name FROM otel.otel_metrics_{table}
+        WHERE MetricName IN ('system.cpu.time', 'system.memory.usage', 'process.memory.usage')
+            AND $__timeFilter(TimeUnix) AND {sql.in_environment(sql.ENVIRONMENT_OF_RESOURCE)}
+        """
+        for table in ("gauge", "sum")
+    )
+    return choice("host", "Host", f"SELECT name FROM ({tables}) ORDER BY name LIMIT 1000")
+
+
+# Every process of a host may report the same of it.
+
+
+def busy() -> Panel:
+    statement = sql.rates("system.cpu.time", sql.HOST, f"{HERE} AND {sql.BUSY}", alike=True)
+    return timeseries_of("Processors that are busy", statement, "short")
+
+
+def load() -> Panel:
+    about = "Of a collector's host metrics."
+    statement = sql.levels("system.cpu.load_average.1m", sql.HOST, HERE)
+    return timeseries_of("Load", statement, "short", about=about)
+
+
+def memory() -> Panel:
+    statement = sql.levels("system.memory.usage", sql.HOST, f"{HERE} AND {sql.USED}")
+    return timeseries_of("Memory that is used", statement, "bytes")
+
+
+def swap() -> Panel:
+    statement = sql.levels("system.swap.usage", sql.HOST, f"{HERE} AND {sql.USED}")
+    return timeseries_of("Swap that is used", statement, "bytes")
+
+
+BY_DIRECTION = f"concat({sql.HOST}, ' ', {sql.DIRECTION})"
+BY_DEVICE = f"concat({sql.HOST}, ' ', {sql.DEVICE}, ' ', {sql.DIRECTION})"
+
+
+def disk_bytes() -> Panel:
+    return of_host("Read and written", "system.disk.io", "Bps", BY_DIRECTION)
+
+
+def disk_operations() -> Panel:
+    return of_host("Operations", "system.disk.operations", "iops", BY_DIRECTION)
+
+
+def disk_time() -> Panel:
+    return of_host("Time in operations, by device", "system.disk.time", "percentunit", BY_DEVICE)
+
+
+def network_bytes() -> Panel:
+    return of_host("Sent and received", "system.network.io", "Bps", BY_DIRECTION)
+
+
+def network_errors() -> Panel:
+    return of_host("Errors, by device", "system.network.errors", "cps", BY_DEVICE)
+
+
+def network_drops() -> Panel:
+    """Under the agent's name; a collector's is without its end."""
+    names = ("system.network.dropped.packets", "system.network.dropped")
+    statement = sql.rates(names, BY_DEVICE, HERE, alike=True)
+    return timeseries_of("Packets dropped, by device", statement, "pps")
+
+
+def of_host(title: str, metric: str, unit: str, by: str) -> Panel:
+    return timeseries_of(title, sql.rates(metric, by, HERE, alike=True), unit)
+
+
+def file_systems() -> Panel:
+    points = " UNION ALL ".join(
+        f"""SELECT TimeUnix, {sql.HOST} AS host, {sql.label("system.filesystem.mountpoint", "mountpoint")} AS mount,
+            {sql.label("system.filesystem.state", "state")} AS state, Value
+        FROM otel.otel_metrics_{table}
+        WHERE MetricName = 'system.filesystem.usage' AND $__timeFilter(TimeUnix)
+            AND {sql.in_environment(sql.ENVIRONMENT_OF_RESOURCE)} AND {HERE}
+        """
+        for table in ("gauge", "sum")
+    )
+    return table_of(
+        "File systems",
+        f"""
+        SELECT host, mount, argMaxIf(Value, TimeUnix, state = 'used') AS used,
+            argMaxIf(Value, TimeUnix, state = 'free') AS free, used / (used + free) AS full
+        FROM ({points})
+        GROUP BY host, mount
+        ORDER BY full DESC, host, mount
+        LIMIT 200
+        """,
+        about="The last that was said of each; of a collector's host metrics.",
+        units={"used": "bytes", "free": "bytes", "full": "percentunit"},
+        gauges=["full"],
+    )
+
+
+# Processes
+
+THESE = f"{HERE} AND {sql.chosen('ServiceName', 'service')}"
+
+
+def processes() -> Panel:
+    said = (
+        ("cpu.utilization", "processor"),
+        ("memory.usage", "memory"),
+        ("thread.count", "threads"),
+        ("open_file_descriptor.count", "files"),
+    )
+    columns = ", ".join(
+        f"avgIf(Value, MetricName = 'process.{metric}') AS {name}" for metric, name in said
+    )
+    tables = " UNION ALL ".join(
+        f"""SELECT ServiceName, ResourceAttributes, MetricName, TimeUnix, Value
+        FROM otel.otel_metrics_{table}
+        WHERE MetricName IN {tuple(f"process.{metric}" for metric, _ in said)}
+            AND $__timeFilter(TimeUnix) AND {sql.in_environment(sql.ENVIRONMENT_OF_RESOURCE)} AND {THESE}
+        """
+        for table in ("gauge", "sum")
+    )
+    return table_of(
+        "Processes",
+        f"""
+        SELECT
+            toString(ServiceName) AS service,
+            ResourceAttributes['service.version'] AS version,
+            {sql.HOST} AS host,
+            ResourceAttributes['service.instance.id'] AS instance,
+            {columns},
+            max(TimeUnix) AS last
+        FROM ({tables})
+        GROUP BY service, version, host, instance
+        ORDER BY memory DESC, service, instance
+        LIMIT 500
+        """,
+        about="The means of the window.",
+        units={"processor": "percentunit", "memory": "bytes"},
+        links={"service": ("Open", to_service("${__value.raw}"))},
+    )
+
+
+def process_processor() -> Panel:
+    return of_process("Processor", "process.cpu.utilization", "percentunit")
+
+
+def process_memory() -> Panel:
+    return of_process("Memory", "process.memory.usage", "bytes")
+
+
+def process_files() -> Panel:
+    return of_process("Open files", "process.open_file_descriptor.count", "short")
+
+
+def of_process(title: str, metric: str, unit: str) -> Panel:
+    """By service, so that a link can go on from a line to its traces: the greatest of its processes."""
+    statement = sql.levels(metric, "toString(ServiceName)", THESE)
+    return timeseries_of(f"{title}, by service", statement, unit, links=[SEARCH])

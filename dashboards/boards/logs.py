@@ -1,0 +1,106 @@
+"""Log records of every service: how many, of what kind, and the records themselves."""
+
+from __future__ import annotations
+
+import sql
+from boards.shared import around, environment, service, to_service
+from panels import (
+    Board,
+    Panel,
+    ad_hoc,
+    choice,
+    logs_of,
+    row,
+    table_of,
+    timeseries_of,
+    to_trace,
+    typed,
+)
+
+
+def board() -> Board:
+    severities = f"""
+        SELECT DISTINCT SeverityText FROM otel.otel_logs WHERE {sql.LOGGED} ORDER BY SeverityText LIMIT 50
+    """
+    return Board(
+        uid="clew-logs",
+        title="clew: Logs",
+        description=__doc__ or "",
+        variables=[
+            environment(),
+            service(),
+            choice("severity", "Severity", severities),
+            typed("words", "Words", "All of them are in the body, in any order and case"),
+            around(),
+            typed("trace_id", "Trace", "Of this trace alone"),
+            *ad_hoc("otel_logs", "Timestamp", "ServiceName", "SeverityText", "ScopeName", "EventName"),
+        ],
+        rows=[
+            row("How many", 7, by_severity(), by_service()),
+            row("Records", 20, records()),
+            row("Of one kind", 10, patterns()),
+        ],
+    )  # fmt: skip
+
+
+MATCHING = f"""{sql.LOGGED}
+            AND {sql.chosen("ServiceName", "service")}
+            AND {sql.chosen("SeverityText", "severity")}
+            AND $__conditionalAll(hasAllTokens(lower(Body), lower(${{words:singlequote}})), $words)
+            AND $__conditionalAll(TraceId = ${{trace_id:singlequote}}, $trace_id)
+            AND {sql.AROUND}"""
+
+
+def by_severity() -> Panel:
+    return counts("By severity", "SeverityText")
+
+
+def by_service() -> Panel:
+    return counts("By service", "ServiceName")
+
+
+def counts(title: str, column: str) -> Panel:
+    return timeseries_of(
+        title,
+        f"""
+        SELECT {sql.by_step("Timestamp")}, toString({column}) AS kind, count() AS records
+        FROM otel.otel_logs
+        WHERE {MATCHING}
+        GROUP BY time, kind
+        ORDER BY time, kind
+        """,
+        "short",
+        stacked=True,
+    )
+
+
+def records() -> Panel:
+    return logs_of(
+        "Newest first",
+        f"""
+        {sql.LOG_COLUMNS}
+        WHERE {MATCHING}
+        ORDER BY toStartOfFiveMinutes(Timestamp) DESC, timestamp DESC
+        LIMIT 1000
+        """,
+    )
+
+
+def patterns() -> Panel:
+    return table_of(
+        "Bodies with their numbers and ids left out",
+        f"""
+        SELECT count() AS records, toString(SeverityText) AS severity, toString(ServiceName) AS service,
+            {sql.without_ids("substring(Body, 1, 300)")} AS message,
+            max(Timestamp) AS last, argMax(TraceId, Timestamp) AS trace
+        FROM (SELECT * FROM otel.otel_logs WHERE {MATCHING} LIMIT 100000)
+        GROUP BY severity, service, message
+        ORDER BY records DESC, severity, service, message
+        LIMIT 100
+        """,
+        about="Of 100,000 records at the most.",
+        links={
+            "service": ("Open", to_service("${__value.raw}")),
+            "trace": ("Open", to_trace("${__value.raw}")),
+        },
+    )

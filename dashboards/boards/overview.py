@@ -1,0 +1,181 @@
+"""What people do with the system, how often it fails, how long they wait, and what that costs."""
+
+from __future__ import annotations
+
+import sql
+from boards.shared import deployments, environment, to_transaction
+from panels import Board, Panel, row, stat_of, table_of, timeseries_of
+
+MOST = 10  # transactions that have a line of their own
+
+
+def board() -> Board:
+    return Board(
+        uid="clew-overview",
+        title="clew: Overview",
+        description=__doc__ or "",
+        variables=[environment()],
+        annotations=[deployments("1=1")],
+        rows=[
+            row("Now", 4, rate(), errors(), latency(), apdex(), lost()),
+            row("Over time", 9, rates(), error_shares(), latencies()),
+            row("Which transactions", 11, automatic()),
+            row("What is at stake", 9, defined(), lost_over_time()),
+        ],
+    )
+
+
+# The window as a whole
+
+
+def rate() -> Panel:
+    return stat_of("Transactions per second", of_all(f"sum(Count) / ({SECONDS})"), "reqps")
+
+
+def errors() -> Panel:
+    return stat_of("In error", of_all(sql.share("sum(Errors)", "sum(Count)")), "percentunit")
+
+
+def latency() -> Panel:
+    return stat_of("Latency", of_all(sql.quantiles("Sketch", "p50", "p95", "p99")), "ms", width=2)
+
+
+def apdex() -> Panel:
+    score = sql.share("(sum(Satisfied) + sum(Tolerating) / 2)", "sum(Count)")
+    return stat_of("Apdex", of_all(score), "none", about="At T = 500 ms.")
+
+
+def lost() -> Panel:
+    return stat_of(
+        "Value lost",
+        f"SELECT sumIf(Value, IsError) AS lost, sum(Value) AS value FROM {occurred()}",
+        "short",
+        about="Of defined transactions that have a value: the sum of those in error, and of all.",
+        width=2,
+    )
+
+
+SECONDS = "toUnixTimestamp($__toTime) - toUnixTimestamp($__fromTime)"
+
+
+def of_all(columns: str) -> str:
+    return f"SELECT {columns} FROM {sql.transactions()}"
+
+
+# Over time, by transaction
+
+
+def rates() -> Panel:
+    return timeseries_of(
+        "Rate", by_transaction("sum(Count) / $__interval_s"), "reqps", stacked=True
+    )
+
+
+def error_shares() -> Panel:
+    value = sql.share("sum(Errors)", "sum(Count)")
+    return timeseries_of("Errors", by_transaction(value), "percentunit")
+
+
+def latencies() -> Panel:
+    p95 = f"quantilesDDMerge({sql.QUANTILES})(Sketch)[3] / 1e6"
+    return timeseries_of("Latency, p95", by_transaction(p95), "ms")
+
+
+def by_transaction(value: str) -> str:
+    """A line for each of the most frequent ones, and one for the others."""
+    return f"""
+        WITH frequent AS
+        (
+            SELECT ServiceName, SpanName FROM otel.clew_operations_1m
+            WHERE IsRoot AND $__timeFilter(Minute) AND {sql.in_environment()}
+            GROUP BY ServiceName, SpanName
+            ORDER BY sum(Count) DESC, ServiceName, SpanName
+            LIMIT {MOST}
+        )
+        SELECT {sql.by_step("Minute")},
+            if((ServiceName, SpanName) IN (SELECT ServiceName, SpanName FROM frequent),
+                concat(ServiceName, ': ', SpanName), '(other)') AS transaction,
+            {value} AS value
+        FROM {sql.transactions()}
+        GROUP BY time, transaction
+        ORDER BY time, transaction
+    """
+
+
+# Tables
+
+
+def automatic() -> Panel:
+    return table_of(
+        "Automatic transactions",
+        f"""
+        SELECT
+            concat(ServiceName, ': ', SpanName) AS transaction,
+            sum(Count) AS count,
+            count / ({SECONDS}) AS rate,
+            sum(Errors) AS errors,
+            {sql.share("errors", "count")} AS error_share,
+            {sql.quantiles("Sketch", "p50", "p95", "p99")},
+            max(DurationMax) / 1e6 AS slowest,
+            {sql.share("(sum(Satisfied) + sum(Tolerating) / 2)", "count")} AS apdex,
+            clew_transaction_id(ServiceName, SpanName) AS id
+        FROM {sql.transactions()}
+        GROUP BY ServiceName, SpanName
+        ORDER BY count DESC, id
+        LIMIT 200
+        """,
+        units={"rate": "reqps", "error_share": "percentunit"}
+        | dict.fromkeys(("p50", "p95", "p99", "slowest"), "ms"),
+        links={"transaction": ("Open", to_transaction("${__data.fields.id}"))},
+        gauges=["error_share"],
+        hidden=["id"],
+    )
+
+
+def defined() -> Panel:
+    return table_of(
+        "Defined transactions",
+        f"""
+        SELECT
+            any(definition.Name) AS transaction,
+            count() AS count,
+            countIf(IsError) AS errors,
+            {sql.share("errors", "count")} AS error_share,
+            quantilesDD({sql.QUANTILES})(EntryDuration)[3] / 1e6 AS p95,
+            sum(Value) AS value,
+            sumIf(Value, IsError) AS lost,
+            Transaction AS id
+        FROM {occurred()} AS occurred
+        LEFT JOIN {sql.definitions()} AS definition ON definition.Id = occurred.Transaction
+        GROUP BY id
+        ORDER BY lost DESC, count DESC, id
+        LIMIT 200
+        """,
+        units={"error_share": "percentunit", "p95": "ms"},
+        links={"transaction": ("Open", to_transaction("${__data.fields.id}"))},
+        hidden=["id"],
+    )
+
+
+def lost_over_time() -> Panel:
+    return timeseries_of(
+        "Value lost",
+        f"""
+        SELECT {sql.by_step("Timestamp")}, toString(Transaction) AS transaction, sumIf(Value, IsError) AS lost
+        FROM {occurred()}
+        WHERE isNotNull(Value)
+        GROUP BY time, transaction
+        ORDER BY time, transaction
+        """,
+        "short",
+        about="A step's sum, for each defined transaction that has a value.",
+        stacked=True,
+    )
+
+
+def occurred() -> str:
+    return f"""(
+        SELECT Transaction, Timestamp, EntryDuration, IsError, Value
+        FROM otel.clew_occurrences FINAL
+        WHERE $__timeFilter(Timestamp) AND {sql.in_environment()}
+    )"""

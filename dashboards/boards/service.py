@@ -1,0 +1,214 @@
+"""One service: what it is asked to do, what it asks of others, and what it runs on."""
+
+from __future__ import annotations
+
+import sql
+from boards.shared import deployments, environment, service, to_service
+from panels import Board, Panel, logs_of, row, stat_of, table_of, timeseries_of, to_board
+
+IT = "ServiceName = ${service:singlequote}"
+SEARCH = (
+    "Traces at this time",
+    to_board("clew-traces", service="${service}", around="${__value.time}"),
+)
+LOGS = ("Logs at this time", to_board("clew-logs", service="${service}", around="${__value.time}"))
+
+
+def board() -> Board:
+    return Board(
+        uid="clew-service",
+        title="clew: Service",
+        description=__doc__ or "",
+        variables=[environment(), service(several=False)],
+        annotations=[deployments(IT)],
+        rows=[
+            row("How it does", 4, rate(), errors(), latency()),
+            row("Over time", 8, rates(), latencies(), by_version()),
+            row("Operations", 9, operations()),
+            row("Who asks it, and whom it asks", 9, callers(), called(), called_over_time()),
+            row("What it says", 9, logs()),
+            row("Its processes", 8, processor(), memory(), threads()),
+            row("Its runtime", 8, collections(), switches(), files()),
+            row("Its hosts", 8, host_processor(), host_memory(), host_disk()),
+        ],
+    )
+
+
+# What it is asked to do
+
+
+def rate() -> Panel:
+    seconds = "toUnixTimestamp($__toTime) - toUnixTimestamp($__fromTime)"
+    return stat_of("Per second", of_it(f"sum(Count) / ({seconds}) AS rate"), "reqps")
+
+
+def errors() -> Panel:
+    return stat_of(
+        "In error", of_it(f"{sql.share('sum(Errors)', 'sum(Count)')} AS errors"), "percentunit"
+    )
+
+
+def latency() -> Panel:
+    return stat_of("Latency", of_it(sql.quantiles("Sketch", "p50", "p95", "p99")), "ms", width=2)
+
+
+def of_it(columns: str) -> str:
+    return f"SELECT {columns} FROM {sql.served(IT)}"
+
+
+def rates() -> Panel:
+    values = (
+        "(sum(Count) - sum(Errors)) / $__interval_s AS ok, sum(Errors) / $__interval_s AS errors"
+    )
+    return timeseries_of("Rate", over_time(values), "reqps", stacked=True, links=[SEARCH, LOGS])
+
+
+def latencies() -> Panel:
+    values = sql.quantiles("Sketch", "p50", "p95", "p99")
+    return timeseries_of("Latency", over_time(values), "ms", links=[SEARCH, LOGS])
+
+
+def over_time(values: str) -> str:
+    return f"""
+        SELECT {sql.by_step("Minute")}, {values}
+        FROM {sql.served(IT)}
+        GROUP BY time
+        ORDER BY time
+    """
+
+
+def by_version() -> Panel:
+    return timeseries_of(
+        "Errors by version",
+        f"""
+        SELECT {sql.by_step("Minute")}, toString(ServiceVersion) AS version,
+            {sql.share("sum(Errors)", "sum(Count)")} AS errors
+        FROM {sql.served(IT)}
+        GROUP BY time, version
+        ORDER BY time, version
+        """,
+        "percentunit",
+    )
+
+
+def operations() -> Panel:
+    search = to_board("clew-traces", service="${service}", operation="${__value.raw}")
+    return table_of(
+        "Operations",
+        f"""
+        SELECT toString(SpanName) AS operation, toString(SpanKind) AS kind, {sql.red("p50", "p95", "p99")},
+            sum(DurationSum) / 1e6 AS total
+        FROM {sql.served(IT)}
+        GROUP BY operation, kind
+        ORDER BY total DESC, operation, kind
+        LIMIT 200
+        """,
+        units={"error_share": "percentunit"}
+        | dict.fromkeys(("p50", "p95", "p99", "slowest", "total"), "ms"),
+        links={"operation": ("Traces", search)},
+        gauges=["total"],
+    )
+
+
+# Other services, databases, queues, hosts
+
+
+def callers() -> Panel:
+    return neighbours("Who asks it", "Source", "Target = ${service:singlequote}")
+
+
+def called() -> Panel:
+    return neighbours("Whom it asks", "Target", "Source = ${service:singlequote}")
+
+
+def neighbours(title: str, other: str, which: str) -> Panel:
+    return table_of(
+        title,
+        f"""
+        SELECT toString({other}) AS service, toString(Type) AS type, {sql.red("p95")}
+        FROM {sql.edges(which)}
+        GROUP BY service, type
+        ORDER BY count DESC, service, type
+        LIMIT 100
+        """,
+        units={"p95": "ms", "slowest": "ms", "error_share": "percentunit"},
+        links={"service": ("Open", to_service("${__value.raw}"))},
+    )
+
+
+def called_over_time() -> Panel:
+    return timeseries_of(
+        "Whom it asks, p95",
+        f"""
+        SELECT {sql.by_step("Minute")}, toString(Target) AS target, {sql.quantiles("Sketch", "p95")}
+        FROM {sql.edges("Source = ${service:singlequote}")}
+        GROUP BY time, target
+        ORDER BY time, target
+        """,
+        "ms",
+    )
+
+
+def logs() -> Panel:
+    return logs_of(
+        "Warnings and errors",
+        f"""
+        {sql.LOG_COLUMNS}
+        WHERE {sql.LOGGED} AND {IT} AND SeverityNumber >= 13
+        ORDER BY toStartOfFiveMinutes(Timestamp) DESC, timestamp DESC
+        LIMIT 200
+        """,
+    )
+
+
+# What it runs on
+
+
+def processor() -> Panel:
+    return of_processes("Processor, by process", "process.cpu.utilization", "percentunit")
+
+
+def memory() -> Panel:
+    return of_processes("Memory, by process", "process.memory.usage", "bytes")
+
+
+def threads() -> Panel:
+    return of_processes("Threads, by process", "process.thread.count", "short")
+
+
+def files() -> Panel:
+    name = "process.open_file_descriptor.count"
+    return of_processes("Open files, by process", name, "short")
+
+
+def of_processes(title: str, metric: str, unit: str) -> Panel:
+    statement = sql.levels(metric, sql.PROCESS, IT)
+    return timeseries_of(title, statement, unit, links=[SEARCH, LOGS])
+
+
+def collections() -> Panel:
+    statement = sql.rates("cpython.gc.collections", sql.PROCESS, IT)
+    return timeseries_of("Garbage collections, by process", statement, "cps")
+
+
+def switches() -> Panel:
+    statement = sql.rates("process.context_switches", sql.PROCESS, IT)
+    return timeseries_of("Context switches, by process", statement, "cps")
+
+
+# Every process of a host speaks of it, so those of this service do.
+
+
+def host_processor() -> Panel:
+    busy = sql.rates("system.cpu.time", sql.HOST, f"{IT} AND {sql.BUSY}", alike=True)
+    return timeseries_of("Processors of the host that are busy", busy, "short")
+
+
+def host_memory() -> Panel:
+    used = sql.levels("system.memory.usage", sql.HOST, f"{IT} AND {sql.USED}")
+    return timeseries_of("Memory of the host", used, "bytes")
+
+
+def host_disk() -> Panel:
+    statement = sql.rates("system.disk.io", sql.HOST, IT, alike=True)
+    return timeseries_of("Disk of the host, read and written", statement, "Bps")

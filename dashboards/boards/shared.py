@@ -1,0 +1,87 @@
+"""Variables, panels and links that several boards have."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.models import dashboard as models
+
+import sql
+from panels import SOURCE, TABLE, Query, choice, to_board, typed
+
+
+def environment() -> dashboard.QueryVariable:
+    return choice(
+        "environment",
+        "Environment",
+        "SELECT DISTINCT Environment FROM otel.clew_operations ORDER BY Environment LIMIT 100",
+    )
+
+
+def service(*, several: bool = True) -> dashboard.QueryVariable:
+    """Those that had a span in the window."""
+    return choice(
+        "service",
+        "Service",
+        f"""
+        SELECT ServiceName FROM otel.clew_operations_1m
+        WHERE $__timeFilter(Minute) AND {sql.in_environment()}
+        GROUP BY ServiceName ORDER BY ServiceName LIMIT 1000
+        """,
+        several=several,
+    )
+
+
+def transaction(*, several: bool) -> dashboard.QueryVariable:
+    """Those of the window by id, defined ones first."""
+    return choice(
+        "transaction",
+        "Transaction",
+        f"""
+        SELECT id, name FROM
+        (
+            SELECT Id AS id, Name AS name, 0 AS automatic FROM {sql.definitions()}
+            UNION ALL
+            SELECT clew_transaction_id(ServiceName, SpanName), concat(ServiceName, ': ', SpanName), 1
+            FROM otel.clew_entry_services
+            WHERE Hour >= toStartOfHour($__fromTime) AND Hour <= $__toTime AND {sql.in_environment()}
+            GROUP BY ServiceName, SpanName
+        )
+        ORDER BY automatic, name
+        LIMIT 5000
+        """,
+        several=several,
+    )
+
+
+def around() -> dashboard.TextBoxVariable:
+    """A time that one comes from a metric with: `to_board(…, around="${__value.time}")`."""
+    minutes = sql.AROUND_MS // 60_000
+    return typed("around", "Around", f"Milliseconds since 1970; {minutes} minutes on either side")
+
+
+def deployments(services: str) -> models.AnnotationQuery:
+    """A mark where a version of some services was seen for the first time."""
+    statement = f"""
+        SELECT toDateTime64(min(FirstSeen), 9) AS time, concat(ServiceName, ' ', ServiceVersion) AS text, 'deployment' AS tags
+        FROM otel.clew_operations AS seen
+        WHERE ServiceVersion != '' AND {services} AND {sql.in_environment()}
+        GROUP BY ServiceName, ServiceVersion
+        HAVING $__timeFilter(time)
+        ORDER BY time DESC
+        LIMIT 100
+    """
+    return models.AnnotationQuery(
+        name="Deployments",
+        datasource=SOURCE,
+        enable=True,
+        icon_color="purple",
+        target=Query(statement, TABLE, "deployments"),
+    )
+
+
+def to_transaction(id: str) -> str:
+    return to_board("clew-transaction", transaction=id)
+
+
+def to_service(name: str) -> str:
+    return to_board("clew-service", service=name)

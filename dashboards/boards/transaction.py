@@ -1,0 +1,321 @@
+"""One business transaction, automatic or defined, with everything that has to do with it."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard
+
+import sql
+from boards.shared import deployments, environment, to_service, transaction
+from panels import (
+    Board,
+    Panel,
+    choice,
+    heatmap_of,
+    logs_of,
+    row,
+    stat_of,
+    table_of,
+    timeseries_of,
+    to_board,
+    to_trace,
+)
+
+# The upper ends of the heatmap's buckets, in milliseconds.
+BUCKETS = (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
+
+SEARCH = (
+    "Traces at this time",
+    to_board("clew-traces", transaction="${transaction}", around="${__value.time}"),
+)
+
+
+def board() -> Board:
+    return Board(
+        uid="clew-transaction",
+        title="clew: Business transaction",
+        description=__doc__ or "",
+        variables=[environment(), transaction(several=False), service(), version()],
+        annotations=[deployments(f"ServiceName IN ({sql.services()})")],
+        rows=[
+            row("How it does", 4, count(), errors(), latency(), value()),
+            row("Over time", 8, rate(), latencies(), by_version()),
+            row("Where its time goes", 10, distribution(), breakdown()),
+            row("What it calls", 8, dependencies()),
+            row("Its traces", 9, slowest(), failed()),
+            row("What went wrong", 9, exceptions(), logs()),
+            row("Where it ran", 8, processor(), memory()),
+        ],
+    )
+
+
+# Variables
+
+
+def service() -> dashboard.QueryVariable:
+    """Those that its traces went through."""
+    return choice(
+        "service", "Service", f"SELECT name FROM ({sql.services()}) AS services(name) ORDER BY name"
+    )
+
+
+def version() -> dashboard.QueryVariable:
+    return choice(
+        "version",
+        "Version",
+        f"""
+        SELECT DISTINCT ServiceVersion FROM otel.clew_operations
+        WHERE ServiceVersion != '' AND ServiceName IN ({sql.services()})
+            AND {sql.chosen("ServiceName", "service")}
+        ORDER BY ServiceVersion LIMIT 500
+        """,
+    )
+
+
+# The window as a whole
+
+
+def count() -> Panel:
+    return stat_of("Count", f"SELECT sum(Count) AS count FROM {sql.counted()}", "short")
+
+
+def errors() -> Panel:
+    of = sql.share("sum(Errors)", "sum(Count)")
+    return stat_of("In error", f"SELECT {of} AS errors FROM {sql.counted()}", "percentunit")
+
+
+def latency() -> Panel:
+    of = sql.quantiles("Sketch", "p50", "p95", "p99")
+    return stat_of("Latency", f"SELECT {of} FROM {sql.counted()}", "ms", width=2)
+
+
+def value() -> Panel:
+    columns = "sum(Value) AS value, sumIf(Value, IsError) AS lost"
+    about = "Of a defined transaction with a value."
+    return stat_of("Value", sql.occurrences(columns), "short", about=about, width=2)
+
+
+# Over time
+
+
+def rate() -> Panel:
+    return timeseries_of(
+        "Rate",
+        f"""
+        SELECT {sql.by_step("Minute")},
+            (sum(Count) - sum(Errors)) / $__interval_s AS ok, sum(Errors) / $__interval_s AS errors
+        FROM {sql.counted()}
+        GROUP BY time
+        ORDER BY time
+        """,
+        "reqps",
+        stacked=True,
+        links=[SEARCH],
+    )
+
+
+def latencies() -> Panel:
+    return timeseries_of(
+        "Latency",
+        f"""
+        SELECT {sql.by_step("Minute")}, {sql.quantiles("Sketch", "p50", "p95", "p99")}
+        FROM {sql.counted()}
+        GROUP BY time
+        ORDER BY time
+        """,
+        "ms",
+        links=[SEARCH],
+    )
+
+
+def by_version() -> Panel:
+    return timeseries_of(
+        "Latency by version, p95",
+        f"""
+        SELECT {sql.by_step("Minute")}, toString(ServiceVersion) AS version,
+            {sql.quantiles("Sketch", "p95")}
+        FROM {sql.counted()}
+        GROUP BY time, version
+        ORDER BY time, version
+        """,
+        "ms",
+        about="Of the service that an automatic transaction is entered at.",
+    )
+
+
+# From whole traces
+
+
+def distribution() -> Panel:
+    ends = [f"< {end:g} ms" for end in BUCKETS] + [f"≥ {BUCKETS[-1]:g} ms"]
+    counts = ", ".join(
+        f"sumIf(Weight, bucket = {number}) AS `{end}`" for number, end in enumerate(ends, 1)
+    )
+    limits = [int(end * 1e6) for end in BUCKETS]
+    return heatmap_of(
+        "Latency, all of it",
+        f"""
+        {sql.entries()}
+        SELECT {sql.by_step("Timestamp")}, {counts}
+        FROM (SELECT Timestamp, Weight, arrayCount(x -> x <= Took, {limits}) + 1 AS bucket FROM entries WHERE Last)
+        GROUP BY time
+        ORDER BY time
+        """,
+    )
+
+
+def breakdown() -> Panel:
+    return table_of(
+        "Breakdown",
+        f"""
+        {of_its_traces("arrayZip(Path.Service, Path.Operation, Path.Kind, Path.Calls, Path.Self, Path.Critical)")}
+        SELECT part.1 AS service, part.2 AS operation, part.3 AS kind,
+            sum(part.4 * Weight) AS calls,
+            sum(part.5 * Weight) / 1e6 AS self_time,
+            self_time / greatest(1e-9, sum(self_time) OVER ()) AS share,
+            sum(part.6 * Weight) / 1e6 AS critical,
+            critical / greatest(1e-9, sum(critical) OVER ()) AS critical_share
+        FROM parts
+        WHERE {sql.chosen("service", "service")}
+        GROUP BY service, operation, kind
+        ORDER BY self_time DESC, service, operation, kind
+        LIMIT 100
+        """,
+        about="Time of its own (no child running), and how much of that is on the critical path.",
+        units={"self_time": "ms", "share": "percentunit", "critical": "ms", "critical_share": "percentunit"},
+        links={"service": ("Open", to_service("${__value.raw}"))},
+        gauges=["share", "critical_share"],
+        hidden=["kind"],
+    )  # fmt: skip
+
+
+def dependencies() -> Panel:
+    calls = "Call.Source, Call.Target, Call.Type, Call.Summary, Call.Duration, Call.IsError"
+    return table_of(
+        "Databases, queues, other hosts and services",
+        f"""
+        {of_its_traces(f"arrayZip({calls})")}
+        SELECT part.3 AS type, part.2 AS target, part.1 AS service, part.4 AS summary,
+            sum(Weight) AS calls, sumIf(Weight, part.6) AS errors,
+            sum(part.5 * Weight) / 1e6 AS total,
+            quantilesDD(0.01, 0.5, 0.95)(part.5)[2] / 1e6 AS p95
+        FROM parts
+        WHERE {sql.chosen("service", "service")}
+        GROUP BY type, target, service, summary
+        ORDER BY total DESC, type, target, service, summary
+        LIMIT 100
+        """,
+        units={"total": "ms", "p95": "ms"},
+        links={"service": ("Open", to_service("${__value.raw}"))},
+        gauges=["total"],
+    )
+
+
+def of_its_traces(parts: str) -> str:
+    """WITH parts: an element of these arrays of clew_settled for each row, of an automatic
+    transaction's own rows, of a defined one's by their traces' ids."""
+    return f"""WITH parts AS
+        (
+            SELECT toUInt64(OneIn) AS Weight, arrayJoin({parts}) AS part
+            FROM otel.clew_settled FINAL
+            PREWHERE {sql.NAMED} AND $__timeFilter(Timestamp)
+            WHERE Rank < 2 AND {sql.in_environment()}
+            UNION ALL
+            SELECT toUInt64(OneIn), arrayJoin({parts})
+            FROM otel.clew_settled FINAL
+            PREWHERE TraceId IN ({sql.occurrences("arrayJoin(TraceIds)")})
+                AND Timestamp >= (SELECT min(Start) FROM ({sql.occurrences("Start")}))
+                AND Timestamp <= (SELECT max(End) FROM ({sql.occurrences("End")}))
+        )"""
+
+
+def slowest() -> Panel:
+    return traces("Slowest", "Last", "Took DESC")
+
+
+def failed() -> Panel:
+    return traces("In error, newest first", "Last AND IsError", "Timestamp DESC")
+
+
+def traces(title: str, which: str, order: str) -> Panel:
+    return table_of(
+        title,
+        f"""
+        {sql.entries()}
+        SELECT Timestamp AS time, TraceId AS trace, Took / 1e6 AS duration, IsError AS error
+        FROM entries
+        WHERE {which}
+        ORDER BY {order}, trace
+        LIMIT 50
+        """,
+        units={"duration": "ms"},
+        links={"trace": ("Open", to_trace("${__value.raw}"))},
+    )
+
+
+# What goes with the traces
+
+
+def exceptions() -> Panel:
+    """As API and UI group them: digits and ids of the message replaced."""
+    return table_of(
+        "Exceptions",
+        f"""
+        {sql.entries()}
+        SELECT service, type, message, uniqExact(trace, span) AS count, max(at) AS last,
+            argMax(trace, at) AS example
+        FROM
+        (
+            SELECT ServiceName AS service, event.2['exception.type'] AS type,
+                {sql.without_ids("event.2['exception.message']")} AS message,
+                TraceId AS trace, SpanId AS span, event.1 AS at
+            FROM otel.otel_traces
+            ARRAY JOIN arrayFilter((e, n) -> n = 'exception',
+                arrayZip(Events.Timestamp, Events.Attributes), Events.Name) AS event
+            WHERE has(Events.Name, 'exception') AND {AROUND} AND TraceId IN {sql.RECENT}
+            UNION ALL
+            SELECT ServiceName, LogAttributes['exception.type'],
+                {sql.without_ids("LogAttributes['exception.message']")}, TraceId, SpanId, Timestamp
+            FROM otel.otel_logs
+            WHERE mapContains(LogAttributes, 'exception.type') AND {AROUND}
+                AND TraceId != '' AND TraceId IN {sql.RECENT}
+        )
+        WHERE {sql.chosen("service", "service")}
+        GROUP BY service, type, message
+        ORDER BY count DESC, last DESC, service, type, message
+        LIMIT 50
+        """,
+        links={"example": ("Open", to_trace("${__value.raw}"))},
+    )
+
+
+def logs() -> Panel:
+    return logs_of(
+        "Logs",
+        f"""
+        {sql.entries()}
+        {sql.LOG_COLUMNS}
+        WHERE {AROUND} AND TraceId != '' AND TraceId IN {sql.RECENT}
+            AND {sql.chosen("ServiceName", "service")}
+            AND {sql.chosen("ResourceAttributes['service.version']", "version")}
+        ORDER BY toStartOfFiveMinutes(Timestamp) DESC, timestamp DESC
+        LIMIT 500
+        """,
+    )
+
+
+# A trace that began in the window may end after it; logs and spans of an hour more are looked at.
+AROUND = "Timestamp >= $__fromTime AND Timestamp <= $__toTime + 3600"
+
+
+def processor() -> Panel:
+    return resource_metric("Processor, by process", "process.cpu.utilization", "percentunit")
+
+
+def memory() -> Panel:
+    return resource_metric("Memory, by process", "process.memory.usage", "bytes")
+
+
+def resource_metric(title: str, metric: str, unit: str) -> Panel:
+    where = f"""ServiceName IN ({sql.services()}) AND {sql.chosen("ServiceName", "service")}
+        AND {sql.chosen("ResourceAttributes['service.version']", "version")}"""
+    return timeseries_of(title, sql.levels(metric, sql.PROCESS, where), unit, links=[SEARCH])

@@ -1,0 +1,347 @@
+"""The kinds of panels and variables that the dashboards are made of, and how they are laid out.
+
+A board is rows of panels; those of a row are as high as each other and share its width, so that
+nothing here has coordinates. Each panel's statement goes to the data source that the variable
+`datasource` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from textwrap import dedent
+from typing import Any
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    heatmap,
+    logs,
+    nodegraph,
+    stat,
+    table,
+    text,
+    timeseries,
+)
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.variants import Dataquery
+from grafana_foundation_sdk.models import common as common_models
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+
+PLUGIN = "grafana-clickhouse-datasource"
+PLUGIN_VERSION = "4.20.0"
+SOURCE = common_models.DataSourceRef(PLUGIN, "${datasource}")
+SCHEMA_VERSION = (
+    39  # of Grafana 11's dashboards; later ones bring them up to date as they load them
+)
+COLUMNS = 24  # of Grafana's grid
+SHORTEST_STEP = "1m"  # the rollups' grain
+
+BOTTOM, LIST = common_models.LegendPlacement.BOTTOM, common_models.LegendDisplayMode.LIST
+
+TIME_SERIES, TABLE, LOGS, TRACES = range(4)  # what the plugin makes of a result
+QUERY_TYPES = ("timeseries", "table", "logs", "traces")
+
+
+@dataclass
+class Query(Dataquery):
+    """A statement for ClickHouse's data source, which the SDK has no builder for."""
+
+    sql: str
+    format: int
+    ref: str = "A"
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "refId": self.ref,
+            "datasource": SOURCE,
+            "editorType": "sql",
+            "format": self.format,
+            "queryType": QUERY_TYPES[self.format],
+            "pluginVersion": PLUGIN_VERSION,
+            "rawSql": tidy(self.sql),
+        }
+
+
+def tidy(sql: str) -> str:
+    """The statement indented by its parentheses: it is put together from pieces, and people read it
+    in Grafana."""
+    lines, depth = [], 0
+    for line in filter(None, map(str.strip, sql.splitlines())):
+        closing = len(line) - len(line.lstrip(")"))
+        lines.append("    " * max(0, depth - closing) + line)
+        depth += line.count("(") - line.count(")")
+    return "\n".join(lines)
+
+
+@dataclass
+class _Built(Builder[Any]):
+    """What is made already, where the SDK asks for what makes it."""
+
+    value: Any
+
+    def build(self) -> Any:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel, before it has its place; `width` is its part of the row's."""
+
+    builder: Any
+    width: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    title: str
+    height: int
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True)
+class Board:
+    """One dashboard. The uid is part of what users link to: it stays."""
+
+    uid: str
+    title: str
+    description: str
+    rows: Sequence[Row]
+    variables: Sequence[Builder[models.VariableModel]] = ()
+    annotations: Sequence[models.AnnotationQuery] = field(default_factory=tuple)
+
+    def build(self) -> models.Dashboard:
+        board = (
+            dashboard.Dashboard(self.title)
+            .uid(self.uid)
+            .description(self.description)
+            .tags(["clew"])
+            .time("now-1h", "now")
+            .refresh("1m")
+            .tooltip(models.DashboardCursorSync.CROSSHAIR)
+            .link(_Built(_other_boards()))
+            .variables([data_source(), *self.variables])
+            .annotations([_Built(each) for each in self.annotations])
+            .build()
+        )
+        board.schema_version = SCHEMA_VERSION
+        board.panels = list(_laid_out(self.rows))
+        return board
+
+
+def row(title: str, height: int, *panels: Panel) -> Row:
+    return Row(title, height, panels)
+
+
+def _laid_out(rows: Sequence[Row]) -> list[models.Panel | models.RowPanel]:
+    placed: list[models.Panel | models.RowPanel] = []
+    y = 0
+    for each in rows:
+        at = models.GridPos(h=1, w=COLUMNS, x=0, y=y)
+        placed.append(models.RowPanel(title=each.title, grid_pos=at, id_val=len(placed) + 1))
+        y += 1
+        shares, x = sum(panel.width for panel in each.panels), 0
+        for number, panel in enumerate(each.panels):
+            taken = sum(before.width for before in each.panels[: number + 1])
+            w = COLUMNS * taken // shares - x
+            at = models.GridPos(h=each.height, w=w, x=x, y=y)
+            placed.append(panel.builder.grid_pos(at).id(len(placed) + 1).build())
+            x += w
+        y += each.height
+    return placed
+
+
+def _other_boards() -> models.DashboardLink:
+    return models.DashboardLink(
+        title="clew",
+        type_val=models.DashboardLinkType.DASHBOARDS,
+        icon="external link",
+        tags=["clew"],
+        as_dropdown=True,
+        keep_time=True,
+        include_vars=True,
+    )
+
+
+# Kinds of panels
+
+
+def timeseries_of(
+    title: str,
+    sql: str,
+    unit: str,
+    *,
+    about: str = "",
+    stacked: bool = False,
+    links: Sequence[tuple[str, str]] = (),
+    width: int = 1,
+) -> Panel:
+    """Lines over time: `time`, then numbers, or one number for each value of a text column."""
+    panel = (
+        _common(timeseries.Panel(), title, about, Query(sql, TIME_SERIES))
+        .unit(unit)
+        .min(0)
+        .interval(SHORTEST_STEP)
+        .fill_opacity(30 if stacked else 10)
+        .show_points(common_models.VisibilityMode.AUTO)
+        .span_nulls(False)
+        .tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI))
+        .legend(common.VizLegendOptions().show_legend(True).placement(BOTTOM).display_mode(LIST))
+    )
+    if stacked:
+        panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL).group("A"))
+    if links:
+        panel.data_links(_links(links))
+    return Panel(panel, width)
+
+
+def stat_of(title: str, sql: str, unit: str, *, about: str = "", width: int = 1) -> Panel:
+    """One number, or one for each numeric column of the only row."""
+    whole = common.ReduceDataOptions().calcs(["lastNotNull"])
+    panel = _common(stat.Panel(), title, about, Query(sql, TABLE)).unit(unit).reduce_options(whole)
+    panel.graph_mode(common_models.BigValueGraphMode.NONE)
+    panel.color_mode(common_models.BigValueColorMode.NONE)
+    return Panel(panel, width)
+
+
+def table_of(
+    title: str,
+    sql: str,
+    *,
+    about: str = "",
+    units: Mapping[str, str] | None = None,
+    links: Mapping[str, tuple[str, str]] | None = None,
+    hidden: Sequence[str] = (),
+    gauges: Sequence[str] = (),
+    width: int = 1,
+) -> Panel:
+    """Rows. `units` and `links` (title and address) are by column, `hidden` columns are there for
+    links, `gauges` are drawn as bars."""
+    panel = _common(table.Panel(), title, about, Query(sql, TABLE)).filterable(True)
+    changed: dict[str, list[models.DynamicConfigValue]] = {}
+
+    def change(column: str, property_: str, value: object) -> None:
+        changed.setdefault(column, []).append(models.DynamicConfigValue(property_, value))
+
+    for column, unit in (units or {}).items():
+        change(column, "unit", unit)
+    for column, (text_, address) in (links or {}).items():
+        change(column, "links", [{"title": text_, "url": address}])
+    for column in hidden:
+        change(column, "custom.hidden", True)
+    for column in gauges:
+        change(column, "custom.cellOptions", {"type": "gauge", "mode": "basic"})
+        change(column, "min", 0)
+    for column, properties in changed.items():
+        panel.override_by_name(column, properties)
+    return Panel(panel, width)
+
+
+def heatmap_of(title: str, sql: str, *, about: str = "", width: int = 1) -> Panel:
+    """`time`, then a column of counts for each bucket, the lowest first, named by its upper end."""
+    panel = _common(heatmap.Panel(), title, about, Query(sql, TIME_SERIES))
+    panel.interval(SHORTEST_STEP).calculate(False)
+    colors = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
+    return Panel(panel.color(colors), width)
+
+
+def logs_of(title: str, sql: str, *, about: str = "", width: int = 1) -> Panel:
+    """`timestamp`, `body`, `level`, `labels`, `traceID`: newest first."""
+    panel = _common(logs.Panel(), title, about, Query(sql, LOGS))
+    panel.show_time(True).wrap_log_message(True).enable_log_details(True)
+    panel.sort_order(common_models.LogsSortOrder.DESCENDING)
+    panel.dedup_strategy(common_models.LogsDedupStrategy.NONE)
+    link = [{"title": "Trace ${__value.raw}", "url": to_trace("${__value.raw}")}]
+    panel.override_by_name("traceID", [models.DynamicConfigValue("links", link)])
+    return Panel(panel, width)
+
+
+def trace_of(title: str, sql: str, *, about: str = "", width: int = 1) -> Panel:
+    """The spans of one trace, under the names that Grafana's trace view has for them."""
+    panel = dashboard.Panel().type("traces")
+    return Panel(_common(panel, title, about, Query(sql, TRACES)), width)
+
+
+def bars_of(title: str, sql: str, unit: str, *, about: str = "", width: int = 1) -> Panel:
+    """A bar for each row: a text column, then a number."""
+    panel = _common(bargauge.Panel(), title, about, Query(sql, TABLE)).unit(unit).min(0)
+    panel.orientation(common_models.VizOrientation.HORIZONTAL)
+    panel.reduce_options(common.ReduceDataOptions().values(True).calcs(["lastNotNull"]))
+    return Panel(panel, width)
+
+
+def graph_of(title: str, nodes: str, edges: str, *, about: str = "", width: int = 1) -> Panel:
+    """Nodes (`id`, `title`, `mainstat`, …), and edges between them (`id`, `source`, `target`, …)."""
+    panel = _common(
+        nodegraph.Panel(), title, about, Query(nodes, TABLE, "nodes"), Query(edges, TABLE, "edges")
+    )
+    return Panel(panel, width)
+
+
+def text_of(title: str, markdown: str, *, width: int = 1) -> Panel:
+    return Panel(text.Panel().title(title).content(dedent(markdown).strip()), width)
+
+
+def _common(panel: Any, title: str, about: str, *queries: Query) -> Any:
+    panel.title(title).datasource(SOURCE).targets([_Built(query) for query in queries])
+    return panel.description(about) if about else panel
+
+
+def _links(links: Sequence[tuple[str, str]]) -> list[Builder[models.DashboardLink]]:
+    """Of a panel's data: the SDK takes them for a dashboard's, which have more members."""
+    return [_Built({"title": title, "url": address}) for title, address in links]
+
+
+# Variables
+
+
+def data_source() -> Builder[models.VariableModel]:
+    return dashboard.DatasourceVariable("datasource").label("Data source").type(PLUGIN)
+
+
+def choice(name: str, label: str, sql: str, *, several: bool = True) -> dashboard.QueryVariable:
+    """Of the rows of a statement (one column; or a value, and the text for it): any number of them,
+    at first all; or exactly one."""
+    made = (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(SOURCE)
+        .query({"refId": name, "editorType": "sql", "rawSql": tidy(sql)})
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .multi(several)
+        .include_all(several)
+    )
+    if several:
+        made.current(models.VariableOption(text="All", value="$__all"))
+    return made
+
+
+def typed(name: str, label: str, about: str) -> dashboard.TextBoxVariable:
+    """What a user types; empty at first."""
+    return dashboard.TextBoxVariable(name).label(label).description(about).default_value("")
+
+
+def ad_hoc(table_: str, time: str, *columns: str) -> list[Builder[models.VariableModel]]:
+    """Filters that a user adds; they hold of every statement that reads the table. These columns
+    and their values are offered; `SpanAttributes['user.id']` can be typed as well."""
+    # The plugin offers what the statement in a variable of this name returns. Without a statement
+    # it would look for the table in each panel's, with a parser that does not know ClickHouse's SQL.
+    offered = dashboard.ConstantVariable("clickhouse_adhoc_query").value(
+        f"SELECT DISTINCT {', '.join(columns)} FROM otel.{table_} WHERE $__timeFilter({time}) LIMIT 1000"
+    )
+    offered.build().hide = models.VariableHide.HIDE_VARIABLE
+    return [offered, dashboard.AdHocVariable("filters").label("Filters").datasource(SOURCE)]
+
+
+# Ways from one board to another: the time goes with them.
+
+
+def to_board(uid: str, **variables: str) -> str:
+    chosen = "".join(f"&var-{name}={value}" for name, value in variables.items())
+    return f"/d/{uid}?${{__url_time_range}}{chosen}"
+
+
+def to_trace(trace_id: str) -> str:
+    return to_board("clew-traces", trace_id=trace_id)

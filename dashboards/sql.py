@@ -1,0 +1,310 @@
+"""What several panels say in SQL, once; each function returns a piece of a statement.
+
+Grafana puts in the times and the variables. `$__conditionalAll(condition, $variable)` is the condition,
+or `1=1` where the variable stands at All or is empty.
+"""
+
+from __future__ import annotations
+
+ERROR = "StatusCode IN ('Error', 'STATUS_CODE_ERROR')"
+SERVER = "SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER')"
+QUANTILES = "0.01, 0.5, 0.9, 0.95, 0.99"  # of every sketch; 0.01 is the sketch's precision
+ENTRY = 4611686018427387904  # from here on, clew_traces.EntryKey is that of a trace without a root
+
+
+def chosen(column: str, variable: str) -> str:
+    """The column has one of the variable's values."""
+    return f"$__conditionalAll({column} IN (${{{variable}:singlequote}}), ${variable})"
+
+
+def in_environment(column: str = "Environment") -> str:
+    return chosen(column, "environment")
+
+
+ENVIRONMENT_OF_RESOURCE = "clew_environment(ResourceAttributes)"
+
+
+def quantiles(sketch: str, *names: str) -> str:
+    """Columns of milliseconds from a column of sketches: p50, p90, p95, p99."""
+    places = {"p50": 1, "p90": 2, "p95": 3, "p99": 4}
+    merged = f"quantilesDDMerge({QUANTILES})({sketch})"
+    return ", ".join(f"{merged}[{places[name]}] / 1e6 AS {name}" for name in names)
+
+
+def share(part: str, whole: str) -> str:
+    """0 to 1, and 0 of nothing."""
+    return f"{part} / greatest(1, {whole})"
+
+
+def by_step(time: str) -> str:
+    """The start of the panel's step that a time lies in, as the column `time`."""
+    return f"$__timeInterval({time}) AS time"
+
+
+# Automatic transactions
+
+
+def transactions(of: str = "1=1") -> str:
+    """Automatic transactions as states by the minute, as API and UI count them: whole minutes of roots
+    from the rollup, and traces whose root never came. `of` is a condition on ServiceName and SpanName.
+
+    A root ends last and comes last: a trace is known by another span once 10 s have passed."""
+    return f"""(
+        SELECT toDateTime(Minute) AS Minute, ServiceName, SpanName, ServiceVersion,
+            Count, Errors, Satisfied, Tolerating, DurationMax, Sketch
+        FROM otel.clew_operations_1m
+        WHERE IsRoot AND $__timeFilter(Minute) AND {in_environment()} AND {of}
+        UNION ALL
+        SELECT toStartOfMinute(toDateTime(intDiv(bitAnd(Key, {ENTRY - 1}), 1000000000))),
+            toLowCardinality(Known.ServiceName) AS ServiceName, toLowCardinality(Known.SpanName) AS SpanName, '',
+            1, Known.IsError, Known.Duration <= 500000000,
+            Known.Duration > 500000000 AND Known.Duration <= 2000000000, Known.Duration,
+            arrayReduce('quantilesDDState({QUANTILES})', [Known.Duration])
+        FROM
+        (
+            SELECT min(EntryKey) AS Key, argMinMerge(Entry) AS Known
+            FROM otel.clew_traces
+            WHERE TraceId IN (
+                SELECT TraceId FROM otel.clew_traces
+                WHERE EntryKey >= {ENTRY} AND Start <= $__toTime AND End >= $__fromTime)
+            GROUP BY TraceId
+            HAVING Key >= {ENTRY} + toUnixTimestamp($__fromTime) * 1000000000
+                AND Key <= {ENTRY} + toUnixTimestamp($__toTime) * 1000000000
+                AND max(End) < now64(9) - toIntervalSecond(10)
+        )
+        WHERE {in_environment("Known.Environment")} AND {of}
+    )"""
+
+
+# The transaction that the variable `transaction` holds the id of, automatic or defined
+
+NAMED = """(ServiceName, SpanName) IN (
+    SELECT ServiceName, SpanName FROM otel.clew_operations
+    WHERE clew_transaction_id(ServiceName, SpanName) = ${transaction:singlequote})"""
+DEFINED = "Transaction = ${transaction:singlequote}"
+
+
+def occurrences(columns: str) -> str:
+    """The occurrences of the defined transaction; of an automatic one there are none."""
+    return f"""SELECT {columns}
+        FROM otel.clew_occurrences FINAL
+        PREWHERE {DEFINED} AND $__timeFilter(Timestamp)
+        WHERE {in_environment()}"""
+
+
+def counted() -> str:
+    """The transaction as states by the minute. Of an automatic one those roots that the variable
+    `version` allows."""
+    return f"""(
+        SELECT Minute, ServiceVersion, Count, Errors, DurationMax, Sketch
+        FROM {transactions(NAMED)}
+        WHERE {chosen("ServiceVersion", "version")}
+        UNION ALL
+        {
+        occurrences(f'''toStartOfMinute(toDateTime(Timestamp)) AS Minute, '' AS ServiceVersion, 1 AS Count,
+            toUInt64(IsError) AS Errors, EntryDuration AS DurationMax,
+            arrayReduce('quantilesDDState({QUANTILES})', [EntryDuration]) AS Sketch''')
+    }
+    )"""
+
+
+def entries() -> str:
+    """WITH entries: the traces of the transaction that are settled; Weight is how many each stands
+    for, Last says that it is the trace that decided (an occurrence may have several)."""
+    return f"""WITH entries AS
+    (
+        SELECT TraceId, Timestamp, Duration AS Took, IsError, toUInt64(OneIn) AS Weight, toUInt8(1) AS Last
+        FROM otel.clew_settled FINAL
+        PREWHERE {NAMED} AND $__timeFilter(Timestamp)
+        WHERE Rank < 2 AND {in_environment()}
+        UNION ALL
+        {
+        occurrences('''arrayJoin(TraceIds) AS Id, Timestamp, EntryDuration, IsError, toUInt64(1),
+            Id = EntryTraceId''')
+    }
+    )"""
+
+
+MOST_TRACES = 10000
+RECENT = f"(SELECT TraceId FROM entries ORDER BY Timestamp DESC LIMIT {MOST_TRACES})"
+
+
+def services() -> str:
+    """The services that the transaction's traces went through, one column."""
+    return f"""SELECT arrayJoin(Services) FROM otel.clew_entry_services
+        WHERE {NAMED} AND Hour >= toStartOfHour($__fromTime) AND Hour <= $__toTime
+        UNION DISTINCT
+        {occurrences("toString(arrayJoin(Services))")}"""
+
+
+# Metrics
+
+
+def label(*keys: str) -> str:
+    """The first of these attributes that a point or its resource has: conventions change."""
+    tried = ", ".join(f"Attributes['{key}'], ResourceAttributes['{key}']" for key in keys)
+    return f"arrayFirst(value -> value != '', [{tried}])"
+
+
+HOST = "if(ResourceAttributes['host.name'] != '', ResourceAttributes['host.name'], ServiceName)"
+PROCESS = "concat(ServiceName, ' ', ResourceAttributes['service.instance.id'])"
+PATIENCE = (
+    300  # seconds before the window in which the point before a counter's first is looked for
+)
+
+
+def levels(metric: str, by: str, where: str = "1=1") -> str:
+    """A level over time, for each `by`: the mean of a gauge, or of a sum that also goes down; of what
+    several report alike, the greatest."""
+    tables = " UNION ALL ".join(
+        f"""SELECT TimeUnix, ServiceName, ResourceAttributes, Attributes, Value
+            FROM otel.otel_metrics_{table}
+            WHERE MetricName = '{metric}' AND $__timeFilter(TimeUnix) AND {where}"""
+        for table in ("gauge", "sum")
+    )
+    return f"""SELECT time, label, max(level) AS value
+FROM
+(
+    SELECT {by_step("TimeUnix")}, {by} AS label, avg(Value) AS level
+    FROM ({tables})
+    WHERE {in_environment(ENVIRONMENT_OF_RESOURCE)}
+    GROUP BY time, label, cityHash64(ServiceName, ResourceAttributes, Attributes)
+)
+GROUP BY time, label
+ORDER BY time, label
+LIMIT 50000"""
+
+
+def rates(metric: str | tuple[str, ...], by: str, where: str = "1=1", alike: bool = False) -> str:
+    """What a sum that only goes up went up by each second, for each `by`; where several report alike,
+    as every process of a host does of the host, the greatest of them. A metric may have several names.
+
+    A cumulative point adds what it has more than the one before it in its series: all of it where
+    the counter began again; nothing where none was before it."""
+    names = metric if isinstance(metric, tuple) else (metric, "")
+    return f"""SELECT time, label, {"max" if alike else "sum"}(added) / $__interval_s AS value
+FROM
+(
+    SELECT {by_step("TimeUnix")}, {by} AS label, ServiceName, Instance,
+        sum(multiIf(AggregationTemporality = 1, Value, Nth = 1, 0, Value < Last, Value, Value - Last)) AS added
+    FROM
+    (
+        SELECT TimeUnix, ServiceName, ResourceAttributes, Attributes, AggregationTemporality, Value,
+            ResourceAttributes['service.instance.id'] AS Instance,
+            row_number() OVER series AS Nth, lagInFrame(Value) OVER series AS Last
+        FROM otel.otel_metrics_sum
+        WHERE MetricName IN {names} AND {where}
+            AND TimeUnix >= $__fromTime - {PATIENCE} AND TimeUnix <= $__toTime
+            AND {in_environment(ENVIRONMENT_OF_RESOURCE)}
+        WINDOW series AS (
+            PARTITION BY ServiceName, cityHash64(ResourceAttributes, Attributes)
+            ORDER BY TimeUnix ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+    )
+    WHERE TimeUnix >= $__fromTime
+    GROUP BY time, label, ServiceName, Instance
+)
+GROUP BY time, label
+ORDER BY time, label
+LIMIT 50000"""
+
+
+def definitions(*fields: str) -> str:
+    """The definitions in force: Id, Name and any fields of the definition as JSON has it."""
+    columns = ", ".join(("Id", "Name", *fields))
+    return f"""(
+        SELECT {columns} FROM otel.clew_definitions
+        WHERE Id != '' AND Revision = (SELECT max(Revision) FROM otel.clew_definitions)
+    )"""
+
+
+def without_ids(text: str) -> str:
+    """A message with ids and numbers replaced, so that those of one kind are the same."""
+    ids = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\\b(0x)?[0-9a-fA-F]*[0-9][0-9a-fA-F]*\\b|[0-9]+"
+    return f"replaceRegexpAll({text}, '{ids}', '#')"
+
+
+# Under the names that the plugin has for log records.
+LOG_COLUMNS = """SELECT Timestamp AS timestamp, Body AS body, SeverityText AS level,
+            mapConcat(LogAttributes, map('service', ServiceName, 'span', SpanId)) AS labels, TraceId AS traceID
+        FROM otel.otel_logs"""
+
+
+# Services
+
+
+def served(where: str) -> str:
+    """What services were asked to do, as states by the minute: SERVER and CONSUMER spans, and roots."""
+    return f"""(
+        SELECT toDateTime(Minute) AS Minute, ServiceName, SpanName, SpanKind, ServiceVersion,
+            Count, Errors, DurationSum, DurationMax, Sketch
+        FROM otel.clew_operations_1m
+        WHERE ({SERVER} OR IsRoot) AND $__timeFilter(Minute) AND {in_environment()} AND {where}
+    )"""
+
+
+def edges(where: str) -> str:
+    """Who called whom by the minute: of a minute only what its last version says counts."""
+    return f"""(
+        SELECT toDateTime(Minute) AS Minute, Source, Target, Type, Count, Errors, DurationSum, DurationMax, Sketch
+        FROM otel.clew_edges_1m
+        WHERE $__timeFilter(Minute) AND (Source != '' OR Target != '') AND {in_environment()} AND {where}
+            AND (Minute, Version) IN (
+                SELECT Minute, max(Version) FROM otel.clew_edges_1m WHERE $__timeFilter(Minute) GROUP BY Minute)
+    )"""
+
+
+def red(*quantiles_: str) -> str:
+    """Columns: how many, in error, how long; of states by the minute."""
+    return f"""sum(Count) AS count, sum(Errors) AS errors, {share("errors", "count")} AS error_share,
+        {quantiles("Sketch", *quantiles_)}, max(DurationMax) / 1e6 AS slowest"""
+
+
+# Spans and log records one by one
+
+AROUND_MS = 300_000  # before and after the time in the variable `around`
+AROUND = f"""$__conditionalAll(Timestamp >= fromUnixTimestamp64Milli(toInt64(${{around:singlequote}}) - {AROUND_MS}), $around)
+            AND $__conditionalAll(Timestamp <= fromUnixTimestamp64Milli(toInt64(${{around:singlequote}}) + {AROUND_MS}), $around)"""
+
+# By the table's key, and then exactly.
+LOGGED = f"""toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes($__fromTime)
+            AND toStartOfFiveMinutes(Timestamp) <= toStartOfFiveMinutes($__toTime)
+            AND $__timeFilter(Timestamp) AND {in_environment(ENVIRONMENT_OF_RESOURCE)}"""
+
+STATE = label("cpu.mode", "system.cpu.state", "system.memory.state", "state")
+BUSY = f"{STATE} NOT IN ('idle', 'iowait', 'steal')"
+USED = f"{STATE} = 'used'"
+DIRECTION = label("disk.io.direction", "network.io.direction", "direction")
+DEVICE = label("system.device", "network.interface.name", "device")
+
+
+def slots(metric: str, by: str, share_: float, where: str = "1=1") -> str:
+    """A histogram over time, for each `by`: the upper end of the bucket that so great a share of what
+    came in lies below. Of cumulative points, each less the one before it."""
+    return f"""SELECT time, label,
+    arrayFirst((end, below) -> below >= {share_} * arraySum(counts), ends, arrayCumSum(counts)) AS value
+FROM
+(
+    SELECT {by_step("TimeUnix")}, {by} AS label, any(ExplicitBounds) AS ends,
+        sumForEach(multiIf(AggregationTemporality = 1, BucketCounts,
+            Nth = 1, arrayMap(b -> toUInt64(0), BucketCounts),
+            Count < Last OR length(LastBuckets) != length(BucketCounts), BucketCounts,
+            arrayMap((b, l) -> toUInt64(greatest(0, toInt64(b) - toInt64(l))), BucketCounts, LastBuckets))) AS counts
+    FROM
+    (
+        SELECT TimeUnix, Attributes, ResourceAttributes, AggregationTemporality, Count, BucketCounts,
+            arrayPushBack(ExplicitBounds, inf) AS ExplicitBounds,
+            row_number() OVER series AS Nth, lagInFrame(Count) OVER series AS Last,
+            lagInFrame(BucketCounts) OVER series AS LastBuckets
+        FROM otel.otel_metrics_histogram
+        WHERE MetricName = '{metric}' AND {where}
+            AND TimeUnix >= $__fromTime - {PATIENCE} AND TimeUnix <= $__toTime
+        WINDOW series AS (
+            PARTITION BY ServiceName, cityHash64(ResourceAttributes, Attributes)
+            ORDER BY TimeUnix ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+    )
+    WHERE TimeUnix >= $__fromTime
+    GROUP BY time, label
+    HAVING arraySum(counts) > 0
+)
+ORDER BY time, label
+LIMIT 50000"""

@@ -1,0 +1,216 @@
+"""Half an hour of a shop's telemetry, small, with something for every panel of the dashboards."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+from loading import settle
+
+from clew.collector.telemetry import SECONDS
+from clew.storage import Ingest, Occurrences, Registry, Store
+from clew.storage.definitions import Definition, Match, Slo, Source, Step
+from clew.storage.ledger import LedgerRow, enter
+from clew.storage.settling import Settling
+from traffic import (
+    CLIENT,
+    MINUTE,
+    REACHED,
+    SECOND,
+    SERVER,
+    Attributes,
+    Generator,
+    Loader,
+    Log,
+    Point,
+    Process,
+    Span,
+    exception,
+)
+
+MINUTES = 30
+TRACES = 200
+OPERATIONS = ("POST /checkout", "GET /cart", "GET /it's")
+CHECKOUT = Definition(
+    "checkout",
+    "Checkout",
+    Match("storefront", "POST /checkout"),
+    value=(Source("amount"),),
+    steps=(Step("pay", Match("payments")), Step("stock", Match("inventory"))),
+    slo=Slo(0.9, 500),
+)
+
+
+@dataclass(frozen=True)
+class Hosted(Process):
+    """A process on a host."""
+
+    host: str = "host-1"
+
+    @property
+    def resource(self) -> Attributes:
+        return super().resource | {"host.name": self.host}
+
+
+def processes(version: str) -> list[Hosted]:
+    names = ("storefront", "payments", "inventory")
+    return [
+        Hosted(name, f"{name}-{version}", version=version, host=f"host-{number}")
+        for number, name in enumerate(names)
+    ]
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """Seconds since 1970 that all of it lies between, and a trace with logs."""
+
+    start: int
+    end: int
+    trace: str
+
+
+def seed(store: Store, directory: Path) -> Seeded:
+    end = int(time.time()) // 60 * 60 - 60
+    start = end - MINUTES * 60
+    registry = Registry(store)
+    registry.replace([CHECKOUT])
+    loader = Loader(Ingest(store), directory)
+    spans = list(traces(start * SECOND))
+    loader.spans(spans)
+    loader.logs(logs(spans))
+    loader.points(points(start * SECOND))
+    enter(store, list(ledger(start)))
+    settling = Settling(store)
+    settle(settling)
+    for _ in Occurrences(store, registry.definitions).backfill(_at(start), _at(end)):
+        pass
+    return Seeded(start, end, spans[0].trace)
+
+
+def _at(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
+
+
+def traces(start: int) -> Iterator[Span]:
+    """Half of them of a newer version; of some the root never came."""
+    choice = random.Random(1)
+    for number, version in enumerate(("1.0", "1.1")):
+        made = processes(version)
+        generator = Generator(number, made)
+        for at in range(TRACES // 2):
+            begun = start + (number * MINUTES // 2 * MINUTE) + at * MINUTES * MINUTE // TRACES
+            trace = generator.trace(made[0], choice.choice(OPERATIONS), begun)
+            calls = [reaching(span, choice) for span in trace]
+            servers = [span for span in calls if span.kind == SERVER]
+            yield from calls[1:] if len(servers) > 2 and at % 9 == 0 else calls
+
+
+def reaching(span: Span, choice: random.Random) -> Span:
+    if span.kind != CLIENT:
+        return span
+    return replace(span, attributes=span.attributes | choice.choice(REACHED))
+
+
+def logs(spans: list[Span]) -> Iterator[Log]:
+    for number, span in enumerate(spans):
+        severity = ("INFO", "WARN", "ERROR", "DEBUG")[number % 4]
+        attributes = exception("ValueError", f"no {number}") if severity == "ERROR" else {}
+        yield Log(
+            span.start, span.process, severity, f"it's {span.name}", attributes, span.trace, span.id
+        )
+    for number in range(20):
+        at = spans[0].start + number * MINUTE
+        yield Log(at, spans[0].process, "INFO", "waiting", {"number": number})
+
+
+def points(start: int) -> Iterator[Point]:
+    """By the minute: of each process, of each host by way of its processes, and clew's own."""
+    clew = Hosted("clew", "clew-1", host="host-9")
+    for minute in range(MINUTES):
+        at = start + minute * MINUTE
+
+        def gauge(process: Process, name: str, value: float, **attributes: str) -> Point:
+            return Point(name, "1", "gauge", process, at, value, _named(attributes))  # noqa: B023
+
+        def total(process: Process, name: str, value: float, **attributes: str) -> Point:
+            return Point(name, "1", "sum", process, at, value, _named(attributes))  # noqa: B023
+
+        for process in (*processes("1.0"), *processes("1.1")):
+            yield from of_process(process, minute, gauge, total)
+            yield from of_host(process, minute, gauge, total)
+        yield from of_clew(clew, minute, at, gauge, total)
+
+
+Make = Callable[..., Point]
+
+
+def of_process(process: Process, minute: int, gauge: Make, total: Make) -> Iterator[Point]:
+    yield gauge(process, "process.cpu.utilization", 0.01 * minute)
+    yield gauge(process, "process.memory.usage", 1e8 + minute)
+    yield gauge(process, "process.thread.count", 7)
+    yield gauge(process, "process.open_file_descriptor.count", 30 + minute)
+    yield total(process, "process.cpu.time", 0.5 * minute, type="user")
+    yield total(process, "process.context_switches", 9 * minute, type="voluntary")
+    yield total(process, "cpython.gc.collections", minute, generation="0")
+    yield total(process, "cpython.gc.collected_objects", 9 * minute, generation="0")
+
+
+def of_host(process: Process, minute: int, gauge: Make, total: Make) -> Iterator[Point]:
+    for state in ("user", "idle"):
+        yield total(process, "system.cpu.time", 30.0 * minute, state=state, cpu="1")
+    for state in ("used", "free"):
+        yield gauge(process, "system.memory.usage", 4e9, state=state)
+        yield gauge(process, "system.swap.usage", 1e9, state=state)
+        yield gauge(process, "system.filesystem.usage", 6e9, mountpoint="/", state=state)
+    yield gauge(process, "system.cpu.load_average.1m", 0.7)
+    for direction in ("read", "write"):
+        yield total(process, "system.disk.io", 1e6 * minute, device="sda", direction=direction)
+        yield total(
+            process, "system.disk.operations", 99 * minute, device="sda", direction=direction
+        )
+        yield total(process, "system.disk.time", 0.2 * minute, device="sda", direction=direction)
+    for direction in ("transmit", "receive"):
+        for name in ("io", "errors", "dropped.packets"):
+            yield total(
+                process, f"system.network.{name}", 9e5 * minute, device="eth0", direction=direction
+            )
+
+
+def of_clew(clew: Process, minute: int, at: int, gauge: Make, total: Make) -> Iterator[Point]:
+    yield gauge(clew, "clew.collector.queue.age", minute % 5)
+    yield gauge(clew, "clew.spool.size", 1e6 + minute)
+    yield gauge(clew, "process.memory.usage", 5e8)
+    yield total(clew, "process.cpu.time", 6.0 * minute, cpu__mode="user")
+    for signal in ("traces", "logs", "metrics"):
+        yield gauge(clew, "clew.collector.pending", minute, signal=signal)
+        yield total(clew, "clew.collector.items", 900 * minute, signal=signal, fate="received")
+        for name in ("clew.loader.freshness", "clew.loader.insert.duration"):
+            yield histogram(clew, name, at, minute, {"signal": signal})
+    yield histogram(clew, "clew.spool.sync.duration", at, minute, {})
+
+
+def histogram(process: Process, name: str, at: int, minute: int, attributes: Attributes) -> Point:
+    buckets = tuple(minute * (number in (7, 8)) for number in range(len(SECONDS) + 1))
+    return Point(
+        name, "s", "histogram", process, at, 0.3 * minute, attributes, buckets, tuple(SECONDS)
+    )
+
+
+def _named(attributes: dict[str, str]) -> Attributes:
+    return {key.replace("__", "."): value for key, value in attributes.items()}
+
+
+def ledger(start: int) -> Iterator[LedgerRow]:
+    segments = count(1)
+    for minute in range(MINUTES):
+        for signal in ("traces", "logs", "metrics"):
+            at, segment = start + minute * 60, next(segments)
+            yield LedgerRow(at, signal, segment, "", "received", 100)
+            yield LedgerRow(at, signal, segment, "storefront", "stored", 98, late=1)
+            yield LedgerRow(at, signal, segment, "", "invalid id", 2)
+        yield LedgerRow(start + minute * 60, "traces", next(segments), "", "refused", 1)
+        yield LedgerRow(start + minute * 60, "", next(segments), "", "alive", 1)

@@ -1,0 +1,297 @@
+"""The dashboards of dashboards/: each statement on seeded data, and what its panel makes of the rows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+from seeded import Seeded, seed
+
+import build
+from clew.storage import Store
+from grafana import ALL, Grafana, Value
+
+HOSTILE = "it's \\ $x {x:String} -- '); DROP TABLE otel.otel_traces; é"
+BOARDS: dict[str, dict[str, Any]] = {
+    name.removesuffix(".json"): json.loads(text) for name, text in build.documents()
+}
+PANELS = [
+    pytest.param(uid, panel, id=f"{uid}: {panel['title']}")
+    for uid, board in BOARDS.items()
+    for panel in board["panels"]
+    if panel.get("targets")
+]
+NUMBER = r"(Nullable\()?(U?Int\d+|Float\d+|Decimal.*)\)?"
+TEXT = r"(LowCardinality\()?(Nullable\()?String\)?\)?|Bool"
+TIME = r"DateTime(64)?(\(.*\))?"
+PAIRS = r"Array\(Map\((LowCardinality\(String\)|String), String\)\)"
+
+
+@dataclass(frozen=True)
+class Result:
+    columns: list[str]
+    types: list[str]
+    rows: list[tuple[Any, ...]]
+
+    def of_type(self, pattern: str) -> list[str]:
+        pairs = zip(self.columns, self.types, strict=True)
+        return [name for name, type_ in pairs if re.fullmatch(pattern, type_)]
+
+    def column(self, name: str) -> list[Any]:
+        return [row[self.columns.index(name)] for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Shop:
+    store: Store
+    seeded: Seeded
+
+    def ask(self, sql: str, variables: dict[str, Value]) -> Result:
+        """As clew's port answers Grafana: reading is all that is allowed."""
+        expanded = Grafana(self.seeded.start, self.seeded.end, 120, variables).expand(sql)
+        with self.store.client() as client:
+            found = client.query(f"{expanded}\nSETTINGS readonly = 1, max_rows_to_read = 1000000")
+        types = [type_.name for type_ in found.column_types]
+        return Result(list(found.column_names), types, list(found.result_rows))
+
+    @cache  # noqa: B019
+    def options(self, uid: str, name: str) -> list[str]:
+        """What a variable of a board offers, where those before it stand as at first."""
+        at_first: dict[str, Value] = {}
+        for variable in BOARDS[uid]["templating"]["list"]:
+            if variable["name"] == name:
+                found = self.ask(variable["query"]["rawSql"], at_first)
+                return [str(value) for value in found.column(found.columns[0])]
+            at_first[variable["name"]] = self.at_first(uid, variable)
+        raise KeyError(name)
+
+    def at_first(self, uid: str, variable: dict[str, Any]) -> Value:
+        if variable["name"] == "trace_id":
+            return self.seeded.trace
+        if variable["type"] != "query":
+            return ""
+        return ALL if variable["includeAll"] else self.options(uid, variable["name"])[0]
+
+    def variables(self, uid: str) -> dict[str, Value]:
+        listed = BOARDS[uid]["templating"]["list"]
+        return {variable["name"]: self.at_first(uid, variable) for variable in listed}
+
+
+@pytest.fixture(scope="module")
+def shop(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    store = emptied()
+    return Shop(store, seed(store, tmp_path_factory.mktemp("seed")))
+
+
+def test_the_generated_files_are_what_the_code_makes() -> None:
+    on_disk = {path.name: path.read_text() for path in build.GENERATED.iterdir()}
+    assert on_disk == dict(build.documents()), "run: python dashboards/build.py"
+
+
+@pytest.mark.parametrize(("uid", "panel"), PANELS)
+def test_a_panel_gets_the_rows_that_it_needs(shop: Shop, uid: str, panel: dict[str, Any]) -> None:
+    variables = shop.variables(uid)
+    results = [shop.ask(query["rawSql"], variables) for query in panel["targets"]]
+    assert all(result.rows for result in results), "no rows"
+    SHAPES[panel["type"]](panel, *results)
+    names = {name for result in results for name in result.columns}
+    for override in panel.get("fieldConfig", {}).get("overrides", ()):
+        assert override["matcher"]["options"] in names
+    for field in re.findall(r"__data\.fields\.(\w+)", json.dumps(panel)):
+        assert field in names
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_statements_hold_for_any_choice(shop: Shop, uid: str) -> None:
+    """For the last option of each variable, and for a value that nobody thought of."""
+    chosen: dict[str, Value] = {}
+    hostile: dict[str, Value] = {}
+    for variable in BOARDS[uid]["templating"]["list"]:
+        name = variable["name"]
+        if variable["type"] == "query":
+            options = shop.options(uid, name)
+            assert options, name
+            chosen[name] = options[-1:] if variable["multi"] else options[-1]
+            hostile[name] = [HOSTILE, "x"] if variable["multi"] else HOSTILE
+        elif name in TYPED:
+            chosen[name], hostile[name] = TYPED[name]
+    for query in statements(BOARDS[uid]):
+        shop.ask(query, chosen)
+        shop.ask(query, hostile)
+
+
+# What is typed: something sensible, and something that is not (of numbers the plugin's user has to
+# see the engine's error).
+TYPED = {
+    "trace_id": ("0" * 32, HOSTILE),
+    "status": ("Error", HOSTILE),
+    "words": ("it's CHECKOUT", HOSTILE),
+    "around": ("1700000000000", "0"),
+    "min_ms": ("0.5", "1e3"),
+    "max_ms": ("1000", "0"),
+}
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_variables_offer_each_value_once(shop: Shop, uid: str) -> None:
+    for variable in BOARDS[uid]["templating"]["list"]:
+        if variable["type"] == "query":
+            options = shop.options(uid, variable["name"])
+            assert options
+            assert len(set(options)) == len(options)
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_annotations_have_a_time_and_a_text(shop: Shop, uid: str) -> None:
+    for annotation in BOARDS[uid]["annotations"]["list"]:
+        result = shop.ask(annotation["target"]["rawSql"], shop.variables(uid))
+        assert result.rows
+        assert "time" in result.of_type(TIME)
+        assert "text" in result.of_type(TEXT)
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_statements_are_bounded_and_name_no_source(uid: str) -> None:
+    board = BOARDS[uid]
+    for query in statements(board):
+        assert re.search(r"\$__(timeFilter|fromTime)|extent\.1", query)
+        assert "SETTINGS" not in query.upper(), "ad hoc filters stand there"
+    assert set(sources(board)) == {("grafana-clickhouse-datasource", "${datasource}")}
+    assert "://" not in json.dumps(board)
+
+
+def test_uids_are_those_that_users_have_links_to() -> None:
+    assert list(BOARDS) == [
+        f"clew-{name}"
+        for name in ("overview", "transaction", "service", "traces", "logs", "infrastructure")
+    ]
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_panels_lie_side_by_side(uid: str) -> None:
+    taken: set[tuple[int, int]] = set()
+    ids = [panel["id"] for panel in BOARDS[uid]["panels"]]
+    assert len(set(ids)) == len(ids)
+    for panel in BOARDS[uid]["panels"]:
+        at = panel["gridPos"]
+        assert at["w"] > 0
+        assert at["x"] + at["w"] <= 24
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert not cells & taken, panel["title"]
+        taken |= cells
+    assert len(taken) % 24 == 0, "a row is not as wide as the grid"
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_links_lead_to_boards_that_know_their_variables(uid: str) -> None:
+    for address in re.findall(r'"url": "([^"]+)"', json.dumps(BOARDS[uid])):
+        target, *variables = re.findall(r"/d/([\w-]+)|var-(\w+)", address)
+        known = {variable["name"] for variable in BOARDS[target[0]]["templating"]["list"]}
+        assert {name for _, name in variables} <= known, address
+
+
+def sources(part: Any) -> Iterator[tuple[str, str]]:
+    """Every data source that is named anywhere."""
+    if isinstance(part, dict):
+        if isinstance(part.get("datasource"), dict):
+            yield part["datasource"]["type"], part["datasource"]["uid"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            yield from sources(each)
+
+
+def statements(board: dict[str, Any]) -> list[str]:
+    queries = [query for panel in board["panels"] for query in panel.get("targets", ())]
+    return [query["rawSql"] for query in queries]
+
+
+# What a kind of panel needs
+
+
+def is_time_series(panel: dict[str, Any], result: Result) -> None:
+    """One row for each time; or, with text columns, one for each time and text."""
+    assert result.types[0] == "DateTime"
+    assert result.columns[0] == "time"
+    texts, numbers = result.of_type(TEXT), result.of_type(NUMBER)
+    assert numbers
+    assert len(result.columns) == 1 + len(texts) + len(numbers)
+    assert len(texts) <= 1
+    assert result.rows == sorted(result.rows, key=lambda row: row[0]), "not in order of time"
+    keys = list(zip(*(result.column(name) for name in ("time", *texts)), strict=True))
+    assert len(set(keys)) == len(keys), "two rows for one point"
+
+
+def is_heatmap(panel: dict[str, Any], result: Result) -> None:
+    is_time_series(panel, result)
+    assert not result.of_type(TEXT)
+    ends = [float(re.findall(r"[\d.]+", name)[0]) for name in result.columns[1:]]
+    assert ends == sorted(ends)
+    assert sum(sum(row[1:]) for row in result.rows) > 0
+
+
+def is_stat(panel: dict[str, Any], result: Result) -> None:
+    assert len(result.rows) == 1
+    assert result.of_type(NUMBER) == result.columns
+    assert None not in result.rows[0]
+
+
+def is_table(panel: dict[str, Any], result: Result) -> None:
+    """Numbers, texts and times, which a cell can show."""
+    assert len(result.of_type(f"{NUMBER}|{TEXT}|{TIME}")) == len(result.columns), result.types
+
+
+def is_logs(panel: dict[str, Any], result: Result) -> None:
+    assert result.columns == ["timestamp", "body", "level", "labels", "traceID"]
+    assert "timestamp" in result.of_type(TIME)
+    assert result.of_type(TEXT) == ["body", "level", "traceID"]
+    assert result.types[3].startswith("Map(")
+    assert result.rows == sorted(result.rows, key=lambda row: row[0], reverse=True)
+
+
+def is_trace(panel: dict[str, Any], result: Result) -> None:
+    strings = ["traceID", "spanID", "parentSpanID", "serviceName", "operationName"]
+    assert set(strings) | {"kind", "statusMessage", "traceState"} == set(result.of_type(TEXT))
+    assert {"startTime", "duration", "statusCode"} == set(result.of_type(NUMBER))
+    assert {"tags", "serviceTags"} == set(result.of_type(PAIRS))
+    assert set(result.columns) == {
+        *result.of_type(f"{TEXT}|{NUMBER}|{PAIRS}"),
+        *("logs", "references"),
+    }
+    assert set(result.column("statusCode")) <= {0, 2}
+    assert len(set(result.column("traceID"))) == 1
+
+
+def is_bars(panel: dict[str, Any], result: Result) -> None:
+    assert len(result.of_type(TEXT)) == 1
+    assert result.of_type(NUMBER) == result.columns[1:]
+
+
+def is_graph(panel: dict[str, Any], nodes: Result, edges: Result) -> None:
+    assert {"id", "title", "mainstat"} <= set(nodes.columns)
+    assert {"id", "source", "target", "mainstat"} <= set(edges.columns)
+    ids = nodes.column("id")
+    assert len(set(ids)) == len(ids)
+    assert len(set(edges.column("id"))) == len(edges.rows)
+    assert {*edges.column("source"), *edges.column("target")} <= set(ids)
+
+
+SHAPES: dict[str, Callable[..., None]] = {
+    "timeseries": is_time_series,
+    "heatmap": is_heatmap,
+    "stat": is_stat,
+    "table": is_table,
+    "logs": is_logs,
+    "traces": is_trace,
+    "bargauge": is_bars,
+    "nodeGraph": is_graph,
+}
