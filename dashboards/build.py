@@ -8,10 +8,20 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from boards import infrastructure, logs, overview, service, traces, transaction
+from boards import (
+    calls,
+    clew,
+    infrastructure,
+    logs,
+    overview,
+    service,
+    slo,
+    traces,
+    transaction,
+)
 
 GENERATED = Path(__file__).parent / "generated"
-BOARDS = (overview, transaction, service, traces, logs, infrastructure)
+BOARDS = (overview, transaction, slo, service, traces, logs, calls, infrastructure, clew)
 
 
 def documents() -> Iterator[tuple[str, str]]:

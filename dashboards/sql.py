@@ -21,7 +21,8 @@ def in_environment(column: str = "Environment") -> str:
     return chosen(column, "environment")
 
 
-ENVIRONMENT_OF_RESOURCE = "clew_environment(ResourceAttributes)"
+# Of metrics and log records, which have no column for it.
+RESOURCE_IN_ENVIRONMENT = in_environment("clew_environment(ResourceAttributes)")
 
 
 def quantiles(sketch: str, *names: str) -> str:
@@ -140,6 +141,12 @@ def services() -> str:
 # Metrics
 
 
+def first(attributes: str, *keys: str) -> str:
+    """The first of these keys' values that is there."""
+    tried = ", ".join(f"{attributes}['{key}']" for key in keys)
+    return f"arrayFirst(value -> value != '', [{tried}])"
+
+
 def label(*keys: str) -> str:
     """The first of these attributes that a point or its resource has: conventions change."""
     tried = ", ".join(f"Attributes['{key}'], ResourceAttributes['{key}']" for key in keys)
@@ -153,7 +160,7 @@ PATIENCE = (
 )
 
 
-def levels(metric: str, by: str, where: str = "1=1") -> str:
+def levels(metric: str, by: str, where: str) -> str:
     """A level over time, for each `by`: the mean of a gauge, or of a sum that also goes down; of what
     several report alike, the greatest."""
     tables = " UNION ALL ".join(
@@ -167,7 +174,6 @@ FROM
 (
     SELECT {by_step("TimeUnix")}, {by} AS label, avg(Value) AS level
     FROM ({tables})
-    WHERE {in_environment(ENVIRONMENT_OF_RESOURCE)}
     GROUP BY time, label, cityHash64(ServiceName, ResourceAttributes, Attributes)
 )
 GROUP BY time, label
@@ -175,7 +181,7 @@ ORDER BY time, label
 LIMIT 50000"""
 
 
-def rates(metric: str | tuple[str, ...], by: str, where: str = "1=1", alike: bool = False) -> str:
+def rates(metric: str | tuple[str, ...], by: str, where: str, alike: bool = False) -> str:
     """What a sum that only goes up went up by each second, for each `by`; where several report alike,
     as every process of a host does of the host, the greatest of them. A metric may have several names.
 
@@ -195,7 +201,6 @@ FROM
         FROM otel.otel_metrics_sum
         WHERE MetricName IN {names} AND {where}
             AND TimeUnix >= $__fromTime - {PATIENCE} AND TimeUnix <= $__toTime
-            AND {in_environment(ENVIRONMENT_OF_RESOURCE)}
         WINDOW series AS (
             PARTITION BY ServiceName, cityHash64(ResourceAttributes, Attributes)
             ORDER BY TimeUnix ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
@@ -268,7 +273,7 @@ AROUND = f"""$__conditionalAll(Timestamp >= fromUnixTimestamp64Milli(toInt64(${{
 # By the table's key, and then exactly.
 LOGGED = f"""toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes($__fromTime)
             AND toStartOfFiveMinutes(Timestamp) <= toStartOfFiveMinutes($__toTime)
-            AND $__timeFilter(Timestamp) AND {in_environment(ENVIRONMENT_OF_RESOURCE)}"""
+            AND $__timeFilter(Timestamp) AND {RESOURCE_IN_ENVIRONMENT}"""
 
 STATE = label("cpu.mode", "system.cpu.state", "system.memory.state", "state")
 BUSY = f"{STATE} NOT IN ('idle', 'iowait', 'steal')"
@@ -277,7 +282,7 @@ DIRECTION = label("disk.io.direction", "network.io.direction", "direction")
 DEVICE = label("system.device", "network.interface.name", "device")
 
 
-def slots(metric: str, by: str, share_: float, where: str = "1=1") -> str:
+def slots(metric: str, by: str, share_: float, where: str) -> str:
     """A histogram over time, for each `by`: the upper end of the bucket that so great a share of what
     came in lies below. Of cumulative points, each less the one before it."""
     return f"""SELECT time, label,

@@ -10,7 +10,7 @@ import sql
 from boards.shared import environment, service, to_service
 from panels import Board, Panel, choice, row, table_of, timeseries_of, to_board
 
-HERE = sql.chosen(sql.HOST, "host")
+HERE = f"{sql.RESOURCE_IN_ENVIRONMENT} AND {sql.chosen(sql.HOST, 'host')}"
 SEARCH = (
     "Traces at this time",
     to_board("clew-traces", service="${__field.labels.label}", around="${__value.time}"),
@@ -39,7 +39,7 @@ def host() -> dashboard.QueryVariable:
     tables = " UNION DISTINCT ".join(
         f"""SELECT {sql.HOST} AS name FROM otel.otel_metrics_{table}
         WHERE MetricName IN ('system.cpu.time', 'system.memory.usage', 'process.memory.usage')
-            AND $__timeFilter(TimeUnix) AND {sql.in_environment(sql.ENVIRONMENT_OF_RESOURCE)}
+            AND $__timeFilter(TimeUnix) AND {sql.RESOURCE_IN_ENVIRONMENT}
         """
         for table in ("gauge", "sum")
     )
@@ -111,7 +111,7 @@ def file_systems() -> Panel:
             {sql.label("system.filesystem.state", "state")} AS state, Value
         FROM otel.otel_metrics_{table}
         WHERE MetricName = 'system.filesystem.usage' AND $__timeFilter(TimeUnix)
-            AND {sql.in_environment(sql.ENVIRONMENT_OF_RESOURCE)} AND {HERE}
+            AND {HERE}
         """
         for table in ("gauge", "sum")
     )
@@ -150,7 +150,7 @@ def processes() -> Panel:
         f"""SELECT ServiceName, ResourceAttributes, MetricName, TimeUnix, Value
         FROM otel.otel_metrics_{table}
         WHERE MetricName IN {tuple(f"process.{metric}" for metric, _ in said)}
-            AND $__timeFilter(TimeUnix) AND {sql.in_environment(sql.ENVIRONMENT_OF_RESOURCE)} AND {THESE}
+            AND $__timeFilter(TimeUnix) AND {THESE}
         """
         for table in ("gauge", "sum")
     )

@@ -7,6 +7,7 @@ from boards.shared import deployments, environment, service, to_service
 from panels import Board, Panel, logs_of, row, stat_of, table_of, timeseries_of, to_board
 
 IT = "ServiceName = ${service:singlequote}"
+ITS_METRICS = f"{IT} AND {sql.RESOURCE_IN_ENVIRONMENT}"
 SEARCH = (
     "Traces at this time",
     to_board("clew-traces", service="${service}", around="${__value.time}"),
@@ -182,17 +183,17 @@ def files() -> Panel:
 
 
 def of_processes(title: str, metric: str, unit: str) -> Panel:
-    statement = sql.levels(metric, sql.PROCESS, IT)
+    statement = sql.levels(metric, sql.PROCESS, ITS_METRICS)
     return timeseries_of(title, statement, unit, links=[SEARCH, LOGS])
 
 
 def collections() -> Panel:
-    statement = sql.rates("cpython.gc.collections", sql.PROCESS, IT)
+    statement = sql.rates("cpython.gc.collections", sql.PROCESS, ITS_METRICS)
     return timeseries_of("Garbage collections, by process", statement, "cps")
 
 
 def switches() -> Panel:
-    statement = sql.rates("process.context_switches", sql.PROCESS, IT)
+    statement = sql.rates("process.context_switches", sql.PROCESS, ITS_METRICS)
     return timeseries_of("Context switches, by process", statement, "cps")
 
 
@@ -200,15 +201,15 @@ def switches() -> Panel:
 
 
 def host_processor() -> Panel:
-    busy = sql.rates("system.cpu.time", sql.HOST, f"{IT} AND {sql.BUSY}", alike=True)
+    busy = sql.rates("system.cpu.time", sql.HOST, f"{ITS_METRICS} AND {sql.BUSY}", alike=True)
     return timeseries_of("Processors of the host that are busy", busy, "short")
 
 
 def host_memory() -> Panel:
-    used = sql.levels("system.memory.usage", sql.HOST, f"{IT} AND {sql.USED}")
+    used = sql.levels("system.memory.usage", sql.HOST, f"{ITS_METRICS} AND {sql.USED}")
     return timeseries_of("Memory of the host", used, "bytes")
 
 
 def host_disk() -> Panel:
-    statement = sql.rates("system.disk.io", sql.HOST, IT, alike=True)
+    statement = sql.rates("system.disk.io", sql.HOST, ITS_METRICS, alike=True)
     return timeseries_of("Disk of the host, read and written", statement, "Bps")

@@ -316,6 +316,6 @@ def memory() -> Panel:
 
 
 def resource_metric(title: str, metric: str, unit: str) -> Panel:
-    where = f"""ServiceName IN ({sql.services()}) AND {sql.chosen("ServiceName", "service")}
+    where = f"""{sql.RESOURCE_IN_ENVIRONMENT} AND ServiceName IN ({sql.services()}) AND {sql.chosen("ServiceName", "service")}
         AND {sql.chosen("ResourceAttributes['service.version']", "version")}"""
     return timeseries_of(title, sql.levels(metric, sql.PROCESS, where), unit, links=[SEARCH])

@@ -35,6 +35,7 @@ from traffic import (
 MINUTES = 30
 TRACES = 200
 OPERATIONS = ("POST /checkout", "GET /cart", "GET /it's")
+EXPIRED = ("Table", "Partition", "Rows", "Bytes", "Reason")
 CHECKOUT = Definition(
     "checkout",
     "Checkout",
@@ -84,6 +85,9 @@ def seed(store: Store, directory: Path) -> Seeded:
     loader.logs(logs(spans))
     loader.points(points(start * SECOND))
     enter(store, list(ledger(start)))
+    with store.client() as client:
+        dropped = [((start + 60) * 1000, "otel_logs", "20240101", 7, 4096, "limit")]
+        client.insert("clew_expired", dropped, ["Time", *EXPIRED], database="otel")
     settling = Settling(store)
     settle(settling)
     for _ in Occurrences(store, registry.definitions).backfill(_at(start), _at(end)):

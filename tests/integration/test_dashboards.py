@@ -13,7 +13,7 @@ import pytest
 from seeded import Seeded, seed
 
 import build
-from clew.storage import Store
+from clew.storage import Reader, Store
 from grafana import ALL, Grafana, Value
 
 HOSTILE = "it's \\ $x {x:String} -- '); DROP TABLE otel.otel_traces; é"
@@ -26,6 +26,10 @@ PANELS = [
     for panel in board["panels"]
     if panel.get("targets")
 ]
+NAMES = (
+    *("overview", "transaction", "slo", "service", "traces", "logs", "calls"),
+    *("infrastructure", "self"),
+)
 NUMBER = r"(Nullable\()?(U?Int\d+|Float\d+|Decimal.*)\)?"
 TEXT = r"(LowCardinality\()?(Nullable\()?String\)?\)?|Bool"
 TIME = r"DateTime(64)?(\(.*\))?"
@@ -51,11 +55,12 @@ class Shop:
     store: Store
     seeded: Seeded
 
-    def ask(self, sql: str, variables: dict[str, Value]) -> Result:
-        """As clew's port answers Grafana: reading is all that is allowed."""
+    def ask(self, sql: str, variables: dict[str, Value], filters: str = "") -> Result:
+        """As clew's port answers Grafana: reading is all that is allowed. `filters` are ad hoc."""
         expanded = Grafana(self.seeded.start, self.seeded.end, 120, variables).expand(sql)
+        settings = f"{filters or 'settings'} readonly = 1, max_rows_to_read = 1000000"
         with self.store.client() as client:
-            found = client.query(f"{expanded}\nSETTINGS readonly = 1, max_rows_to_read = 1000000")
+            found = client.query(f"{expanded}\n{settings}")
         types = [type_.name for type_ in found.column_types]
         return Result(list(found.column_names), types, list(found.result_rows))
 
@@ -137,6 +142,77 @@ TYPED = {
 }
 
 
+@pytest.mark.parametrize(
+    ("uid", "table"), [("clew-traces", "otel_traces"), ("clew-logs", "otel_logs")]
+)
+def test_ad_hoc_filters_hold_of_the_table_that_they_are_for(
+    shop: Shop, uid: str, table: str
+) -> None:
+    listed = {variable["name"]: variable for variable in BOARDS[uid]["templating"]["list"]}
+    offered = shop.ask(listed["clickhouse_adhoc_query"]["query"], {})
+    assert set(offered.column("ServiceName")) == {"storefront", "payments", "inventory"}
+    variables = shop.variables(uid) | {"trace_id": ""}
+    for query in statements(BOARDS[uid]):
+        everything, some, none = (
+            shop.ask(
+                query,
+                variables,
+                f"settings additional_table_filters={{'otel.{table}' : ' ServiceName = \\'{service}\\' '}},",
+            )
+            if service
+            else shop.ask(query, variables)
+            for service in ("", "payments", "nobody")
+        )
+        assert not none.rows
+        assert bool(some.rows) == bool(everything.rows)
+
+
+def test_the_lists_say_what_the_api_says(shop: Shop) -> None:
+    """Automatic and defined transactions, and a funnel."""
+    seeded = shop.seeded
+    reading = Reader(shop.store).begin()
+    window = {"start": f"{seeded.start}.0", "end": f"{seeded.end}.0", "environment": None}
+    minutes = {"first_minute": str(seeded.start), "last_minute": str(seeded.end)}
+    no_hours = {"first_hour": str(seeded.start), "last_hour": str(seeded.start)}
+    rows = reading.rows(
+        "transactions", **window, **minutes, **no_hours, limit=100, after_count=None, after_id=""
+    )
+    shown = panel_of("clew-overview", "Automatic transactions")
+    result = shop.ask(shown["targets"][0]["rawSql"], shop.variables("clew-overview"))
+    assert len(rows) > 3, "of traces without their roots, too"
+    for column, of_api in (
+        ("id", "id"),
+        ("count", "count"),
+        ("errors", "errors"),
+        ("slowest", "max"),
+    ):
+        assert result.column(column) == [row[of_api] for row in rows]
+    assert result.column("p95") == pytest.approx([row["quantiles"][2] for row in rows], rel=0.02)
+    (_, *steps), *_ = (
+        row["steps"]
+        for row in reading.rows(
+            "funnel",
+            **window,
+            defined="checkout",
+            unit=0,
+            by_attribute=False,
+            attribute="",
+            most=1,
+            limit=1,
+        )
+    )
+    shown = panel_of("clew-slo", "Steps")
+    result = shop.ask(shown["targets"][0]["rawSql"], shop.variables("clew-slo"))
+    assert result.column("name") == ["Checkout", "pay", "stock"]
+    assert result.column("reached")[1:] == [step[1] for step in steps]
+    assert result.column("lost")[1:] == pytest.approx([step[5] or 0 for step in steps])
+
+
+def panel_of(uid: str, title: str) -> dict[str, Any]:
+    (panel,) = (panel for panel in BOARDS[uid]["panels"] if panel["title"] == title)
+    return panel
+
+
 @pytest.mark.parametrize("uid", BOARDS)
 def test_variables_offer_each_value_once(shop: Shop, uid: str) -> None:
     for variable in BOARDS[uid]["templating"]["list"]:
@@ -159,17 +235,15 @@ def test_annotations_have_a_time_and_a_text(shop: Shop, uid: str) -> None:
 def test_statements_are_bounded_and_name_no_source(uid: str) -> None:
     board = BOARDS[uid]
     for query in statements(board):
-        assert re.search(r"\$__(timeFilter|fromTime)|extent\.1", query)
+        read = set(re.findall(r"otel\.(\w+)", query)) - {"clew_definitions", "clew_operations"}
+        assert not read or re.search(r"\$__(timeFilter|fromTime|toTime)|extent\.1", query)
         assert "SETTINGS" not in query.upper(), "ad hoc filters stand there"
     assert set(sources(board)) == {("grafana-clickhouse-datasource", "${datasource}")}
     assert "://" not in json.dumps(board)
 
 
 def test_uids_are_those_that_users_have_links_to() -> None:
-    assert list(BOARDS) == [
-        f"clew-{name}"
-        for name in ("overview", "transaction", "service", "traces", "logs", "infrastructure")
-    ]
+    assert list(BOARDS) == [f"clew-{name}" for name in NAMES]
 
 
 @pytest.mark.parametrize("uid", BOARDS)

@@ -1,0 +1,182 @@
+"""What services call outside of themselves: databases, queues, external hosts, and each other."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard
+
+import sql
+from boards.shared import environment, service, to_service
+from panels import Board, Panel, choice, graph_of, row, table_of, timeseries_of, to_board, to_trace
+
+TYPES = ("database", "external", "queue", "service")
+THESE = f"""Type != 'consumed' AND {sql.chosen("Source", "service")}
+            AND {sql.chosen("Type", "type")} AND {sql.chosen("Target", "target")}"""
+SEARCH = ("Traces at this time", to_board("clew-traces", around="${__value.time}"))
+
+
+def board() -> Board:
+    return Board(
+        uid="clew-calls",
+        title="clew: Databases and external calls",
+        description=__doc__ or "",
+        variables=[environment(), service(), type_(), target()],
+        rows=[
+            row("Over time", 8, rates(), error_shares(), latencies()),
+            row("What is called", 9, targets()),
+            row("By whom", 12, graph()),
+            row("How", 10, summaries()),
+            row("The slowest", 10, slowest()),
+        ],
+    )
+
+
+def type_() -> dashboard.QueryVariable:
+    return choice("type", "Type", f"SELECT arrayJoin({list(TYPES)}) AS type")
+
+
+def target() -> dashboard.QueryVariable:
+    where = f"{sql.chosen('Source', 'service')} AND {sql.chosen('Type', 'type')}"
+    return choice(
+        "target",
+        "Called",
+        f"SELECT DISTINCT Target FROM {sql.edges(where)} WHERE Target != '' ORDER BY Target LIMIT 1000",
+    )
+
+
+def rates() -> Panel:
+    return by_target("Calls", "sum(Count) / $__interval_s", "reqps", stacked=True)
+
+
+def error_shares() -> Panel:
+    return by_target("Errors", sql.share("sum(Errors)", "sum(Count)"), "percentunit")
+
+
+def latencies() -> Panel:
+    p95 = f"quantilesDDMerge({sql.QUANTILES})(Sketch)[3] / 1e6"
+    return by_target("Latency, p95", p95, "ms")
+
+
+def by_target(title: str, value: str, unit: str, *, stacked: bool = False) -> Panel:
+    statement = f"""
+        SELECT {sql.by_step("Minute")}, concat(Type, ' ', Target) AS called, {value} AS value
+        FROM {sql.edges(THESE)}
+        GROUP BY time, called
+        ORDER BY time, called
+        LIMIT 50000
+    """
+    return timeseries_of(title, statement, unit, stacked=stacked, links=[SEARCH])
+
+
+def targets() -> Panel:
+    return table_of(
+        "Databases, queues, hosts and services",
+        f"""
+        SELECT toString(Type) AS type, toString(Target) AS target, {sql.red("p50", "p95", "p99")},
+            sum(DurationSum) / 1e6 AS total, arrayStringConcat(groupUniqArray(50)(toString(Source)), ', ') AS callers
+        FROM {sql.edges(THESE)}
+        GROUP BY type, target
+        ORDER BY total DESC, type, target
+        LIMIT 200
+        """,
+        units={"error_share": "percentunit"}
+        | dict.fromkeys(("p50", "p95", "p99", "slowest", "total"), "ms"),
+        gauges=["total"],
+    )
+
+
+def graph() -> Panel:
+    shown = f"""SELECT toString(Source) AS source, toString(Target) AS target, toString(Type) AS type,
+            sum(Count) AS calls, sum(Errors) AS errors, quantilesDDMerge({sql.QUANTILES})(Sketch)[3] / 1e6 AS p95
+        FROM {sql.edges("1=1")}
+        WHERE Source != '' AND Target != ''
+        GROUP BY source, target, type
+        ORDER BY calls DESC, source, target, type
+        LIMIT 300"""
+    return graph_of(
+        "Who calls whom",
+        f"""
+        SELECT id, id AS title, concat(toString(sum(in_calls)), ' calls') AS mainstat,
+            {sql.share("sum(in_errors)", "sum(in_calls)")} AS arc__errors, 1 - arc__errors AS arc__ok
+        FROM (
+            SELECT source AS id, 0 AS in_calls, 0 AS in_errors FROM ({shown})
+            UNION ALL
+            SELECT target, calls, errors FROM ({shown})
+        )
+        GROUP BY id
+        ORDER BY id
+        LIMIT 600
+        """,
+        f"""
+        SELECT concat(source, ' → ', target, ' ', type) AS id, source, target,
+            concat(toString(calls), ' calls') AS mainstat, concat(toString(round(p95, 1)), ' ms') AS secondarystat
+        FROM ({shown})
+        ORDER BY id
+        """,
+        about="The 300 busiest edges; of a queue, also who takes from it.",
+    )
+
+
+# From whole traces, and from spans
+
+
+def summaries() -> Panel:
+    calls = "Call.Source, Call.Target, Call.Type, Call.Summary, Call.Duration, Call.IsError"
+    return table_of(
+        "Statements and operations",
+        f"""
+        SELECT call.3 AS type, call.2 AS target, call.1 AS service, call.4 AS summary,
+            concat(any(ServiceName), ': ', topK(1)(SpanName)[1]) AS transaction,
+            sum(OneIn) AS calls, sumIf(OneIn, call.6) AS errors,
+            sum(call.5 * OneIn) / 1e6 AS total,
+            quantilesDD(0.01, 0.95)(call.5)[1] / 1e6 AS p95
+        FROM (
+            SELECT ServiceName, SpanName, toUInt64(OneIn) AS OneIn, arrayJoin(arrayZip({calls})) AS call
+            FROM otel.clew_settled FINAL
+            PREWHERE $__timeFilter(Timestamp)
+            WHERE {sql.in_environment()}
+        )
+        WHERE {sql.chosen("service", "service")} AND {sql.chosen("type", "type")} AND {sql.chosen("target", "target")}
+        GROUP BY type, target, service, summary
+        ORDER BY total DESC, type, target, service, summary
+        LIMIT 200
+        """,
+        about="Of traces that began in the window; `transaction` is the most frequent one.",
+        units={"total": "ms", "p95": "ms"},
+        links={"service": ("Open", to_service("${__value.raw}"))},
+        gauges=["total"],
+    )
+
+
+def slowest() -> Panel:
+    """Spans of a client that name a database or a host."""
+    named = sql.first(
+        "SpanAttributes",
+        "db.query.summary",
+        "db.query.text",
+        "db.statement",
+        "url.full",
+        "http.url",
+    )
+    reached = sql.first(
+        "SpanAttributes",
+        "db.system.name",
+        "db.system",
+        "messaging.system",
+        "server.address",
+        "net.peer.name",
+    )
+    return table_of(
+        "The slowest calls",
+        f"""
+        SELECT Timestamp AS time, TraceId AS trace, toString(ServiceName) AS service, toString(SpanName) AS operation,
+            {reached} AS reached, substring({named}, 1, 200) AS what,
+            clew_duration(Duration) / 1e6 AS duration, if({sql.ERROR}, 'Error', 'ok') AS status
+        FROM otel.otel_traces
+        WHERE $__timeFilter(Timestamp) AND {sql.in_environment()} AND {sql.chosen("ServiceName", "service")}
+            AND SpanKind IN ('Client', 'Producer', 'SPAN_KIND_CLIENT', 'SPAN_KIND_PRODUCER')
+        ORDER BY duration DESC, trace
+        LIMIT 50
+        """,
+        units={"duration": "ms"},
+        links={"trace": ("Open", to_trace("${__value.raw}")), "service": ("Open", to_service("${__value.raw}"))},
+    )  # fmt: skip

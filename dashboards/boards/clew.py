@@ -1,0 +1,192 @@
+"""clew itself: whether everything that was received is there, how fresh it is, and what that costs."""
+
+from __future__ import annotations
+
+import sql
+from panels import Board, Panel, row, stat_of, table_of, timeseries_of
+
+OWN = "ServiceName = 'clew'"
+SIGNAL = sql.label("signal")
+WHOLE = "''"  # a metric that has no attributes
+
+
+def board() -> Board:
+    return Board(
+        uid="clew-self",
+        title="clew: clew itself",
+        description=__doc__ or "",
+        rows=[
+            row("The ledger", 4, received(), stored(), rejected(), late(), not_taken()),
+            row("The ledger over time", 8, stored_over_time(), rejected_over_time(), beats()),
+            row("Freshness", 8, freshness(), waiting(), pending()),
+            row("The spool and the loader", 8, spool(), syncs(), inserts()),
+            row("Whole traces", 6, settled(), thinned()),
+            row("The process", 8, processor(), memory()),
+            row("By service, and what went", 9, by_service(), reasons(), expired()),
+        ],
+    )
+
+
+# The ledger, of items whose segments are in the tables. What is pending stands in clew's own metrics.
+
+FATES = (
+    "('received', 'stored', 'unreadable', 'refused', 'alive')"  # any other is why it was rejected
+)
+
+
+def ledger(columns: str, where: str, then: str = "") -> str:
+    return f"""SELECT {columns}
+        FROM otel.clew_ledger AS ledger FINAL
+        WHERE $__timeFilter(ReceivedAt) AND {where}
+        {then}"""
+
+
+def items(title: str, where: str, column: str = "Items", about: str = "") -> Panel:
+    return stat_of(title, ledger(f"sum({column}) AS items", where), "short", about=about)
+
+
+def received() -> Panel:
+    return items("Received", "Fate = 'received'")
+
+
+def stored() -> Panel:
+    return items("Stored", "Fate = 'stored'")
+
+
+def rejected() -> Panel:
+    return items("Rejected", f"Fate NOT IN {FATES}")
+
+
+def late() -> Panel:
+    about = "More than an hour off the clock."
+    return items("Late", "Fate = 'stored'", "ledger.Late", about)
+
+
+def not_taken() -> Panel:
+    about = "Requests that could not be parsed, and those told to come again later."
+    return items("Requests not taken", "Fate IN ('unreadable', 'refused')", about=about)
+
+
+def stored_over_time() -> Panel:
+    return by_step("Stored", "Signal", "Fate = 'stored'")
+
+
+def rejected_over_time() -> Panel:
+    where = f"Fate NOT IN {FATES} OR Fate IN ('unreadable', 'refused')"
+    return by_step("Rejected, unreadable, refused", "concat(Signal, ' ', Fate)", f"({where})")
+
+
+def by_step(title: str, kind: str, where: str) -> Panel:
+    columns = f"{sql.by_step('ReceivedAt')}, toString({kind}) AS kind, sum(Items) / $__interval_s AS items"
+    statement = ledger(columns, where, "GROUP BY time, kind ORDER BY time, kind")
+    return timeseries_of(title, statement, "cps", stacked=True)
+
+
+def beats() -> Panel:
+    columns = f"{sql.by_step('ReceivedAt')}, sum(Items) AS beats"
+    statement = ledger(columns, "Fate = 'alive'", "GROUP BY time ORDER BY time")
+    about = "One a minute while a collector runs: a gap is a time without one."
+    return timeseries_of("Heartbeats", statement, "short", about=about)
+
+
+# Its own metrics
+
+
+def freshness() -> Panel:
+    about = "From a segment's first request until it is visible; the upper end of the bucket."
+    statement = sql.slots("clew.loader.freshness", SIGNAL, 0.95, OWN)
+    return timeseries_of("Freshness, p95", statement, "s", about=about)
+
+
+def waiting() -> Panel:
+    return level("The oldest that waits", "clew.collector.queue.age", "s", WHOLE)
+
+
+def pending() -> Panel:
+    return level("Items that wait", "clew.collector.pending", "short", SIGNAL)
+
+
+def spool() -> Panel:
+    return level("Spool", "clew.spool.size", "bytes", WHOLE)
+
+
+def syncs() -> Panel:
+    statement = sql.slots("clew.spool.sync.duration", WHOLE, 0.95, OWN)
+    return timeseries_of("Writing to the disk, p95", statement, "s")
+
+
+def inserts() -> Panel:
+    statement = sql.slots("clew.loader.insert.duration", SIGNAL, 0.95, OWN)
+    return timeseries_of("Loading a segment, p95", statement, "s")
+
+
+def processor() -> Panel:
+    statement = sql.rates("process.cpu.time", sql.label("cpu.mode"), OWN)
+    return timeseries_of("Processors", statement, "short", stacked=True)
+
+
+def memory() -> Panel:
+    return level("Memory", "process.memory.usage", "bytes", WHOLE)
+
+
+def level(title: str, metric: str, unit: str, by: str) -> Panel:
+    return timeseries_of(title, sql.levels(metric, by, OWN), unit)
+
+
+# The settler
+
+
+def settled() -> Panel:
+    return timeseries_of(
+        "Traces that are settled",
+        f"""
+        SELECT {sql.by_step("Timestamp")}, count() / $__interval_s AS settled, sum(OneIn) / $__interval_s AS stands_for
+        FROM otel.clew_settled
+        WHERE $__timeFilter(Timestamp) AND NOT IsDeleted
+        GROUP BY time
+        ORDER BY time
+        """,
+        "cps",
+        about="By the time of their entries. One that was settled twice may count twice for a while.",
+        width=3,
+    )
+
+
+def thinned() -> Panel:
+    return stat_of(
+        "One trace in",
+        "SELECT max(OneIn) AS one_in FROM otel.clew_settled WHERE $__timeFilter(Timestamp)",
+        "none",
+        about="Above 1, more came in than is settled: one trace stands for so many.",
+    )
+
+
+# Tables
+
+
+def by_service() -> Panel:
+    columns = """toString(ServiceName) AS service, toString(Signal) AS signal, sum(Items) AS stored,
+            sum(ledger.Late) AS late, max(ReceivedAt) AS last"""
+    order = "GROUP BY service, signal ORDER BY stored DESC, service, signal LIMIT 500"
+    return table_of("Stored, by service", ledger(columns, "Fate = 'stored'", order))
+
+
+def reasons() -> Panel:
+    columns = """toString(Fate) AS reason, toString(Signal) AS signal, sum(Items) AS rejected,
+            max(ReceivedAt) AS last"""
+    order = "GROUP BY reason, signal ORDER BY rejected DESC, reason, signal LIMIT 100"
+    return table_of("Why rejected", ledger(columns, f"Fate NOT IN {FATES}", order))
+
+
+def expired() -> Panel:
+    return table_of(
+        "Dropped to make room",
+        """
+        SELECT Time AS time, toString(Table) AS of_table, Partition AS partition, Rows AS row_count, Bytes AS size
+        FROM otel.clew_expired
+        WHERE $__timeFilter(Time)
+        ORDER BY time DESC, of_table, partition
+        LIMIT 200
+        """,
+        units={"size": "bytes"},
+    )

@@ -1,0 +1,239 @@
+"""A defined transaction: how far its occurrences come, and whether it keeps what was promised."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard
+
+import sql
+from boards.shared import environment
+from panels import Board, Panel, bars_of, choice, row, stat_of, table_of, timeseries_of, to_trace
+
+ANNOUNCED = ((3600, "1 hour"), (21600, "6 hours"), (259200, "3 days"))  # back from the window's end
+
+
+def board() -> Board:
+    return Board(
+        uid="clew-slo",
+        title="clew: Funnel and SLO",
+        description=__doc__ or "",
+        variables=[environment(), transaction()],
+        rows=[
+            row("What was promised", 4, promised(), attained(), budget(), burn_rates()),
+            row("Over time", 8, good_share(), budget_over_time(), values()),
+            row("How far it comes", 9, funnel(), steps()),
+            row("How far it comes, over time", 8, conversion()),
+            row("What broke the promise", 9, broken()),
+        ],
+    )
+
+
+def transaction() -> dashboard.QueryVariable:
+    names = f"SELECT Id, Name FROM {sql.definitions()} ORDER BY Name LIMIT 1000"
+    return choice("transaction", "Transaction", names, several=False)
+
+
+# The service level objective
+
+
+# WITH the share of occurrences that may be bad, NULL without an objective, and the nanoseconds that a
+# good one may take.
+SLO = f"""WITH (
+        SELECT any((1 - nullIf(JSONExtractFloat(Definition, 'slo', 'objective'), 0),
+            if(JSONHas(Definition, 'slo', 'latency_ms'), JSONExtractFloat(Definition, 'slo', 'latency_ms') * 1e6, inf)))
+        FROM {sql.definitions("Definition")} WHERE Id = ${{transaction:singlequote}}
+    ) AS slo"""
+
+
+def judged(since: str = "$__fromTime") -> str:
+    return f"""(
+        SELECT Timestamp, Key, EntryTraceId, EntryDuration, IsError, Value, Step.Number AS numbers,
+            IsError OR EntryDuration > slo.2 AS bad
+        FROM otel.clew_occurrences FINAL
+        PREWHERE {sql.DEFINED} AND Timestamp >= {since} AND Timestamp <= $__toTime
+        WHERE {sql.in_environment()}
+    )"""
+
+
+LEFT = "1 - countIf(bad) / greatest(1, count()) / slo.1 AS left"
+
+
+def promised() -> Panel:
+    columns = "(1 - slo.1) AS objective, nullIf(slo.2, inf) / 1e6 AS milliseconds"
+    return stat_of("Objective", f"{SLO} SELECT {columns}", "none", width=2)
+
+
+def attained() -> Panel:
+    share = sql.share("countIf(NOT bad)", "count()")
+    return stat_of("Good", f"{SLO} SELECT {share} AS good FROM {judged()}", "percentunit")
+
+
+def budget() -> Panel:
+    return stat_of("Budget left", f"{SLO} SELECT {LEFT} FROM {judged()}", "percentunit")
+
+
+def burn_rates() -> Panel:
+    rates = ", ".join(
+        f"countIf(bad AND since <= {seconds}) / greatest(1, countIf(since <= {seconds})) / slo.1 AS `{name}`"
+        for seconds, name in ANNOUNCED
+    )
+    longest = max(seconds for seconds, _ in ANNOUNCED)
+    judged_since = judged(f"$__toTime - {longest}")
+    return stat_of(
+        "Burn rate",
+        f"""
+        {SLO}
+        SELECT {rates}
+        FROM (SELECT bad, toUnixTimestamp($__toTime) - toUnixTimestamp(toDateTime(Timestamp)) AS since
+            FROM {judged_since})
+        """,
+        "none",
+        about="1 spends the budget exactly. Back from the end of the window.",
+        width=3,
+    )
+
+
+def good_share() -> Panel:
+    return timeseries_of(
+        "Good",
+        f"""
+        {SLO}
+        SELECT {sql.by_step("Timestamp")}, {sql.share("countIf(NOT bad)", "count()")} AS good,
+            any(1 - slo.1) AS objective
+        FROM {judged()}
+        GROUP BY time
+        ORDER BY time
+        """,
+        "percentunit",
+    )
+
+
+def budget_over_time() -> Panel:
+    """What is left of the window's budget."""
+    return timeseries_of(
+        "Budget left of this window",
+        f"""
+        {SLO}
+        SELECT time, 1 - sum(failed) OVER (ORDER BY time) / (greatest(1, sum(all) OVER ()) * slo.1) AS left
+        FROM (
+            SELECT {sql.by_step("Timestamp")}, countIf(bad) AS failed, count() AS all
+            FROM {judged()}
+            GROUP BY time
+        )
+        ORDER BY time
+        """,
+        "percentunit",
+    )
+
+
+def values() -> Panel:
+    return timeseries_of(
+        "Value",
+        f"""
+        {SLO}
+        SELECT {sql.by_step("Timestamp")}, ifNull(sumIf(Value, NOT IsError), 0) AS kept,
+            ifNull(sumIf(Value, IsError), 0) AS lost
+        FROM {judged()}
+        GROUP BY time
+        ORDER BY time
+        """,
+        "short",
+        stacked=True,
+    )
+
+
+def broken() -> Panel:
+    return table_of(
+        "In error or too slow, newest first",
+        f"""
+        {SLO}
+        SELECT Timestamp AS time, Key AS key, EntryTraceId AS trace, EntryDuration / 1e6 AS duration,
+            IsError AS error, Value AS value
+        FROM {judged()}
+        WHERE bad
+        ORDER BY time DESC, key
+        LIMIT 100
+        """,
+        units={"duration": "ms"},
+        links={"trace": ("Open", to_trace("${__value.raw}"))},
+    )
+
+
+# The funnel
+
+# WITH the names of the steps; the entry is the first.
+NAMES = f"""WITH (
+        SELECT any(arrayPushFront(
+            arrayMap(step -> if(startsWith(step, '"'), JSONExtractString(step), JSONExtractString(step, 'name')),
+                JSONExtractArrayRaw(Definition, 'steps')), Name))
+        FROM {sql.definitions("Definition")} WHERE Id = ${{transaction:singlequote}}
+    ) AS names"""
+
+# Of each occurrence the steps that it reached: number, nanoseconds since the one before, whether it is
+# the last.
+REACHED = f"""(
+        SELECT Timestamp, IsError, Value, arrayJoin(arrayMap(
+            (number, at, before, place) -> (
+                number, greatest(0, toUnixTimestamp64Nano(at) - toUnixTimestamp64Nano(before)), place = length(numbers)),
+            arrayPushFront(arrayMap(n -> toUInt16(n + 1), Step.Number), toUInt16(0)) AS numbers,
+            arrayPushFront(Step.Start, Timestamp) AS starts,
+            arrayPushFront(arrayPopBack(starts), Timestamp),
+            arrayEnumerate(numbers))) AS step
+        FROM otel.clew_occurrences FINAL
+        PREWHERE {sql.DEFINED} AND $__timeFilter(Timestamp)
+        WHERE {sql.in_environment()}
+    )"""
+
+
+def funnel() -> Panel:
+    return bars_of(
+        "Occurrences that reach a step",
+        f"""
+        {NAMES}
+        SELECT names[step.1 + 1] AS name, count() AS reached
+        FROM {REACHED}
+        GROUP BY step.1
+        ORDER BY step.1
+        LIMIT 100
+        """,
+        "short",
+    )
+
+
+def steps() -> Panel:
+    return table_of(
+        "Steps",
+        f"""
+        {NAMES}
+        SELECT names[step.1 + 1] AS name, count() AS reached,
+            reached / max(reached) OVER () AS of_all,
+            quantilesDD(0.01, 0.5)(toUInt64(step.2))[1] / 1e6 AS p50,
+            quantilesDD(0.01, 0.95)(toUInt64(step.2))[1] / 1e6 AS p95,
+            countIf(step.3 AND IsError) AS errors,
+            ifNull(sumIf(Value, step.3 AND IsError), 0) AS lost
+        FROM {REACHED}
+        GROUP BY step.1
+        ORDER BY step.1
+        LIMIT 100
+        """,
+        about="Times are since the step before. Errors and what was lost count at the last step reached.",
+        units={"of_all": "percentunit", "p50": "ms", "p95": "ms"},
+        gauges=["of_all"],
+        width=2,
+    )
+
+
+def conversion() -> Panel:
+    return timeseries_of(
+        "Share that reaches a step",
+        f"""
+        {NAMES}
+        SELECT time, name, reached / greatest(1, max(reached) OVER (PARTITION BY time)) AS share
+        FROM (
+            SELECT {sql.by_step("Timestamp")}, names[step.1 + 1] AS name, count() AS reached
+            FROM {REACHED}
+            GROUP BY time, step.1
+        )
+        ORDER BY time, name
+        """,
+        "percentunit",
+    )
