@@ -9,7 +9,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: help setup demo test test-all lint format bench clean
+.PHONY: help setup demo test test-all lint format bench grafana clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ bench: setup  ## items per CPU-second, freshness, bytes on disk, and how long an
 	$(BIN)/python bench/sustained.py
 	$(BIN)/python bench/disk.py
 	$(BIN)/python bench/reads.py
+
+grafana: setup  ## give a Grafana that is installed or runs the dashboards (docs/grafana.md); fetches nothing
+	@$(BIN)/python dashboards/provision.py
 
 clean:  ## remove what the commands above made
 	rm -rf .venv data

@@ -178,7 +178,7 @@ def timeseries_of(
     links: Sequence[tuple[str, str]] = (),
     width: int = 1,
 ) -> Panel:
-    """Lines over time: `time`, then numbers, or one number for each value of a text column."""
+    """Lines over time: `time`, then a column of numbers for each line."""
     panel = (
         _common(timeseries.Panel(), title, about, Query(sql, TIME_SERIES))
         .unit(unit)
@@ -195,6 +195,13 @@ def timeseries_of(
     if links:
         panel.data_links(_links(links))
     return Panel(panel, width)
+
+
+def lines_of(title: str, sql: str, unit: str, **more: Any) -> Panel:
+    """Lines over time: `time`, `label`, and one number; a line for each label. As timeseries_of."""
+    panel = timeseries_of(title, sql, unit, **more)
+    panel.builder.display_name("${__field.labels.label}")
+    return panel
 
 
 def stat_of(title: str, sql: str, unit: str, *, about: str = "", width: int = 1) -> Panel:

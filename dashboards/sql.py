@@ -148,13 +148,12 @@ def first(attributes: str, *keys: str) -> str:
 
 
 def label(*keys: str) -> str:
-    """The first of these attributes that a point or its resource has: conventions change."""
-    tried = ", ".join(f"Attributes['{key}'], ResourceAttributes['{key}']" for key in keys)
-    return f"arrayFirst(value -> value != '', [{tried}])"
+    """The first of these attributes that a point has: conventions change."""
+    return first("Attributes", *keys)
 
 
-HOST = "if(ResourceAttributes['host.name'] != '', ResourceAttributes['host.name'], ServiceName)"
-PROCESS = "concat(ServiceName, ' ', ResourceAttributes['service.instance.id'])"
+HOST = "if(Host != '', Host, ServiceName)"
+PROCESS = "concat(ServiceName, ' ', Instance)"
 PATIENCE = (
     300  # seconds before the window in which the point before a counter's first is looked for
 )
@@ -164,7 +163,7 @@ def levels(metric: str, by: str, where: str) -> str:
     """A level over time, for each `by`: the mean of a gauge, or of a sum that also goes down; of what
     several report alike, the greatest."""
     tables = " UNION ALL ".join(
-        f"""SELECT TimeUnix, ServiceName, ResourceAttributes, Attributes, Value
+        f"""SELECT TimeUnix, ServiceName, Instance, Host, Series, Attributes, Value
             FROM otel.otel_metrics_{table}
             WHERE MetricName = '{metric}' AND $__timeFilter(TimeUnix) AND {where}"""
         for table in ("gauge", "sum")
@@ -174,7 +173,7 @@ FROM
 (
     SELECT {by_step("TimeUnix")}, {by} AS label, avg(Value) AS level
     FROM ({tables})
-    GROUP BY time, label, cityHash64(ServiceName, ResourceAttributes, Attributes)
+    GROUP BY time, label, ServiceName, Series
 )
 GROUP BY time, label
 ORDER BY time, label
@@ -195,15 +194,13 @@ FROM
         sum(multiIf(AggregationTemporality = 1, Value, Nth = 1, 0, Value < Last, Value, Value - Last)) AS added
     FROM
     (
-        SELECT TimeUnix, ServiceName, ResourceAttributes, Attributes, AggregationTemporality, Value,
-            ResourceAttributes['service.instance.id'] AS Instance,
+        SELECT TimeUnix, ServiceName, Instance, Host, Attributes, AggregationTemporality, Value,
             row_number() OVER series AS Nth, lagInFrame(Value) OVER series AS Last
         FROM otel.otel_metrics_sum
         WHERE MetricName IN {names} AND {where}
             AND TimeUnix >= $__fromTime - {PATIENCE} AND TimeUnix <= $__toTime
-        WINDOW series AS (
-            PARTITION BY ServiceName, cityHash64(ResourceAttributes, Attributes)
-            ORDER BY TimeUnix ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+        WINDOW series AS (PARTITION BY ServiceName, Series
+                          ORDER BY TimeUnix ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
     )
     WHERE TimeUnix >= $__fromTime
     GROUP BY time, label, ServiceName, Instance
@@ -296,16 +293,15 @@ FROM
             arrayMap((b, l) -> toUInt64(greatest(0, toInt64(b) - toInt64(l))), BucketCounts, LastBuckets))) AS counts
     FROM
     (
-        SELECT TimeUnix, Attributes, ResourceAttributes, AggregationTemporality, Count, BucketCounts,
+        SELECT TimeUnix, Attributes, AggregationTemporality, Count, BucketCounts,
             arrayPushBack(ExplicitBounds, inf) AS ExplicitBounds,
             row_number() OVER series AS Nth, lagInFrame(Count) OVER series AS Last,
             lagInFrame(BucketCounts) OVER series AS LastBuckets
         FROM otel.otel_metrics_histogram
         WHERE MetricName = '{metric}' AND {where}
             AND TimeUnix >= $__fromTime - {PATIENCE} AND TimeUnix <= $__toTime
-        WINDOW series AS (
-            PARTITION BY ServiceName, cityHash64(ResourceAttributes, Attributes)
-            ORDER BY TimeUnix ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+        WINDOW series AS (PARTITION BY ServiceName, Series
+                          ORDER BY TimeUnix ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
     )
     WHERE TimeUnix >= $__fromTime
     GROUP BY time, label
@@ -313,3 +309,20 @@ FROM
 )
 ORDER BY time, label
 LIMIT 50000"""
+
+
+def exceptions(where: str) -> str:
+    """Exceptions by service, type and message, as the API groups them; one that a span and a log record
+    of that span both report counts once. A trace that began in the window may end after it."""
+    each = " UNION ALL ".join(
+        f"""SELECT ServiceName, TraceId, SpanId, {at} AS At, Type, Message
+            FROM otel.clew_{table}_exceptions
+            WHERE Timestamp >= $__fromTime AND Timestamp <= $__toTime + 3600 AND {where}"""
+        for table, at in (("span", "At"), ("log", "Timestamp"))
+    )
+    return f"""SELECT toString(ServiceName) AS service, Type AS type, {without_ids("Message")} AS message,
+            uniqExact(TraceId, SpanId) AS count, max(At) AS last, argMax(TraceId, At) AS example
+        FROM ({each})
+        GROUP BY service, type, message
+        ORDER BY count DESC, last DESC, service, type, message
+        LIMIT 100"""

@@ -2,8 +2,8 @@
 
 In their order: `$__conditionalAll(condition, $variable)`, in the browser, by the variable's value; the
 variables, `${name:singlequote}` as a list of quoted values and `${name}` as the value is; then the macros,
-in the plugin's backend. Its pattern for a macro's arguments ends at the first closing parenthesis, so
-here one within them is an error. Ad hoc filters are settings at the statement's end.
+in the plugin's backend. Older versions of it take a macro's arguments to end at the first closing
+parenthesis, so that here one within them is an error. Ad hoc filters are settings at the statement's end.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 import sql
 from boards.shared import environment, service, to_service
-from panels import Board, Panel, choice, graph_of, row, table_of, timeseries_of, to_board, to_trace
+from panels import Board, Panel, choice, graph_of, lines_of, row, table_of, to_board, to_trace
 
 TYPES = ("database", "external", "queue", "service")
 THESE = f"""Type != 'consumed' AND {sql.chosen("Source", "service")}
@@ -58,13 +58,13 @@ def latencies() -> Panel:
 
 def by_target(title: str, value: str, unit: str, *, stacked: bool = False) -> Panel:
     statement = f"""
-        SELECT {sql.by_step("Minute")}, concat(Type, ' ', Target) AS called, {value} AS value
+        SELECT {sql.by_step("Minute")}, concat(Type, ' ', Target) AS label, {value} AS value
         FROM {sql.edges(THESE)}
-        GROUP BY time, called
-        ORDER BY time, called
+        GROUP BY time, label
+        ORDER BY time, label
         LIMIT 50000
     """
-    return timeseries_of(title, statement, unit, stacked=stacked, links=[SEARCH])
+    return lines_of(title, statement, unit, stacked=stacked, links=[SEARCH])
 
 
 def targets() -> Panel:

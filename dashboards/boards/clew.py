@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sql
-from panels import Board, Panel, row, stat_of, table_of, timeseries_of
+from panels import Board, Panel, lines_of, row, stat_of, table_of, timeseries_of
 
 OWN = "ServiceName = 'clew'"
 SIGNAL = sql.label("signal")
@@ -77,9 +77,9 @@ def rejected_over_time() -> Panel:
 
 
 def by_step(title: str, kind: str, where: str) -> Panel:
-    columns = f"{sql.by_step('ReceivedAt')}, toString({kind}) AS kind, sum(Items) / $__interval_s AS items"
-    statement = ledger(columns, where, "GROUP BY time, kind ORDER BY time, kind")
-    return timeseries_of(title, statement, "cps", stacked=True)
+    columns = f"{sql.by_step('ReceivedAt')}, toString({kind}) AS label, sum(Items) / $__interval_s AS items"
+    statement = ledger(columns, where, "GROUP BY time, label ORDER BY time, label")
+    return lines_of(title, statement, "cps", stacked=True)
 
 
 def beats() -> Panel:
@@ -95,7 +95,7 @@ def beats() -> Panel:
 def freshness() -> Panel:
     about = "From a segment's first request until it is visible; the upper end of the bucket."
     statement = sql.slots("clew.loader.freshness", SIGNAL, 0.95, OWN)
-    return timeseries_of("Freshness, p95", statement, "s", about=about)
+    return lines_of("Freshness, p95", statement, "s", about=about)
 
 
 def waiting() -> Panel:
@@ -112,17 +112,17 @@ def spool() -> Panel:
 
 def syncs() -> Panel:
     statement = sql.slots("clew.spool.sync.duration", WHOLE, 0.95, OWN)
-    return timeseries_of("Writing to the disk, p95", statement, "s")
+    return lines_of("Writing to the disk, p95", statement, "s")
 
 
 def inserts() -> Panel:
     statement = sql.slots("clew.loader.insert.duration", SIGNAL, 0.95, OWN)
-    return timeseries_of("Loading a segment, p95", statement, "s")
+    return lines_of("Loading a segment, p95", statement, "s")
 
 
 def processor() -> Panel:
     statement = sql.rates("process.cpu.time", sql.label("cpu.mode"), OWN)
-    return timeseries_of("Processors", statement, "short", stacked=True)
+    return lines_of("Processors", statement, "short", stacked=True)
 
 
 def memory() -> Panel:
@@ -130,7 +130,7 @@ def memory() -> Panel:
 
 
 def level(title: str, metric: str, unit: str, by: str) -> Panel:
-    return timeseries_of(title, sql.levels(metric, by, OWN), unit)
+    return lines_of(title, sql.levels(metric, by, OWN), unit)
 
 
 # The settler

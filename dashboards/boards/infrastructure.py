@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 import sql
 from boards.shared import environment, service, to_service
-from panels import Board, Panel, choice, row, table_of, timeseries_of, to_board
+from panels import Board, Panel, choice, lines_of, row, table_of, to_board
 
 HERE = f"{sql.RESOURCE_IN_ENVIRONMENT} AND {sql.chosen(sql.HOST, 'host')}"
 SEARCH = (
@@ -37,7 +37,7 @@ def board() -> Board:
 def host() -> dashboard.QueryVariable:
     """A host's name; of what has none, the service's."""
     tables = " UNION DISTINCT ".join(
-        f"""SELECT {sql.HOST} AS name FROM otel.otel_metrics_{table}
+        f"""SELECT toString({sql.HOST}) AS name FROM otel.otel_metrics_{table}
         WHERE MetricName IN ('system.cpu.time', 'system.memory.usage', 'process.memory.usage')
             AND $__timeFilter(TimeUnix) AND {sql.RESOURCE_IN_ENVIRONMENT}
         """
@@ -51,23 +51,23 @@ def host() -> dashboard.QueryVariable:
 
 def busy() -> Panel:
     statement = sql.rates("system.cpu.time", sql.HOST, f"{HERE} AND {sql.BUSY}", alike=True)
-    return timeseries_of("Processors that are busy", statement, "short")
+    return lines_of("Processors that are busy", statement, "short")
 
 
 def load() -> Panel:
     about = "Of a collector's host metrics."
     statement = sql.levels("system.cpu.load_average.1m", sql.HOST, HERE)
-    return timeseries_of("Load", statement, "short", about=about)
+    return lines_of("Load", statement, "short", about=about)
 
 
 def memory() -> Panel:
     statement = sql.levels("system.memory.usage", sql.HOST, f"{HERE} AND {sql.USED}")
-    return timeseries_of("Memory that is used", statement, "bytes")
+    return lines_of("Memory that is used", statement, "bytes")
 
 
 def swap() -> Panel:
     statement = sql.levels("system.swap.usage", sql.HOST, f"{HERE} AND {sql.USED}")
-    return timeseries_of("Swap that is used", statement, "bytes")
+    return lines_of("Swap that is used", statement, "bytes")
 
 
 BY_DIRECTION = f"concat({sql.HOST}, ' ', {sql.DIRECTION})"
@@ -98,16 +98,16 @@ def network_drops() -> Panel:
     """Under the agent's name; a collector's is without its end."""
     names = ("system.network.dropped.packets", "system.network.dropped")
     statement = sql.rates(names, BY_DEVICE, HERE, alike=True)
-    return timeseries_of("Packets dropped, by device", statement, "pps")
+    return lines_of("Packets dropped, by device", statement, "pps")
 
 
 def of_host(title: str, metric: str, unit: str, by: str) -> Panel:
-    return timeseries_of(title, sql.rates(metric, by, HERE, alike=True), unit)
+    return lines_of(title, sql.rates(metric, by, HERE, alike=True), unit)
 
 
 def file_systems() -> Panel:
     points = " UNION ALL ".join(
-        f"""SELECT TimeUnix, {sql.HOST} AS host, {sql.label("system.filesystem.mountpoint", "mountpoint")} AS mount,
+        f"""SELECT TimeUnix, toString({sql.HOST}) AS host, {sql.label("system.filesystem.mountpoint", "mountpoint")} AS mount,
             {sql.label("system.filesystem.state", "state")} AS state, Value
         FROM otel.otel_metrics_{table}
         WHERE MetricName = 'system.filesystem.usage' AND $__timeFilter(TimeUnix)
@@ -147,7 +147,7 @@ def processes() -> Panel:
         f"avgIf(Value, MetricName = 'process.{metric}') AS {name}" for metric, name in said
     )
     tables = " UNION ALL ".join(
-        f"""SELECT ServiceName, ResourceAttributes, MetricName, TimeUnix, Value
+        f"""SELECT ServiceName, ResourceAttributes, Instance, Host, MetricName, TimeUnix, Value
         FROM otel.otel_metrics_{table}
         WHERE MetricName IN {tuple(f"process.{metric}" for metric, _ in said)}
             AND $__timeFilter(TimeUnix) AND {THESE}
@@ -160,8 +160,8 @@ def processes() -> Panel:
         SELECT
             toString(ServiceName) AS service,
             ResourceAttributes['service.version'] AS version,
-            {sql.HOST} AS host,
-            ResourceAttributes['service.instance.id'] AS instance,
+            toString({sql.HOST}) AS host,
+            toString(Instance) AS instance,
             {columns},
             max(TimeUnix) AS last
         FROM ({tables})
@@ -190,4 +190,4 @@ def process_files() -> Panel:
 def of_process(title: str, metric: str, unit: str) -> Panel:
     """By service, so that a link can go on from a line to its traces: the greatest of its processes."""
     statement = sql.levels(metric, "toString(ServiceName)", THESE)
-    return timeseries_of(f"{title}, by service", statement, unit, links=[SEARCH])
+    return lines_of(f"{title}, by service", statement, unit, links=[SEARCH])

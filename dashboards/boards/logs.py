@@ -9,10 +9,10 @@ from panels import (
     Panel,
     ad_hoc,
     choice,
+    lines_of,
     logs_of,
     row,
     table_of,
-    timeseries_of,
     to_trace,
     typed,
 )
@@ -60,14 +60,14 @@ def by_service() -> Panel:
 
 
 def counts(title: str, column: str) -> Panel:
-    return timeseries_of(
+    return lines_of(
         title,
         f"""
-        SELECT {sql.by_step("Timestamp")}, toString({column}) AS kind, count() AS records
+        SELECT {sql.by_step("Timestamp")}, toString({column}) AS label, count() AS records
         FROM otel.otel_logs
         WHERE {MATCHING}
-        GROUP BY time, kind
-        ORDER BY time, kind
+        GROUP BY time, label
+        ORDER BY time, label
         """,
         "short",
         stacked=True,

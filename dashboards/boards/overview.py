@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sql
 from boards.shared import deployments, environment, to_transaction
-from panels import Board, Panel, row, stat_of, table_of, timeseries_of
+from panels import Board, Panel, lines_of, row, stat_of, table_of
 
 MOST = 10  # transactions that have a line of their own
 
@@ -66,19 +66,17 @@ def of_all(columns: str) -> str:
 
 
 def rates() -> Panel:
-    return timeseries_of(
-        "Rate", by_transaction("sum(Count) / $__interval_s"), "reqps", stacked=True
-    )
+    return lines_of("Rate", by_transaction("sum(Count) / $__interval_s"), "reqps", stacked=True)
 
 
 def error_shares() -> Panel:
     value = sql.share("sum(Errors)", "sum(Count)")
-    return timeseries_of("Errors", by_transaction(value), "percentunit")
+    return lines_of("Errors", by_transaction(value), "percentunit")
 
 
 def latencies() -> Panel:
     p95 = f"quantilesDDMerge({sql.QUANTILES})(Sketch)[3] / 1e6"
-    return timeseries_of("Latency, p95", by_transaction(p95), "ms")
+    return lines_of("Latency, p95", by_transaction(p95), "ms")
 
 
 def by_transaction(value: str) -> str:
@@ -94,11 +92,11 @@ def by_transaction(value: str) -> str:
         )
         SELECT {sql.by_step("Minute")},
             if((ServiceName, SpanName) IN (SELECT ServiceName, SpanName FROM frequent),
-                concat(ServiceName, ': ', SpanName), '(other)') AS transaction,
+                concat(ServiceName, ': ', SpanName), '(other)') AS label,
             {value} AS value
         FROM {sql.transactions()}
-        GROUP BY time, transaction
-        ORDER BY time, transaction
+        GROUP BY time, label
+        ORDER BY time, label
     """
 
 
@@ -158,14 +156,14 @@ def defined() -> Panel:
 
 
 def lost_over_time() -> Panel:
-    return timeseries_of(
+    return lines_of(
         "Value lost",
         f"""
-        SELECT {sql.by_step("Timestamp")}, toString(Transaction) AS transaction, sumIf(Value, IsError) AS lost
+        SELECT {sql.by_step("Timestamp")}, toString(Transaction) AS label, sumIf(Value, IsError) AS lost
         FROM {occurred()}
         WHERE isNotNull(Value)
-        GROUP BY time, transaction
-        ORDER BY time, transaction
+        GROUP BY time, label
+        ORDER BY time, label
         """,
         "short",
         about="A step's sum, for each defined transaction that has a value.",

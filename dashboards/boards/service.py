@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sql
-from boards.shared import deployments, environment, service, to_service
-from panels import Board, Panel, logs_of, row, stat_of, table_of, timeseries_of, to_board
+from boards.shared import deployments, environment, exceptions_of, service, to_service
+from panels import Board, Panel, lines_of, logs_of, row, stat_of, table_of, timeseries_of, to_board
 
 IT = "ServiceName = ${service:singlequote}"
 ITS_METRICS = f"{IT} AND {sql.RESOURCE_IN_ENVIRONMENT}"
@@ -27,7 +27,7 @@ def board() -> Board:
             row("Over time", 8, rates(), latencies(), by_version()),
             row("Operations", 9, operations()),
             row("Who asks it, and whom it asks", 9, callers(), called(), called_over_time()),
-            row("What it says", 9, logs()),
+            row("What goes wrong", 9, exceptions(), logs()),
             row("Its processes", 8, processor(), memory(), threads()),
             row("Its runtime", 8, collections(), switches(), files()),
             row("Its hosts", 8, host_processor(), host_memory(), host_disk()),
@@ -79,14 +79,14 @@ def over_time(values: str) -> str:
 
 
 def by_version() -> Panel:
-    return timeseries_of(
+    return lines_of(
         "Errors by version",
         f"""
-        SELECT {sql.by_step("Minute")}, toString(ServiceVersion) AS version,
+        SELECT {sql.by_step("Minute")}, toString(ServiceVersion) AS label,
             {sql.share("sum(Errors)", "sum(Count)")} AS errors
         FROM {sql.served(IT)}
-        GROUP BY time, version
-        ORDER BY time, version
+        GROUP BY time, label
+        ORDER BY time, label
         """,
         "percentunit",
     )
@@ -138,16 +138,21 @@ def neighbours(title: str, other: str, which: str) -> Panel:
 
 
 def called_over_time() -> Panel:
-    return timeseries_of(
+    return lines_of(
         "Whom it asks, p95",
         f"""
-        SELECT {sql.by_step("Minute")}, toString(Target) AS target, {sql.quantiles("Sketch", "p95")}
+        SELECT {sql.by_step("Minute")}, toString(Target) AS label, {sql.quantiles("Sketch", "p95")}
         FROM {sql.edges("Source = ${service:singlequote}")}
-        GROUP BY time, target
-        ORDER BY time, target
+        GROUP BY time, label
+        ORDER BY time, label
         """,
         "ms",
     )
+
+
+def exceptions() -> Panel:
+    """Whatever the environment: the tables of exceptions do not have it."""
+    return exceptions_of(sql.exceptions(IT))
 
 
 def logs() -> Panel:
@@ -184,17 +189,17 @@ def files() -> Panel:
 
 def of_processes(title: str, metric: str, unit: str) -> Panel:
     statement = sql.levels(metric, sql.PROCESS, ITS_METRICS)
-    return timeseries_of(title, statement, unit, links=[SEARCH, LOGS])
+    return lines_of(title, statement, unit, links=[SEARCH, LOGS])
 
 
 def collections() -> Panel:
     statement = sql.rates("cpython.gc.collections", sql.PROCESS, ITS_METRICS)
-    return timeseries_of("Garbage collections, by process", statement, "cps")
+    return lines_of("Garbage collections, by process", statement, "cps")
 
 
 def switches() -> Panel:
     statement = sql.rates("process.context_switches", sql.PROCESS, ITS_METRICS)
-    return timeseries_of("Context switches, by process", statement, "cps")
+    return lines_of("Context switches, by process", statement, "cps")
 
 
 # Every process of a host speaks of it, so those of this service do.
@@ -202,14 +207,14 @@ def switches() -> Panel:
 
 def host_processor() -> Panel:
     busy = sql.rates("system.cpu.time", sql.HOST, f"{ITS_METRICS} AND {sql.BUSY}", alike=True)
-    return timeseries_of("Processors of the host that are busy", busy, "short")
+    return lines_of("Processors of the host that are busy", busy, "short")
 
 
 def host_memory() -> Panel:
     used = sql.levels("system.memory.usage", sql.HOST, f"{ITS_METRICS} AND {sql.USED}")
-    return timeseries_of("Memory of the host", used, "bytes")
+    return lines_of("Memory of the host", used, "bytes")
 
 
 def host_disk() -> Panel:
     statement = sql.rates("system.disk.io", sql.HOST, ITS_METRICS, alike=True)
-    return timeseries_of("Disk of the host, read and written", statement, "Bps")
+    return lines_of("Disk of the host, read and written", statement, "Bps")

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as models
 
 import sql
-from panels import SOURCE, TABLE, Query, choice, to_board, typed
+from panels import SOURCE, TABLE, Panel, Query, choice, table_of, to_board, to_trace, typed
 
 
 def environment() -> dashboard.QueryVariable:
@@ -76,6 +76,12 @@ def deployments(services: str) -> models.AnnotationQuery:
         enable=True,
         icon_color="purple",
         target=Query(statement, TABLE, "deployments"),
+    )
+
+
+def exceptions_of(statement: str) -> Panel:
+    return table_of(
+        "Exceptions", statement, links={"example": ("Open", to_trace("${__value.raw}"))}
     )
 
 

@@ -6,7 +6,18 @@ from grafana_foundation_sdk.builders import dashboard
 
 import sql
 from boards.shared import environment
-from panels import Board, Panel, bars_of, choice, row, stat_of, table_of, timeseries_of, to_trace
+from panels import (
+    Board,
+    Panel,
+    bars_of,
+    choice,
+    lines_of,
+    row,
+    stat_of,
+    table_of,
+    timeseries_of,
+    to_trace,
+)
 
 ANNOUNCED = ((3600, "1 hour"), (21600, "6 hours"), (259200, "3 days"))  # back from the window's end
 
@@ -223,17 +234,17 @@ def steps() -> Panel:
 
 
 def conversion() -> Panel:
-    return timeseries_of(
+    return lines_of(
         "Share that reaches a step",
         f"""
         {NAMES}
-        SELECT time, name, reached / greatest(1, max(reached) OVER (PARTITION BY time)) AS share
+        SELECT time, name AS label, reached / greatest(1, max(reached) OVER (PARTITION BY time)) AS share
         FROM (
             SELECT {sql.by_step("Timestamp")}, names[step.1 + 1] AS name, count() AS reached
             FROM {REACHED}
             GROUP BY time, step.1
         )
-        ORDER BY time, name
+        ORDER BY time, label
         """,
         "percentunit",
     )

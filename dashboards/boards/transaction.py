@@ -5,12 +5,13 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard
 
 import sql
-from boards.shared import deployments, environment, to_service, transaction
+from boards.shared import deployments, environment, exceptions_of, to_service, transaction
 from panels import (
     Board,
     Panel,
     choice,
     heatmap_of,
+    lines_of,
     logs_of,
     row,
     stat_of,
@@ -128,14 +129,14 @@ def latencies() -> Panel:
 
 
 def by_version() -> Panel:
-    return timeseries_of(
+    return lines_of(
         "Latency by version, p95",
         f"""
-        SELECT {sql.by_step("Minute")}, toString(ServiceVersion) AS version,
+        SELECT {sql.by_step("Minute")}, toString(ServiceVersion) AS label,
             {sql.quantiles("Sketch", "p95")}
         FROM {sql.counted()}
-        GROUP BY time, version
-        ORDER BY time, version
+        GROUP BY time, label
+        ORDER BY time, label
         """,
         "ms",
         about="Of the service that an automatic transaction is entered at.",
@@ -256,36 +257,8 @@ def traces(title: str, which: str, order: str) -> Panel:
 
 
 def exceptions() -> Panel:
-    """As API and UI group them: digits and ids of the message replaced."""
-    return table_of(
-        "Exceptions",
-        f"""
-        {sql.entries()}
-        SELECT service, type, message, uniqExact(trace, span) AS count, max(at) AS last,
-            argMax(trace, at) AS example
-        FROM
-        (
-            SELECT ServiceName AS service, event.2['exception.type'] AS type,
-                {sql.without_ids("event.2['exception.message']")} AS message,
-                TraceId AS trace, SpanId AS span, event.1 AS at
-            FROM otel.otel_traces
-            ARRAY JOIN arrayFilter((e, n) -> n = 'exception',
-                arrayZip(Events.Timestamp, Events.Attributes), Events.Name) AS event
-            WHERE has(Events.Name, 'exception') AND {AROUND} AND TraceId IN {sql.RECENT}
-            UNION ALL
-            SELECT ServiceName, LogAttributes['exception.type'],
-                {sql.without_ids("LogAttributes['exception.message']")}, TraceId, SpanId, Timestamp
-            FROM otel.otel_logs
-            WHERE mapContains(LogAttributes, 'exception.type') AND {AROUND}
-                AND TraceId != '' AND TraceId IN {sql.RECENT}
-        )
-        WHERE {sql.chosen("service", "service")}
-        GROUP BY service, type, message
-        ORDER BY count DESC, last DESC, service, type, message
-        LIMIT 50
-        """,
-        links={"example": ("Open", to_trace("${__value.raw}"))},
-    )
+    where = f"TraceId IN {sql.RECENT} AND {sql.chosen('ServiceName', 'service')}"
+    return exceptions_of(f"{sql.entries()} {sql.exceptions(where)}")
 
 
 def logs() -> Panel:
@@ -318,4 +291,4 @@ def memory() -> Panel:
 def resource_metric(title: str, metric: str, unit: str) -> Panel:
     where = f"""{sql.RESOURCE_IN_ENVIRONMENT} AND ServiceName IN ({sql.services()}) AND {sql.chosen("ServiceName", "service")}
         AND {sql.chosen("ResourceAttributes['service.version']", "version")}"""
-    return timeseries_of(title, sql.levels(metric, sql.PROCESS, where), unit, links=[SEARCH])
+    return lines_of(title, sql.levels(metric, sql.PROCESS, where), unit, links=[SEARCH])

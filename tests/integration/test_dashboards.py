@@ -293,13 +293,15 @@ def statements(board: dict[str, Any]) -> list[str]:
 
 
 def is_time_series(panel: dict[str, Any], result: Result) -> None:
-    """One row for each time; or, with text columns, one for each time and text."""
+    """One row for each time; or one for each time and label, which the line is called after."""
     assert result.types[0] == "DateTime"
     assert result.columns[0] == "time"
     texts, numbers = result.of_type(TEXT), result.of_type(NUMBER)
     assert numbers
     assert len(result.columns) == 1 + len(texts) + len(numbers)
-    assert len(texts) <= 1
+    name = panel["fieldConfig"]["defaults"].get("displayName")
+    assert (texts, name) in (([], None), (["label"], "${__field.labels.label}"))
+    assert not texts or len(numbers) == 1
     assert result.rows == sorted(result.rows, key=lambda row: row[0]), "not in order of time"
     keys = list(zip(*(result.column(name) for name in ("time", *texts)), strict=True))
     assert len(set(keys)) == len(keys), "two rows for one point"
