@@ -204,12 +204,23 @@ def lines_of(title: str, sql: str, unit: str, **more: Any) -> Panel:
     return panel
 
 
-def stat_of(title: str, sql: str, unit: str, *, about: str = "", width: int = 1) -> Panel:
-    """One number, or one for each numeric column of the only row."""
-    whole = common.ReduceDataOptions().calcs(["lastNotNull"])
-    panel = _common(stat.Panel(), title, about, Query(sql, TABLE)).unit(unit).reduce_options(whole)
+def stat_of(
+    title: str,
+    sql: str,
+    unit: str | Mapping[str, str],
+    *,
+    about: str = "",
+    width: int = 1,
+) -> Panel:
+    """One number, or one for each column of the only row; of one unit, or each of its own."""
+    panel = _common(stat.Panel(), title, about, Query(sql, TABLE))
+    panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     panel.graph_mode(common_models.BigValueGraphMode.NONE)
     panel.color_mode(common_models.BigValueColorMode.NONE)
+    if isinstance(unit, str):
+        return Panel(panel.unit(unit), width)
+    for column, its in unit.items():
+        panel.override_by_name(column, [models.DynamicConfigValue("unit", its)])
     return Panel(panel, width)
 
 

@@ -16,7 +16,7 @@ def board() -> Board:
         title="clew: clew itself",
         description=__doc__ or "",
         rows=[
-            row("The ledger", 4, received(), stored(), rejected(), late(), not_taken()),
+            row("The ledger", 4, account()),
             row("The ledger over time", 8, stored_over_time(), rejected_over_time(), beats()),
             row("Freshness", 8, freshness(), waiting(), pending()),
             row("The spool and the loader", 8, spool(), syncs(), inserts()),
@@ -41,30 +41,22 @@ def ledger(columns: str, where: str, then: str = "") -> str:
         {then}"""
 
 
-def items(title: str, where: str, column: str = "Items", about: str = "") -> Panel:
-    return stat_of(title, ledger(f"sum({column}) AS items", where), "short", about=about)
-
-
-def received() -> Panel:
-    return items("Received", "Fate = 'received'")
-
-
-def stored() -> Panel:
-    return items("Stored", "Fate = 'stored'")
-
-
-def rejected() -> Panel:
-    return items("Rejected", f"Fate NOT IN {FATES}")
-
-
-def late() -> Panel:
-    about = "More than an hour off the clock."
-    return items("Late", "Fate = 'stored'", "ledger.Late", about)
-
-
-def not_taken() -> Panel:
-    about = "Requests that could not be parsed, and those told to come again later."
-    return items("Requests not taken", "Fate IN ('unreadable', 'refused')", about=about)
+def account() -> Panel:
+    fates = {
+        "received": "Fate = 'received'",
+        "stored": "Fate = 'stored'",
+        "rejected": f"Fate NOT IN {FATES}",
+        "unreadable": "Fate = 'unreadable'",
+        "refused": "Fate = 'refused'",
+    }
+    columns = ", ".join(f"sumIf(Items, {which}) AS {name}" for name, which in fates.items())
+    return stat_of(
+        "What became of it",
+        ledger(f"{columns}, sum(ledger.Late) AS late", "1=1"),
+        "short",
+        about="Items; of requests, those that could not be parsed, and those told to come again. "
+        "Late: more than an hour off the clock.",
+    )
 
 
 def stored_over_time() -> Panel:

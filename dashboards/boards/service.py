@@ -23,7 +23,7 @@ def board() -> Board:
         variables=[environment(), service(several=False)],
         annotations=[deployments(IT)],
         rows=[
-            row("How it does", 4, rate(), errors(), latency()),
+            row("How it does", 4, whole()),
             row("Over time", 8, rates(), latencies(), by_version()),
             row("Operations", 9, operations()),
             row("Who asks it, and whom it asks", 9, callers(), called(), called_over_time()),
@@ -38,23 +38,18 @@ def board() -> Board:
 # What it is asked to do
 
 
-def rate() -> Panel:
+def whole() -> Panel:
     seconds = "toUnixTimestamp($__toTime) - toUnixTimestamp($__fromTime)"
-    return stat_of("Per second", of_it(f"sum(Count) / ({seconds}) AS rate"), "reqps")
-
-
-def errors() -> Panel:
     return stat_of(
-        "In error", of_it(f"{sql.share('sum(Errors)', 'sum(Count)')} AS errors"), "percentunit"
+        "The window",
+        f"""
+        SELECT sum(Count) / ({seconds}) AS per_second, {sql.share("sum(Errors)", "sum(Count)")} AS errors,
+            {sql.quantiles("Sketch", "p50", "p95", "p99")}, max(DurationMax) / 1e6 AS slowest
+        FROM {sql.served(IT)}
+        """,
+        {"per_second": "reqps", "errors": "percentunit"}
+        | dict.fromkeys(("p50", "p95", "p99", "slowest"), "ms"),
     )
-
-
-def latency() -> Panel:
-    return stat_of("Latency", of_it(sql.quantiles("Sketch", "p50", "p95", "p99")), "ms", width=2)
-
-
-def of_it(columns: str) -> str:
-    return f"SELECT {columns} FROM {sql.served(IT)}"
 
 
 def rates() -> Panel:

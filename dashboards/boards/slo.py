@@ -19,7 +19,11 @@ from panels import (
     to_trace,
 )
 
-ANNOUNCED = ((3600, "1 hour"), (21600, "6 hours"), (259200, "3 days"))  # back from the window's end
+BURN_WINDOWS = (
+    (3600, "1 hour"),
+    (21600, "6 hours"),
+    (259200, "3 days"),
+)  # back from the window's end
 
 
 def board() -> Board:
@@ -29,7 +33,7 @@ def board() -> Board:
         description=__doc__ or "",
         variables=[environment(), transaction()],
         rows=[
-            row("What was promised", 4, promised(), attained(), budget(), burn_rates()),
+            row("The promise", 4, promised(), kept(), burn_rates()),
             row("Over time", 8, good_share(), budget_over_time(), values()),
             row("How far it comes", 9, funnel(), steps()),
             row("How far it comes, over time", 8, conversion()),
@@ -57,7 +61,7 @@ SLO = f"""WITH (
 
 def judged(since: str = "$__fromTime") -> str:
     return f"""(
-        SELECT Timestamp, Key, EntryTraceId, EntryDuration, IsError, Value, Step.Number AS numbers,
+        SELECT Timestamp, Key, EntryTraceId, EntryDuration, IsError, Value,
             IsError OR EntryDuration > slo.2 AS bad
         FROM otel.clew_occurrences FINAL
         PREWHERE {sql.DEFINED} AND Timestamp >= {since} AND Timestamp <= $__toTime
@@ -65,29 +69,25 @@ def judged(since: str = "$__fromTime") -> str:
     )"""
 
 
-LEFT = "1 - countIf(bad) / greatest(1, count()) / slo.1 AS left"
-
-
 def promised() -> Panel:
-    columns = "(1 - slo.1) AS objective, nullIf(slo.2, inf) / 1e6 AS milliseconds"
-    return stat_of("Objective", f"{SLO} SELECT {columns}", "none", width=2)
+    columns = "(1 - slo.1) AS objective, nullIf(slo.2, inf) / 1e6 AS within"
+    units = {"objective": "percentunit", "within": "ms"}
+    return stat_of("What was promised", f"{SLO} SELECT {columns}", units, width=2)
 
 
-def attained() -> Panel:
+def kept() -> Panel:
     share = sql.share("countIf(NOT bad)", "count()")
-    return stat_of("Good", f"{SLO} SELECT {share} AS good FROM {judged()}", "percentunit")
-
-
-def budget() -> Panel:
-    return stat_of("Budget left", f"{SLO} SELECT {LEFT} FROM {judged()}", "percentunit")
+    left = "1 - countIf(bad) / greatest(1, count()) / slo.1"
+    statement = f"{SLO} SELECT {share} AS good, {left} AS budget_left FROM {judged()}"
+    return stat_of("What was kept", statement, "percentunit", width=2)
 
 
 def burn_rates() -> Panel:
     rates = ", ".join(
         f"countIf(bad AND since <= {seconds}) / greatest(1, countIf(since <= {seconds})) / slo.1 AS `{name}`"
-        for seconds, name in ANNOUNCED
+        for seconds, name in BURN_WINDOWS
     )
-    longest = max(seconds for seconds, _ in ANNOUNCED)
+    longest = max(seconds for seconds, _ in BURN_WINDOWS)
     judged_since = judged(f"$__toTime - {longest}")
     return stat_of(
         "Burn rate",

@@ -38,7 +38,7 @@ def board() -> Board:
         variables=[environment(), transaction(several=False), service(), version()],
         annotations=[deployments(f"ServiceName IN ({sql.services()})")],
         rows=[
-            row("How it does", 4, count(), errors(), latency(), value()),
+            row("How it does", 4, whole(), value()),
             row("Over time", 8, rate(), latencies(), by_version()),
             row("Where its time goes", 10, distribution(), breakdown()),
             row("What it calls", 8, dependencies()),
@@ -75,24 +75,24 @@ def version() -> dashboard.QueryVariable:
 # The window as a whole
 
 
-def count() -> Panel:
-    return stat_of("Count", f"SELECT sum(Count) AS count FROM {sql.counted()}", "short")
-
-
-def errors() -> Panel:
-    of = sql.share("sum(Errors)", "sum(Count)")
-    return stat_of("In error", f"SELECT {of} AS errors FROM {sql.counted()}", "percentunit")
-
-
-def latency() -> Panel:
-    of = sql.quantiles("Sketch", "p50", "p95", "p99")
-    return stat_of("Latency", f"SELECT {of} FROM {sql.counted()}", "ms", width=2)
+def whole() -> Panel:
+    return stat_of(
+        "The window",
+        f"""
+        SELECT sum(Count) AS count, {sql.share("sum(Errors)", "sum(Count)")} AS errors,
+            {sql.quantiles("Sketch", "p50", "p95", "p99")}, max(DurationMax) / 1e6 AS slowest
+        FROM {sql.counted()}
+        """,
+        {"count": "short", "errors": "percentunit"}
+        | dict.fromkeys(("p50", "p95", "p99", "slowest"), "ms"),
+        width=3,
+    )
 
 
 def value() -> Panel:
     columns = "sum(Value) AS value, sumIf(Value, IsError) AS lost"
     about = "Of a defined transaction with a value."
-    return stat_of("Value", sql.occurrences(columns), "short", about=about, width=2)
+    return stat_of("Value", sql.occurrences(columns), "short", about=about)
 
 
 # Over time
