@@ -45,35 +45,52 @@ def by_step(time: str) -> str:
 # Automatic transactions
 
 
-def transactions(of: str = "1=1") -> str:
+# The whole hours within the window: what lies between them and its ends is read by the minute.
+FIRST_HOUR, LAST_HOUR = "toStartOfHour($__fromTime + 3599)", "toStartOfHour($__toTime)"
+
+
+def transactions(of: str = "1=1", *, in_hours: bool = False) -> str:
     """Automatic transactions as states by the minute, as API and UI count them: whole minutes of roots
     from the rollup, and traces whose root never came. `of` is a condition on ServiceName and SpanName.
+    With `in_hours` whole hours are one state, without a version: enough for the window as a whole.
 
-    A root ends last and comes last: a trace is known by another span once 10 s have passed."""
+    A root ends last and comes last: a trace is known by another span once 10 s have passed. Rows that
+    are not merged yet may lack their trace's root: what stands for it (0.5 us to read) is looked at
+    only where it never came."""
+    measures = "Count, Errors, Satisfied, Tolerating, DurationMax, Sketch"
+    hours = f"""SELECT toDateTime(Hour) AS Minute, ServiceName, SpanName, '' AS ServiceVersion, {measures}
+        FROM otel.clew_operations_1h
+        WHERE IsRoot AND Hour >= {FIRST_HOUR} AND Hour < {LAST_HOUR} AND {in_environment()} AND {of}
+        UNION ALL"""
+    around = f"AND (Minute < {FIRST_HOUR} OR Minute >= {LAST_HOUR})"
     return f"""(
-        SELECT toDateTime(Minute) AS Minute, ServiceName, SpanName, ServiceVersion,
-            Count, Errors, Satisfied, Tolerating, DurationMax, Sketch
+        {hours if in_hours else ""}
+        SELECT toDateTime(Minute) AS Minute, ServiceName, SpanName, ServiceVersion, {measures}
         FROM otel.clew_operations_1m
-        WHERE IsRoot AND $__timeFilter(Minute) AND {in_environment()} AND {of}
+        WHERE IsRoot AND $__timeFilter(Minute) AND {in_environment()} AND {of} {around if in_hours else ""}
         UNION ALL
-        SELECT toStartOfMinute(toDateTime(intDiv(bitAnd(Key, {ENTRY - 1}), 1000000000))),
+        SELECT toStartOfMinute(toDateTime(intDiv(bitAnd(Key, {ENTRY - 1}), 1000000000))) AS Minute,
             toLowCardinality(Known.ServiceName) AS ServiceName, toLowCardinality(Known.SpanName) AS SpanName, '',
-            1, Known.IsError, Known.Duration <= 500000000,
-            Known.Duration > 500000000 AND Known.Duration <= 2000000000, Known.Duration,
-            arrayReduce('quantilesDDState({QUANTILES})', [Known.Duration])
+            count(), sum(Known.IsError), countIf(Known.Duration <= 500000000),
+            countIf(Known.Duration > 500000000 AND Known.Duration <= 2000000000), max(Known.Duration),
+            quantilesDDState({QUANTILES})(Known.Duration)
         FROM
         (
             SELECT min(EntryKey) AS Key, argMinMerge(Entry) AS Known
             FROM otel.clew_traces
             WHERE TraceId IN (
                 SELECT TraceId FROM otel.clew_traces
-                WHERE EntryKey >= {ENTRY} AND Start <= $__toTime AND End >= $__fromTime)
+                WHERE TraceId IN (
+                    SELECT TraceId FROM otel.clew_traces
+                    WHERE EntryKey >= {ENTRY} AND Start <= $__toTime AND End >= $__fromTime)
+                GROUP BY TraceId
+                HAVING min(EntryKey) >= {ENTRY} + toUnixTimestamp($__fromTime) * 1000000000
+                    AND min(EntryKey) <= {ENTRY} + toUnixTimestamp($__toTime) * 1000000000
+                    AND max(End) < now64(9) - toIntervalSecond(10))
             GROUP BY TraceId
-            HAVING Key >= {ENTRY} + toUnixTimestamp($__fromTime) * 1000000000
-                AND Key <= {ENTRY} + toUnixTimestamp($__toTime) * 1000000000
-                AND max(End) < now64(9) - toIntervalSecond(10)
         )
         WHERE {in_environment("Known.Environment")} AND {of}
+        GROUP BY Minute, ServiceName, SpanName
     )"""
 
 
@@ -96,16 +113,15 @@ def occurrences(columns: str) -> str:
 def counted() -> str:
     """The transaction as states by the minute. Of an automatic one those roots that the variable
     `version` allows."""
+    of_a_minute = f"""toStartOfMinute(toDateTime(Timestamp)) AS Minute, '', count(), countIf(IsError),
+            max(EntryDuration), quantilesDDState({QUANTILES})(EntryDuration)"""
     return f"""(
         SELECT Minute, ServiceVersion, Count, Errors, DurationMax, Sketch
         FROM {transactions(NAMED)}
         WHERE {chosen("ServiceVersion", "version")}
         UNION ALL
-        {
-        occurrences(f'''toStartOfMinute(toDateTime(Timestamp)) AS Minute, '' AS ServiceVersion, 1 AS Count,
-            toUInt64(IsError) AS Errors, EntryDuration AS DurationMax,
-            arrayReduce('quantilesDDState({QUANTILES})', [EntryDuration]) AS Sketch''')
-    }
+        {occurrences(of_a_minute)}
+        GROUP BY Minute
     )"""
 
 

@@ -34,7 +34,7 @@ def now() -> Panel:
         f"""
         SELECT sum(Count) / ({SECONDS}) AS per_second, {sql.share("sum(Errors)", "sum(Count)")} AS errors,
             {sql.quantiles("Sketch", "p50", "p95", "p99")}, {APDEX} AS apdex
-        FROM {sql.transactions()}
+        FROM {sql.transactions(in_hours=True)}
         """,
         {"per_second": "reqps", "errors": "percentunit", "p50": "ms", "p95": "ms", "p99": "ms"},
         about="Automatic ones. Apdex is at T = 500 ms.",
@@ -110,7 +110,7 @@ def automatic() -> Panel:
             max(DurationMax) / 1e6 AS slowest,
             {APDEX} AS apdex,
             clew_transaction_id(ServiceName, SpanName) AS id
-        FROM {sql.transactions()}
+        FROM {sql.transactions(in_hours=True)}
         GROUP BY ServiceName, SpanName
         ORDER BY count DESC, id
         LIMIT 200

@@ -20,7 +20,7 @@ from panels import (
     typed,
 )
 
-MOST = 1000  # traces that match, of which those of the right duration are shown
+MOST = 10_000  # spans that match, newest first: by their traces, a day of 20 million took 5 s of CPU time
 MOST_SPANS = 5000  # that Grafana's trace view is given
 
 
@@ -94,14 +94,14 @@ def found() -> Panel:
         WHERE TraceId IN (
             SELECT TraceId FROM otel.otel_traces
             WHERE {MATCHING}
-            GROUP BY TraceId ORDER BY max(Timestamp) DESC LIMIT {MOST})
+            ORDER BY Timestamp DESC LIMIT {MOST})
         GROUP BY TraceId
         HAVING $__conditionalAll(duration >= toFloat64(${{min_ms:singlequote}}), $min_ms)
             AND $__conditionalAll(duration <= toFloat64(${{max_ms:singlequote}}), $max_ms)
         ORDER BY time DESC, trace
         LIMIT 200
         """,
-        about=f"Of the {MOST} newest that match, those of the right duration.",
+        about=f"The traces of the {MOST} newest spans that match, as far as they took the right time.",
         units={"duration": "ms"},
         links={"trace": ("Show", to_trace("${__value.raw}"))},
         width=2,
