@@ -65,6 +65,14 @@ class Grafana:
         raise AssertionError(f"not a macro that the dashboards use: {match[0]}")
 
 
+def filtered(sql: str, table: str, condition: str) -> str:
+    """With an ad hoc filter on a table: the plugin looks for its name in the statement as it stands."""
+    if not re.search(rf"\b{table}\b", sql.replace('"', "")):
+        return sql
+    escaped = condition.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{sql}\nsettings additional_table_filters={{'{table}' : '{escaped}'}}"
+
+
 def _arguments(sql: str, at: int) -> tuple[list[str], int]:
     """The two arguments that begin there, and where they end: commas count outside of parentheses."""
     depth, begun, found = 1, at, []

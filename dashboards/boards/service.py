@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import sql
 from boards.shared import deployments, environment, exceptions_of, service, to_service
-from panels import Board, Panel, lines_of, logs_of, row, stat_of, table_of, timeseries_of, to_board
+from panels import (
+    Board,
+    Panel,
+    lines_of,
+    logs_of,
+    row,
+    stat_of,
+    table_of,
+    timeseries_of,
+    to_board,
+    to_trace,
+)
 
 IT = "ServiceName = ${service:singlequote}"
 ITS_METRICS = f"{IT} AND {sql.RESOURCE_IN_ENVIRONMENT}"
@@ -28,6 +39,7 @@ def board() -> Board:
             row("Operations", 9, operations()),
             row("Who asks it, and whom it asks", 9, callers(), called(), called_over_time()),
             row("What goes wrong", 9, exceptions(), logs()),
+            row("What its metrics remember", 7, exemplars()),
             row("Its processes", 8, processor(), memory(), threads()),
             row("Its runtime", 8, collections(), switches(), files()),
             row("Its hosts", 8, host_processor(), host_memory(), host_disk()),
@@ -159,6 +171,31 @@ def logs() -> Panel:
         ORDER BY toStartOfFiveMinutes(Timestamp) DESC, timestamp DESC
         LIMIT 200
         """,
+    )
+
+
+def exemplars() -> Panel:
+    """The way from a metric to a trace that it measured."""
+    points = " UNION ALL ".join(
+        f"""SELECT MetricName, MetricUnit,
+            arrayJoin(arrayZip(Exemplars.TimeUnix, Exemplars.Value, Exemplars.TraceId)) AS example
+        FROM otel.otel_metrics_{table}
+        WHERE $__timeFilter(TimeUnix) AND {ITS_METRICS} AND notEmpty(Exemplars.TraceId)
+        """
+        for table in ("histogram", "sum")
+    )
+    return table_of(
+        "Exemplars",
+        f"""
+        SELECT example.1 AS time, toString(MetricName) AS metric, example.2 AS value,
+            MetricUnit AS unit, example.3 AS trace
+        FROM ({points})
+        WHERE match(trace, '[1-9a-f]')
+        ORDER BY time DESC, metric, trace
+        LIMIT 200
+        """,
+        about="Measurements that say which trace they were made in.",
+        links={"trace": ("Open", to_trace("${__value.raw}"))},
     )
 
 

@@ -84,6 +84,11 @@ def seed(store: Store, directory: Path) -> Seeded:
     loader.spans(spans)
     loader.logs(logs(spans))
     loader.points(points(start * SECOND))
+    loader.points(
+        Point("http.server.request.duration", "s", "histogram", span.process, span.ended, 0.1,
+              buckets=(1, 0), bounds=(1.0,), exemplar=(span.trace, span.id))
+        for span in spans[::10]
+    )  # fmt: skip
     enter(store, list(ledger(start)))
     with store.client() as client:
         dropped = [((start + 60) * 1000, "otel_logs", "20240101", 7, 4096, "limit")]

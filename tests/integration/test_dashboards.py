@@ -14,7 +14,7 @@ from seeded import Seeded, seed
 
 import build
 from clew.storage import Reader, Store
-from grafana import ALL, Grafana, Value
+from grafana import ALL, Grafana, Value, filtered
 
 HOSTILE = "it's \\ $x {x:String} -- '); DROP TABLE otel.otel_traces; é"
 BOARDS: dict[str, dict[str, Any]] = {
@@ -55,12 +55,15 @@ class Shop:
     store: Store
     seeded: Seeded
 
-    def ask(self, sql: str, variables: dict[str, Value], filters: str = "") -> Result:
-        """As clew's port answers Grafana: reading is all that is allowed. `filters` are ad hoc."""
-        expanded = Grafana(self.seeded.start, self.seeded.end, 120, variables).expand(sql)
-        settings = f"{filters or 'settings'} readonly = 1, max_rows_to_read = 1000000"
+    def ask(self, sql: str, variables: dict[str, Value], *ad_hoc: str) -> Result:
+        """As clew's port answers Grafana: reading is all that is allowed. `ad_hoc`: a table and a
+        condition on it."""
+        sql = Grafana(self.seeded.start, self.seeded.end, 120, variables).expand(sql)
+        if ad_hoc:
+            sql = filtered(sql, *ad_hoc)
+        more = "," if "additional_table_filters" in sql else "\nsettings"
         with self.store.client() as client:
-            found = client.query(f"{expanded}\n{settings}")
+            found = client.query(f"{sql}{more} readonly = 1, max_rows_to_read = 1000000")
         types = [type_.name for type_ in found.column_types]
         return Result(list(found.column_names), types, list(found.result_rows))
 
@@ -154,17 +157,21 @@ def test_ad_hoc_filters_hold_of_the_table_that_they_are_for(
     variables = shop.variables(uid) | {"trace_id": ""}
     for query in statements(BOARDS[uid]):
         everything, some, none = (
-            shop.ask(
-                query,
-                variables,
-                f"settings additional_table_filters={{'otel.{table}' : ' ServiceName = \\'{service}\\' '}},",
-            )
-            if service
-            else shop.ask(query, variables)
-            for service in ("", "payments", "nobody")
+            shop.ask(query, variables, f"otel.{table}", condition)
+            for condition in ("1", "ServiceName = 'payments'", "ServiceName = 'it''s nobody'")
         )
         assert not none.rows
         assert bool(some.rows) == bool(everything.rows)
+
+
+def test_a_trace_is_shown_whole_whatever_is_searched_for(shop: Shop) -> None:
+    variables = shop.variables("clew-traces")
+    (query,) = panel_of("clew-traces", "${trace_id}")["targets"]
+    whole, filtered_ = (
+        shop.ask(query["rawSql"], variables, "otel.otel_traces", condition)
+        for condition in ("1", "ServiceName = 'nobody'")
+    )
+    assert whole.rows == filtered_.rows
 
 
 def test_the_lists_say_what_the_api_says(shop: Shop) -> None:
