@@ -45,7 +45,7 @@ No Grafana was named, and {USUAL} is not there.
 1. Install Grafana 11.6 or newer, and the ClickHouse plugin:
        grafana cli plugins install {PLUGIN}
    (Without the plugin, the Jaeger data source works alone: trace search and trace view.)
-2. Let clew serve the ClickHouse protocol: clew up --clickhouse 127.0.0.1:8123
+2. Let clew run: it serves the ClickHouse protocol on 127.0.0.1:8123.
 3. Either   GRAFANA_URL=http://127.0.0.1:3000 GRAFANA_TOKEN=… make grafana
             (a token of a service account with the role Admin)
    or       GRAFANA_PROVISIONING=/path/of/grafana/conf/provisioning make grafana

@@ -70,7 +70,7 @@ def judged(since: str = "$__fromTime") -> str:
 
 
 def promised() -> Panel:
-    columns = "(1 - slo.1) AS objective, nullIf(slo.2, inf) / 1e6 AS within"
+    columns = "1 - slo.1 AS objective, nullIf(slo.2, inf) / 1e6 AS within"
     units = {"objective": "percentunit", "within": "ms"}
     return stat_of("What was promised", f"{SLO} SELECT {columns}", units, width=2)
 

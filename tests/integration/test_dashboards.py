@@ -13,7 +13,7 @@ import pytest
 from seeded import Seeded, seed
 
 import build
-from clew.storage import Reader, Store
+from clew.storage import Reader, Sessions, Store
 from grafana import ALL, Grafana, Value, filtered
 
 HOSTILE = "it's \\ $x {x:String} -- '); DROP TABLE otel.otel_traces; é"
@@ -40,7 +40,7 @@ PAIRS = r"Array\(Map\((LowCardinality\(String\)|String), String\)\)"
 class Result:
     columns: list[str]
     types: list[str]
-    rows: list[tuple[Any, ...]]
+    rows: list[list[Any]]
 
     def of_type(self, pattern: str) -> list[str]:
         pairs = zip(self.columns, self.types, strict=True)
@@ -53,19 +53,18 @@ class Result:
 @dataclass(frozen=True)
 class Shop:
     store: Store
+    sessions: Sessions
     seeded: Seeded
 
     def ask(self, sql: str, variables: dict[str, Value], *ad_hoc: str) -> Result:
-        """As clew's port answers Grafana: reading is all that is allowed. `ad_hoc`: a table and a
-        condition on it."""
+        """As clew's ClickHouse port answers Grafana. `ad_hoc`: a table and a condition on it."""
         sql = Grafana(self.seeded.start, self.seeded.end, 120, variables).expand(sql)
         if ad_hoc:
             sql = filtered(sql, *ad_hoc)
-        more = "," if "additional_table_filters" in sql else "\nsettings"
-        with self.store.client() as client:
-            found = client.query(f"{sql}{more} readonly = 1, max_rows_to_read = 1000000")
-        types = [type_.name for type_ in found.column_types]
-        return Result(list(found.column_names), types, list(found.result_rows))
+        with self.sessions.reading(sql) as session:
+            found = json.loads(b"".join(session.read("JSONCompact")))
+        names, types = ([column[key] for column in found["meta"]] for key in ("name", "type"))
+        return Result(names, types, found["data"])
 
     @cache  # noqa: B019
     def options(self, uid: str, name: str) -> list[str]:
@@ -93,7 +92,7 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Shop:
     store = emptied()
-    return Shop(store, seed(store, tmp_path_factory.mktemp("seed")))
+    return Shop(store, Sessions(store), seed(store, tmp_path_factory.mktemp("seed")))
 
 
 def test_the_generated_files_are_what_the_code_makes() -> None:

@@ -15,8 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
+import build
 from clew.cli.keys import add, new_key
 from conftest import Clew
+from grafana import Grafana
 
 HERE = Path(__file__).parent / "clickhouse_go"
 BUILT = Path(sys.prefix) / "interop" / "clickhouse_go"  # in .venv, as everything is
@@ -123,6 +125,23 @@ def test_what_the_plugin_asks(running: Running, compression: str) -> None:
     assert forms["count"] == 70_000
     assert forms["first"][:3] == ["a", "map[k:7]", "[1 2]"]
     assert forms["types"][0] == "LowCardinality(String)"
+
+
+def test_the_dashboards_statements(running: Running) -> None:
+    """On empty tables, with a value for every variable; tests/integration has them with data."""
+    boards = [json.loads(text) for _, text in build.documents()]
+    statements = []
+    for board in boards:
+        values = {variable["name"]: "1" for variable in board["templating"]["list"]}
+        grafana = Grafana(1_700_000_000, 1_700_003_600, 60, values)
+        statements += [
+            " ".join(grafana.expand(query["rawSql"]).split())
+            for panel in board["panels"]
+            for query in panel.get("targets", ())
+        ]
+    _, *answers = running.ask("grafana", statements)
+    assert len(answers) == len(statements) > 80
+    assert [each["error"] for each in answers if each["error"]] == []
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
