@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from textwrap import dedent
 from typing import Any
 
 from grafana_foundation_sdk.builders import (
@@ -21,7 +20,6 @@ from grafana_foundation_sdk.builders import (
     nodegraph,
     stat,
     table,
-    text,
     timeseries,
 )
 from grafana_foundation_sdk.cog.builder import Builder
@@ -296,10 +294,6 @@ def graph_of(title: str, nodes: str, edges: str, *, about: str = "", width: int 
         nodegraph.Panel(), title, about, Query(nodes, TABLE, "nodes"), Query(edges, TABLE, "edges")
     )
     return Panel(panel, width)
-
-
-def text_of(title: str, markdown: str, *, width: int = 1) -> Panel:
-    return Panel(text.Panel().title(title).content(dedent(markdown).strip()), width)
 
 
 def _common(panel: Any, title: str, about: str, *queries: Query) -> Any:

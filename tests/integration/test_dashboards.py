@@ -113,6 +113,23 @@ def test_a_panel_gets_the_rows_that_it_needs(shop: Shop, uid: str, panel: dict[s
         assert field in names
 
 
+def test_an_automatic_transaction_has_the_panels_of_a_defined_one(shop: Shop) -> None:
+    defined, *automatic = shop.options("clew-transaction", "transaction")
+    assert defined == "checkout"
+    assert all(re.fullmatch("[0-9a-f]{16}", id) for id in automatic)
+    variables = shop.variables("clew-transaction")
+    ids = shop.ask(
+        panel_of("clew-overview", "Automatic transactions")["targets"][0]["rawSql"], variables
+    )
+    for panel in BOARDS["clew-transaction"]["panels"]:
+        for query in panel.get("targets", ()):
+            of_it = variables | {"transaction": ids.column("id")[0]}
+            result = shop.ask(query["rawSql"], of_it)
+            assert result.rows, panel["title"]
+            if panel["title"] != "Value":
+                SHAPES[panel["type"]](panel, result)
+
+
 @pytest.mark.parametrize("uid", BOARDS)
 def test_statements_hold_for_any_choice(shop: Shop, uid: str) -> None:
     """For the last option of each variable, and for a value that nobody thought of."""
