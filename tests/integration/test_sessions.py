@@ -209,6 +209,12 @@ def test_a_value_may_be_called_like_a_function(sessions: Sessions) -> None:
     assert run(sessions, "SELECT 1 AS file") == "1\n"
 
 
+def test_parentheses_that_say_nothing_may_stand_there(sessions: Sessions) -> None:
+    assert run(sessions, "SELECT (1 - number) AS o FROM numbers(2)") == "1\n0\n"
+    assert run(sessions, "SELECT ((1)), (1, 2), (((SELECT (2)) + 1))") == "1\t(1,2)\t3\n"
+    assert refused(sessions, "SELECT ((file('/etc/hostname')))").code == DENIED
+
+
 def test_every_function_of_this_engine_was_looked_at(sessions: Sessions) -> None:
     """Those whose names tell of something outside: a newer engine's new ones are to be looked at."""
     suspicious = (

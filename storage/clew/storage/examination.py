@@ -67,7 +67,10 @@ Ask = Callable[[str, Mapping[str, str]], str]
 
 PARSE = """
 WITH parseQueryToJSON({sql:String}) AS tree
-SELECT if(formatQueryFromJSON(tree) = formatQuerySingleLine({sql:String}), tree, '')
+SELECT if(
+    replaceRegexpAll(formatQueryFromJSON(tree), '[()]', '')
+        = replaceRegexpAll(formatQuerySingleLine({sql:String}), '[()]', ''),
+    tree, '')
 """
 FORMATTED = "SELECT formatQuery({sql:String})"
 KNOWN = "SELECT count() FROM system.settings WHERE name = {sql:String}"
