@@ -27,8 +27,9 @@ def list_attributes(
     prefix: Prefix = "",
     service: str | None = None,
 ) -> dict[str, Any]:
-    """The attributes of the window's hours, the most frequent first. Counts are of the part of the
-    telemetry that was looked at: they tell what is frequent, not how often it was."""
+    """The attributes of the window's hours, the most frequent first, of all environments. Counts
+    are of the part of the telemetry that was looked at: they tell what is frequent, not how often
+    it was."""
     return answer.of(
         attributes=answer.most(
             "attributes",
@@ -50,7 +51,8 @@ def list_values(
     prefix: Prefix = "",
     service: str | None = None,
 ) -> dict[str, Any]:
-    """The values of one attribute in the window's hours, the most frequent first."""
+    """The values of one attribute in the window's hours, the most frequent first, of all
+    environments."""
     return answer.of(
         key=key,
         values=answer.most(
