@@ -342,5 +342,7 @@ def test_many_names_of_a_service_are_one_transaction(
     assert (
         api.get(f"/api/v1/transactions/{first['id']}/instances/{key}")["instance"] == instances[0]
     )
+    compared = api.get("/api/v1/compare", **WINDOW, transaction=first["id"], attr="a=b")
+    assert (compared["a"]["traces"], compared["b"]["traces"]) == (0, 60)
     found = api.get("/api/v1/traces", **WINDOW, transaction=first["id"], limit=1000)["traces"]
     assert {trace["trace_id"] for trace in found} == others

@@ -22,8 +22,9 @@ from clew.api.parameters import (
 )
 from clew.api.problems import Problem
 from clew.api.reference import routes
-from clew.api.traces import Attributes, is_automatic
+from clew.api.traces import Attributes, entered_at, is_automatic
 from clew.storage import (
+    ENTERED_AT,
     OF_TRACES_IN_OCCURRENCES,
     AttributeFilter,
     Row,
@@ -46,7 +47,6 @@ EVER = 1 << 63
 class Population:
     """The traces that both sets are of, but for their time."""
 
-    entry: Mapping[str, str | None]
     filters: str
     parameters: Mapping[str, Any]
 
@@ -133,15 +133,14 @@ def _population(
     service: str | None,
     operation: str | None,
 ) -> Population:
-    entry: dict[str, str | None] = {"entry_service": None, "entry_operation": None}
     parameters: dict[str, Any] = {"environment": environment}
     filters = ""
     if is_automatic(transaction):
         named = answer.row("transaction_names", id=transaction)
         if named is None:
             raise Problem(404, f"no transaction has the id {transaction!r}")
-        entry = {"entry_service": named["service"], "entry_operation": named["operation"]}
-        filters = " AND Rank < 2"
+        filters = f" AND Rank < 2{ENTERED_AT}"
+        parameters |= entered_at(named)
     elif transaction is not None:
         filters = OF_TRACES_IN_OCCURRENCES
         parameters["transaction"] = transaction
@@ -149,7 +148,7 @@ def _population(
         spans, asked = span_filters([], service=service, operation=operation)
         filters += of_traces_with_a_span(spans)
         parameters |= asked
-    return Population(entry, filters, parameters)
+    return Population(filters, parameters)
 
 
 Wanted = tuple[str | None, list[str]]  # a version, and filters on attributes
@@ -191,7 +190,6 @@ def _split(
 
 def _asked(population: Population, chosen: Chosen) -> dict[str, Any]:
     return {
-        **population.entry,
         **population.parameters,
         **chosen.parameters,
         "since": chosen.since,

@@ -103,11 +103,13 @@ def of_transaction(answer: Answer, transaction: str) -> tuple[str, dict[str, Any
         return OF_TRACES_IN_OCCURRENCES, {"transaction": transaction}
     row = answer.row("transaction_names", id=transaction)
     named: Row = row or {"service": "", "names": [], "named": True}
-    return OF_TRACES_ENTERED_AT, {
-        "entry_service": named["service"],
-        "entry_names": named["names"],
-        "entry_named": named["named"],
-    }
+    return OF_TRACES_ENTERED_AT, entered_at(named)
+
+
+def entered_at(named: Row) -> dict[str, Any]:
+    """The parameters of a fragment for what an automatic transaction is entered at, from the row of
+    `transaction_names`."""
+    return {f"entry_{name}": named[name] for name in ("service", "names", "named")}
 
 
 def _is_entered(trace: dict[str, Any], entered: Mapping[str, Any]) -> bool:

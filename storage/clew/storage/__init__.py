@@ -39,6 +39,7 @@ from clew.storage.errors import (
     Unacceptable,
 )
 from clew.storage.filters import (
+    ENTERED_AT,
     OF_TRACES_ENTERED_AT,
     OF_TRACES_IN_OCCURRENCES,
     AttributeFilter,
@@ -61,6 +62,7 @@ from clew.storage.store import Store
 
 __all__ = [
     "DESCRIBE",
+    "ENTERED_AT",
     "OF_TRACES_ENTERED_AT",
     "OF_TRACES_IN_OCCURRENCES",
     "READ",

@@ -121,7 +121,8 @@ SPAN_OF_A_TRACE = (
     " AND TraceId IN (SELECT TraceId FROM otel.otel_traces WHERE Timestamp >= {since:DateTime64(9)}"
     " AND Timestamp < {until:DateTime64(9)} + toIntervalHour(1)"
 )
-OF_TRACES_ENTERED_AT = of_traces_with_a_span(f" AND {SPAN['entry']}")
+ENTERED_AT = f" AND {SPAN['entry']}"
+OF_TRACES_ENTERED_AT = of_traces_with_a_span(ENTERED_AT)
 OF_TRACES_IN_OCCURRENCES = (
     " AND TraceId IN (SELECT TraceId FROM otel.clew_occurrence_traces FINAL"
     " WHERE Transaction = {transaction:String}"

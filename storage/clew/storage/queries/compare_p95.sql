@@ -2,7 +2,5 @@
 SELECT quantileExactWeighted(0.95)(Duration, toUInt64(settled.OneIn)) AS p95
 FROM otel.clew_settled AS settled FINAL
 WHERE Timestamp >= {since:DateTime64(9)} AND Timestamp < {until:DateTime64(9)}
-    AND ({entry_service:Nullable(String)} IS NULL OR ServiceName = {entry_service:Nullable(String)})
-    AND ({entry_operation:Nullable(String)} IS NULL OR SpanName = {entry_operation:Nullable(String)})
     AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
     /*filters*/

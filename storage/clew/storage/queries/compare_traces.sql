@@ -9,8 +9,6 @@ SELECT
     quantilesExactWeighted(0.5, 0.95)(Duration, toUInt64(settled.OneIn)) OVER () AS quantiles
 FROM otel.clew_settled AS settled FINAL
 WHERE Timestamp >= {since:DateTime64(9)} AND Timestamp < {until:DateTime64(9)}
-    AND ({entry_service:Nullable(String)} IS NULL OR ServiceName = {entry_service:Nullable(String)})
-    AND ({entry_operation:Nullable(String)} IS NULL OR SpanName = {entry_operation:Nullable(String)})
     AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
     AND Duration > {longer_than:Int64} AND Duration <= {at_most:UInt64}
     /*filters*/
