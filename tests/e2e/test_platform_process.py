@@ -129,6 +129,7 @@ def test_the_demo_shows_the_shop_and_leaves_nothing_behind(tmp_path: Path) -> No
     names = _transactions_in(demo.stdout.rpartition("business transaction")[2])
     assert len(names) >= 5, demo.stdout
     assert {"storefront: POST /checkout", "fulfilment: POST"} <= names
+    assert "ClickHouse " not in demo.stdout  # its addresses are those that it was given
     assert "Traceback" not in demo.stderr
     assert _processes_with(str(data)) == []
     assert not (data / "endpoints.json").exists()

@@ -118,9 +118,9 @@ def _flags(settings: Settings) -> list[str]:
     for name in ("database_limit", "spool_limit", "in_flight_limit", "memory_limit"):
         if limit := getattr(settings, name):
             flags += [f"--{name.replace('_', '-')}", str(limit >> 20)]
-    for name in ("otlp_http", "otlp_grpc", "api"):
-        host, port = getattr(settings, name)
-        flags += [f"--{name.replace('_', '-')}", f"{host}:{port}"]
+    for name in ("otlp_http", "otlp_grpc", "api", "clickhouse"):
+        address = getattr(settings, name)
+        flags += [f"--{name.replace('_', '-')}", "{}:{}".format(*address) if address else ""]
     return flags
 
 
