@@ -180,7 +180,7 @@ def _show(
         print("\x1b[H\x1b[2J", end="")
     print(f"API        {endpoints['api']}   try {endpoints['api']}/api/v1/transactions")
     print(f"OTLP       {endpoints['otlp_http']} (HTTP)   {endpoints['otlp_grpc']} (gRPC)")
-    if "clickhouse" in endpoints:
+    if endpoints["clickhouse"]:
         print(f"ClickHouse {endpoints['clickhouse']}   read only: SQL, Grafana, BI tools")
     print(f"the shop   http://127.0.0.1:{storefront}   logs in {data / 'logs'}\n")
     print(f"{'business transaction':<44}{'per second':>12}{'errors':>10}{'p95 ms':>10}")
