@@ -44,8 +44,10 @@ def seal_segment(directory: Path, signal: str, *bodies: bytes) -> Segment:
     spool = Spool(directory, (signal,), sealed.append)
 
     async def append() -> None:
-        for body in bodies:
-            await spool.append(signal, otlp.decode_protobuf(signal, body))
+        # All wait for one sync: half a second after the first the segment would be sealed.
+        await asyncio.gather(
+            *(spool.append(signal, otlp.decode_protobuf(signal, body)) for body in bodies)
+        )
 
     asyncio.run(append())
     spool.close()
