@@ -1,8 +1,8 @@
 -- The traces with spans that were inserted between two times and of which clew_settled does not say what
--- they are now; among them those that were quiet for a while and are looked at once more, and the traces
--- in `again`, which have lost spans. For each the
--- chunk that it is settled in: so many spans, of one hour and one after the other, that a statement's memory
--- and what it has to read are bounded (what is worked out for a trace grows with the square of its spans),
+-- they are now; among them those that were quiet for a while and are looked at once more, and the traces in
+-- `again`, which have lost spans. For each the chunk that it is settled in: so many spans, of one hour and one
+-- after the other, that a statement's memory and what it has to read are bounded (what is worked out for a
+-- trace grows with the square of its spans),
 -- traces of more than an hour apart, for they have more rows read; a large one has a chunk to itself, and
 -- waits until it is quiet.
 --
