@@ -71,6 +71,7 @@ class Clew:
     """`clew up` as a process of its own, on free ports; with a certificate, that one is trusted."""
 
     program: Sequence[str] = CLEW
+    command: str = "up"
     addresses: Sequence[str] = FREE_ADDRESSES
     environment: Mapping[str, str] = {}
 
@@ -95,7 +96,14 @@ class Clew:
         (self.data / "endpoints.json").unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.program, "up", *self.addresses, "--data", str(self.data), *self._flags],
+                [
+                    *self.program,
+                    self.command,
+                    *self.addresses,
+                    "--data",
+                    str(self.data),
+                    *self._flags,
+                ],
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -108,7 +116,8 @@ class Clew:
             assert self.process.poll() is None, self.log.read_text()
             try:
                 endpoints = json.loads((self.data / "endpoints.json").read_text())
-                if httpx.get(f"{endpoints['api']}/readyz", verify=self.trust).is_success:
+                ready = f"{endpoints['api'] or endpoints['otlp_http']}/readyz"
+                if httpx.get(ready, verify=self.trust).is_success:
                     return dict(endpoints)
             except (OSError, ValueError, httpx.HTTPError):
                 pass

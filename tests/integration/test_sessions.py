@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from clew.storage import DESCRIBE, READ, WRITE, EngineError, Insert, Sessions, Store
+from clew.storage import DESCRIBE, OWN, READ, WRITE, EngineError, Insert, Sessions, Store
 from clew.storage.examination import OUTSIDE, TABLE_FUNCTIONS
 from clew.storage.reader import sql_of
 from clew.storage.rights import EXPORTER_TABLES, SYSTEM_TABLES
@@ -481,3 +483,185 @@ def test_the_engine_refuses_an_insert_of_who_may_not(sessions: Sessions, role: s
 
 def test_an_empty_insert_is_one(sessions: Sessions) -> None:
     assert insert(sessions, Insert("otel_logs", (), "Native"), b"", 21) == 0
+
+
+# Another clew
+
+
+def wrote(sessions: Sessions, sql: str, **how: dict[str, str]) -> None:
+    with sessions.reading(sql, role=OWN, **how) as session:  # type: ignore[arg-type]
+        assert session.kind
+        session.write(lambda: True)
+
+
+def refused_to_own(sessions: Sessions, sql: str, **how: dict[str, str]) -> EngineError:
+    with pytest.raises(EngineError) as caught, sessions.reading(sql, role=OWN, **how) as session:  # type: ignore[arg-type]
+        if session.kind:
+            session.write(lambda: True)
+        else:
+            b"".join(session.read("TabSeparated"))
+    return caught.value
+
+
+def test_another_clew_may_do_all_in_the_database(sessions: Sessions) -> None:
+    for sql in (
+        "CREATE DATABASE IF NOT EXISTS otel",
+        "CREATE OR REPLACE FUNCTION clew_twice AS x -> 2 * x",
+        "CREATE TABLE otel.t (a UInt8, at DateTime DEFAULT now()) ENGINE = MergeTree ORDER BY a "
+        "SETTINGS index_granularity = 1024",
+        "CREATE TABLE otel.u (a UInt16) ENGINE = ReplacingMergeTree ORDER BY a",
+        "CREATE MATERIALIZED VIEW otel.t_view TO otel.u AS SELECT clew_twice(a) AS a FROM otel.t",
+        "INSERT INTO otel.t (a) SELECT number FROM numbers(10) SETTINGS max_insert_threads = 1",
+        "ALTER TABLE otel.t MODIFY TTL at + toIntervalDay(3) "
+        "SETTINGS materialize_ttl_after_modify = 0",
+        "ALTER TABLE otel.t MODIFY SETTING min_age_to_force_merge_seconds = 3600",
+        "ALTER TABLE otel.t_view MODIFY QUERY SELECT 3 * a AS a FROM otel.t",
+        "DELETE FROM otel.t WHERE a IN (SELECT 1) SETTINGS lightweight_deletes_sync = 2",
+        "INSERT INTO otel.t (a) SELECT 100",
+        "KILL QUERY WHERE query_id = 'none' SYNC",
+    ):
+        wrote(sessions, sql)
+    assert run(sessions, "SELECT count(), max(a) FROM otel.t", OWN) == "10\t100\n"
+    assert run(sessions, "SELECT sum(a) FROM otel.u", OWN) == "390\n"
+    assert run(sessions, "SELECT count() > 0 FROM system.parts", OWN) == "1\n"
+    for sql in (
+        "TRUNCATE TABLE otel.t",
+        "ALTER TABLE otel.t DROP PARTITION ID 'all'",
+        "DROP VIEW otel.t_view SYNC",
+        "DROP TABLE otel.t",
+        "DROP TABLE otel.u",
+    ):
+        wrote(sessions, sql)
+
+
+def test_another_clews_rows_are_taken_as_they_are(sessions: Sessions) -> None:
+    row = b'{"Timestamp":"2026-11-22 10:00:00","TraceId":"own","ServiceName":"web","Segment":77}'
+    insert = Insert("otel_traces", (), "JSONEachRow")
+    sessions.insert_own(insert, [row], {}, lambda: True)
+    asked = "SELECT Segment FROM otel.otel_traces WHERE TraceId = 'own'"
+    assert run(sessions, asked, OWN) == "77\n"
+    assert run(sessions, "SELECT count() FROM otel.clew_ledger WHERE Segment = 77", OWN) == "0\n"
+    with pytest.raises(EngineError):
+        sessions.insert_own(insert, [row], {}, lambda: False)
+    assert run(sessions, asked, OWN) == "77\n"
+    for settings in ({"format_schema": "/etc/hostname:x"}, {"allow_python_table_function": "1"}):
+        with pytest.raises(EngineError) as caught:
+            sessions.insert_own(insert, [row], settings, lambda: True)
+        assert caught.value.code in (DENIED, CONSTRAINT)
+
+
+@pytest.mark.parametrize("table", OUTSIDE_TABLES)
+def test_another_clew_reaches_no_table_outside(sessions: Sessions, table: str) -> None:
+    for sql in (
+        f"SELECT * FROM {table}",
+        f"INSERT INTO otel.otel_logs (Body) SELECT * FROM {table}",
+        f"INSERT INTO FUNCTION {table} SELECT 1",
+        f"CREATE VIEW otel.v AS SELECT * FROM {table}",
+        f"CREATE TABLE otel.v ENGINE = Memory AS SELECT * FROM {table}",
+        f"CREATE TABLE otel.v AS {table}",
+        f"DELETE FROM otel.otel_logs WHERE 1 IN (SELECT 1 FROM {table})",
+    ):
+        assert refused_to_own(sessions, sql).code in (DENIED, 48, 60, 62, 390), sql
+
+
+@pytest.mark.parametrize("call", OUTSIDE_CALLS)
+def test_another_clew_reaches_nothing_outside(sessions: Sessions, call: str) -> None:
+    for sql in (
+        f"SELECT {call}",
+        f"CREATE FUNCTION clew_out AS x -> {call}",
+        f"CREATE VIEW otel.v AS SELECT {call}",
+        f"CREATE TABLE otel.v (a String DEFAULT toString({call})) ENGINE = Memory",
+        f"INSERT INTO otel.otel_logs (Body) SELECT toString({call})",
+        f"DELETE FROM otel.otel_logs WHERE toString({call}) = ''",
+        f"ALTER TABLE otel.otel_logs DELETE WHERE toString({call}) = ''",
+        f"ALTER TABLE otel.otel_logs MODIFY TTL InsertedAt + toIntervalDay(length(toString({call})))",
+        f"KILL QUERY WHERE toString({call}) = ''",
+    ):
+        assert refused_to_own(sessions, sql).code == DENIED, sql
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        *(sql for sql, code in STATEMENTS.items() if code != DENIED),
+        "CREATE TABLE otel.v (a String) ENGINE = URL('http://127.0.0.1:1/', 'CSV')",
+        "CREATE TABLE otel.v (a String) ENGINE = File('CSV')",
+        "CREATE TABLE otel.v (a String) ENGINE = Executable('x', 'CSV')",
+        "CREATE TABLE otel.v (a String) ENGINE = Distributed('c', 'otel', 't')",
+        "CREATE TABLE otel.v (a UInt8) ENGINE = MergeTree ORDER BY a SETTINGS storage_policy = 'x'",
+        "CREATE TABLE otel.v (a UInt8) ENGINE = MergeTree ORDER BY a "
+        "SETTINGS disk = disk(type = 'local', path = '/tmp/')",
+        "CREATE TABLE other.v (a UInt8) ENGINE = Memory",
+        "CREATE DATABASE d",
+        "CREATE DATABASE otel ENGINE = PostgreSQL('127.0.0.1:1', 'd', 'u', 'p')",
+        "CREATE DICTIONARY otel.d (a UInt8) PRIMARY KEY a SOURCE(NULL()) LIFETIME(0) LAYOUT(FLAT())",
+        "CREATE VIEW otel.v SQL SECURITY NONE AS SELECT 1",
+        "CREATE VIEW otel.v AS SELECT * FROM other.t",
+        "CREATE VIEW otel.v AS SELECT 'x' IN system.one",
+        "CREATE MATERIALIZED VIEW otel.v TO other.t AS SELECT 1 AS a FROM otel.otel_logs",
+        "CREATE USER u",
+        "CREATE NAMED COLLECTION c AS a = 1",
+        "GRANT ALL ON *.* TO default",
+        "ATTACH TABLE otel.v FROM '/etc' (a UInt8) ENGINE = MergeTree ORDER BY a",
+        "ALTER TABLE otel.otel_logs FREEZE",
+        "ALTER TABLE otel.otel_logs MODIFY SETTING storage_policy = 'x'",
+        "ALTER TABLE otel.otel_logs MOVE PARTITION ID '20260101' TO DISK 'x'",
+        "ALTER TABLE otel.otel_logs FETCH PARTITION ID '20260101' FROM '/x'",
+        "ALTER TABLE otel.otel_logs ON CLUSTER c DELETE WHERE 1",
+        "ALTER TABLE otel.peeping MODIFY SQL SECURITY NONE",
+        "INSERT INTO other.t SELECT 1",
+        "INSERT INTO otel.otel_logs FROM INFILE '/etc/hostname' FORMAT CSV",
+        "INSERT INTO otel.otel_logs (Body) SELECT 1 SETTINGS allow_python_table_function = 1",
+        "INSERT INTO otel.otel_logs (Body) SELECT 1 SETTINGS format_schema = '/etc/hostname:x'",
+        "SELECT 1 INTO OUTFILE '/tmp/x'",
+        "SELECT * FROM other.t",
+        "SELECT * FROM otel.peeping",
+        "SELECT * FROM otel.reaching",
+        "DROP TABLE other.t",
+        "DROP DATABASE other",
+        "SYSTEM SHUTDOWN",
+        "SYSTEM STOP MERGES",
+        "BACKUP TABLE otel.otel_logs TO File('/tmp/b')",
+    ],
+)  # fmt: skip
+def test_another_clew_may_do_nothing_beyond_the_database(sessions: Sessions, sql: str) -> None:
+    assert refused_to_own(sessions, sql).code in (
+        DENIED,
+        NOT_IMPLEMENTED,
+        CONSTRAINT,
+        36,
+        62,
+        115,
+        536,
+    )
+
+
+def test_another_clew_ends_its_own_statements_alone(sessions: Sessions) -> None:
+    """And not what is the engine's own, though it sees that."""
+    ended: dict[str, bool] = {}
+
+    def own() -> None:
+        sql = "SELECT sum(sleepEachRow(0.1)) FROM numbers(50) SETTINGS max_block_size = 1"
+        try:
+            run(sessions, f"{sql}, log_comment = 'theirs'", OWN)
+            ended["theirs"] = False
+        except EngineError as error:
+            ended["theirs"] = error.code == 394
+
+    def engine() -> None:
+        with sessions.store.client() as client:
+            sql = "SELECT sum(sleepEachRow(0.1)) FROM numbers(20) SETTINGS max_block_size = 1"
+            ended["ours"] = str(client.command(f"{sql}, log_comment = 'ours'")) != "0"
+
+    threads = [threading.Thread(target=each) for each in (own, engine)]
+    for thread in threads:
+        thread.start()
+    count = (
+        "SELECT count() FROM system.processes WHERE Settings['log_comment'] IN ('ours', 'theirs')"
+    )
+    while run(sessions, count, OWN) != "2\n":
+        time.sleep(0.05)
+    wrote(sessions, "KILL QUERY WHERE Settings['log_comment'] != '' SYNC")
+    for thread in threads:
+        thread.join()
+    assert ended == {"theirs": True, "ours": False}

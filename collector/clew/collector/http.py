@@ -53,7 +53,10 @@ PREFLIGHT: Headers = [
 
 
 class Receiver:
-    """The ASGI application. `append` puts a batch where it is safe, or raises Overloaded."""
+    """The ASGI application. `append` puts a batch where it is safe, or raises Overloaded.
+
+    `/readyz` says whether requests are taken, which the database may be down for: what balances
+    load between collectors asks for it, and `/healthz`."""
 
     def __init__(
         self,
@@ -62,8 +65,10 @@ class Receiver:
         tally: Tally | None = None,
         admit: Admit | None = None,
         origins: frozenset[str] = frozenset(),
+        ready: Callable[[], bool] = lambda: True,
     ) -> None:
         self._append = append
+        self._ready = ready
         self._in_flight = in_flight
         self._tally = tally or NoTally()
         self._admit = admit
@@ -85,6 +90,12 @@ class Receiver:
             headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
         )
         signal = SIGNAL_PATHS.get(scope["path"].rstrip("/"))
+        if signal is None and scope["path"] in ("/healthz", "/readyz"):
+            if scope["path"] == "/healthz" or self._ready():
+                await _plain(send, 200, "ok" if scope["path"] == "/healthz" else "ready")
+            else:
+                await _plain(send, 503, "the spool takes nothing just now")
+            return
         if signal is None:
             await _plain(send, 404, f"OTLP goes to {', '.join(SIGNAL_PATHS)}")
             return

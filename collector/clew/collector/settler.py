@@ -55,13 +55,15 @@ class Definitions(Protocol):
 
 
 class Settler:
-    """`wake` it when spans or log records were inserted; on a server it looks by itself as well."""
+    """`wake` it when spans or log records were inserted; where others insert too, as on a server,
+    it looks by itself as well."""
 
     def __init__(self, store: Store, definitions: Definitions | None = None) -> None:
         self._settling = Settling(store)
         self._definitions = definitions
-        self._shared = not store.embedded
-        self._holder = uuid.uuid4().hex
+        self._store = store
+        # One process has the embedded engine: what it held before it was killed is its own.
+        self._holder = "embedded" if store.embedded else uuid.uuid4().hex
         self._course: Course | None = None
         self._edges_from = 0.0  # what was inserted since then is not in the edges yet,
         self._attributes_from = 0.0  # nor counted in the attributes
@@ -143,7 +145,7 @@ class Settler:
                 pause = min(2.0 ** (self._failed - 1), LONGEST_PAUSE)
                 logger.warning("traces are not settled yet, again in %.0f s: %s", pause, error)
                 self._due = self._not_before = monotonic() + pause
-        if self._shared and self._course is not None:
+        if self._store.shared and self._course is not None:
             self._until = 0.0
             with suppress(Exception):  # others wait until the lease has run out
                 self._put_down()
@@ -285,7 +287,7 @@ class Settler:
 
     def _has_lease(self, now: float) -> bool:
         """On a server: whether it is this one's turn, which it asks for when it is nobody's."""
-        if not self._shared:
+        if not self._store.shared:
             return True
         held = self._settling.progress().get(PASS)
         if held is not None and held.holder != self._holder and held.until > now:
@@ -320,7 +322,7 @@ class Settler:
             rests.append(self._course.last + QUIET + 2 - now)
         if self._unsummed:
             rests.append(self._summed_up + SUM_UP_EVERY - monotonic())
-        if self._shared:
+        if self._store.shared:
             rests.append(LOOK_EVERY)
         return min(rests)
 

@@ -1,5 +1,9 @@
 """API keys: a file of their hashes, read again when it changes.
 
+Scopes: `ingest` sends telemetry, `read` asks for it, `admin` changes definitions, `database` is for
+another clew, whose server this one is (`clickhouse://NAME:KEY@host:8123/`): it may do anything in
+database otel, and nothing beyond it.
+
 A line is `NAME SCOPE[,SCOPE] sha256:HEX`; what follows # is a comment. The same name may have
 several lines, so that a new key can be given out before the old one is taken away.
 """
@@ -21,7 +25,7 @@ from clew.cli.settings import UsageError
 
 logger = logging.getLogger(__name__)
 
-SCOPES = ("ingest", "read", "admin")
+SCOPES = ("ingest", "read", "admin", "database")
 LOOK_AFTER = 1.0  # seconds
 _LINE = re.compile(r"(?P<name>[^\s#]+)\s+(?P<scopes>[a-z,]+)\s+sha256:(?P<hash>[0-9a-fA-F]{64})")
 

@@ -244,7 +244,9 @@ async def _collector(
     admit = access.admit("ingest")
     grpc = GrpcReceiver(spool.append, in_flight, ledger, admit)
     listening = _listen(settings.otlp_http, "--otlp-http")
-    receiver = Receiver(spool.append, in_flight, ledger, admit, settings.cors_origins)
+    receiver = Receiver(
+        spool.append, in_flight, ledger, admit, settings.cors_origins, spool.accepts
+    )
     http = Server(receiver, access.certificate, GRACE)
     serving = asyncio.create_task(http.serve([listening]))
     host, port = settings.otlp_grpc

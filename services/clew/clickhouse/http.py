@@ -14,6 +14,7 @@ import json
 import logging
 import re
 import secrets
+import threading
 import time
 import uuid
 from collections import Counter
@@ -35,6 +36,7 @@ from urllib.parse import parse_qsl
 from clew.clickhouse import blocks, encodings, inserts, native
 from clew.storage import (
     DESCRIBE,
+    OWN,
     READ,
     WRITE,
     EngineError,
@@ -55,6 +57,10 @@ T = TypeVar("T")
 # What a user with this name and key may do, by API key scopes; None for nobody.
 Admit = Callable[[str, str], frozenset[str] | None]
 
+# Another clew's own limits hold for it; these are so many that it meets none.
+OWN_PER_CLIENT = 64
+OWN_AT_ONCE = 16
+OWN_MOST_BODY = 160 << 20  # bytes: a segment that one large request went over the edge of
 PER_CLIENT = 8  # statements of one client, waiting or running; the next is refused
 AT_ONCE = 4  # statements of all clients that the engine works on
 WAIT = 30.0  # seconds for one of those places
@@ -124,8 +130,19 @@ class User:
     scopes: frozenset[str]
 
     @property
+    def owns(self) -> bool:
+        """Whether it is another clew."""
+        return "database" in self.scopes
+
+    @property
+    def most_body(self) -> int:
+        return OWN_MOST_BODY if self.owns else MOST_BODY
+
+    @property
     def role(self) -> str:
         """What its statements may do, rows of its own apart."""
+        if self.owns:
+            return OWN
         return READ if "read" in self.scopes else DESCRIBE
 
 
@@ -160,11 +177,16 @@ class Asked:
         }
 
     @property
+    def of_http(self) -> frozenset[str]:
+        """The parameters that are not settings; another clew finds its statements by a comment."""
+        return OF_HTTP - {"log_comment"} if self.user.owns else OF_HTTP
+
+    @property
     def settings(self) -> dict[str, str]:
         return {
             name: value
             for name, value in self.parameters.items()
-            if name not in OF_HTTP and not name.startswith("param_")
+            if name not in self.of_http and not name.startswith("param_")
         }
 
     @property
@@ -191,6 +213,8 @@ class Application:
         self._admit = admit
         self._threads = ThreadPoolExecutor(AT_ONCE + 2, thread_name_prefix="clickhouse")
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._own_threads = ThreadPoolExecutor(OWN_AT_ONCE + 2, thread_name_prefix="own")
+        self._own_places = asyncio.Semaphore(OWN_AT_ONCE)
         self._clients: Counter[str] = Counter()
         self._receiving = 0
         self._running: set[Session] = set()
@@ -277,8 +301,9 @@ class Application:
 
     @contextlib.contextmanager
     def _counted(self, user: User) -> Iterator[None]:
-        if self._clients[user.name] >= PER_CLIENT:
-            raise _too_many(f"{PER_CLIENT} of {user.name} are running or waiting")
+        most = OWN_PER_CLIENT if user.owns else PER_CLIENT
+        if self._clients[user.name] >= most:
+            raise _too_many(f"{most} of {user.name} are running or waiting")
         self._clients[user.name] += 1
         try:
             yield
@@ -291,8 +316,11 @@ class Application:
         with self._body() as body:
             await body.receive(receive, asked)
             statement, rows = divided(asked.get("query").encode(), body.plain())
-            if inserts.is_insert(statement):
+            if inserts.is_insert(statement) and not asked.user.owns:
                 await self._insert(asked, statement, rows, reply)
+                return
+            if inserts.is_insert(statement) and inserts.has_rows(statement):
+                await self._insert_own(asked, statement, rows, receive, reply)
                 return
         if not statement.strip():
             raise EngineError(SYNTAX_ERROR, "Syntax error: the query is empty. (SYNTAX_ERROR)")
@@ -302,8 +330,8 @@ class Application:
             block = native.hello(self._sessions.version, self._sessions.timezone, revision)
             await reply.whole(asked, [block], "Native", Summary())
             return
-        async with self._place():
-            await self._read(asked, sql, receive, reply)
+        async with self._place(asked.user):
+            await self._run(asked, sql, receive, reply)
 
     @contextlib.contextmanager
     def _body(self) -> Iterator[_Body]:
@@ -320,24 +348,30 @@ class Application:
             raise _too_many("the bodies of those being received fill the memory meant for them")
 
     @contextlib.asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
+    async def _place(self, user: User) -> AsyncIterator[None]:
+        places, most = (self._own_places, OWN_AT_ONCE) if user.owns else (self._places, AT_ONCE)
         try:
-            await asyncio.wait_for(self._places.acquire(), WAIT)
+            await asyncio.wait_for(places.acquire(), WAIT)
         except TimeoutError:
-            raise _too_many(f"no place within {WAIT:g} s, {AT_ONCE} run at a time") from None
+            raise _too_many(f"no place within {WAIT:g} s, {most} run at a time") from None
         try:
             yield
         finally:
-            self._places.release()
+            places.release()
 
-    async def _read(self, asked: Asked, sql: str, receive: Receive, reply: _Reply) -> None:
-        opened = ExitStack()
+    async def _run(self, asked: Asked, sql: str, receive: Receive, reply: _Reply) -> None:
+        opened, threads = ExitStack(), self._threads_of(asked.user)
         try:
-            session = await self._in_thread(lambda: opened.enter_context(self._open(asked, sql)))
+            session = await _in_thread(
+                threads, lambda: opened.enter_context(self._open(asked, sql))
+            )
             self._running.add(session)
             opened.callback(self._running.discard, session)
             if self._closed:
                 raise EngineError(CANCELLED, "clew is stopping. (QUERY_WAS_CANCELLED)")
+            if session.kind:
+                await self._write(asked, session, receive, reply)
+                return
             form = session.format or asked.format
             chunks = session.read(asked.format)
             opened.callback(chunks.close)  # type: ignore[attr-defined]
@@ -347,7 +381,7 @@ class Application:
             finally:
                 watching.cancel()
         finally:
-            await self._in_thread(opened.close)
+            await _in_thread(threads, opened.close)
 
     def _open(self, asked: Asked, sql: str) -> contextlib.AbstractContextManager[Session]:
         return self._sessions.reading(
@@ -362,8 +396,13 @@ class Application:
         self, asked: Asked, chunks: Iterator[bytes], form: str, session: Session, reply: _Reply
     ) -> None:
         first: list[bytes] = []
+        threads = self._threads_of(asked.user)
+
+        async def next_chunk() -> bytes | None:
+            return await _in_thread(threads, lambda: next(chunks, None))
+
         while asked.whole or sum(map(len, first)) < FIRST:
-            chunk = await self._next(chunks)
+            chunk = await next_chunk()
             if chunk is None:
                 await reply.whole(asked, first, form, session.summary)
                 return
@@ -373,21 +412,18 @@ class Application:
             for chunk in first:
                 await reply.more(chunk)
             first.clear()
-            while (chunk := await self._next(chunks)) is not None:
+            while (chunk := await next_chunk()) is not None:
                 await reply.more(chunk)
             await reply.end()
         except EngineError as error:
             await reply.broken(error, self._sessions.version)
         except TimeoutError:
-            await self._in_thread(session.cancel)
-
-    async def _next(self, chunks: Iterator[bytes]) -> bytes | None:
-        return await self._in_thread(lambda: next(chunks, None))
+            await _in_thread(threads, session.cancel)
 
     async def _cancelled_when_gone(self, receive: Receive, session: Session) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        await self._in_thread(session.cancel)
+        await _in_thread(self._threads, session.cancel)
 
     async def _insert(self, asked: Asked, statement: bytes, rows: bytes, reply: _Reply) -> None:
         if asked.method in ("GET", "HEAD"):
@@ -417,14 +453,60 @@ class Application:
                 found.insert, parts, self._new_segment(), role=WRITE, settings=settings
             )
 
-        async with self._place():
-            stored = await self._in_thread(insert)
+        async with self._place(asked.user):
+            stored = await _in_thread(self._threads, insert)
         summary.written_rows = sum(each.items for each in stored.values())
         summary.written_bytes = len(statement) - found.length + len(rows)
         await reply.whole(asked, [], "", summary)
 
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+    async def _insert_own(
+        self, asked: Asked, statement: bytes, rows: bytes, receive: Receive, reply: _Reply
+    ) -> None:
+        found = inserts.find(statement, asked.format)
+        if (found.database or asked.database) != DEFAULT_DATABASE:
+            raise EngineError(
+                ACCESS_DENIED, "Not enough privileges: only otel is to be written. (ACCESS_DENIED)"
+            )
+        parts: Iterable[bytes] = (bytes(memoryview(statement)[found.length :]), rows)
+        given = asked.settings | found.settings
+        settings = {name: value for name, value in given.items() if name not in asked.of_http}
+        async with self._place(asked.user):
+            with _watching(receive) as there:
+                await _in_thread(
+                    self._own_threads,
+                    lambda: self._sessions.insert_own(found.insert, parts, settings, there),
+                )
+        await reply.whole(asked, [], "", Summary())
+
+    async def _write(self, asked: Asked, session: Session, receive: Receive, reply: _Reply) -> None:
+        """Another clew's statement. Once begun it goes on without its client, as on a server."""
+        with _watching(receive) as there:
+            await _in_thread(self._own_threads, lambda: session.write(there))
+        await reply.whole(asked, [], "", session.summary)
+
+    def _threads_of(self, user: User) -> ThreadPoolExecutor:
+        return self._own_threads if user.owns else self._threads
+
+
+async def _in_thread(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, call)
+
+
+@contextlib.contextmanager
+def _watching(receive: Receive) -> Iterator[Callable[[], bool]]:
+    """A function that says whether the client is still there."""
+    gone = threading.Event()
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield lambda: not gone.is_set()
+    finally:
+        watching.cancel()
 
 
 class _Body:
@@ -435,11 +517,13 @@ class _Body:
         self._data = bytearray()
         self._encoding = ""
         self._blocks = False
+        self._most = MOST_BODY
         self.size = 0
 
     async def receive(self, receive: Receive, asked: Asked) -> None:
         self._encoding = asked.headers.get("content-encoding", "")
         self._blocks = asked.get("decompress") in ("1", "true")
+        most = self._most = asked.user.most_body
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -448,15 +532,15 @@ class _Body:
             self.size += len(part)
             self._application.receiving(len(part))
             self._data += part
-            if len(self._data) > MOST_BODY:
-                raise encodings.too_large(MOST_BODY)
+            if len(self._data) > most:
+                raise encodings.too_large(most)
             if not message.get("more_body"):
                 return
 
     def plain(self) -> bytes:
-        plain = encodings.decompressed(bytes(self._data), self._encoding, MOST_BODY)
+        plain = encodings.decompressed(bytes(self._data), self._encoding, self._most)
         self._data.clear()
-        return encodings.from_blocks(plain, MOST_BODY) if self._blocks else plain
+        return encodings.from_blocks(plain, self._most) if self._blocks else plain
 
 
 class _Reply:

@@ -44,6 +44,12 @@ def is_insert(text: bytes) -> bool:
     return _INSERT.match(text[:MOST_HEAD]) is not None
 
 
+def has_rows(text: bytes) -> bool:
+    """Whether its rows come with it, and not from a SELECT."""
+    head = _HEAD.match(text[:MOST_HEAD])
+    return head is not None and b"SELECT" not in (head["settings"] or b"").upper()
+
+
 def find(text: bytes, default_format: str) -> Found:
     """The INSERT at the start of `text`. Raises EngineError for one that has no rows of its own."""
     head = _HEAD.match(text[:MOST_HEAD])

@@ -56,7 +56,7 @@ from clew.storage.occurrences import Occurrences, Progress
 from clew.storage.reader import Cancelled, Forms, LimitExceeded, Limits, Reader, Reading, Row
 from clew.storage.registry import Outdated, Registry, Revision
 from clew.storage.retention import Guard, Limit, default_limit, make_room, set_retention
-from clew.storage.rights import DESCRIBE, READ, WRITE
+from clew.storage.rights import DESCRIBE, OWN, READ, WRITE
 from clew.storage.sessions import Insert, Session, Sessions, Summary
 from clew.storage.store import Store
 
@@ -65,6 +65,7 @@ __all__ = [
     "ENTERED_AT",
     "OF_TRACES_ENTERED_AT",
     "OF_TRACES_IN_OCCURRENCES",
+    "OWN",
     "READ",
     "SIGNALS",
     "WRITE",

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clew.storage.errors import EngineError
-from clew.storage.rights import FREE_SETTINGS, Bound
+from clew.storage.rights import FREE_SETTINGS, OWN_SETTINGS, Bound
 
 SYNTAX_ERROR, NOT_IMPLEMENTED, BAD_ARGUMENTS = 62, 48, 36
 UNKNOWN_SETTING, CONSTRAINT, DENIED, CANNOT_PARSE = 115, 452, 497, 27
@@ -25,6 +25,19 @@ MOST_TEXT = 256 << 10  # bytes; the engine's own limit, max_query_size
 
 SELECTS = frozenset(("SelectWithUnionQuery", "SelectQuery"))
 KINDS = SELECTS | {"ShowTablesQuery", "ShowColumnsQuery", "ShowIndexesQuery", "ExplainQuery"}
+# What another clew runs besides. Functions that it makes, views and defaults are examined as they
+# are made: whoever reads them later reads nothing else.
+WRITES = frozenset(
+    (
+        *("InsertQuery", "DeleteQuery", "AlterQuery", "CreateQuery", "CreateSQLFunctionQuery"),
+        *("DropQuery", "OptimizeQuery", "KillQueryQuery"),
+    )
+)
+OWN_ENGINES = re.compile(r"\w*MergeTree|Null|Memory")
+# Keys of the tree that stand for a file, a dictionary's source, or another server.
+REACHING = frozenset(("infile", "attach_from_path", "out_file", "dictionary", "cluster"))
+OTHER_DISKS = re.compile("ATTACH|EXPORT|FETCH|FREEZE|MOVE|REPLACE|UNFREEZE")  # commands of ALTER
+TABLE_FUNCTION_KEYS = ("table_function", "as_table_function")
 # What a server keeps in a session between statements; here a session ends with its statement.
 OF_SESSIONS = re.compile(
     r"(SET|USE|CREATE TEMPORARY|DROP TEMPORARY|BEGIN|COMMIT|ROLLBACK|EXECUTE AS)\b"
@@ -81,39 +94,59 @@ WHERE database = 'otel' AND engine = 'View' AND name = {sql:String}
 
 
 @dataclass(frozen=True)
+class Rules:
+    """What is allowed: kinds of statements, and settings by their names."""
+
+    kinds: frozenset[str]
+    settings: re.Pattern[str]
+
+
+READING = Rules(KINDS, FREE_SETTINGS)
+OWNING = Rules(KINDS | WRITES, OWN_SETTINGS)
+
+
+@dataclass(frozen=True)
 class Statement:
     """One that may be run. `format` is that of its FORMAT clause, empty when it has none; `rows`:
-    it is a SELECT, and may have any number of them."""
+    it is a SELECT, and may have any number of them; `kind`: its own if it is one of WRITES."""
 
     format: str
     rows: bool
+    kind: str = ""
 
 
 def examine(
-    sql: str, ask: Ask, bounds: Mapping[str, Bound], parameters: Mapping[str, str]
+    sql: str,
+    ask: Ask,
+    bounds: Mapping[str, Bound],
+    parameters: Mapping[str, str],
+    rules: Rules = READING,
 ) -> Statement:
     """Raises EngineError for a statement that is not to be run here."""
     if len(sql.encode()) > MOST_TEXT:
         raise EngineError(SYNTAX_ERROR, f"Max query size exceeded: {MOST_TEXT} (SYNTAX_ERROR)")
     if "\0" in sql:
         raise EngineError(SYNTAX_ERROR, "Syntax error: the query holds a zero byte. (SYNTAX_ERROR)")
-    examination = _Examination(ask, bounds, parameters)
+    examination = _Examination(ask, bounds, parameters, rules)
     try:
         tree = examination.tree(sql)
     except EngineError as error:
         if error.code != BAD_ARGUMENTS or "parseQueryToJSON" not in error.text:
             raise
         return _without_tree(examination, ask(FORMATTED, {"sql": sql}).strip())
-    if tree["type"] not in KINDS:
+    if tree["type"] not in rules.kinds:
         raise _refused(ask(FORMATTED, {"sql": sql}))
     examination.check(tree)
-    return Statement(tree.get("format_ast", {}).get("name", ""), tree["type"] in SELECTS)
+    kind = tree["type"] if tree["type"] in WRITES else ""
+    return Statement(tree.get("format_ast", {}).get("name", ""), tree["type"] in SELECTS, kind)
 
 
-def check_setting(name: str, value: str, ask: Ask, bounds: Mapping[str, Bound]) -> str:
+def check_setting(
+    name: str, value: str, ask: Ask, bounds: Mapping[str, Bound], rules: Rules = READING
+) -> str:
     """What a setting is to be that a client sends beside the statement: itself, or the most that
     there is. Raises EngineError for one that may not be set."""
-    examination = _Examination(ask, bounds, {})
+    examination = _Examination(ask, bounds, {}, rules)
     if name in bounds:
         return _bounded(name, value, bounds[name])
     examination.check_name_of_setting(name)
@@ -140,11 +173,12 @@ def _bounded(name: str, value: str, bound: Bound) -> str:
 
 class _Examination:
     def __init__(
-        self, ask: Ask, bounds: Mapping[str, Bound], parameters: Mapping[str, str]
+        self, ask: Ask, bounds: Mapping[str, Bound], parameters: Mapping[str, str], rules: Rules
     ) -> None:
         self._ask = ask
         self._bounds = bounds
         self._parameters = parameters
+        self._rules = rules
 
     def tree(self, sql: str) -> dict[str, Any]:
         try:
@@ -166,6 +200,8 @@ class _Examination:
 
     def check(self, tree: dict[str, Any]) -> None:
         """Raises EngineError when something stands in the tree that is not allowed."""
+        # The query of a view runs with the rights of whom the view belongs to: the engine's.
+        lasting = tree.get("type") in ("CreateQuery", "AlterQuery")
         for node in _nodes(tree):
             kind = node.get("type", "")
             if "out_file" in node:
@@ -174,9 +210,13 @@ class _Examination:
                 raise _denied("only a SELECT can be explained")
             if kind == "SetQuery":
                 self._check_settings(node)
-            function = node.get("table_function")
-            if isinstance(function, dict):
-                self._check_table_function(function.get("name", ""))
+            for key in TABLE_FUNCTION_KEYS:
+                if isinstance(function := node.get(key), dict):
+                    self._check_table_function(function.get("name", ""))
+            if kind in WRITES or kind in ("Storage", "AlterCommand"):
+                _check_written(node)
+            if lasting and kind in ("TableIdentifier", "Identifier"):
+                _check_ours(node.get("name", ""), kind == "TableIdentifier")
             if kind == "QueryParameter":
                 # An Identifier's value is read as if it stood in the statement.
                 if "identifier" in node.get("param_type", "identifier").lower():
@@ -221,7 +261,7 @@ class _Examination:
             )
 
     def check_name_of_setting(self, name: str) -> None:
-        if FREE_SETTINGS.fullmatch(name):
+        if self._rules.settings.fullmatch(name):
             return
         if self._ask(KNOWN, {"sql": name}).strip() == "0":
             raise EngineError(UNKNOWN_SETTING, f"Unknown setting '{name}'. (UNKNOWN_SETTING)")
@@ -256,6 +296,31 @@ def _refused(formatted: str) -> EngineError:
 
 def _denied(reason: str) -> EngineError:
     return EngineError(DENIED, f"Not enough privileges: {reason}. (ACCESS_DENIED)")
+
+
+def _check_written(node: dict[str, Any]) -> None:
+    """What another clew makes is a table of its own."""
+    if reaching := REACHING & node.keys() or (node.get("attach") and {"ATTACH"}):
+        raise _denied(f"{', '.join(reaching)} reaches outside the database")
+    if node.get("is_dictionary"):
+        raise _denied("a dictionary reaches outside the database")
+    if OTHER_DISKS.match(node.get("command_type", "")):
+        raise _denied("partitions stay in their table")
+    if node.get("temporary") or node.get("is_temporary"):
+        raise _denied("there are no temporary tables")
+    if "sql_security" in node:
+        raise _denied("a view has no other rights than its table's")
+    engine = node.get("engine")
+    if isinstance(engine, dict) and not OWN_ENGINES.fullmatch(engine.get("name", "")):
+        raise _denied(f"the table engine {engine.get('name')} is not for tables here")
+
+
+def _check_ours(name: str, is_table: bool) -> None:
+    """Behind IN a table is an identifier like others: of those only the engine's are known."""
+    database, dot, _ = name.partition(".")
+    engines = database.lower() in ("system", "information_schema")
+    if dot and (engines or (is_table and database != "otel")):
+        raise _denied(f"{name} is outside the database")
 
 
 def _check_name(name: str) -> None:

@@ -166,8 +166,10 @@ class Ingest:
         """
         with self._store.writing, self._store.client() as client:
             if not self._store.embedded:
+                # Nobody may be waiting for it any more, and yet it may go on.
                 client.command(
-                    "KILL QUERY WHERE query_id = {id:String} SYNC",
+                    "KILL QUERY WHERE query_id = {id:String} "
+                    "OR Settings['log_comment'] = {id:String} SYNC",
                     parameters={"id": _query_id(segment)},
                 )
             self._check_room(path)
@@ -232,7 +234,7 @@ class Ingest:
                         table,
                         insert_block=body,
                         fmt="ProtobufSingle",
-                        settings=INSERT_SETTINGS | schema | {"query_id": _query_id(segment)},
+                        settings=INSERT_SETTINGS | schema | _marks(segment),
                     )
         except ClickHouseError as error:
             if "clew: nested value" in str(error):
@@ -246,6 +248,10 @@ class Ingest:
 
 def _query_id(segment: int) -> str:
     return f"clew-segment-{segment}"
+
+
+def _marks(segment: int) -> dict[str, int | str]:
+    return dict.fromkeys(("query_id", "log_comment"), _query_id(segment))
 
 
 def _clause(settings: dict[str, int | str]) -> str:

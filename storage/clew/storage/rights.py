@@ -18,7 +18,12 @@ from xml.sax.saxutils import escape
 from clew.storage.kinds import KINDS
 
 ENGINE, READ, DESCRIBE, WRITE = "clew_engine", "clew_read", "clew_describe", "clew_write"
-PROFILE = "clew_session"
+# Another clew, for which this one is the server: all of database otel, and nothing beyond it. Rows
+# that come with a statement are in a file here, which this statement alone may read; it sees what
+# everybody runs, and ends what another clew runs.
+OWN, OWN_ROWS, OWN_KILL = "clew_own", "clew_own_rows", "clew_own_kill"
+ROLES = (ENGINE, READ, DESCRIBE, WRITE, OWN, OWN_ROWS, OWN_KILL)
+PROFILE, OWN_PROFILE = "clew_session", "clew_own_session"
 FOLDER = "clew-access"  # in the engine's directory
 BODIES = "clew-bodies"  # there too: what is being inserted
 
@@ -50,6 +55,24 @@ FREE_SETTINGS = re.compile(
     r"|(in|out)put_format_(?!schema$|record_errors|values_(interpret|deduce)|\w*(local_file|rows_in_file))\w+"
 )
 
+# What another clew sets besides, for its statements and for its tables: how much they may take, how
+# they wait, and how rows are stored. None of these either.
+OWN_SETTINGS = re.compile(
+    rf"{FREE_SETTINGS.pattern}"
+    r"|readonly|log_comment|async_insert|max_(threads|insert_threads|execution_time|memory_usage|rows_to_read)"
+    r"|max_result_(rows|bytes)|max_(partitions_per_)?insert_block(_size\w*)?"
+    r"|min_insert_block_size_\w+|throw_on_max_partitions_per_insert_block|max_query_size"
+    r"|insert_(deduplicat\w+|quorum\w*)|select_sequential_consistency"
+    r"|deduplicate_blocks_in_dependent_materialized_views|parallel_view_processing"
+    r"|exclude_materialize_skip_indexes_on_insert|materialize_ttl_after_modify"
+    r"|(lightweight_deletes|mutations|alter)_sync|short_circuit_function_evaluation"
+    r"|query_plan_\w+|distributed_(foreground_insert|ddl_\w+)"
+    r"|index_granularity\w*|ttl_only_drop_parts|fsync_(after_insert|part_directory)"
+    r"|min_(compressed_)?bytes_(for|to)_\w+|min_rows_for_\w+|min_age_to_force_merge_\w+"
+    r"|vertical_merge_algorithm_\w+|merge_with_ttl_timeout|lightweight_mutation_projection_mode"
+    r"|non_replicated_deduplication_window|propagate_types_serialization_versions_to_nested_types"
+)
+
 # What a statement of somebody else may take: for each setting what it is when nothing is said, and
 # the most that may be asked for (the least is 1: zero would mean no limit).
 BOUNDS = {
@@ -71,6 +94,13 @@ FIXED = {
     "allow_python_table_function": "0",  # it reads this process's variables
     "log_comment": "",  # a session's own, by which it is found to be ended
 }
+# Of another clew's: it marks its statements itself, so ours is another one that means nothing here.
+OWN_MARK = "query_cache_tag"
+OWN_FIXED = {name: FIXED[name] for name in FIXED if not OWN_SETTINGS.fullmatch(name)}
+OWN_USUAL = {"async_insert": "0", "max_execution_time": "600"}
+# By which its segments are decoded. A driver asks whether it may set them before it sends rows; in
+# a statement they are refused, for they can name a file.
+SCHEMA = ("format_schema", "format_schema_source", "format_schema_message_name")
 
 # The tables of `system` that have rows for such a session: what there is to ask about, nothing of
 # what others ask, of the disk, or of the machine.
@@ -82,6 +112,7 @@ privileges projections settings table_engines table_functions tables time_zones 
 user_defined_functions zeros zeros_mt
 """
 SYSTEM_TABLES = frozenset(_SYSTEM_TABLES.split())
+OWN_SYSTEM_TABLES = frozenset(("disks", "merge_tree_settings", "parts", "processes"))
 
 
 @dataclass(frozen=True)
@@ -129,23 +160,33 @@ def _users(limits: dict[str, Bound], names: Callable[[str], Iterable[str]]) -> s
 <default></default>
 <{PROFILE}><constraints>
 {"".join(_constraint(name, limits) for name in settings)}</constraints></{PROFILE}>
+<{OWN_PROFILE}><constraints>
+{"".join(_own_constraint(name) for name in settings)}</constraints></{OWN_PROFILE}>
 </profiles>
 <roles>
 {_role(ENGINE, "GRANT ALL ON *.* WITH GRANT OPTION")}
 {_role(READ, "GRANT SHOW, SELECT ON otel.*", *_information_schema())}
 {_role(DESCRIBE, *_described(), *_information_schema())}
 {_role(WRITE, *_written())}
+{_role(OWN, *_owned())}
+{_role(OWN_ROWS, *_owned(), "GRANT READ ON FILE, CREATE TEMPORARY TABLE ON *.*")}
+{_role(OWN_KILL, "GRANT KILL QUERY ON *.*")}
 </roles>
 <users><default>
 <password></password><networks><ip>::/0</ip></networks>
 <profile>default</profile><quota>default</quota>
-<grants>{_query(f"GRANT {ENGINE}, {READ}, {DESCRIBE}, {WRITE}")}</grants>
+<grants>{_query(f"GRANT {', '.join(ROLES)}")}</grants>
 <databases><system>
 {"".join(_hidden(name) for name in tables if name not in SYSTEM_TABLES)}</system></databases>
 </default></users>
 <quotas><default></default></quotas>
 </clickhouse>
 """
+
+
+def _own_constraint(name: str) -> str:
+    free = OWN_SETTINGS.fullmatch(name) and name not in OWN_FIXED
+    return "" if free or name in SCHEMA else f"<{name}><const/></{name}>\n"
 
 
 def _constraint(name: str, limits: dict[str, Bound]) -> str:
@@ -181,7 +222,22 @@ def _written() -> list[str]:
     return [*inserts, "GRANT SELECT ON otel.*", "GRANT READ ON FILE, CREATE TEMPORARY TABLE ON *.*"]
 
 
+def _owned() -> list[str]:
+    """ALTER of partitions that are moved, fetched or frozen is not among it."""
+    rows = ("UPDATE", "DELETE", "COLUMN", "INDEX", "PROJECTION", "ORDER BY", "TTL")
+    alter = ", ".join(f"ALTER {each}" for each in (*rows, "SETTINGS", "VIEW"))
+    return [
+        "GRANT SHOW, SELECT, INSERT, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, "
+        f"DROP VIEW, TRUNCATE, OPTIMIZE, {alter} ON otel.*",
+        "GRANT CREATE FUNCTION, DROP FUNCTION ON *.*",
+        *_information_schema(),
+    ]
+
+
 def _hidden(table: str) -> str:
     """No rows for who has not the engine's own role."""
-    condition = f"has(enabledRoles(), '{ENGINE}')"
+    roles = (ENGINE, OWN) if table in OWN_SYSTEM_TABLES else (ENGINE,)
+    condition = " OR ".join(f"has(enabledRoles(), '{role}')" for role in roles)
+    if table == "processes":
+        condition += f" OR has(enabledRoles(), '{OWN_KILL}') AND Settings['{OWN_MARK}'] != ''"
     return f"<{table}><filter>{condition}</filter></{table}>\n"

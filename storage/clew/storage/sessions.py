@@ -7,11 +7,12 @@ next. What it may do is the engine's business (clew.storage.rights), as is the s
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,29 @@ from typing import Any
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import EngineError, StorageError
-from clew.storage.examination import DENIED, check_setting, examine
+from clew.storage.examination import DENIED, OWNING, READING, check_setting, examine
 from clew.storage.ingest import INSERT_SETTINGS, SIGNALS, Ingest, Stored
 from clew.storage.ledger import RECEIVED, STORED, LedgerRow
 from clew.storage.reader import KILL
-from clew.storage.rights import BODIES, EXPORTER_TABLES, FIXED, PROFILE, READ, bounds
+from clew.storage.rights import (
+    BODIES,
+    EXPORTER_TABLES,
+    FIXED,
+    OWN,
+    OWN_FIXED,
+    OWN_KILL,
+    OWN_MARK,
+    OWN_PROFILE,
+    OWN_ROWS,
+    OWN_USUAL,
+    PROFILE,
+    READ,
+    SCHEMA,
+    bounds,
+)
 from clew.storage.store import DATABASE, Store
 
-NO_SUCH_COLUMN, UNKNOWN_FORMAT, NO_SPACE, UNKNOWN = 16, 73, 243, 1002
+NO_SUCH_COLUMN, UNKNOWN_FORMAT, NO_SPACE, CANCELLED, UNKNOWN = 16, 73, 243, 394, 1002
 SEGMENT = "Segment"
 WAIT = "wait_end_of_query"  # a server's, of HTTP
 
@@ -49,6 +65,10 @@ INPUT_FORMATS = re.compile(
     r"Native|RowBinary\w*|JSON(?!AsObject|AsString)\w*|NDJSON|BSONEachRow|(CSV|TSV|TabSeparated)\w*"
     r"|Values|Parquet|Arrow|ArrowStream|ORC|MsgPack|TSKV"
 )
+
+SEGMENTS = "ProtobufSingle"  # another clew's, with a schema that is a text
+KILL_OWN = f"KILL QUERY WHERE Settings['{OWN_MARK}'] = {{tag:String}} ASYNC"
+KILLING = "KillQueryQuery"
 
 ABOUT = "SELECT version(), timezone()"
 COLUMNS = """
@@ -116,6 +136,49 @@ class Sessions:
             session.prepare(sql, database, settings or {}, parameters or {})
             yield session
 
+    def insert_own(
+        self,
+        insert: Insert,
+        body: Iterable[bytes],
+        settings: Mapping[str, str],
+        wanted: Callable[[], bool],
+    ) -> None:
+        """Put another clew's rows into a table, as they are: segments and ledger are its own.
+
+        Nothing is stored when they are not `wanted` any more once it is their turn. Raises
+        EngineError; some rows may be stored then, as with a server."""
+        if insert.format != SEGMENTS and not INPUT_FORMATS.fullmatch(insert.format):
+            raise EngineError(UNKNOWN_FORMAT, f"Unknown format {insert.format}. (UNKNOWN_FORMAT)")
+        with self._written(body) as path, self._connected(OWN) as session:
+            session.insert_own(insert, path, self._schema(settings), wanted)
+        self.wrote(insert.table)
+
+    def wrote(self, table: str) -> None:
+        """Another clew put rows into a table."""
+        for signal in SIGNALS.values():
+            if table in signal.landings or table in signal.tables:
+                self._inserted(signal.name)
+
+    def _schema(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """The settings, with the schema in a file: from a text the engine makes one where it was
+        started. Of one schema there is one file, for the engine keeps what it has read."""
+        text = settings.get(SCHEMA[0], "")
+        kept = {name: value for name, value in settings.items() if name not in SCHEMA}
+        if not text:
+            return kept
+        if settings.get(SCHEMA[1]) != "string":
+            raise EngineError(DENIED, "Not enough privileges: a schema is a text. (ACCESS_DENIED)")
+        message = settings.get(SCHEMA[2], "")
+        path = self._bodies / f"{hashlib.sha256(text.encode()).hexdigest()}.proto"
+        try:
+            if not path.exists():
+                new = path.with_suffix(f".{secrets.token_hex(8)}")
+                new.write_text(text, encoding="utf-8")
+                new.rename(path)
+        except OSError as error:
+            raise EngineError(NO_SPACE, f"{error.strerror}. (NOT_ENOUGH_SPACE)") from error
+        return kept | {SCHEMA[0]: f"{path}:{message}"}
+
     def insert(
         self,
         insert: Insert,
@@ -136,12 +199,18 @@ class Sessions:
             )
         if not INPUT_FORMATS.fullmatch(insert.format):
             raise EngineError(UNKNOWN_FORMAT, f"Unknown format {insert.format}. (UNKNOWN_FORMAT)")
+        with self._written(body) as path:
+            if not path.stat().st_size:
+                return {}
+            return self._insert(insert, path, segment, role, settings or {})
+
+    @contextmanager
+    def _written(self, body: Iterable[bytes]) -> Iterator[Path]:
         path = self._bodies / secrets.token_hex(16)
         try:
             with path.open("xb") as file:
                 file.writelines(body)
-                empty = not file.tell()
-            return {} if empty else self._insert(insert, path, segment, role, settings or {})
+            yield path
         except OSError as error:
             raise EngineError(NO_SPACE, f"{error.strerror}. (NOT_ENOUGH_SPACE)") from error
         finally:
@@ -166,6 +235,8 @@ class Sessions:
 
     @contextmanager
     def _connected(self, role: str) -> Iterator[Session]:
+        if role == OWN:
+            self.store.shared = True
         connection = self.store.connect()
         try:
             yield Session(self, connection, role)
@@ -180,12 +251,15 @@ class Session:
         self._sessions = sessions
         self._connection = connection
         self._role = role
+        self._rules = OWNING if role == OWN else READING
+        self._bounds = {} if role == OWN else sessions.bounds
         self._tag = secrets.token_hex(16)
         self._sql = ""
         self._streams = False
         self._limits: dict[str, str] = {}
         self._parameters: dict[str, str] = {}
         self.format = ""
+        self.kind = ""  # of a statement that does more than read
         self.summary = Summary()
 
     def prepare(
@@ -198,19 +272,18 @@ class Session:
         """Raises EngineError for what may not be asked. `format` is that of the FORMAT clause."""
         kind = self._connection.classify_query(sql)
         # Asked before any of the client's settings are set: they would change these answers.
-        statement = examine(sql, self._ask, self._sessions.bounds, parameters)
-        if kind["statement_count"] != 1 or "READ_ONLY" not in str(kind["query_class"]):
+        statement = examine(sql, self._ask, self._bounds, parameters, self._rules)
+        # Some settings of another clew's make more of a SELECT, in this one's eyes.
+        reads = self._rules is OWNING or "READ_ONLY" in str(kind["query_class"])
+        if kind["statement_count"] != 1 or not reads:
             raise EngineError(
                 DENIED, "Not enough privileges: this is more than to read. (ACCESS_DENIED)"
             )
-        checked = {
-            name: check_setting(name, value, self._ask, self._sessions.bounds)
-            for name, value in settings.items()
-        }
+        checked = self._checked(settings)
         self._sql, self._parameters = sql, dict(parameters)
-        self.format, self._streams = statement.format, statement.rows
+        self.format, self._streams, self.kind = statement.format, statement.rows, statement.kind
         self._run(f"USE {_identifier(database)}")
-        self._begin(checked)
+        self._begin(checked, OWN_KILL if self.kind == KILLING else "")
 
     def read(self, default_format: str) -> Iterator[bytes]:
         """The answer, in chunks. Raises EngineError."""
@@ -224,10 +297,7 @@ class Session:
 
     def insert(self, insert: Insert, body: Path, segment: int, settings: Mapping[str, str]) -> None:
         """Put the rows in the file `body` into the table. Raises EngineError."""
-        checked = {
-            name: check_setting(name, value, self._ask, self._sessions.bounds)
-            for name, value in settings.items()
-        }
+        checked = self._checked(settings)
         columns = self._columns(insert)
         names = ", ".join(map(_identifier, columns))
         types = ", ".join(f"{_identifier(name)} {of}" for name, of in columns.items())
@@ -238,13 +308,58 @@ class Session:
             f"FROM file({_literal(str(body))}, '{insert.format}', {_literal(types)}, 'none')"
         )
 
+    def write(self, wanted: Callable[[], bool]) -> None:
+        """Run another clew's statement that does more than read; not when it is not `wanted` any
+        more once it is its turn. Raises EngineError."""
+        turn = nullcontext() if self.kind == KILLING else self._sessions.store.writing
+        with turn:
+            self._check_wanted(wanted)
+            with _said():
+                self._connection.query(self._sql, "Null", params=self._parameters)
+
+    def insert_own(
+        self,
+        insert: Insert,
+        body: Path,
+        settings: Mapping[str, str],
+        wanted: Callable[[], bool],
+    ) -> None:
+        """Put another clew's rows in the file `body` into the table. Raises EngineError."""
+        schema = {name: value for name, value in settings.items() if name in SCHEMA}
+        rest = {name: value for name, value in settings.items() if name not in SCHEMA}
+        columns = f" ({', '.join(map(_identifier, insert.columns))})" if insert.columns else ""
+        with self._sessions.store.writing:
+            self._check_wanted(wanted)
+            self._set(schema)
+            self._begin(self._checked(rest), OWN_ROWS)
+            self._run(
+                f"INSERT INTO otel.{_identifier(insert.table)}{columns} "
+                f"FROM INFILE {_literal(str(body))} FORMAT {insert.format}"
+            )
+
     def cancel(self) -> None:
         """End what is running."""
+        kill = KILL if self._rules is READING else KILL_OWN
         with suppress(StorageError, ClickHouseError), self._sessions.store.client() as client:
-            client.raw_query(KILL, parameters={"tag": self._tag})
+            client.raw_query(kill, parameters={"tag": self._tag})
 
-    def _begin(self, settings: Mapping[str, str]) -> None:
+    def _checked(self, settings: Mapping[str, str]) -> dict[str, str]:
+        return {
+            name: check_setting(name, value, self._ask, self._bounds, self._rules)
+            for name, value in settings.items()
+        }
+
+    def _check_wanted(self, wanted: Callable[[], bool]) -> None:
+        if not wanted():
+            raise EngineError(CANCELLED, "The client has gone. (QUERY_WAS_CANCELLED)")
+
+    def _begin(self, settings: Mapping[str, str], role: str = "") -> None:
         """Set what is to hold, and give up the rights to set anything else."""
+        if self._rules is OWNING:
+            self._set(OWN_USUAL | OWN_FIXED | {OWN_MARK: self._tag} | dict(settings))
+            self._run(f"SET ROLE {role or self._role}")
+            self._run(f"SET profile = '{OWN_PROFILE}'")
+            return
         usual = {name: str(bound.usual) for name, bound in self._sessions.bounds.items()}
         self._limits = usual | {name: value for name, value in settings.items() if name in usual}
         fixed = FIXED | {"log_comment": self._tag}
@@ -293,8 +408,9 @@ class Session:
             yield self._whole(form)
 
     def _whole(self, form: str) -> bytes:
-        most = min(int(self._limits["max_result_bytes"]), MOST_AT_ONCE)
-        self._set({"max_result_bytes": str(most)})
+        if self._limits:
+            most = min(int(self._limits["max_result_bytes"]), MOST_AT_ONCE)
+            self._set({"max_result_bytes": str(most)})
         with _said():
             result = self._connection.query(self._sql, form, params=self._parameters)
         self.summary.add(result)
@@ -312,6 +428,8 @@ class Session:
             self._connection.query(sql, "Null")
 
     def _set(self, settings: Mapping[str, str]) -> None:
+        if not settings:
+            return
         values = (f"{name} = {_literal(value)}" for name, value in settings.items())
         self._run(f"SET {', '.join(values)}")
 

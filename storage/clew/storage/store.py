@@ -78,6 +78,8 @@ class Store:
         self._clients: list[Client] = []
         self._lock = threading.Lock()
         self.embedded = _is_embedded(dsn)
+        # Whether another clew may be at work in the same tables.
+        self.shared = not self.embedded
         self.directory = _prepare_directory(dsn) if self.embedded else None
         if self.directory is not None:
             _remove_torn_mutations(self.directory)
