@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import random
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing
 
 import httpx
 import pytest
-from servers import Collect, Serve, Server
 
+from servers import Collect, Serve, Server
 from stored import wait_until_loaded
 from traffic import SECOND, SERVER, Process, Span, spans_request
 
@@ -19,26 +16,19 @@ NOW = int(time.time()) * SECOND
 PROTOBUF = {"content-type": "application/x-protobuf"}
 
 
-def free_port() -> int:
-    """One that stays free while nobody listens there: none that is given out to who asks for any."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with closing(socket.socket()) as tried:
-            if tried.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("server"), free_port())
+    running = Server(tmp_path_factory.mktemp("server"))
     yield running
     assert running.stop() == 0
     assert "Traceback" not in running.log.read_text()
 
 
 @pytest.fixture(scope="module")
-def collect(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collect]:
-    running = Collect(tmp_path_factory.mktemp("collect") / "data", server)
+def collect(
+    server: Server, serve: Serve, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Collect]:
+    running = Collect(tmp_path_factory.mktemp("collect") / "data", server, serve)
     yield running
     assert running.stop() == 0
     assert "Traceback" not in running.log.read_text()

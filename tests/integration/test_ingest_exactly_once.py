@@ -91,6 +91,25 @@ def test_settling_makes_it_exact(
     assert sides_equal_their_base(store)
 
 
+def test_an_engine_that_leaves_out_what_it_has_seen_is_told_not_to(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    """As a replicated table does unless told otherwise; here one with a window of its own."""
+    segment = seal_segment(tmp_path, "traces", traces(2))
+    signal = SIGNALS["traces"]
+    tables = ("otel_traces", *(side.name for side in signal.sides))
+    window = "non_replicated_deduplication_window"
+    with store.client() as client:
+        for table in tables:
+            client.command(f"ALTER TABLE otel.{table} MODIFY SETTING {window} = 100")
+        for _ in range(3):
+            ingest.settle(signal, segment.path, segment.id, segment.items, segment.began)
+        for table in tables:
+            client.command(f"ALTER TABLE otel.{table} RESET SETTING {window}")
+    assert spans_stored(store) == (1200, 1200)
+    assert sides_equal_their_base(store)
+
+
 def test_exceptions_in_logs_are_settled_with_them(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:

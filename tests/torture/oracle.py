@@ -153,6 +153,9 @@ class Load:
                 self.book.unexpected += unequal(ledger(self._clew))
             except httpx.TransportError:
                 continue  # it is down just now
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != 503:  # so is its server
+                    self.book.unexpected.append(str(error))
 
 
 class Http:

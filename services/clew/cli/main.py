@@ -140,6 +140,8 @@ def _server_command(parsed: argparse.Namespace) -> int:
     )
     for chatty in ("uvicorn", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    for chatty in ("urllib3", "clickhouse_connect"):  # whoever asked says what came of it
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     try:
         if parsed.command == "migrate":
             for migration in migrate(Store(settings.dsn), dry_run=parsed.dry_run):

@@ -74,7 +74,7 @@ def run(
     make_directory(settings.data)
     with (
         only_one(settings.data),
-        contextlib.closing(Store(settings.dsn, settings.memory_limit)) as store,
+        contextlib.closing(Store(settings.dsn, settings.memory_limit, patient=True)) as store,
     ):
         migrate(store)
         set_retention(store, settings.retention)

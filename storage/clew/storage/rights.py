@@ -62,7 +62,7 @@ OWN_SETTINGS = re.compile(
     r"|readonly|log_comment|async_insert|max_(threads|insert_threads|execution_time|memory_usage|rows_to_read)"
     r"|max_result_(rows|bytes)|max_(partitions_per_)?insert_block(_size\w*)?"
     r"|min_insert_block_size_\w+|throw_on_max_partitions_per_insert_block|max_query_size"
-    r"|insert_(deduplicat\w+|quorum\w*)|select_sequential_consistency"
+    r"|deduplicate_insert(_select)?|insert_(deduplicat\w+|quorum\w*)|select_sequential_consistency"
     r"|deduplicate_blocks_in_dependent_materialized_views|parallel_view_processing"
     r"|exclude_materialize_skip_indexes_on_insert|materialize_ttl_after_modify"
     r"|(lightweight_deletes|mutations|alter)_sync|short_circuit_function_evaluation"

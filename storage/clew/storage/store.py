@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import queue
+import re
 import shutil
 import threading
 import time
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
+from clickhouse_connect.driver.exceptions import OperationalError
 
 from clew.storage import rights
 from clew.storage.errors import SettingError, StorageError
@@ -53,6 +55,13 @@ SESSION_SETTINGS = {
     "async_insert": 0,
     "session_timezone": "UTC",
 }
+# A replicated table leaves out an insert that it has seen before: also one whose rows were deleted
+# since, as `Ingest.settle` does. Which of these an engine knows depends on its version.
+SETTINGS_WHERE_KNOWN = {"insert_deduplicate": 0, "deduplicate_insert": "disable"}
+PAUSE = 0.1  # seconds between attempts to open it
+EMBEDDED_ATTEMPTS = 20
+WORTH_TELLING = 50  # attempts
+START_WITHIN = 60.0  # seconds for a server that is starting as well
 
 
 class Store:
@@ -61,12 +70,12 @@ class Store:
     `dsn`: `chdb:///absolute/directory` for the embedded engine (one process may have it open),
     `clickhouse://user:password@host:8123/` (or `clickhouses://` for TLS) for a server.
     `memory_limit`: bytes that the embedded engine may have; half of the machine's by default.
-    `directory` is the embedded engine's, None for a server.
+    `directory` is the embedded engine's, None for a server. `patient`: a server is waited for.
 
     Raises SettingError for a DSN that cannot be used, StorageError when nobody answers there.
     """
 
-    def __init__(self, dsn: str, memory_limit: int | None = None) -> None:
+    def __init__(self, dsn: str, memory_limit: int | None = None, *, patient: bool = False) -> None:
         self.dsn = dsn
         self.memory = memory_limit or int(_memory() * MEMORY_RATIO)
         # Held while rows come in that are not the loader's, and while side rows are made again.
@@ -78,6 +87,9 @@ class Store:
         self._clients: list[Client] = []
         self._lock = threading.Lock()
         self.embedded = _is_embedded(dsn)
+        self._attempts = 1 if not patient else int(START_WITHIN / PAUSE)
+        if self.embedded:
+            self._attempts = EMBEDDED_ATTEMPTS
         # Whether another clew may be at work in the same tables.
         self.shared = not self.embedded
         self.directory = _prepare_directory(dsn) if self.embedded else None
@@ -91,6 +103,7 @@ class Store:
                 _assert_path(client, self.directory)
             else:
                 _assert_version(client)
+                _assert_zone(client)
 
     @contextmanager
     def client(self) -> Iterator[Client]:
@@ -101,6 +114,8 @@ class Store:
             client = self._connect()
         try:
             yield client
+        except OperationalError as error:
+            raise _shortened(error) from error
         finally:
             self._idle.put(client)
 
@@ -135,25 +150,38 @@ class Store:
                 lambda: clickhouse_connect.get_client(
                     dsn=self.dsn, settings=SESSION_SETTINGS, **options
                 ),
-                attempts=20 if self.embedded and not self._clients else 1,
+                attempts=1 if self._clients else self._attempts,
+                # A server that answers, and lets nobody in, is not worth waiting for.
+                on=ClickHouseError if self.embedded else OperationalError,
             )
+            for name, value in SETTINGS_WHERE_KNOWN.items():
+                if name in client.server_settings:
+                    client.set_client_setting(name, value)
         except (ClickHouseError, OSError) as error:
-            raise StorageError(_explain(self.dsn, error)) from error
+            raise StorageError(_explain(self.dsn, _shortened(error))) from error
         with self._lock:
             self._clients.append(client)
         return client
 
 
-def _patiently(connect: Any, attempts: int) -> Client:
-    """A process that was killed just now may hold the directory for a moment longer."""
+def _patiently(connect: Any, attempts: int, on: type[ClickHouseError]) -> Client:
+    """A process that was killed just now may hold the directory for a moment longer; a server may
+    be starting."""
     for attempt in range(attempts):
         try:
             return connect()  # type: ignore[no-any-return]
-        except ClickHouseError:
+        except on as error:
             if attempt == attempts - 1:
                 raise
-            time.sleep(0.1)
+            if attempt == WORTH_TELLING:
+                logger.warning("the database does not answer yet: %s", error)
+            time.sleep(PAUSE)
     raise AssertionError("unreachable")
+
+
+def _shortened(error: Exception) -> Exception:
+    """Without what was asked, which can be 100 KB of parameters."""
+    return type(error)(re.sub(r" with url: \S+", "", str(error)))
 
 
 def _is_embedded(dsn: str) -> bool:
@@ -245,6 +273,16 @@ def _assert_version(client: Client) -> None:
         )
 
 
+def _assert_zone(client: Client) -> None:
+    """By its zone it divides what others write into days, and what is read without one."""
+    zone = str(client.command("SELECT serverTimezone()"))
+    if zone not in ("UTC", "Etc/UTC", "Zulu", "Etc/Zulu", "Etc/UCT", "UCT", "GMT", "Etc/GMT"):
+        raise SettingError(
+            f"the ClickHouse server at the DSN is in {zone}: set <timezone>UTC</timezone> in its "
+            "configuration, for a partition is to be one day wherever its rows come from"
+        )
+
+
 def _explain(dsn: str, error: Exception) -> str:
     text = str(error).splitlines()[0]
     if _is_embedded(dsn):
@@ -252,4 +290,6 @@ def _explain(dsn: str, error: Exception) -> str:
             f"cannot open the embedded engine in {urlsplit(dsn).path}: {text} "
             "(one process at a time may have it open: is another clew running there?)"
         )
-    return f"no ClickHouse server answers at {urlsplit(dsn).hostname}: {text}"
+    if isinstance(error, OperationalError):
+        return f"no ClickHouse server answers at {urlsplit(dsn).hostname}: {text}"
+    return f"the ClickHouse server at {urlsplit(dsn).hostname} cannot be used: {text}"
