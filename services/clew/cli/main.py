@@ -23,6 +23,7 @@ SERVER_COMMANDS = {
     "migrate": "bring the schema up to date",
     "backup": "copy the embedded database to a file or directory, while clew up runs or not",
     "restore": "make the database of an empty --data directory from a backup",
+    "move": "copy the embedded database to a ClickHouse server, and compare the two",
     "backfill": "apply the definitions of business transactions to what is stored",
     "replay": "send again what the engine refused and the collector set aside",
 }
@@ -96,6 +97,10 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="FILE_OR_DIR",
                 help="a new file whose name ends in .tar, or else a new directory",
             )
+        if name == "move":
+            command.add_argument(
+                "target", metavar="DSN", help="clickhouse://user:password@host:8123/"
+            )
         if name == "restore":
             command.add_argument("source", type=Path, metavar="FILE_OR_DIR", help="the backup")
         if name == "demo":
@@ -128,7 +133,7 @@ def _key(parsed: argparse.Namespace) -> int:
 def _server_command(parsed: argparse.Namespace) -> int:
     settings = settings_module.resolve(parsed)
     try:
-        from clew.cli import backfill, backup, demo, platform, replay
+        from clew.cli import backfill, backup, demo, move, platform, replay
         from clew.storage import StorageError, Store, migrate
     except ImportError as error:
         raise UsageError(
@@ -151,6 +156,8 @@ def _server_command(parsed: argparse.Namespace) -> int:
             backup.backup(settings, parsed.target)
         elif parsed.command == "restore":
             backup.restore(settings, parsed.source)
+        elif parsed.command == "move":
+            return 0 if move.move(settings, parsed.target) else 1
         elif parsed.command == "backfill":
             backfill.backfill(settings, parsed.start, parsed.end, parsed.only)
         elif parsed.command == "replay":

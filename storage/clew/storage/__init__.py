@@ -4,6 +4,7 @@ Everything above (collector, api) stands on this package; it knows nobody above 
 
     Store         the database behind a DSN: embedded (chDB) or a ClickHouse server
     migrate       bring the schema up to date
+    move          copy an embedded database to a server
     Ingest        put a segment of OTLP bytes into the tables, exactly once
     Reader        run the named queries of queries/*.sql, within limits
     Sessions      run statements that somebody else wrote, within rights and limits
@@ -52,6 +53,7 @@ from clew.storage.filters import (
 from clew.storage.ingest import SIGNALS, Ingest, Signal, Stored
 from clew.storage.ledger import LedgerRow
 from clew.storage.migrations import Migration, migrate
+from clew.storage.moving import Moved, move
 from clew.storage.occurrences import Occurrences, Progress
 from clew.storage.reader import Cancelled, Forms, LimitExceeded, Limits, Reader, Reading, Row
 from clew.storage.registry import Outdated, Registry, Revision
@@ -86,6 +88,7 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "Migration",
+    "Moved",
     "NestedValues",
     "Occurrences",
     "Outdated",
@@ -109,6 +112,7 @@ __all__ = [
     "default_limit",
     "make_room",
     "migrate",
+    "move",
     "of_traces_with_a_span",
     "of_traces_without_a_span",
     "set_retention",

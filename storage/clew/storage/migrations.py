@@ -101,9 +101,9 @@ def statement(name: str) -> str:
     return next(migration.sql for migration in known() if migration.name == name)
 
 
-def migrate(store: Store, *, dry_run: bool = False) -> list[Migration]:
+def migrate(store: Store, *, dry_run: bool = False, views: bool = True) -> list[Migration]:
     """Apply the migrations whose text the database has not seen, and return them (`dry_run`: only
-    return).
+    return; without `views`: all but those, which a later run makes).
 
     Each can be applied again, so a run that was cut short is simply run once more. Others may write
     meanwhile: a view has its old query or its new one at every moment.
@@ -120,6 +120,7 @@ def migrate(store: Store, *, dry_run: bool = False) -> list[Migration]:
             migration
             for migration in migrations
             if applied.get(migration.version, ("", ""))[1] != migration.checksum
+            and (views or migration.kind != VIEW)
         ]
         if not dry_run:
             present = _present(client) if pending else {}

@@ -47,8 +47,9 @@ class Registry:
     """The definitions in force, kept at hand. With a `file`, those in it are stored at once; raises
     DefinitionError when it cannot be used.
 
-    An embedded database is changed by this process alone; a server is asked again, by whoever
-    wants to know, when the answer is older than ASK_AFTER."""
+    An embedded database is changed by this process alone, unless it is another clew's server; one
+    that others change is asked again, by whoever wants to know, when the answer is older than
+    ASK_AFTER."""
 
     def __init__(self, store: Store, file: Path | None = None) -> None:
         self.file = file
@@ -63,7 +64,7 @@ class Registry:
     def current(self) -> Revision:
         """The revision in force."""
         with self._lock:
-            if not self._store.embedded and time.monotonic() - self._asked > ASK_AFTER:
+            if self._store.shared and time.monotonic() - self._asked > ASK_AFTER:
                 self._ask()
             return self._current
 

@@ -1,0 +1,50 @@
+"""`clew move`: an embedded database into a ClickHouse server, once one machine is not enough."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+from clew.cli.settings import Settings, UsageError
+from clew.storage import Moved, Store
+from clew.storage import move as move_tables
+
+logger = logging.getLogger(__name__)
+
+
+def move(settings: Settings, target: str) -> bool:
+    """Copy the tables of a data directory, whose clew is stopped, to the server at `target`.
+
+    Prints how they compare; whether all are equal."""
+    from clew.cli.platform import only_one
+
+    if not settings.dsn.startswith("chdb:"):
+        raise UsageError("move is from the embedded database of --data: leave --dsn out")
+    if target.startswith("chdb:"):
+        raise UsageError("move: the target is a server, clickhouse://user:password@host:8123/")
+    if not settings.data.is_dir():
+        raise UsageError(f"--data: there is no {settings.data}")
+    with (
+        only_one(settings.data),
+        contextlib.closing(Store(settings.dsn, settings.memory_limit)) as ours,
+        contextlib.closing(Store(target)) as theirs,
+    ):
+        tables = move_tables(ours, theirs, logger.info)
+    _print(tables)
+    left = [*settings.data.glob("spool/*/*")]
+    if left:
+        print(
+            f"{len(left)} segments of the spool are not, or not for certain, in the tables: "
+            f"clew collect --data {settings.data} with the server as --dsn loads them into it, "
+            "each exactly once"
+        )
+    return all(table.equal for table in tables)
+
+
+def _print(tables: list[Moved]) -> None:
+    row = "{:<36} {:>12} {:>20}   {:>12} {:>20}   {}".format
+    print(row("table", "rows here", "checksum", "rows there", "checksum", ""))
+    for table in tables:
+        source, target = table.source, table.target
+        equal = "equal" if table.equal else "DIFFERENT"
+        print(row(table.name, source.rows, source.hashes, target.rows, target.hashes, equal))
