@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import one_node
 from clew.storage import Ingest, Reader, Store, migrate
 
 CLEW = [sys.executable, "-m", "clew.cli"]
@@ -25,14 +26,16 @@ FREE_ADDRESSES = [
 CLEW_UP = [*CLEW, "up", *FREE_ADDRESSES]
 TABLES = """
 SELECT name FROM system.tables
-WHERE database = 'otel' AND engine LIKE '%MergeTree' AND name != 'clew_migrations'
+WHERE database LIKE 'otel%' AND engine LIKE '%MergeTree' AND name != 'clew_migrations'
 """
 
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """The embedded engine with the schema in it. A process has one; tests share it."""
-    store = Store(f"chdb://{tmp_path_factory.mktemp('engine')}")
+    directory = tmp_path_factory.mktemp("engine")
+    shards = os.environ.get("CLEW_TEST_CLUSTER")
+    store = one_node.store(directory, int(shards)) if shards else Store(f"chdb://{directory}")
     migrate(store)
     yield store
     store.close()
@@ -45,7 +48,7 @@ def emptied(engine: Store) -> Callable[[], Store]:
     def empty() -> Store:
         with engine.client() as client:
             for (table,) in client.query(TABLES).result_rows:
-                client.command(f"TRUNCATE TABLE otel.{table}")
+                client.command(f"TRUNCATE TABLE {engine.cluster.rows_of(table)}")
         return engine
 
     return empty

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,13 @@ def test_settling_makes_it_exact(
     ingest.load(signal, segment.path, segment.id, segment.items, segment.began)
     with store.client() as client:
         for statement in damage:
-            client.command(statement.format(id=segment.id))
+            client.command(
+                re.sub(
+                    r"^(DELETE FROM) otel\.(\w+)",
+                    lambda found: f"{found[1]} {store.cluster.stored(found[2])}",
+                    statement.format(id=segment.id),
+                )
+            )
     ingest.settle(signal, segment.path, segment.id, segment.items, segment.began)
     assert spans_stored(store) == (2400, 2400)
     assert sides_equal_their_base(store)
@@ -101,11 +108,13 @@ def test_an_engine_that_leaves_out_what_it_has_seen_is_told_not_to(
     window = "non_replicated_deduplication_window"
     with store.client() as client:
         for table in tables:
-            client.command(f"ALTER TABLE otel.{table} MODIFY SETTING {window} = 100")
+            client.command(
+                f"ALTER TABLE {store.cluster.stored(table)} MODIFY SETTING {window} = 100"
+            )
         for _ in range(3):
             ingest.settle(signal, segment.path, segment.id, segment.items, segment.began)
         for table in tables:
-            client.command(f"ALTER TABLE otel.{table} RESET SETTING {window}")
+            client.command(f"ALTER TABLE {store.cluster.stored(table)} RESET SETTING {window}")
     assert spans_stored(store) == (1200, 1200)
     assert sides_equal_their_base(store)
 

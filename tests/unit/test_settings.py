@@ -45,7 +45,12 @@ def test_every_setting_is_a_flag_and_a_variable(setting: object) -> None:
         ("retention", "spool_limit", "in_flight_limit", "memory_limit", "database_limit"), "5"
     )
     files = dict.fromkeys(("data", "api_keys", "tls_cert", "tls_key"), "/d")
-    texts = {"dsn": "chdb:///x", "clickhouse": "", "cors_origins": "https://h:7, http://i"}
+    texts = {
+        "dsn": "chdb:///x",
+        "clickhouse": "",
+        "cors_origins": "https://h:7, http://i",
+        "cluster": "c",
+    }
     value = (numbers | files | texts).get(name, "h:7")
     flag, variable = f"--{name.replace('_', '-')}", f"CLEW_{name.upper()}"
     assert _resolve(flag, value) == _resolve(**{variable: value})
@@ -95,6 +100,7 @@ def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> Non
         ("--database-limit", "0GiB"),
         ("--database-limit", "9999TiB"),
         ("--database-limit", "-5"),
+        ("--cluster", "it's"),
         ("--database-limit", "1.5GiB"),
         ("--retention", "traces=14d,logs"),
         ("--retention", "traces=14d,7d"),

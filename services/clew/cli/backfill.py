@@ -19,7 +19,7 @@ from clew.api.parameters import as_parameter, parse_time
 from clew.api.problems import Problem
 from clew.cli import control
 from clew.cli.settings import Settings, UsageError
-from clew.storage import Occurrences, Registry, StorageError, Store, migrate
+from clew.storage import Occurrences, Registry, StorageError, migrate
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def answering(occurrences: Occurrences, registry: Registry) -> control.Answer:
 
 
 def _steps(settings: Settings, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    from clew.cli.platform import only_one
+    from clew.cli.platform import only_one, open_store
 
     with contextlib.ExitStack() as stack:
         if settings.dsn.startswith("chdb:"):
@@ -90,7 +90,7 @@ def _steps(settings: Settings, request: dict[str, Any]) -> Iterator[dict[str, An
             except UsageError:
                 yield from stack.enter_context(_asked(settings, request))
                 return
-        store = stack.enter_context(contextlib.closing(Store(settings.dsn)))
+        store = stack.enter_context(contextlib.closing(open_store(settings)))
         migrate(store)
         registry = Registry(store, settings.transactions)
         occurrences = Occurrences(store, registry.definitions)

@@ -134,7 +134,7 @@ def _server_command(parsed: argparse.Namespace) -> int:
     settings = settings_module.resolve(parsed)
     try:
         from clew.cli import backfill, backup, demo, move, platform, replay
-        from clew.storage import StorageError, Store, migrate
+        from clew.storage import StorageError, migrate
     except ImportError as error:
         raise UsageError(
             f"clew {parsed.command} needs the server's packages ({error.name} is missing): "
@@ -149,7 +149,7 @@ def _server_command(parsed: argparse.Namespace) -> int:
         logging.getLogger(chatty).setLevel(logging.ERROR)
     try:
         if parsed.command == "migrate":
-            for migration in migrate(Store(settings.dsn), dry_run=parsed.dry_run):
+            for migration in migrate(platform.open_store(settings), dry_run=parsed.dry_run):
                 pending = " (pending)" if parsed.dry_run else ""
                 print(f"{migration.version:04}_{migration.name}{pending}")
         elif parsed.command == "backup":

@@ -6,7 +6,7 @@ import contextlib
 import logging
 
 from clew.cli.settings import Settings, UsageError
-from clew.storage import Moved, Store
+from clew.storage import Cluster, Moved, Store
 from clew.storage import move as move_tables
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def move(settings: Settings, target: str) -> bool:
     with (
         only_one(settings.data),
         contextlib.closing(Store(settings.dsn, settings.memory_limit)) as ours,
-        contextlib.closing(Store(target)) as theirs,
+        contextlib.closing(Store(target, cluster=Cluster(settings.cluster))) as theirs,
     ):
         tables = move_tables(ours, theirs, logger.info)
     _print(tables)

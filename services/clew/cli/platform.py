@@ -40,6 +40,7 @@ from clew.collector.spool import Ids, Spool
 from clew.collector.telemetry import Telemetry, into_tables
 from clew.storage import (
     SIGNALS,
+    Cluster,
     Guard,
     Ingest,
     Limit,
@@ -74,7 +75,7 @@ def run(
     make_directory(settings.data)
     with (
         only_one(settings.data),
-        contextlib.closing(Store(settings.dsn, settings.memory_limit, patient=True)) as store,
+        contextlib.closing(open_store(settings, patient=True)) as store,
     ):
         migrate(store)
         set_retention(store, settings.retention)
@@ -89,6 +90,13 @@ def run(
             runner.run(
                 _serve(settings, store, running, collect=collect, serve=serve, report=report)
             )
+
+
+def open_store(settings: Settings, *, patient: bool = False) -> Store:
+    """The database of the settings; with `patient`, once its server answers."""
+    if settings.cluster and settings.dsn.startswith("chdb:"):
+        raise UsageError("--cluster: the embedded engine has none; name a node of it with --dsn")
+    return Store(settings.dsn, settings.memory_limit, Cluster(settings.cluster), patient=patient)
 
 
 async def _serve(

@@ -49,6 +49,11 @@ SETTINGS = (
         "",
         "database: chdb:///dir (default <data>/db) or clickhouse://user:password@host:8123/",
     ),
+    Setting(
+        "cluster",
+        "",
+        "name of the ClickHouse cluster whose nodes --dsn is to reach: its tables are made on all",
+    ),
     Setting("otlp_http", "127.0.0.1:4318", "address for OTLP over HTTP"),
     Setting("otlp_grpc", "127.0.0.1:4317", "address for OTLP over gRPC"),
     Setting("api", "127.0.0.1:4319", "address for the REST API"),
@@ -109,6 +114,7 @@ class Settings:
     otlp_grpc: tuple[str, int]
     api: tuple[str, int]
     retention: Mapping[str, int]  # days, by signal
+    cluster: str = ""
     clickhouse: tuple[str, int] | None = None
     transactions: Path | None = None
     api_keys: Path | None = None
@@ -145,6 +151,7 @@ def resolve(arguments: argparse.Namespace, environ: Mapping[str, str] = os.envir
     return Settings(
         data=data,
         dsn=values["dsn"] or f"chdb://{data / 'db'}",
+        cluster=_cluster(values["cluster"], values["database_limit"]),
         otlp_http=_address(values["otlp_http"], "--otlp-http"),
         otlp_grpc=_address(values["otlp_grpc"], "--otlp-grpc"),
         api=_address(values["api"], "--api"),
@@ -181,6 +188,14 @@ def _address(text: str, flag: str) -> tuple[str, int]:
 
 def _path(text: str) -> Path | None:
     return Path(text).expanduser().resolve() if text else None
+
+
+def _cluster(name: str, limit: str) -> str:
+    if name and not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise UsageError(f"--cluster {name!r}: write its name as in system.clusters")
+    if name and limit:
+        raise UsageError("--database-limit: a cluster's disks are kept by --retention alone")
+    return name
 
 
 def _origins(text: str) -> frozenset[str]:

@@ -28,6 +28,7 @@ Errors, all under StorageError:
         └── Unacceptable    the engine cannot make sense of the segment's bytes
 """
 
+from clew.storage.cluster import Cluster
 from clew.storage.definitions import Definition, DefinitionError
 from clew.storage.errors import (
     BackupError,
@@ -74,6 +75,7 @@ __all__ = [
     "AttributeFilter",
     "BackupError",
     "Cancelled",
+    "Cluster",
     "Definition",
     "DefinitionError",
     "EngineError",

@@ -28,6 +28,7 @@ CODES_OF_BAD_DATA = frozenset(
 ) | frozenset(range(432, 446))
 
 ROOM = 16 << 20  # bytes of the disk that settling leaves alone
+KEYS_AT_ONCE = 1000  # in a statement; a server takes 128 KiB for a parameter
 
 OTLP_PROTO = files("clew.storage").joinpath("otlp.proto")
 
@@ -168,18 +169,19 @@ class Ingest:
             if not self._store.embedded:
                 # Nobody may be waiting for it any more, and yet it may go on.
                 client.command(
-                    "KILL QUERY WHERE query_id = {id:String} "
+                    f"KILL QUERY{self._store.cluster.everywhere} "
+                    "WHERE initial_query_id = {id:String} "
                     "OR Settings['log_comment'] = {id:String} SYNC",
                     parameters={"id": _query_id(segment)},
                 )
             self._check_room(path)
             if _count(client, signal, segment, began):
                 for table in signal.tables:
-                    _delete(client, table, f"Segment = {segment}")
+                    self._delete(client, table, f"Segment = {segment}")
             self._insert(client, signal, path, segment)
             stored = _count(client, signal, segment, began)
             for side in signal.sides:
-                _make_again(client, signal, side, segment)
+                self._make_again(client, signal, side, segment)
         return _all_of(items, segment, stored)
 
     def count(self, signal: Signal, segment: int, began: float) -> dict[str, Stored]:
@@ -208,7 +210,7 @@ class Ingest:
                 self._insert_into(client, landing, signal.message, path, segment)
             except NestedValues:
                 for before in landings[:number]:
-                    _delete(client, signal.landings[before], f"Segment = {segment}")
+                    self._delete(client, signal.landings[before], f"Segment = {segment}")
                 raise
 
     def _insert_into(
@@ -245,6 +247,40 @@ class Ingest:
                 f"segment {segment}: {error}"
             ) from error
 
+    def _make_again(self, client: Client, signal: Signal, side: SideTable, segment: int) -> None:
+        """Aggregate the side rows that the segment has a part in again, with the view's own SELECT.
+
+        On a cluster the keys are read first: a shard would look for them among its own rows, each
+        replica at a time of its own."""
+        base = signal.tables[0]
+        touched = f"SELECT {side.base_key} AS key FROM otel.{base} WHERE Segment = {segment}"
+        source, key = side.source or base, side.source_key or side.base_key
+        for keys, text in _lists(client, touched) if self._store.cluster.name else [(touched, "")]:
+            parameters = {"keys": text}
+            self._delete(client, side.name, f"{side.key} IN ({keys})", parameters)
+            again = select_of(side, source, f"{key} IN ({keys})")
+            client.command(f"INSERT INTO otel.{side.name} {again}", parameters=parameters)
+
+    def _delete(
+        self, client: Client, table: str, condition: str, parameters: dict[str, str] | None = None
+    ) -> None:
+        client.command(
+            f"DELETE FROM {self._store.cluster.stored(table)} WHERE {condition} "
+            "SETTINGS lightweight_deletes_sync = 2",
+            parameters=parameters,
+        )
+
+
+def _lists(client: Client, keys: str) -> list[tuple[str, str]]:
+    """The keys that a SELECT finds, in lists that fit a statement: an expression over its parameter
+    `keys`, and that parameter."""
+    rows = client.query(
+        "SELECT toTypeName(list), toString(list) FROM (SELECT groupArray(key) AS list FROM "
+        f"(SELECT key, rowNumberInAllBlocks() AS number FROM (SELECT DISTINCT key FROM ({keys}))) "
+        f"GROUP BY intDiv(number, {KEYS_AT_ONCE}))"
+    ).result_rows
+    return [(f"CAST({{keys:String}}, '{type}')", text) for type, text in rows]
+
 
 def _query_id(segment: int) -> str:
     return f"clew-segment-{segment}"
@@ -280,21 +316,6 @@ def _all_of(items: int, segment: int, stored: dict[str, Stored]) -> dict[str, St
     if found != items:
         raise InsertError(f"segment {segment}: {found} of {items} items stored")
     return stored
-
-
-def _delete(client: Client, table: str, condition: str) -> None:
-    client.command(
-        f"DELETE FROM otel.{table} WHERE {condition} SETTINGS lightweight_deletes_sync = 2"
-    )
-
-
-def _make_again(client: Client, signal: Signal, side: SideTable, segment: int) -> None:
-    """Aggregate the side rows that the segment has a part in again, with the view's own SELECT."""
-    base = signal.tables[0]
-    touched = f"(SELECT {side.base_key} FROM otel.{base} WHERE Segment = {segment})"
-    _delete(client, side.name, f"{side.key} IN {touched}")
-    source, key = side.source or base, side.source_key or side.base_key
-    client.command(f"INSERT INTO otel.{side.name} {select_of(side, source, f'{key} IN {touched}')}")
 
 
 def select_of(side: SideTable, base: str, condition: str) -> str:

@@ -16,6 +16,7 @@ from importlib.resources import files
 
 from clickhouse_connect.driver.client import Client
 
+from clew.storage.cluster import LOCAL, Cluster
 from clew.storage.errors import SchemaError
 from clew.storage.store import Store
 
@@ -29,7 +30,8 @@ CREATE TABLE IF NOT EXISTS otel.clew_migrations
     Checksum String,
     AppliedAt DateTime64(3) DEFAULT now64(3)
 )
-ENGINE = MergeTree ORDER BY Version
+ENGINE = MergeTree
+ORDER BY Version
 """
 
 # In this order they are applied: a function needs nothing, a view functions and tables.
@@ -109,11 +111,11 @@ def migrate(store: Store, *, dry_run: bool = False, views: bool = True) -> list[
     meanwhile: a view has its old query or its new one at every moment.
     Raises SchemaError naming the table's file that was edited after it ran, or the newer database.
     """
-    migrations = known()
+    migrations, cluster = known(), store.cluster
     with store.client() as client:
         if not dry_run:
-            client.command("CREATE DATABASE IF NOT EXISTS otel")
-            client.command(LEDGER)
+            for sql in ("CREATE DATABASE IF NOT EXISTS otel", LEDGER):
+                _run(client, cluster, sql)
         applied = _applied(client)
         _check(migrations, applied)
         pending = [
@@ -123,19 +125,24 @@ def migrate(store: Store, *, dry_run: bool = False, views: bool = True) -> list[
             and (views or migration.kind != VIEW)
         ]
         if not dry_run:
-            present = _present(client) if pending else {}
+            present = _present(client, cluster) if pending else {}
             for migration in pending:
-                _apply(client, migration.sql, present)
-            _set_where_known(client)
+                _apply(client, cluster, migration.sql, present)
+            _set_where_known(client, cluster)
             _record(client, pending)
     return pending
 
 
-def _apply(client: Client, sql: str, statements: Mapping[str, str]) -> None:
+def _run(client: Client, cluster: Cluster, sql: str) -> None:
+    for each in cluster.statements(sql):
+        client.command(each)
+
+
+def _apply(client: Client, cluster: Cluster, sql: str, statements: Mapping[str, str]) -> None:
     """`statements`: those that made what is in the database, by name."""
     head = VIEW_HEAD.search(sql)
     if head is None:
-        client.command(sql)
+        _run(client, cluster, sql)
         return
     present = statements.get(head["name"], "")
     if present.startswith("CREATE VIEW "):
@@ -144,14 +151,16 @@ def _apply(client: Client, sql: str, statements: Mapping[str, str]) -> None:
         if f"{head['target']} (" in present:
             sql = f"ALTER TABLE otel.{head['name']} MODIFY QUERY\n{sql[head.end() :]}"
         else:  # what it writes to cannot be altered
-            client.command(f"DROP VIEW otel.{head['name']} SYNC")
-    client.command(sql)
+            _run(client, cluster, f"DROP VIEW otel.{head['name']} SYNC")
+    _run(client, cluster, sql)
 
 
-def _present(client: Client) -> dict[str, str]:
+def _present(client: Client, cluster: Cluster) -> dict[str, str]:
     """The statements that made the tables and views in the database, by name."""
     rows = client.query(
-        "SELECT name, create_table_query FROM system.tables WHERE database = 'otel'"
+        "SELECT name, replaceAll(create_table_query, {local:String}, 'otel.') FROM system.tables "
+        "WHERE has({databases:Array(String)}, database)",
+        parameters={"databases": cluster.databases, "local": f"{LOCAL}."},
     ).result_rows
     return {name: statement for name, statement in rows}  # noqa: C416 - dict() of typed rows
 
@@ -171,16 +180,17 @@ def _record(client: Client, migrations: list[Migration]) -> None:
     )
 
 
-def _set_where_known(client: Client) -> None:
+def _set_where_known(client: Client, cluster: Cluster) -> None:
     for name, value, which in SETTINGS:
         tables = client.query(
-            "SELECT name FROM system.tables WHERE database = 'otel' AND engine LIKE '%MergeTree' "
-            "AND name LIKE {which:String} AND position(create_table_query, {name:String}) = 0 "
+            "SELECT name FROM system.tables WHERE has({databases:Array(String)}, database) "
+            "AND engine LIKE '%MergeTree' AND name LIKE {which:String} "
+            "AND position(create_table_query, {name:String}) = 0 "
             "AND (SELECT count() FROM system.merge_tree_settings WHERE name = {name:String})",
-            parameters={"name": name, "which": which},
+            parameters={"databases": cluster.databases, "name": name, "which": which},
         ).result_rows
         for (table,) in tables:
-            client.command(f"ALTER TABLE otel.{table} MODIFY SETTING {name} = {value}")
+            client.command(f"ALTER TABLE {cluster.stored(table)} MODIFY SETTING {name} = {value}")
 
 
 def _applied(client: Client) -> dict[int, tuple[str, str]]:

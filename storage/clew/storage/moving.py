@@ -13,9 +13,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from clickhouse_connect.driver.client import Client
 
+from clew.storage.cluster import Cluster
 from clew.storage.errors import StorageError
 from clew.storage.migrations import VIEW, known, migrate
 from clew.storage.store import Store
@@ -24,10 +26,12 @@ AT_ONCE = 32 << 20  # bytes of an insert, about
 MARK = "clew-move"
 NOT_COPIED = ("clew_migrations", "clew_move")  # what was applied where, and this one's own
 MOVING = """
-CREATE TABLE IF NOT EXISTS otel.clew_move (Source String) ENGINE = MergeTree ORDER BY Source
+CREATE TABLE IF NOT EXISTS otel.clew_move (Source String)
+ENGINE = MergeTree
+ORDER BY Source
 """
 # On the server an insert may still run whose sender was killed.
-KILL = "KILL QUERY WHERE Settings['log_comment'] = {mark:String} SYNC"
+KILL = "KILL QUERY{everywhere} WHERE Settings['log_comment'] = {{mark:String}} SYNC"
 SETTINGS: dict[str, int | str] = {
     "log_comment": MARK,
     "optimize_on_insert": 0,
@@ -37,18 +41,14 @@ SETTINGS: dict[str, int | str] = {
 ID = "SELECT uuid FROM system.tables WHERE database = 'otel' AND name = 'clew_migrations'"
 TABLES = """
 SELECT name, engine FROM system.tables
-WHERE database = 'otel' AND engine LIKE '%MergeTree' ORDER BY name
+WHERE database = 'otel' AND (engine LIKE '%MergeTree' OR engine = 'Distributed') ORDER BY name
 """
 COLUMNS = """
 SELECT name, type FROM system.columns
 WHERE database = 'otel' AND table = {table:String} AND default_kind NOT IN ('ALIAS', 'MATERIALIZED')
 ORDER BY position
 """
-PARTITIONS = """
-SELECT partition_id FROM system.parts
-WHERE database = 'otel' AND table = {table:String} AND active AND rows > 0
-GROUP BY partition_id ORDER BY partition_id
-"""
+PARTITIONS = "SELECT DISTINCT _partition_id FROM otel.{table}"
 
 
 @dataclass(frozen=True)
@@ -87,26 +87,28 @@ def move(
         raise StorageError("move copies an embedded database to a ClickHouse server")
     migrate(source)
     with source.client() as ours, target.client() as theirs:
-        theirs.command(KILL, parameters={"mark": MARK})
+        everywhere = target.cluster.everywhere
+        theirs.command(KILL.format(everywhere=everywhere), parameters={"mark": MARK})
         copied = [each for each in ours.query(TABLES).result_rows if each[0] not in NOT_COPIED]
-        if (has := _claim(theirs, str(ours.command(ID)))) is not None:
-            tables = [_Copy(source, ours, theirs, *each).compare(told) for each in copied]
+        copies = partial(_Copy, source, target.cluster, ours, theirs)
+        if (has := _claim(theirs, target.cluster, str(ours.command(ID)))) is not None:
+            tables = [copies(*each).compare(told) for each in copied]
             if not all(table.equal for table in tables):
                 raise StorageError(
                     f"the target has rows already, such as {has}: move into a server whose "
                     "database otel is empty, before anything else writes to it"
                 )
             return tables
-        _take_views(theirs)
+        _take_views(theirs, target.cluster)
         migrate(target, views=False)
-        tables = [_Copy(source, ours, theirs, *each).run(told) for each in copied]
+        tables = [copies(*each).run(told) for each in copied]
         migrate(target)
         if all(table.equal for table in tables):
-            theirs.command("DROP TABLE otel.clew_move SYNC")
+            theirs.command(f"DROP TABLE otel.clew_move{everywhere} SYNC")
     return tables
 
 
-def _claim(target: Client, source: str) -> str | None:
+def _claim(target: Client, cluster: Cluster, source: str) -> str | None:
     """The target is ours from here on: whatever differs in it was sent by us. Or else what it has
     that we did not send."""
     if int(str(target.command("EXISTS TABLE otel.clew_move"))):
@@ -115,29 +117,27 @@ def _claim(target: Client, source: str) -> str | None:
             return None
         if sources:
             raise StorageError("another database is being moved there: finish that, or empty it")
-    rows = target.query(
-        "SELECT table, sum(rows) FROM system.parts WHERE database = 'otel' AND active "
-        "AND NOT has({known:Array(String)}, table) "
-        "GROUP BY table HAVING sum(rows) > 0 ORDER BY table",
-        parameters={"known": list(NOT_COPIED)},
-    ).result_rows
-    if rows:
-        return f"{rows[0][1]} in otel.{rows[0][0]}"
-    target.command("CREATE DATABASE IF NOT EXISTS otel")
-    target.command(MOVING)
+    for name, _ in target.query(TABLES).result_rows:
+        rows = int(str(target.command(f"SELECT count() FROM otel.{name}")))
+        if rows and name not in NOT_COPIED:
+            return f"{rows} in otel.{name}"
+    for sql in ("CREATE DATABASE IF NOT EXISTS otel", MOVING):
+        for statement in cluster.statements(sql):
+            target.command(statement)
     target.insert("otel.clew_move", [[source]], column_names=["Source"])
     return None
 
 
-def _take_views(target: Client) -> None:
+def _take_views(target: Client, cluster: Cluster) -> None:
     """Have the migrations make them again at the end."""
     views = [each for each in known() if each.kind == VIEW]
     for view in views:
-        target.command(f"DROP VIEW IF EXISTS otel.{view.name} SYNC")
+        for statement in cluster.statements(f"DROP VIEW IF EXISTS otel.{view.name} SYNC"):
+            target.command(statement)
     if int(str(target.command("EXISTS TABLE otel.clew_migrations"))):
         target.command(
-            "DELETE FROM otel.clew_migrations WHERE has({views:Array(UInt32)}, Version) "
-            "SETTINGS lightweight_deletes_sync = 2",
+            f"DELETE FROM {cluster.stored('clew_migrations')} "
+            "WHERE has({views:Array(UInt32)}, Version) SETTINGS lightweight_deletes_sync = 2",
             parameters={"views": [view.version for view in views]},
         )
 
@@ -145,8 +145,17 @@ def _take_views(target: Client) -> None:
 class _Copy:
     """One table."""
 
-    def __init__(self, source: Store, ours: Client, theirs: Client, name: str, engine: str) -> None:
+    def __init__(
+        self,
+        source: Store,
+        cluster: Cluster,
+        ours: Client,
+        theirs: Client,
+        name: str,
+        engine: str,
+    ) -> None:
         self._source = source
+        self._stored = cluster.stored(name)
         self._ours = ours
         self._theirs = theirs
         self._table = Moved(name)
@@ -193,7 +202,7 @@ class _Copy:
         told(f"{self._table.name} {partition}: {source.rows} rows")
 
     def _partitions(self, client: Client) -> set[str]:
-        rows = client.query(PARTITIONS, parameters={"table": self._table.name}).result_rows
+        rows = client.query(PARTITIONS.format(table=self._table.name)).result_rows
         return {partition for (partition,) in rows}
 
     def _of(self, client: Client, partition: str) -> Sum:
@@ -202,7 +211,7 @@ class _Copy:
 
     def _drop(self, partition: str) -> None:
         self._theirs.command(
-            f"ALTER TABLE otel.{self._table.name} DROP PARTITION ID {{partition:String}}",
+            f"ALTER TABLE {self._stored} DROP PARTITION ID {{partition:String}}",
             parameters={"partition": partition},
         )
 

@@ -43,10 +43,8 @@ FORGET = (
     "SETTINGS mutations_sync = 1"
 )
 REMOVE = (
-    "DELETE FROM otel.clew_occurrences WHERE NOT has({ids:Array(String)}, Transaction) "
-    "SETTINGS lightweight_deletes_sync = 2",
-    "DELETE FROM otel.clew_occurrence_traces WHERE NOT has({ids:Array(String)}, Transaction) "
-    "SETTINGS lightweight_deletes_sync = 2",
+    "DELETE FROM {table} WHERE NOT has({{ids:Array(String)}}, Transaction) "
+    "SETTINGS lightweight_deletes_sync = 2"
 )
 
 
@@ -134,7 +132,8 @@ class Occurrences:
 
     def _remove_all_but(self, ids: list[str]) -> None:
         with self._store.client() as client:
-            for statement in REMOVE:
+            for table in ("clew_occurrences", TRACES):
+                statement = REMOVE.format(table=self._store.cluster.stored(table))
                 client.command(statement, parameters={"ids": ids})
 
     def _settle(

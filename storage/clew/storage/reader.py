@@ -50,7 +50,6 @@ SETTINGS
     output_format_json_validate_utf8 = 1
 """
 TIMES = ", date_time_output_format = 'iso'"
-KILL = "KILL QUERY WHERE Settings['log_comment'] = {tag:String} ASYNC"
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,7 @@ class Reading:
         """End what is running, at its time limit at the latest, and begin nothing more."""
         self._cancelled = True
         with suppress(ClickHouseError, StorageError), self._store.client() as client:
-            client.raw_query(KILL, parameters={"tag": self._tag})
+            client.raw_query(self._store.cluster.kill, parameters={"tag": self._tag})
 
     def _settings(self, query: str) -> str:
         left = self._until - time.monotonic()

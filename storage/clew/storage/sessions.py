@@ -23,7 +23,6 @@ from clew.storage.errors import EngineError, StorageError
 from clew.storage.examination import DENIED, OWNING, READING, check_setting, examine
 from clew.storage.ingest import INSERT_SETTINGS, SIGNALS, Ingest, Stored
 from clew.storage.ledger import RECEIVED, STORED, LedgerRow
-from clew.storage.reader import KILL
 from clew.storage.rights import (
     BODIES,
     EXPORTER_TABLES,
@@ -339,7 +338,7 @@ class Session:
 
     def cancel(self) -> None:
         """End what is running."""
-        kill = KILL if self._rules is READING else KILL_OWN
+        kill = self._sessions.store.cluster.kill if self._rules is READING else KILL_OWN
         with suppress(StorageError, ClickHouseError), self._sessions.store.client() as client:
             client.raw_query(kill, parameters={"tag": self._tag})
 

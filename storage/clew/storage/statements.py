@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import StorageError
-from clew.storage.reader import KILL, sql_of
+from clew.storage.reader import sql_of
 from clew.storage.store import Store
 
 # optimize_on_insert would look for rows to replace among those that are inserted, where there are
@@ -42,7 +42,8 @@ class Statements:
         """What a query returns."""
         with self._client(query) as client:
             answer = client.query(
-                f"{sql_of(query)}\nSETTINGS {self._settings}", parameters=parameters
+                f"{self._store.cluster.asked(sql_of(query))}\nSETTINGS {self._settings}",
+                parameters=parameters,
             )
             return list(answer.named_results())
 
@@ -62,7 +63,7 @@ class Statements:
     def cancel(self) -> None:
         """Have the statement that is running end; for another thread."""
         with self._store.client() as client:
-            client.command(KILL, parameters={"tag": self._mark})
+            client.command(self._store.cluster.kill, parameters={"tag": self._mark})
 
     @contextmanager
     def _client(self, query: str) -> Iterator[Client]:

@@ -22,6 +22,7 @@ from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from clew.storage import rights
+from clew.storage.cluster import ALONE, Cluster
 from clew.storage.errors import SettingError, StorageError
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ EMBEDDED_OPTIONS: dict[str, float] = {
 }
 
 # Inserts here are large already, wait for their rows, and are on the disk when they return.
-SESSION_SETTINGS = {
+SESSION_SETTINGS: dict[str, int | str] = {
     "async_insert": 0,
     "session_timezone": "UTC",
 }
@@ -71,12 +72,21 @@ class Store:
     `clickhouse://user:password@host:8123/` (or `clickhouses://` for TLS) for a server.
     `memory_limit`: bytes that the embedded engine may have; half of the machine's by default.
     `directory` is the embedded engine's, None for a server. `patient`: a server is waited for.
+    `cluster`: what the server is a node of, if it is.
 
     Raises SettingError for a DSN that cannot be used, StorageError when nobody answers there.
     """
 
-    def __init__(self, dsn: str, memory_limit: int | None = None, *, patient: bool = False) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        memory_limit: int | None = None,
+        cluster: Cluster = ALONE,
+        *,
+        patient: bool = False,
+    ) -> None:
         self.dsn = dsn
+        self.cluster = cluster
         self.memory = memory_limit or int(_memory() * MEMORY_RATIO)
         # Held while rows come in that are not the loader's, and while side rows are made again.
         self.writing = threading.Lock()
@@ -148,7 +158,7 @@ class Store:
         try:
             client = _patiently(
                 lambda: clickhouse_connect.get_client(
-                    dsn=self.dsn, settings=SESSION_SETTINGS, **options
+                    dsn=self.dsn, settings=SESSION_SETTINGS | self.cluster.settings, **options
                 ),
                 attempts=1 if self._clients else self._attempts,
                 # A server that answers, and lets nobody in, is not worth waiting for.

@@ -1,0 +1,103 @@
+"""The schema on a cluster: what is run for it is read by the engine's own parser, and the suites of
+what is stored and read hold over Distributed tables too, in an engine that is a cluster of one node."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clew.storage import Store
+from clew.storage.cluster import SHARDED, Cluster
+from clew.storage.migrations import LEDGER, TABLE, VIEW, known
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = Cluster("clew")
+STATEMENTS = [
+    "CREATE DATABASE IF NOT EXISTS otel",
+    LEDGER,
+    *(migration.sql for migration in known()),
+]
+
+
+def in_full(sql: str) -> list[str]:
+    """What is run on a cluster, without comments."""
+    return [re.sub("^--.*\n", "", each, flags=re.MULTILINE) for each in CLUSTER.statements(sql)]
+
+
+def test_alone_every_statement_is_as_the_file_has_it() -> None:
+    assert all(Cluster().statements(sql) == [sql] for sql in STATEMENTS)
+
+
+def test_every_statement_is_one_for_all_nodes_and_is_read_by_the_engine(store: Store) -> None:
+    run = [statement for sql in STATEMENTS for statement in in_full(sql)]
+    with store.client() as client:
+        for statement in run:
+            formatted = client.query("SELECT formatQuery({sql:String})", {"sql": statement})
+            (text,) = formatted.result_rows[0]
+            if not statement.startswith("INSERT INTO otel."):  # goes through Distributed tables
+                assert "ON CLUSTER clew" in text, statement
+
+
+@pytest.mark.parametrize("migration", known(), ids=lambda each: each.name)
+def test_a_node_has_the_rows_of_its_shard_and_a_view_reads_what_it_keeps(migration: object) -> None:
+    name, kind, sql = migration.name, migration.kind, migration.sql  # type: ignore[attr-defined]
+    run = in_full(sql)
+    if kind == TABLE and sql.lstrip("-").find("CREATE TABLE") >= 0 and name in SHARDED:
+        local, distributed = run
+        assert f"otel_local.{name}" in local
+        assert re.search(r"ENGINE = Replicated\w*MergeTree\('/clickhouse/tables/\{shard\}/", local)
+        assert f"ENGINE = Distributed('clew', otel_local, {name}, " in distributed
+    elif kind == VIEW and "CREATE MATERIALIZED VIEW" in sql:
+        (view,) = run
+        tables = set(re.findall(r"\b(otel\w*)\.\w+", view))
+        # Rows come in through the landing tables and are sharded there; all else stays on its node.
+        assert tables == ({"otel"} if name.startswith("clew_landing") else {"otel_local"})
+    else:
+        assert "otel_local" not in "".join(run[:1]) or sql.count("ALTER TABLE")
+
+
+def test_small_tables_are_whole_on_every_node() -> None:
+    (ledger,) = in_full(LEDGER)
+    assert (
+        "ReplicatedMergeTree('/clickhouse/tables/all/otel/clew_migrations', '{shard}-{replica}')"
+        in ledger
+    )
+    for name in ("clew_ledger", "clew_settler", "clew_definitions", "clew_settling"):
+        (table,) = in_full(next(each.sql for each in known() if each.name == name))
+        assert f"'/clickhouse/tables/all/otel/{name}', '{{shard}}-{{replica}}'" in table
+
+
+@pytest.mark.parametrize(
+    ("suites", "only"),
+    [
+        (["test_ingest_exactly_once.py"], "base-part"),
+        pytest.param(
+            [
+                *("test_ingest_exactly_once.py", "test_api_*.py"),
+                *("test_settling.py", "test_occurrences.py"),
+            ],
+            "",
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["one", "all"],
+)
+def test_the_suites_hold_over_distributed_tables(
+    suites: list[str], only: str, tmp_path: Path
+) -> None:
+    files = [str(path) for suite in suites for path in sorted(Path(__file__).parent.glob(suite))]
+    options = ["-q", "-m", "not slow", "-k", only, "--basetemp", str(tmp_path / "base")]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "-o", f"cache_dir={tmp_path / 'c'}", *files],
+        cwd=ROOT,
+        env={**os.environ, "CLEW_TEST_CLUSTER": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout[-5000:]

@@ -1,0 +1,45 @@
+"""A cluster of the one node that the embedded engine is: Distributed tables over a shard of its own.
+ON CLUSTER it does not have, nor a second node, nor replicas (they need a server's ports)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from unittest.mock import patch
+
+from clew.storage import Store, rights
+from clew.storage.cluster import Cluster
+
+CONFIGURATION = """<clickhouse>
+<users_config>{users}</users_config>
+<tcp_port>9000</tcp_port>
+<remote_servers><clew>{shards}</clew></remote_servers>
+</clickhouse>
+"""
+SHARD = """<shard><internal_replication>true</internal_replication>
+<replica><host>127.0.0.1</host><port>9000</port></replica></shard>"""
+
+
+class OneNode(Cluster):
+    """Statements as for a cluster, but run here alone, and tables without replicas."""
+
+    everywhere = ""
+
+    def engine(self, table: str, engine: str | None, arguments: str | None) -> str:
+        return f"ENGINE = {engine}({arguments or ''})" if engine else "ENGINE = Memory"
+
+
+def store(directory: Path, shards: int = 1) -> Store:
+    """The embedded engine as a node of the cluster `clew`.
+
+    With two shards, both are this node: every row is found twice."""
+    write = rights.write
+
+    def with_cluster(folder: Path, memory: int, names: Callable[[str], Iterable[str]]) -> Path:
+        config = write(folder, memory, names)
+        users = config.with_name("users.xml")
+        config.write_text(CONFIGURATION.format(users=users, shards=SHARD * shards))
+        return config
+
+    with patch.object(rights, "write", with_cluster):
+        return Store(f"chdb://{directory}", cluster=OneNode("clew"))
