@@ -265,6 +265,7 @@ def test_settings_from_the_list_are_taken_and_limits_cannot_be_raised(port: Port
         "readonly": 2,
         "log_comment": "y",
         "async_insert": 1,
+        "distributed_foreground_insert": 1,  # the collector's exporter, for a cluster's sake
     }
     assert port.get(ask.format("readonly"), **sent).text == "2\n"
     for name in (

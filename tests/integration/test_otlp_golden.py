@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from any_values import any_value
+from any_values import EVERY, NESTED, VALUES, any_value
 from clew.storage import SIGNALS, Ingest, Store, Stored
 
 START = 1_763_781_234_123_456_789
@@ -26,60 +25,6 @@ TRACE, SPAN, PARENT = bytes(range(16)), bytes(range(8)), bytes(range(8, 16))
 def put(attributes: Any, values: dict[str, Any]) -> None:
     for key, value in values.items():
         attributes.add(key=key).value.CopyFrom(any_value(value))
-
-
-# Every kind of value, and the exporter's text of it.
-VALUES: dict[str, tuple[Any, str]] = {
-    "string": ("shop", "shop"),
-    "string.empty": ("", ""),
-    "string.unicode": ("ü \0 \u2028 😀", "ü \0 \u2028 😀"),
-    "string.127": ("x" * 127, "x" * 127),
-    "string.128": ("y" * 128, "y" * 128),
-    "string.16383": ("z" * 16383, "z" * 16383),
-    "string.16384": ("a" * 16384, "a" * 16384),
-    "string.3M": ("b" * 3_000_000, "b" * 3_000_000),
-    "bool.true": (True, "true"),
-    "bool.false": (False, "false"),
-    "int.0": (0, "0"),
-    "int.127": (127, "127"),
-    "int.128": (128, "128"),
-    "int.-1": (-1, "-1"),
-    "int.max": (2**63 - 1, "9223372036854775807"),
-    "int.min": (-(2**63), "-9223372036854775808"),
-    "double.1": (1.0, "1"),
-    "double.0.1": (0.1, "0.1"),
-    "double.1e20": (1e20, "100000000000000000000"),
-    "double.1e21": (1e21, "1e+21"),
-    "double.1e-7": (1e-7, "1e-7"),
-    "double.max": (1.7976931348623157e308, "1.7976931348623157e+308"),
-    "double.min": (5e-324, "5e-324"),
-    "double.1e-6": (1e-6, "0.000001"),
-    "double.-1e21": (-1e21, "-1e+21"),
-    "double.-0": (-0.0, "-0"),
-    "double.exact": (123456789.125, "123456789.125"),
-    "double.long": (123456789012345680.0, "123456789012345680"),
-    "double.nan": (math.nan, "NaN"),
-    "double.inf": (math.inf, "Infinity"),
-    "double.-inf": (-math.inf, "-Infinity"),
-    "bytes": (b"\x00\xff\x10", "AP8Q"),
-    "bytes.empty": (b"", ""),
-    "bytes.200": (b"\x01" * 200, "AQEB" * 66 + "AQE="),
-    "empty": (None, ""),
-}
-NESTED: dict[str, tuple[Any, str]] = {
-    "array": ([1, "x", 2.5, True, None], '[1,"x",2.5,true,null]'),
-    "array.empty": ([], "[]"),
-    "map": ({"b": [1], "a": {"c": "<&>"}}, '{"a":{"c":"<&>"},"b":[1]}'),
-    "array.bytes": ([b"\x00\xff\x10", b""], '["AP8Q",null]'),
-    "array.nan": (
-        [1, math.nan],
-        "",
-    ),  # what the exporter's JSON encoder has no number for, it drops
-    "map.inf": ({"a": {"b": math.inf}}, ""),
-    "array.8": ([[[[[[[["deep"]]]]]]]], '[[[[[[[["deep"]]]]]]]]'),
-    "array.ints": ([2**63 - 1, -(2**63)], "[9223372036854775807,-9223372036854775808]"),
-}
-EVERY = VALUES | NESTED
 
 
 def sent(values: dict[str, tuple[Any, str]]) -> dict[str, Any]:
