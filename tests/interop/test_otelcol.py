@@ -207,9 +207,14 @@ def traces(ways: Ways) -> dict[str, str]:
     send_every_field(ways)
     sent = {way: emit(f"sdk-{way}", ways, way) for way in ways.addresses}
     each = " UNION ALL ".join(f"SELECT ServiceName FROM {table}" for table in every_field.TABLES)
-    # Of each way: all that the SDK makes, twice; every field, one of each table; every value.
+    items = {SHARED: 7 * len(sent)} | {
+        f"{what}-{way}": count
+        for what, count in {"sdk": 7, "fields": 7, "values": 1}.items()
+        for way in sent
+    }
     ways.wait_for(
-        f"SELECT count() FROM ({each}) WHERE ServiceName != 'clew'", [[3 * (7 + 7 + 7 + 1)]]
+        f"SELECT ServiceName, count() FROM ({each}) WHERE ServiceName != 'clew' GROUP BY 1 ORDER BY 1",
+        [[service, items[service]] for service in sorted(items)],
     )
     return sent
 
