@@ -24,7 +24,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from clew.cli.keys import add, new_key
 from clew.clickhouse import blocks
-from clew.clickhouse.http import AT_ONCE
+from clew.clickhouse.http import AT_ONCE, PER_CLIENT
 from conftest import Clew
 from traffic import SECOND, SERVER, Process, Span, spans_request
 
@@ -553,6 +553,19 @@ def test_rows_come_in_and_are_what_the_platform_sees(guarded: Guarded) -> None:
     while guarded.ask("grafana", "SELECT uniq(TraceId) FROM clew_settled FINAL").text != "301\n":
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_who_writes_waits_for_its_turn(guarded: Guarded) -> None:
+    """The collector's exporter inserts into five tables at a time, and again into all when one refuses."""
+    row = "INSERT INTO otel_metrics_gauge (TimeUnix, ServiceName) VALUES ('2026-11-22 10:00:00', 'busy')"
+    with ThreadPoolExecutor(3 * PER_CLIENT) as threads:
+        answers = list(
+            threads.map(guarded.ask, ["otelcol"] * 3 * PER_CLIENT, [row] * 3 * PER_CLIENT)
+        )
+    assert {answer.status_code for answer in answers} == {200}
+    count = "SELECT count() FROM otel_metrics_gauge WHERE ServiceName = 'busy'"
+    assert guarded.ask("grafana", count).text == f"{3 * PER_CLIENT}\n"
 
 
 @pytest.mark.slow

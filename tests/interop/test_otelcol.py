@@ -4,7 +4,11 @@ brings is what comes without it, field for field."""
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -41,6 +45,7 @@ CONFIGURATIONS = {
     "otlp": ("gateway.yaml",),
     "clickhouse": ("gateway-clickhouse.yaml",),
 }
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "other_ways_in.py"
 SHARED = "all-ways"  # a service whose every item goes every way
 
 
@@ -318,3 +323,26 @@ def test_what_was_acknowledged_outlives_an_outage_and_a_kill(ways: Ways) -> None
             f"SELECT ServiceName, count() FROM {table} WHERE ServiceName LIKE 'kept-%' GROUP BY 1 ORDER BY 1",
             [["kept-clickhouse", 1], ["kept-otlp", 1]],
         )
+
+
+def test_other_ways_in(clew: Clew) -> None:
+    """The example: Jaeger, Zipkin, Prometheus, a host and a log file, by way of an agent and a gateway."""
+    ran = subprocess.run(
+        [sys.executable, str(EXAMPLE), str(program(GATEWAY)), str(program(AGENT))],
+        env=os.environ
+        | {
+            "CLEW_OTLP_URL": clew.endpoints["otlp_http"],
+            "CLEW_API_URL": clew.endpoints["api"],
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr + clew.log.read_text()
+    shown = dict(line.split(": ", 1) for line in ran.stdout.splitlines())
+    assert shown["Jaeger, Thrift over HTTP"] == "GET /from-jaeger"
+    assert shown["Zipkin, JSON"] == "GET /from-zipkin"
+    assert re.fullmatch(r"order example\w+ was packed", shown["a log file"])
+    assert shown["a Prometheus page"] == "tills_open"
+    assert "system.memory.usage" in shown["the host"]

@@ -17,7 +17,7 @@ import secrets
 import threading
 import time
 import uuid
-from collections import Counter
+import weakref
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -61,9 +61,10 @@ Admit = Callable[[str, str], frozenset[str] | None]
 OWN_PER_CLIENT = 64
 OWN_AT_ONCE = 16
 OWN_MOST_BODY = 160 << 20  # bytes: a segment that one large request went over the edge of
-PER_CLIENT = 8  # statements of one client, waiting or running; the next is refused
+PER_CLIENT = 8  # statements of one client, waiting or running
 AT_ONCE = 4  # statements of all clients that the engine works on
 WAIT = 30.0  # seconds for one of those places
+PATIENCE = 1.0  # seconds in which one of a client's own is to be free; the next is refused
 MOST_BODY = 64 << 20  # bytes, of one request, decompressed
 MOST_BODIES = 256 << 20  # bytes, of all requests that are being received
 FIRST = 1 << 20  # bytes of an answer that is looked at before it begins: errors come early
@@ -215,7 +216,7 @@ class Application:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._own_threads = ThreadPoolExecutor(OWN_AT_ONCE + 2, thread_name_prefix="own")
         self._own_places = asyncio.Semaphore(OWN_AT_ONCE)
-        self._clients: Counter[str] = Counter()
+        self._clients = weakref.WeakValueDictionary[str, asyncio.Semaphore]()
         self._receiving = 0
         self._running: set[Session] = set()
         self._closed = False
@@ -253,7 +254,7 @@ class Application:
             await reply.text(501, f"Unsupported method {scope['method']}\n".encode())
         else:
             asked = self._understand(scope, reply)
-            with self._counted(asked.user):
+            async with self._of_client(asked.user):
                 await self._ask(asked, receive, reply)
 
     def _understand(self, scope: Scope, reply: _Reply) -> Asked:
@@ -299,18 +300,13 @@ class Application:
             )
         return User(client, scopes)
 
-    @contextlib.contextmanager
-    def _counted(self, user: User) -> Iterator[None]:
+    def _of_client(self, user: User) -> contextlib.AbstractAsyncContextManager[None]:
+        """One of the client's own places. Who writes may wait for it: the collector's exporter,
+        when it is refused, sends again what it has inserted beside it."""
         most = OWN_PER_CLIENT if user.owns else PER_CLIENT
-        if self._clients[user.name] >= most:
-            raise _too_many(f"{most} of {user.name} are running or waiting")
-        self._clients[user.name] += 1
-        try:
-            yield
-        finally:
-            self._clients[user.name] -= 1
-            if not self._clients[user.name]:
-                del self._clients[user.name]
+        places = self._clients.setdefault(user.name, asyncio.Semaphore(most))
+        patience = WAIT if "ingest" in user.scopes else PATIENCE
+        return _place(places, patience, f"{most} of {user.name} are running or waiting")
 
     async def _ask(self, asked: Asked, receive: Receive, reply: _Reply) -> None:
         with self._body() as body:
@@ -347,17 +343,9 @@ class Application:
         if self._receiving > MOST_BODIES:
             raise _too_many("the bodies of those being received fill the memory meant for them")
 
-    @contextlib.asynccontextmanager
-    async def _place(self, user: User) -> AsyncIterator[None]:
+    def _place(self, user: User) -> contextlib.AbstractAsyncContextManager[None]:
         places, most = (self._own_places, OWN_AT_ONCE) if user.owns else (self._places, AT_ONCE)
-        try:
-            await asyncio.wait_for(places.acquire(), WAIT)
-        except TimeoutError:
-            raise _too_many(f"no place within {WAIT:g} s, {most} run at a time") from None
-        try:
-            yield
-        finally:
-            places.release()
+        return _place(places, WAIT, f"{most} run at a time")
 
     async def _run(self, asked: Asked, sql: str, receive: Receive, reply: _Reply) -> None:
         opened, threads = ExitStack(), self._threads_of(asked.user)
@@ -691,6 +679,18 @@ def content_type(form: str) -> str:
         (kind for pattern, kind in CONTENT_TYPES if pattern.fullmatch(form)),
         "application/octet-stream",
     )
+
+
+@contextlib.asynccontextmanager
+async def _place(places: asyncio.Semaphore, within: float, why: str) -> AsyncIterator[None]:
+    try:
+        await asyncio.wait_for(places.acquire(), within)
+    except TimeoutError:
+        raise _too_many(f"no place within {within:g} s, {why}") from None
+    try:
+        yield
+    finally:
+        places.release()
 
 
 def _too_many(reason: str) -> EngineError:
