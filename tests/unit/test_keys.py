@@ -26,7 +26,7 @@ def test_a_key_is_for_its_scopes(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     clew, has_all = new_key("clew", ["database"])
     lines = (f"{sends}  # a comment", reads, does_both, changes, has_all)
-    file.write_text("# who\n\n" + "\n".join(lines))
+    file.write_text("# who\n\n" + "\n".join(map(str, lines)))
     checked = Keys(file)
     expected = {
         sender: {"ingest"},
