@@ -28,7 +28,27 @@ QUIET = 3.0  # seconds without progress of the CPU clock that count as calm
 SIDE_VIEWS = ("clew_traces_view", "clew_operations_1m_view")
 
 
-class Up:
+class Measured:
+    """A process: what it takes."""
+
+    _process: subprocess.Popen[bytes]
+
+    def cpu(self) -> float:
+        """Seconds, user and system, of all its threads."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def memory(self, field: str = "VmRSS") -> int:
+        """Bytes of resident memory; VmHWM for the most there ever was."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.split(f"{field}:")[1].split()[0]) * 1024
+
+    def forget_most_memory(self) -> None:
+        """Let VmHWM begin again at what there is now."""
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+
+
+class Up(Measured):
     """`clew up` on free ports."""
 
     def __init__(self, data: Path, variant: str | None = None) -> None:
@@ -58,20 +78,6 @@ class Up:
     def __exit__(self, *exception: object) -> None:
         self._process.terminate()
         self._process.wait()
-
-    def cpu(self) -> float:
-        """Seconds, user and system, of all its threads."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def memory(self, field: str = "VmRSS") -> int:
-        """Bytes of resident memory; VmHWM for the most there ever was."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(status.split(f"{field}:")[1].split()[0]) * 1024
-
-    def forget_most_memory(self) -> None:
-        """Let VmHWM begin again at what there is now."""
-        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
 
     def settle(self) -> None:
         """Wait until everything is loaded, and loading and merging hardly use the CPU."""
