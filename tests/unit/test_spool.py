@@ -216,10 +216,18 @@ def test_at_its_limit_the_spool_refuses_until_there_is_room(
         for signal in ("traces", "logs"):
             with pytest.raises(Overloaded, match="does not keep up"):
                 await spool.append(signal, BATCHES[0])
+        assert not spool.accepts()
+        # Who is sent nothing while it refuses must come to be tried again.
+        monkeypatch.setattr(spool_module, "REFUSAL", 0.0)
+        assert spool.accepts()
+        monkeypatch.undo()
+        monkeypatch.setattr(Footprint, "LOOK_AFTER", 0.0)
         await asyncio.sleep(2 * spool_module.SEGMENT_AGE)
         sealed[0].drop()
-        await spool.append("traces", BATCHES[0])
+        for signal in ("traces", "logs"):
+            await spool.append(signal, BATCHES[0])
+        assert spool.accepts()
 
     asyncio.run(append())
     spool.close()
-    assert sealed.items() == 513
+    assert sealed.items() == 514

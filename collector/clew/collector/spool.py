@@ -27,6 +27,10 @@ logger = logging.getLogger(__name__)
 SEGMENT_BYTES = 32 << 20
 SEGMENT_AGE = 0.5
 
+# Seconds after which a refusal says nothing about the next request: a load balancer sends none to
+# who is not ready, so it has to be let try again.
+REFUSAL = 5.0
+
 # Seconds that a group of requests waits for more, when the one before was no single request: a sync
 # costs as much CPU time for one request as for ten.
 GATHER = 0.001
@@ -86,8 +90,8 @@ class Spool:
         return self._footprint.used()
 
     def accepts(self) -> bool:
-        """Whether the last requests were taken, of every signal."""
-        return not any(writer.refusing for writer in self._writers.values())
+        """Whether requests are taken, of every signal, as far as is known: no refusal is recent."""
+        return not any(writer.refuses() for writer in self._writers.values())
 
     def close(self) -> None:
         """Write what waits, seal what is open, stop."""
@@ -144,7 +148,7 @@ class _Writer:
         self._footprint = footprint
         self._received = received
         self._synced = synced
-        self.refusing = False
+        self._refused: float | None = None  # when, since one was taken
         self._waiting: list[_Waiting] = []
         self._wake = threading.Condition()
         self._closing = False
@@ -214,15 +218,19 @@ class _Writer:
         self._synced(time.monotonic() - began)
         items = sum(batch.items for batch in batches)
         self._received(self._signal, self._open.id, items, self._open.began)
-        if self.refusing:
-            self.refusing = False
+        if self._refused is not None:
+            self._refused = None
             logger.info("%s are taken again", self._signal)
         return None
 
+    def refuses(self) -> bool:
+        refused = self._refused  # another thread's
+        return refused is not None and time.monotonic() - refused < REFUSAL
+
     def _refuse(self, reason: str) -> None:
-        if not self.refusing:
-            self.refusing = True
+        if self._refused is None:
             logger.error("%s are refused for now: %s", self._signal, reason)
+        self._refused = time.monotonic()
 
     def _seal(self, segment: _OpenSegment) -> None:
         """A segment that cannot be sealed just now (a full disk) is tried again."""
