@@ -133,13 +133,20 @@ class Machine:
         mapped = {name: self.here(service, value) for name, value in given.items()}
         return mapped | self._others
 
-    def configuration(self, service: str, path: str) -> Path:
-        """A file that is mounted there, with its addresses and paths replaced."""
-        mounted = self.path(service, path)
-        assert mounted is not None
-        copy = self.directory / f"{service}-{mounted.name}"
-        copy.write_text(self.here(service, mounted.read_text()))
-        return copy
+    def haproxy(self) -> list[str]:
+        """The balancer's own command, with its configuration."""
+        text = (self.directory / "deploy" / "haproxy.cfg").read_text()
+        text = re.sub(r"bind :(\d+)", r"bind 0.0.0.0:\1", text)
+        # Health is asked on another port of the same server.
+        text = re.sub(
+            r"^(    server (\S+) .* port )(\d+)",
+            lambda found: f"{found[1]}{self.port(found[2], int(found[3]))}",
+            text,
+            flags=re.MULTILINE,
+        )
+        path = self.directory / "haproxy-here.cfg"
+        path.write_text(self.here("balancer", text))
+        return ["haproxy", "-W", "-db", "-f", str(path)]
 
     def command(self, service: str) -> list[str]:
         """What the container runs; clew and Python are those of the tests."""
