@@ -67,6 +67,7 @@ def eventually(reached: Any) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_single(tmp_path: Path) -> None:
     machine = Machine(checkout(tmp_path), "single")
     with machine.run("clew") as clew:

@@ -272,6 +272,8 @@ def test_the_engine_reads_the_servers_configuration(
     assert "SELECT" in grafana
     assert clew.startswith("GRANT ALL ON *.*") or "SELECT" in clew, clew
     assert "distributed_foreground_insert\t1" in settings
+    assert "insert_quorum\tauto" in settings
+    assert "distributed_product_mode\tglobal" in settings
     assert "readonly\t2" in settings
 
 
