@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import yaml
 
@@ -79,7 +80,7 @@ class Machine:
         self.project = load(directory)
         self.services = of(self.project, profile)
         self.ports = dict(elsewhere or {})
-        self._others = dict(others or {})  # further variables, for every service
+        self.others = dict(others or {})  # further variables, for every service
         self._names = {
             alias: name for name, each in self.services.items() for alias in [name, *_aliases(each)]
         }
@@ -131,7 +132,7 @@ class Machine:
     def environment(self, service: str) -> dict[str, str]:
         given = self.services[service].get("environment", {})
         mapped = {name: self.here(service, value) for name, value in given.items()}
-        return mapped | self._others
+        return mapped | self.others
 
     def haproxy(self) -> list[str]:
         """The balancer's own command, with its configuration."""
@@ -147,6 +148,27 @@ class Machine:
         path = self.directory / "haproxy-here.cfg"
         path.write_text(self.here("balancer", text))
         return ["haproxy", "-W", "-db", "-f", str(path)]
+
+    def xml(self, service: str, path: str) -> Path:
+        """A file of ClickHouse's configuration that is mounted there, as it is to be here."""
+        mounted = self.path(service, path)
+        assert mounted is not None
+        tree = ElementTree.parse(mounted)
+        for element in tree.iter():
+            host = next((each for each in element if each.tag in ("host", "hostname")), None)
+            owner = service if host is None else str(host.text)
+            for each in element:
+                if each.tag.endswith("port"):
+                    each.text = str(self.port(owner, int(str(each.text))))
+                elif each is host or each.tag in ("listen_host", "interserver_http_host"):
+                    each.text = "127.0.0.1"
+                    each.attrib.clear()
+                elif here := self.path(service, str(each.text)):
+                    each.text = f"{here}/" if str(each.text).endswith("/") else str(here)
+        written = self.directory / "work" / service / Path(path).relative_to("/etc")
+        written.parent.mkdir(parents=True, exist_ok=True)
+        tree.write(written)
+        return written
 
     def command(self, service: str) -> list[str]:
         """What the container runs; clew and Python are those of the tests."""

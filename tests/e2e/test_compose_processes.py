@@ -89,6 +89,27 @@ def test_single(tmp_path: Path) -> None:
         assert clew.stop() == 0
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("grafana"), reason="needs Grafana's program grafana")
+def test_grafana(tmp_path: Path) -> None:
+    directory = checkout(tmp_path)
+    own = {
+        "GF_PLUGINS_PREINSTALL_SYNC": "",  # would be fetched
+        "GF_PATHS_PROVISIONING": str(directory / "dashboards" / "provisioning"),
+        "GF_PATHS_DATA": str(tmp_path / "grafana"),
+        "GF_SERVER_HTTP_ADDR": "127.0.0.1",
+    }
+    machine = Machine(directory, "single", others=own)
+    machine.others["GF_SERVER_HTTP_PORT"] = str(machine.port("grafana", 3000))
+    with machine.run("grafana", ["grafana", "server", "--homepath", "/usr/share/grafana"]):
+        url = machine.here("grafana", "http://127.0.0.1:3000/api/datasources")
+        admin = ("admin", variables(directory)["GRAFANA_ADMIN_PASSWORD"])
+        assert {each["uid"] for each in httpx.get(url, auth=admin).json()} == {
+            "clew",
+            "clew-jaeger",
+        }
+
+
 class ClickHouse(Clew):
     """What stands in for the nodes: clew's engine by ClickHouse's protocol, with the user `clew`."""
 
@@ -126,6 +147,61 @@ def database(directory: Path) -> Iterator[Machine]:
             yield machine
     finally:
         assert stand_in.stop() == 0
+
+
+# What the image of a ClickHouse server has as its own, as far as the mounted files need it.
+CONFIG = """<clickhouse>
+<logger><console>1</console><level>warning</level></logger>
+<path>{directory}/</path><tmp_path>{directory}/tmp/</tmp_path>
+<user_files_path>{directory}/user_files/</user_files_path>
+<format_schema_path>{directory}/format_schemas/</format_schema_path>
+<listen_host>127.0.0.1</listen_host>
+<http_port>{http}</http_port><tcp_port>{tcp}</tcp_port>
+<interserver_http_port>{interserver}</interserver_http_port>
+<users_config>users.xml</users_config>
+<default_profile>default</default_profile><default_database>default</default_database>
+<distributed_ddl><path>/clickhouse/task_queue/ddl</path></distributed_ddl>
+</clickhouse>"""
+USERS = """<clickhouse><profiles><default/></profiles><quotas><default/></quotas>
+<users><default><password/><profile>default</profile><quota>default</quota></default></users>
+</clickhouse>"""
+
+
+def server(machine: Machine, service: str) -> list[str]:
+    """The command of a ClickHouse server with the files that are mounted into it."""
+    home = machine.directory / "work" / service / "clickhouse-server"
+    for name in ("config.d", "users.d"):
+        machine.xml(service, f"/etc/clickhouse-server/{name}/clew.xml")
+    ports = {"http": 8123, "tcp": 9000, "interserver": 9009}
+    at = {name: machine.port(service, port) for name, port in ports.items()}
+    data = machine.path(service, "/var/lib/clickhouse")
+    (home / "config.xml").write_text(CONFIG.format(directory=data, **at))
+    (home / "users.xml").write_text(USERS)
+    return ["clickhouse", "server", f"--config-file={home / 'config.xml'}"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("clickhouse"), reason="needs ClickHouse's program clickhouse")
+def test_the_nodes_are_a_cluster(tmp_path: Path) -> None:
+    machine = Machine(checkout(tmp_path), "cluster")
+    with ExitStack() as stack:
+        keepers = {}
+        for number in (1, 2, 3):
+            config = machine.xml(f"keeper-{number}", "/etc/clickhouse-keeper/keeper_config.xml")
+            argv = ["clickhouse", "keeper", f"--config-file={config}"]
+            run = machine.run(f"keeper-{number}", argv, wait=False)
+            keepers[f"keeper-{number}"] = stack.enter_context(run)
+        for name, process in keepers.items():  # none is ready before two are there
+            machine.wait_until_healthy(name, process)
+        nodes = [name for name in machine.services if name.startswith("clickhouse-")]
+        for node in nodes:
+            stack.enter_context(machine.run(node, server(machine, node)))
+        asked = httpx.post(
+            f"http://127.0.0.1:{machine.port(nodes[0], 8123)}/",
+            content="SELECT getMacro('replica') FROM clusterAllReplicas('clew', system.one) ORDER BY 1",
+            auth=("clew", variables(machine.directory)["CLEW_PASSWORD"]),
+        )
+        assert asked.text.split() == nodes
 
 
 def migrated(machine: Machine) -> None:

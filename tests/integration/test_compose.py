@@ -16,7 +16,17 @@ import yaml
 
 from clew.cli.keys import Keys
 from clew.cli.settings import SETTINGS
-from compose import FILE, ROOT, checkout, image_healthcheck, instructions, load, of, variables
+from compose import (
+    FILE,
+    ROOT,
+    Machine,
+    checkout,
+    image_healthcheck,
+    instructions,
+    load,
+    of,
+    variables,
+)
 from provision import DEFAULTS
 
 PROFILES = {"single", "cluster"}
@@ -275,6 +285,19 @@ def test_the_engine_reads_the_servers_configuration(
     assert "insert_quorum\tauto" in settings
     assert "distributed_product_mode\tglobal" in settings
     assert "readonly\t2" in settings
+
+
+def test_the_files_of_a_node_can_be_run_elsewhere(directory: Path) -> None:
+    """What the tests of the processes make of them: no name and no path of a container is left."""
+    machine = Machine(directory, "cluster")
+    keeper = machine.xml("keeper-2", "/etc/clickhouse-keeper/keeper_config.xml")
+    node = machine.xml("clickhouse-1-2", "/etc/clickhouse-server/config.d/clew.xml")
+    for written in (keeper, node):
+        text = written.read_text()
+        assert "127.0.0.1" in text
+        assert not re.search("keeper-[123]<|clickhouse-[12]|>/var/lib|>/backups", text)
+    assert f"<port>{machine.port('keeper-3', 9181)}</port>" in node.read_text()
+    assert f"<tcp_port>{machine.port('keeper-2', 9181)}</tcp_port>" in keeper.read_text()
 
 
 def test_the_file_has_no_secret_and_no_address() -> None:
