@@ -103,7 +103,7 @@ def test_nothing_is_published_but_on_this_machine(project: dict[str, Any], profi
 
 
 def test_settings_of_clew_are_settings(project: dict[str, Any]) -> None:
-    known = {setting.variable for setting in SETTINGS} | {"CLEW_CLUSTER"}
+    known = {setting.variable for setting in SETTINGS}
     for name, service in project["services"].items():
         if "build" in service:
             given = {key for key in service.get("environment", {}) if key.startswith("CLEW_")}
