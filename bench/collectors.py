@@ -218,8 +218,8 @@ async def _outcome(pipeline: Pipeline, failure: object, stall: float) -> str:
     for line in pipeline.ask(
         "SELECT TraceId, uniqExact(SpanId), count() FROM otel.otel_traces GROUP BY TraceId"
     ).splitlines():
-        trace, spans, rows = line.split("\t")
-        found[trace] = (int(spans), int(rows))
+        trace, *counts = line.split("\t")
+        found[trace] = (int(counts[0]), int(counts[1]))
     lost = twice = 0
     for number in acknowledged:
         for trace, sent in _spans_by_trace(requests[number]).items():

@@ -275,8 +275,8 @@ def test_the_engine_reads_the_servers_configuration(
     assert named == "['clew','grafana','otelcol']"
     assert disks.startswith("backups\t")
     assert otelcol.splitlines() == [
-        f"GRANT SHOW TABLES, SHOW COLUMNS, INSERT ON {name}.* TO otelcol"
-        for name in ("otel", "otel_local")
+        "GRANT SHOW TABLES, SHOW COLUMNS, INSERT ON otel.* TO otelcol",
+        "GRANT SHOW TABLES, SHOW COLUMNS, SELECT, INSERT ON otel_local.* TO otelcol",
     ]
     assert "INSERT" not in grafana
     assert "SELECT" in grafana
