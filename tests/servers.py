@@ -1,17 +1,24 @@
-"""A server that speaks ClickHouse's HTTP protocol, for other clews: `clew serve` on an embedded
-engine, with a key for them."""
+"""Servers that speak ClickHouse's HTTP protocol, for other clews: an embedded engine with a key for
+them, as `clew serve` has it or in the process of the tests."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 import socket
-from contextlib import closing
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from clew.cli.keys import add, new_key
+from clew.cli import servers
+from clew.cli.keys import Keys, add, new_key
+from clew.clickhouse import Application
+from clew.collector.spool import Ids
+from clew.storage import Sessions, Store
 from conftest import FREE_ADDRESSES, Clew
 
 
@@ -52,8 +59,8 @@ class Serve(Clew):
 
     command = "serve"
 
-    def __init__(self, data: Path, server: Server, *flags: str) -> None:
-        super().__init__(data, "--dsn", server.dsn, *flags)
+    def __init__(self, data: Path, dsn: str) -> None:
+        super().__init__(data, "--dsn", dsn)
 
 
 class Collect(Clew):
@@ -61,13 +68,33 @@ class Collect(Clew):
 
     command = "collect"
 
-    def __init__(self, data: Path, server: Server, serve: Serve, *flags: str) -> None:
+    def __init__(self, data: Path, dsn: str, serve: Serve) -> None:
         self.serve = serve
-        super().__init__(data, "--dsn", server.dsn, *flags)
+        super().__init__(data, "--dsn", dsn)
 
     def start(self) -> None:
         super().start()
         self.endpoints["api"] = self.serve.endpoints["api"]
+
+
+@contextmanager
+def serving(store: Store, directory: Path) -> Iterator[str]:
+    """The DSN at which other clews find this engine."""
+    keys = directory / "keys"
+    key, line = new_key("other", ["database"])
+    add(keys, line)
+    listening = socket.create_server(("127.0.0.1", 0))
+    app = Application(Sessions(store), Ids().next, Keys(keys).scopes)
+    server = servers.Server(app, None, 1, servers.LongHeads)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
+    thread.start()
+    try:
+        yield f"clickhouse://other:{key}@127.0.0.1:{listening.getsockname()[1]}/"
+    finally:
+        app.close()
+        server.should_exit = True
+        thread.join()
+        store.shared = False
 
 
 def free_port() -> int:

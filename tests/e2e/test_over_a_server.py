@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ import pytest
 
 from asking import Api
 from clew.storage import StorageError, Store, move
-from conftest import TABLES, Clew
-from servers import Collect, Serve, Server
+from conftest import Clew
+from servers import Collect, Serve, Server, serving
 from stored import wait_until_loaded
 from traffic import SECOND, SERVER, Process, Span, spans_request
 
@@ -26,27 +27,27 @@ from loading import rows, sides_equal_their_base
 from seeded import Seeded, seed
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
+SETTLED = "SELECT count() AS n FROM otel.clew_settled"
+HOLDERS = "SELECT DISTINCT Holder FROM otel.clew_settler WHERE Name = 'pass'"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("server"))
-    yield running
-    assert running.stop() == 0
-    assert "Traceback" not in running.log.read_text()
+def wait_for(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
-@pytest.fixture(scope="module")
-def remote(server: Server) -> Iterator[Store]:
-    with closing(Store(server.dsn)) as store:
-        yield store
+@pytest.fixture
+def dsn(store: Store, tmp_path: Path) -> Iterator[str]:
+    with serving(store, tmp_path) as dsn:
+        yield dsn
 
 
-@pytest.fixture(scope="module")
-def seeded(remote: Store, tmp_path_factory: pytest.TempPathFactory) -> Seeded:
-    """Half an hour of a shop, by way of everything that writes: segments, the ledger, definitions,
-    the settler's statements and a backfill."""
-    return seed(remote, tmp_path_factory.mktemp("segments"))
+@pytest.fixture
+def remote(dsn: str) -> Iterator[Store]:
+    with closing(Store(dsn)) as remote:
+        yield remote
 
 
 def answers(get: Any, seeded: Seeded) -> dict[str, Any]:
@@ -79,77 +80,86 @@ def answers(get: Any, seeded: Seeded) -> dict[str, Any]:
 
 
 def test_what_is_written_and_read_over_it_is_what_it_says_itself(
-    server: Server, remote: Store, seeded: Seeded
+    store: Store, remote: Store, tmp_path: Path
 ) -> None:
+    """Half an hour of a shop, by way of everything that writes: segments, the ledger, definitions,
+    the settler's statements and a backfill."""
+    seeded = seed(remote, tmp_path)
     over_it = answers(Api(remote).response, seeded)
     assert over_it["/api/v1/transactions"]["transactions"]
     assert over_it["/api/v1/services/map"]["edges"]
-    assert over_it == answers(server.get, seeded)
+    assert over_it == answers(Api(store).response, seeded)
     assert sides_equal_their_base(remote)
 
 
-def test_what_two_collect_is_settled_once_and_served(
-    server: Server, seeded: Seeded, remote: Store, tmp_path: Path
-) -> None:
-    """Neither has an engine of its own in the memory."""
-    serve = Serve(tmp_path / "serve", server)
-    fleet: list[Clew] = [serve]
+def send(collect: Clew, spans: list[Span]) -> None:
+    httpx.post(
+        f"{collect.endpoints['otlp_http']}/v1/traces",
+        content=spans_request(spans).SerializeToString(),
+        headers=PROTOBUF,
+    ).raise_for_status()
+
+
+def fifty(first: int) -> list[Span]:
+    at = time.time_ns() - SECOND
+    process = Process("web", "web-1")
+    return [
+        Span(f"{trace:032x}", f"{trace:016x}", "", process, "GET /", SERVER, at, SECOND // 2)
+        for trace in range(first, first + 50)
+    ]
+
+
+def test_what_is_collected_is_served(store: Store, dsn: str, tmp_path: Path) -> None:
+    """And neither process has an engine in its memory."""
+    serve = Serve(tmp_path / "serve", dsn)
+    collect = Collect(tmp_path / "collect", dsn, serve)
     try:
-        fleet += [Collect(tmp_path / f"collect-{number}", server, serve) for number in range(2)]
-        now = time.time_ns()
-        for number, collect in enumerate(fleet[1:]):
-            spans = [
-                Span(f"{trace:032x}", f"{trace:016x}", "", Process("two", f"two-{number}"), "GET /",
-                     SERVER, now - SECOND, SECOND // 2)
-                for trace in range(number * 50 + 1, number * 50 + 51)
-            ]  # fmt: skip
-            httpx.post(
-                f"{collect.endpoints['otlp_http']}/v1/traces",
-                content=spans_request(spans).SerializeToString(),
-                headers=PROTOBUF,
-            ).raise_for_status()
-        for collect in fleet[1:]:
-            wait_until_loaded(collect.data)
-        deadline = time.monotonic() + 60
-        settled = "SELECT count() FROM otel.clew_settled WHERE ServiceName = 'two'"
-        while server.ask(settled) != "100\n":
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        holders = "SELECT DISTINCT Holder FROM otel.clew_settler WHERE Name = 'pass'"
-        assert len(rows(remote, holders)) == 1
-        (two,) = [
-            each for each in serve.get("/api/v1/transactions").json()["transactions"]
-            if each["service"] == "two"
-        ]  # fmt: skip
-        assert two["count"] == 100
-        for clew in fleet:
+        send(collect, fifty(1))
+        wait_until_loaded(collect.data)
+        transactions = serve.get("/api/v1/transactions").json()["transactions"]
+        assert [(each["service"], each["count"]) for each in transactions] == [("web", 50)]
+        for clew in (serve, collect):
             assert "chdb" not in Path(f"/proc/{clew.process.pid}/maps").read_text()
     finally:
-        statuses = [clew.stop() for clew in reversed(fleet)]
-    assert statuses == [0] * 3
-    for clew in fleet:
-        assert "Traceback" not in clew.log.read_text()
-        assert "not settled yet" not in clew.log.read_text()
+        assert [collect.stop(), serve.stop()] == [0, 0]
+    for clew in (serve, collect):
+        assert not re.search("Traceback|not settled yet|not loaded yet", clew.log.read_text())
 
 
-def test_a_database_is_moved_to_a_server(store: Store, remote: Store, tmp_path: Path) -> None:
-    seed(store, tmp_path)
-    with remote.client() as client:
-        before = client.command("SELECT count() FROM otel.otel_traces")
-        with pytest.raises(StorageError, match="has rows already"):
-            move(store, remote)
-        assert client.command("SELECT count() FROM otel.otel_traces") == before
-        for (table,) in client.query(TABLES).result_rows:
-            client.command(f"TRUNCATE TABLE otel.{table}")
-    first = move(store, remote)
-    assert {table.name: table for table in first if not table.equal} == {}
-    moved = {table.name: table.sent for table in first}
-    with store.client() as client:
-        for name in ("otel_traces", "otel_logs", "otel_metrics_sum", "clew_occurrences"):
-            assert moved[name] == client.command(f"SELECT count() FROM otel.{name}") > 0
-    assert sides_equal_their_base(remote)
-    again = move(store, remote)
-    assert [table.sent for table in again] == [0] * len(again)
-    assert [(each.source, each.target) for each in again] == [
-        (each.source, each.target) for each in first
-    ]
+@pytest.mark.slow
+def test_of_several_one_settles(store: Store, dsn: str, tmp_path: Path) -> None:
+    serve = Serve(tmp_path / "serve", dsn)
+    fleet = [Collect(tmp_path / f"collect-{number}", dsn, serve) for number in range(2)]
+    try:
+        for number, collect in enumerate(fleet):
+            send(collect, fifty(50 * number + 1))
+        wait_for(lambda: rows(store, SETTLED) == [{"n": 100}])
+        assert len(rows(store, HOLDERS)) == 1
+    finally:
+        assert [each.stop() for each in (*fleet, serve)] == [0] * 3
+
+
+@pytest.mark.slow
+def test_a_database_is_moved_to_a_server(store: Store, tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    try:
+        with closing(Store(server.dsn)) as remote:
+            seed(store, tmp_path)
+            first = move(store, remote)
+            assert {table.name: table for table in first if not table.equal} == {}
+            sent = {table.name: table.sent for table in first}
+            for name in ("otel_traces", "otel_logs", "otel_metrics_sum", "clew_occurrences"):
+                assert rows(store, f"SELECT count() AS n FROM otel.{name}") == [{"n": sent[name]}]
+                assert sent[name]
+            assert sides_equal_their_base(remote)
+            again = move(store, remote)
+            assert [table.sent for table in again] == [0] * len(again)
+            assert [each.target for each in again] == [each.target for each in first]
+            with remote.client() as client:
+                client.command("INSERT INTO otel.otel_logs (Body) SELECT 'of its own'")
+            with pytest.raises(StorageError, match="has rows already"):
+                move(store, remote)
+            logs = "SELECT count() AS n FROM otel.otel_logs"
+            assert rows(remote, logs) == [{"n": sent["otel_logs"] + 1}]
+    finally:
+        assert server.stop() == 0

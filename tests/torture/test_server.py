@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from oracle import Book, Load, check, wait_for
+from oracle import Book, Load, Stored, check, judge, wait_for
 
+from conftest import CLEW, Clew
 from servers import Collect, Serve, Server
+from stored import wait_until_loaded
 
 CYCLES = int(os.environ.get("CLEW_TORTURE_CYCLES", "1000")) // 20
 
@@ -26,9 +29,9 @@ class Fleet:
         with ExitStack() as started:
             self.server = Server(directory)
             started.callback(self.server.stop)
-            self.serve = Serve(directory / "serve", self.server)
+            self.serve = Serve(directory / "serve", self.server.dsn)
             started.callback(self.serve.stop)
-            self.collect = Collect(directory / "collect", self.server, self.serve)
+            self.collect = Collect(directory / "collect", self.server.dsn, self.serve)
             started.callback(self.collect.stop)
             self.stop = started.pop_all().close
 
@@ -77,6 +80,7 @@ def both_killed(fleet: Fleet, load: Load, chance: random.Random) -> None:
     fleet.collect.start()
 
 
+@pytest.mark.slow
 def test_each_end_once(fleet: Fleet) -> None:
     chance = random.Random(1)
     with Load(book := Book(), fleet.collect) as load:
@@ -84,6 +88,48 @@ def test_each_end_once(fleet: Fleet) -> None:
         server_killed(fleet, load, chance)
         server_stopped_for_a_while(fleet, load, chance)
     fleet.check(book)
+
+
+@pytest.mark.slow
+def test_a_move_that_is_killed_is_run_again(tmp_path: Path) -> None:
+    """As often as it takes, at any moment; what is there in the end is what was here."""
+    clew = Clew(tmp_path / "data")
+    with Load(book := Book(), clew, rate=60):
+        time.sleep(20)
+    wait_until_loaded(clew.data)
+    assert clew.stop() == 0
+    server = Server(tmp_path)
+    try:
+        move = [*CLEW, "move", "--data", str(clew.data), server.dsn]
+        whole = time.monotonic()
+        chance = random.Random(1)
+        killed = 0
+        for _ in range(20):
+            running = subprocess.Popen(move, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            try:
+                running.wait(chance.uniform(2.0, 6.0))
+            except subprocess.TimeoutExpired:
+                running.kill()
+                killed += 1
+            said = running.communicate()[0].decode()
+            assert running.returncode in (0, -9), said
+            if running.returncode == 0:
+                break
+        assert killed
+        done = subprocess.run(move, capture_output=True, text=True, check=False)
+        assert (done.returncode, "DIFFERENT" in done.stdout) == (0, False), done
+        verdict = judge(book, Stored.behind(server.dsn))
+        print(verdict, f"{killed} kills, {time.monotonic() - whole:.0f} s")
+        assert verdict.passed
+        # What is left of the spool is loaded into the server, and counted there.
+        serve = Serve(tmp_path / "serve", server.dsn)
+        collect = Collect(clew.data, server.dsn, serve)
+        try:
+            wait_until_loaded(clew.data)
+        finally:
+            assert [collect.stop(), serve.stop()] == [0, 0]
+    finally:
+        assert server.stop() == 0
 
 
 @pytest.mark.slow
