@@ -119,6 +119,35 @@ def test_an_engine_that_leaves_out_what_it_has_seen_is_told_not_to(
     assert sides_equal_their_base(store)
 
 
+@pytest.mark.parametrize("table", ["clew_traces", "clew_operations_1m"])
+def test_what_another_process_loads_in_between_is_noticed(
+    store: Store,
+    ingest: Ingest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+) -> None:
+    segment, another = (
+        seal_segment(tmp_path / str(seed), "traces", traces(seed)) for seed in (2, 3)
+    )
+    signal, delete = SIGNALS["traces"], Ingest._delete
+
+    def load_another(self: Ingest, client: Any, from_table: str, *rest: Any) -> None:
+        delete(self, client, from_table, *rest)
+        if from_table == table:
+            monkeypatch.setattr(Ingest, "_delete", delete)
+            ingest.load(signal, another.path, another.id, another.items, another.began)
+
+    monkeypatch.setattr(Ingest, "_delete", load_another)
+    monkeypatch.setattr(store, "shared", True)
+    with pytest.raises(InsertError, match="others write"):
+        ingest.settle(signal, segment.path, segment.id, segment.items, segment.began)
+    assert not sides_equal_their_base(store)
+    ingest.settle(signal, segment.path, segment.id, segment.items, segment.began)
+    assert spans_stored(store) == (2400, 2400)
+    assert sides_equal_their_base(store)
+
+
 def test_exceptions_in_logs_are_settled_with_them(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ into a Null table of the request's shape, and views take it apart (schema/004*.s
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -27,6 +28,11 @@ CODES_OF_BAD_DATA = frozenset(
     (6, 26, 27, 32, 33, 36, 38, 41, 43, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 395, 407)
 ) | frozenset(range(432, 446))
 
+LONGEST_INSERT = 30.0  # seconds that somebody else's is waited for
+UNDER_WAY = """
+SELECT count() FROM system.processes
+WHERE elapsed > {since:Float64} AND query_kind IN ('Insert', 'AsyncInsertFlush')
+"""
 ROOM = 16 << 20  # bytes of the disk that settling leaves alone
 KEYS_AT_ONCE = 1000  # in a statement; a server takes 128 KiB for a parameter
 
@@ -53,11 +59,13 @@ class SideTable:
     """A table that a view keeps from the base rows, and how to find a segment's share of it.
 
     key: the side table's columns; base_key: the same as expressions over the base table. A view may
-    read a side table in turn, its `source`, which comes before it; source_key is over that one."""
+    read a side table in turn, its `source`, which comes before it; source_key is over that one.
+    `count` is the column that adds up to the base rows, where one does."""
 
     name: str
     key: str
     base_key: str
+    count: str = ""
     source: str = ""
     source_key: str = ""
 
@@ -84,17 +92,19 @@ TRACES = Signal(
     "Traces",
     "Timestamp",
     (
-        SideTable("clew_traces", "TraceId", "TraceId"),
+        SideTable("clew_traces", "TraceId", "TraceId", "SpanCount"),
         SideTable(
             "clew_operations_1m",
             "(ServiceName, Minute)",
             "(ServiceName, clew_minute(Timestamp))",
+            "Count",
         ),
         # Making clew_operations_1m again adds to this one, so it comes behind.
         SideTable(
             "clew_operations_1h",
             "(ServiceName, Hour)",
             "(ServiceName, toStartOfHour(clew_minute(Timestamp)))",
+            "Count",
             source="clew_operations_1m",
             source_key="(ServiceName, toStartOfHour(Minute))",
         ),
@@ -161,9 +171,10 @@ class Ingest:
     ) -> dict[str, Stored]:
         """Load a segment of which nobody knows how much is stored: all, some or nothing.
 
-        Nothing else may be loaded meanwhile. Rows of its id are removed, the segment is inserted,
-        and every side row that it has a part in is made again from the base table. May be called
-        again after it failed, or was killed, at any point.
+        Nothing else of this process may be loaded meanwhile; what another one loads in between is
+        noticed, and is an InsertError. Rows of its id are removed, the segment is inserted, and
+        every side row that it has a part in is made again from the base table. May be called again
+        after it failed, or was killed, at any point.
         """
         with self._store.writing, self._store.client() as client:
             if not self._store.embedded:
@@ -182,6 +193,8 @@ class Ingest:
             stored = _count(client, signal, segment, began)
             for side in signal.sides:
                 self._make_again(client, signal, side, segment)
+            if self._store.shared:
+                self._check_sides(client, signal, segment)
         return _all_of(items, segment, stored)
 
     def count(self, signal: Signal, segment: int, began: float) -> dict[str, Stored]:
@@ -248,18 +261,55 @@ class Ingest:
             ) from error
 
     def _make_again(self, client: Client, signal: Signal, side: SideTable, segment: int) -> None:
-        """Aggregate the side rows that the segment has a part in again, with the view's own SELECT.
+        """Aggregate the side rows that the segment has a part in again, with the view's own
+        SELECT."""
+        for keys, parameters in self._touched(client, signal, side, segment):
+            self._delete(client, side.name, f"{side.key} IN ({keys})", parameters)
+            client.command(
+                f"INSERT INTO otel.{side.name} {_again(signal, side, keys)}", parameters=parameters
+            )
 
-        On a cluster the keys are read first: a shard would look for them among its own rows, each
+    def _touched(
+        self, client: Client, signal: Signal, side: SideTable, segment: int
+    ) -> list[tuple[str, dict[str, str]]]:
+        """The keys of those side rows: what stands behind IN, and its parameters.
+
+        On a cluster they are read first: a shard would look for them among its own rows, each
         replica at a time of its own."""
         base = signal.tables[0]
         touched = f"SELECT {side.base_key} AS key FROM otel.{base} WHERE Segment = {segment}"
-        source, key = side.source or base, side.source_key or side.base_key
-        for keys, text in _lists(client, touched) if self._store.cluster.name else [(touched, "")]:
-            parameters = {"keys": text}
-            self._delete(client, side.name, f"{side.key} IN ({keys})", parameters)
-            again = select_of(side, source, f"{key} IN ({keys})")
-            client.command(f"INSERT INTO otel.{side.name} {again}", parameters=parameters)
+        lists = _lists(client, touched) if self._store.cluster.name else [(touched, "")]
+        return [(keys, {"keys": text}) for keys, text in lists]
+
+    def _check_sides(self, client: Client, signal: Signal, segment: int) -> None:
+        """Raises InsertError when the side rows that were made again do not add up: between
+        removing them and making them another writer put rows into the base table, and its view put
+        in its own. (Whoever settles, checks; so the last of several does, and does it again.)"""
+        self._wait_for_inserts(client)
+        for side in signal.sides:
+            for keys, parameters in self._touched(client, signal, side, segment) * bool(side.count):
+                made, base = client.query(
+                    f"SELECT (SELECT sum({side.count}) FROM otel.{side.name} "
+                    f"WHERE {side.key} IN ({keys})), "
+                    f"(SELECT sum({side.count}) FROM ({_again(signal, side, keys)}))",
+                    parameters=parameters,
+                ).result_rows[0]
+                if made != base:
+                    raise InsertError(f"segment {segment}: others write to {side.name} as well")
+
+    def _wait_for_inserts(self, client: Client) -> None:
+        """Until those have ended that are under way: rows of theirs may be in the base table
+        alone."""
+        began = time.monotonic()
+        while time.monotonic() - began < LONGEST_INSERT:
+            under_way = client.query(
+                self._store.cluster.asked(UNDER_WAY),
+                parameters={"since": time.monotonic() - began},
+            ).result_rows[0][0]
+            if not under_way:
+                return
+            time.sleep(0.05)
+        raise InsertError(f"an insert of somebody else takes more than {LONGEST_INSERT:.0f} s")
 
     def _delete(
         self, client: Client, table: str, condition: str, parameters: dict[str, str] | None = None
@@ -269,6 +319,11 @@ class Ingest:
             "SETTINGS lightweight_deletes_sync = 2",
             parameters=parameters,
         )
+
+
+def _again(signal: Signal, side: SideTable, keys: str) -> str:
+    source, key = side.source or signal.tables[0], side.source_key or side.base_key
+    return select_of(side, source, f"{key} IN ({keys})")
 
 
 def _lists(client: Client, keys: str) -> list[tuple[str, str]]:
