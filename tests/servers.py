@@ -85,7 +85,7 @@ def serving(store: Store, directory: Path) -> Iterator[str]:
     add(keys, line)
     listening = socket.create_server(("127.0.0.1", 0))
     app = Application(Sessions(store), Ids().next, Keys(keys).scopes)
-    server = servers.Server(app, None, 1, servers.LongHeads)
+    server = servers.Server(app, None, 1)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
     thread.start()
     try:

@@ -92,6 +92,18 @@ def test_what_is_written_and_read_over_it_is_what_it_says_itself(
     assert sides_equal_their_base(remote)
 
 
+def test_a_parameter_may_be_as_long_as_a_server_takes_it(remote: Store) -> None:
+    """It comes in a form then."""
+    with remote.client() as client:
+        asked = client.query("SELECT {text:String}", parameters={"text": "ä {}" * 30_000})
+        assert asked.result_rows == [("ä {}" * 30_000,)]
+        client.raw_query(
+            "INSERT INTO otel.otel_logs (Body) SELECT {text:String}",
+            parameters={"text": "it's" * 15_000},
+        )
+        assert client.command("SELECT length(Body) FROM otel.otel_logs") == 60_000
+
+
 def send(collect: Clew, spans: list[Span]) -> None:
     httpx.post(
         f"{collect.endpoints['otlp_http']}/v1/traces",

@@ -25,7 +25,7 @@ from typing import Any, TextIO
 from clew.api import create_app
 from clew.cli import backfill, backup, control
 from clew.cli.keys import Keys
-from clew.cli.servers import Certificate, LongHeads, Server, raise_file_limit
+from clew.cli.servers import Certificate, Server, raise_file_limit
 from clew.cli.settings import Settings, UsageError
 from clew.clickhouse import Application as ClickHouse
 from clew.collector import deadletter
@@ -315,7 +315,7 @@ def _clickhouse(address: tuple[str, int], store: Store, running: _Running) -> It
     listening = _listen(address, "--clickhouse")
     sessions = Sessions(store, lambda signal: running.inserted(signal))
     app = ClickHouse(sessions, Ids().next, running.access.scopes)
-    with _served(app, listening, running.access, "clickhouse", LongHeads) as url:
+    with _served(app, listening, running.access, "clickhouse") as url:
         try:
             yield url
         finally:
@@ -323,15 +323,9 @@ def _clickhouse(address: tuple[str, int], store: Store, running: _Running) -> It
 
 
 @contextlib.contextmanager
-def _served(
-    app: Any,
-    listening: socket.socket,
-    access: _Access,
-    name: str,
-    protocol: type[LongHeads] | None = None,
-) -> Iterator[str]:
+def _served(app: Any, listening: socket.socket, access: _Access, name: str) -> Iterator[str]:
     """A thread that serves an application; its URL."""
-    server = Server(app, access.certificate, 1, protocol)
+    server = Server(app, access.certificate, 1)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), name=name)
     thread.start()
     try:

@@ -38,17 +38,11 @@ class Server(uvicorn.Server):
 
     `grace` is how many seconds requests that are being answered have when it is to stop."""
 
-    def __init__(
-        self,
-        app: Any,
-        certificate: Certificate | None,
-        grace: int,
-        protocol: type[_Protocol] | None = None,
-    ) -> None:
+    def __init__(self, app: Any, certificate: Certificate | None, grace: int) -> None:
         chain, key = certificate.files if certificate else (None, None)
         config = uvicorn.Config(
             app,
-            http=protocol or _Protocol,
+            http=_Protocol,
             ws="none",
             lifespan="off",
             access_log=False,
@@ -140,7 +134,6 @@ def raise_file_limit() -> None:
 class _Protocol(HttpToolsProtocol):
     """A connection whose client has to get to the end of what it begins."""
 
-    head = HEAD
     _deadline: asyncio.TimerHandle | None = None
     _in_body = False
     _unused = 0  # bytes that came since the last that were of a body, or ended something
@@ -163,7 +156,7 @@ class _Protocol(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._unused > self.head:
+        if self._unused > HEAD:
             self._hang_up(b"431 Request Header Fields Too Large")
         # Almost always a request comes whole, and no timer is ever made.
         elif self._deadline is None:
@@ -201,12 +194,6 @@ class _Protocol(HttpToolsProtocol):
                 b"HTTP/1.1 %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status
             )
         self.transport.close()
-
-
-class LongHeads(_Protocol):
-    """Of clients that have their statements' parameters in the URL, of 128 KiB each at a server."""
-
-    head = 256 << 10
 
 
 def _most_connections() -> int:

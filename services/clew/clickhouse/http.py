@@ -29,7 +29,7 @@ from collections.abc import (
 )
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -269,13 +269,7 @@ class Application:
         given = parameters.get("query_id", "")
         reply.query_id = given if re.fullmatch(r"[\x21-\x7e]{1,128}", given) else str(uuid.uuid4())
         user = self._user(scope, parameters, headers)
-        for name, reason in REFUSED_PARAMETERS.items():
-            if name in parameters:
-                raise EngineError(NOT_IMPLEMENTED, f"{name}: {reason}. (NOT_IMPLEMENTED)")
-        if headers.get("content-type", "").startswith("multipart/"):
-            raise EngineError(
-                NOT_IMPLEMENTED, "External tables (multipart) are not taken here. (NOT_IMPLEMENTED)"
-            )
+        _check_parameters(parameters)
         return Asked(user, reply.query_id, parameters, headers, scope["method"])
 
     def _user(
@@ -311,7 +305,13 @@ class Application:
     async def _ask(self, asked: Asked, receive: Receive, reply: _Reply) -> None:
         with self._body() as body:
             await body.receive(receive, asked)
-            statement, rows = divided(asked.get("query").encode(), body.plain())
+            plain, content_type = body.plain(), asked.headers.get("content-type", "")
+            if content_type.startswith("multipart/"):
+                # What drivers do with parameters that are too long for a URL.
+                fields = form(plain, content_type)
+                _check_parameters(fields)
+                asked, plain = replace(asked, parameters={**asked.parameters, **fields}), b""
+            statement, rows = divided(asked.get("query").encode(), plain)
             if inserts.is_insert(statement) and not asked.user.owns:
                 await self._insert(asked, statement, rows, reply)
                 return
@@ -625,6 +625,28 @@ class _Reply:
     async def _body(self, data: bytes, *, last: bool) -> None:
         data = b"" if self._head else data
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+
+def _check_parameters(parameters: Mapping[str, str]) -> None:
+    for name, reason in REFUSED_PARAMETERS.items():
+        if name in parameters:
+            raise EngineError(NOT_IMPLEMENTED, f"{name}: {reason}. (NOT_IMPLEMENTED)")
+
+
+def form(body: bytes, content_type: str) -> dict[str, str]:
+    """The fields of a multipart form. Raises EngineError for a file, which is an external table."""
+    boundary = re.search(r'boundary="?([^";]+)', content_type)
+    fields = {}
+    for part in body.split(f"--{boundary[1]}".encode())[1:-1] if boundary else ():
+        head, _, value = part.partition(b"\r\n\r\n")
+        name = re.search(rb'name="([^"]*)"', head)
+        if name is None or b"filename" in head.lower():
+            raise EngineError(
+                NOT_IMPLEMENTED, "External tables (multipart) are not taken here. (NOT_IMPLEMENTED)"
+            )
+        text = value.removesuffix(b"\r\n").decode("utf-8", "replace")
+        fields[name[1].decode("utf-8", "replace")] = text
+    return fields
 
 
 def divided(parameter: bytes, body: bytes) -> tuple[bytes, bytes]:

@@ -50,7 +50,8 @@ class Statements:
     def insert(self, table: str, query: str, columns: str = "*", **parameters: Any) -> None:
         """Put the rows of a query into a table."""
         with self._client(query) as client:
-            client.command(
+            # Not as a command: those have their parameters in the URL, however long they are.
+            client.raw_query(
                 f"INSERT INTO otel.{table} ({columns}) SETTINGS {self._settings}\n{sql_of(query)}",
                 parameters=parameters,
             )
