@@ -16,6 +16,7 @@ import pytest
 
 from asking import Api
 from clew.storage import StorageError, Store, move
+from clew.storage.ledger import LedgerRow, enter
 from conftest import Clew
 from servers import Collect, Serve, Server, serving
 from stored import wait_until_loaded
@@ -104,6 +105,16 @@ def test_a_parameter_may_be_as_long_as_a_server_takes_it(remote: Store) -> None:
         assert client.command("SELECT length(Body) FROM otel.otel_logs") == 60_000
 
 
+def test_the_ledger_catches_up_after_an_hour_without_the_server(remote: Store) -> None:
+    later = [
+        LedgerRow(time.time(), "traces", number, "web" * 20, "stored", 1) for number in range(2000)
+    ]
+    enter(remote, later)
+    enter(remote, later)
+    stored = "SELECT count() AS n, sum(Items) AS items FROM otel.clew_ledger FINAL"
+    assert rows(remote, stored) == [{"n": 2000, "items": 2000}]
+
+
 def send(collect: Clew, spans: list[Span]) -> None:
     httpx.post(
         f"{collect.endpoints['otlp_http']}/v1/traces",
@@ -121,6 +132,7 @@ def fifty(first: int) -> list[Span]:
     ]
 
 
+@pytest.mark.slow
 def test_what_is_collected_is_served(store: Store, dsn: str, tmp_path: Path) -> None:
     """And neither process has an engine in its memory."""
     serve = Serve(tmp_path / "serve", dsn)
