@@ -62,7 +62,7 @@ def test_what_is_named_is_configured_and_built_in(names: str) -> None:
         assert {name.replace("_", "") for name in used[kind]} <= modules
 
 
-@pytest.mark.parametrize("name", set(RUN.values()))
+@pytest.mark.parametrize("name", sorted(set(RUN.values())))
 def test_a_manifest_has_one_set_of_versions(name: str) -> None:
     manifest = merged(name)
     modules = [module["gomod"].split() for kind in KINDS for module in manifest[kind]]
@@ -70,7 +70,7 @@ def test_a_manifest_has_one_set_of_versions(name: str) -> None:
     assert f"cmd/builder@v{manifest['dist']['version']}" in GUIDE
 
 
-@pytest.mark.parametrize("name", set(FILES) - set(RUN.values()))
+@pytest.mark.parametrize("name", sorted(set(FILES) - set(RUN.values())))
 def test_variables_have_defaults_on_this_machine_and_are_documented(name: str) -> None:
     text = (HERE / name).read_text()
     for variable, default in re.findall(r"\$\{env:(\w+)(?::-([^}]*))?\}", text):
