@@ -142,7 +142,7 @@ def test_they_outlive_the_process_and_other_nodes_see_them(
     _put(api, ONE)
     assert [each.id for each in Registry(store).definitions()] == ["checkout"]
     assert other.definitions() == ()  # embedded: nobody else writes, so nobody asks
-    monkeypatch.setattr(store, "embedded", False)
+    monkeypatch.setattr(store, "shared", True)
     monkeypatch.setattr(registry, "ASK_AFTER", 0.0)
     assert [each.id for each in other.definitions()] == ["checkout"]
 

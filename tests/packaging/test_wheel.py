@@ -92,7 +92,7 @@ def test_everything_of_the_three_areas_is_in_it(names: set[str]) -> None:
     for area in ("collector", "storage", "services"):
         sources = {
             str(path.relative_to(ROOT / area))
-            for path in (ROOT / area).rglob("*")
+            for path in (ROOT / area / "clew").rglob("*")
             if path.is_file() and "__pycache__" not in path.parts
         }
         assert sources
