@@ -163,12 +163,20 @@ def test_of_several_one_settles(store: Store, dsn: str, tmp_path: Path) -> None:
         assert [each.stop() for each in (*fleet, serve)] == [0] * 3
 
 
+OF_NO_VALUE = """
+INSERT INTO otel.clew_occurrences
+SELECT * REPLACE (NULL AS Value, Timestamp - toIntervalDay(2) AS Timestamp) FROM otel.clew_occurrences
+"""
+
+
 @pytest.mark.slow
 def test_a_database_is_moved_to_a_server(store: Store, tmp_path: Path) -> None:
     server = Server(tmp_path)
     try:
         with closing(Store(server.dsn)) as remote:
             seed(store, tmp_path)
+            with store.client() as client:  # a day of occurrences without a value
+                client.command(OF_NO_VALUE)
             first = move(store, remote)
             assert {table.name: table for table in first if not table.equal} == {}
             sent = {table.name: table.sent for table in first}

@@ -258,4 +258,6 @@ def _hashed(column: str, of: str) -> str:
         return f"finalizeAggregation(`{column}`)"
     if re.match(r"SimpleAggregateFunction\(groupUniqArray", of):
         return f"arraySort(`{column}`)"
+    if of.startswith("Nullable("):  # or the hash of the whole row would be NULL, and left out
+        return f"isNull(`{column}`), ifNull(toString(`{column}`), '')"
     return f"`{column}`"
