@@ -18,6 +18,7 @@ from typing import Any
 from clew.api.parameters import as_parameter, parse_time
 from clew.api.problems import Problem
 from clew.cli import control
+from clew.cli.opening import only_one, open_store
 from clew.cli.settings import Settings, UsageError
 from clew.storage import Occurrences, Registry, StorageError, migrate
 
@@ -81,8 +82,6 @@ def answering(occurrences: Occurrences, registry: Registry) -> control.Answer:
 
 
 def _steps(settings: Settings, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    from clew.cli.platform import only_one, open_store
-
     with contextlib.ExitStack() as stack:
         if settings.dsn.startswith("chdb:"):
             try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clew.cli import control
+from clew.cli.opening import only_one
 from clew.cli.settings import Settings, UsageError
 from clew.storage import BackupError, Store
 from clew.storage import backup as backups
@@ -73,8 +74,6 @@ def restore(settings: Settings, source: Path) -> None:
 @contextlib.contextmanager
 def _manifest(settings: Settings) -> Iterator[dict[str, Any]]:
     """What is frozen, by the process that runs on the data directory or else by this one."""
-    from clew.cli.platform import only_one
-
     directory = _database(settings)
     with contextlib.ExitStack() as stack:
         try:

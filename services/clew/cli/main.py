@@ -134,6 +134,7 @@ def _server_command(parsed: argparse.Namespace) -> int:
     settings = settings_module.resolve(parsed)
     try:
         from clew.cli import backfill, backup, demo, move, platform, replay
+        from clew.cli.opening import open_store
         from clew.storage import StorageError, migrate
     except ImportError as error:
         raise UsageError(
@@ -149,7 +150,7 @@ def _server_command(parsed: argparse.Namespace) -> int:
         logging.getLogger(chatty).setLevel(logging.ERROR)
     try:
         if parsed.command == "migrate":
-            for migration in migrate(platform.open_store(settings), dry_run=parsed.dry_run):
+            for migration in migrate(open_store(settings), dry_run=parsed.dry_run):
                 pending = " (pending)" if parsed.dry_run else ""
                 print(f"{migration.version:04}_{migration.name}{pending}")
         elif parsed.command == "backup":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 
+from clew.cli.opening import only_one
 from clew.cli.settings import Settings, UsageError
 from clew.storage import Cluster, Moved, Store
 from clew.storage import move as move_tables
@@ -16,8 +17,6 @@ def move(settings: Settings, target: str) -> bool:
     """Copy the tables of a data directory, whose clew is stopped, to the server at `target`.
 
     Prints how they compare; whether all are equal."""
-    from clew.cli.platform import only_one
-
     if not settings.dsn.startswith("chdb:"):
         raise UsageError("move is from the embedded database of --data: leave --dsn out")
     if target.startswith("chdb:"):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import ipaddress
 import json
 import logging
@@ -20,11 +19,12 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from clew.api import create_app
 from clew.cli import backfill, backup, control
 from clew.cli.keys import Keys
+from clew.cli.opening import only_one, open_store
 from clew.cli.servers import Certificate, Server, raise_file_limit
 from clew.cli.settings import Settings, UsageError
 from clew.clickhouse import Application as ClickHouse
@@ -40,7 +40,6 @@ from clew.collector.spool import Ids, Spool
 from clew.collector.telemetry import Telemetry, into_tables
 from clew.storage import (
     SIGNALS,
-    Cluster,
     Guard,
     Ingest,
     Limit,
@@ -90,13 +89,6 @@ def run(
             runner.run(
                 _serve(settings, store, running, collect=collect, serve=serve, report=report)
             )
-
-
-def open_store(settings: Settings, *, patient: bool = False) -> Store:
-    """The database of the settings; with `patient`, once its server answers."""
-    if settings.cluster and settings.dsn.startswith("chdb:"):
-        raise UsageError("--cluster: the embedded engine has none; name a node of it with --dsn")
-    return Store(settings.dsn, settings.memory_limit, Cluster(settings.cluster), patient=patient)
 
 
 async def _serve(
@@ -377,21 +369,3 @@ def _endpoints_file(data: Path, endpoints: dict[str, str]) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def only_one(data: Path) -> Iterator[TextIO]:
-    """Hold the data directory: its spool has one owner."""
-    with (data / "clew.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            raise UsageError(
-                f"{data} is in use by another clew (process {lock.read().strip() or 'unknown'}): "
-                "stop it, or choose another --data"
-            ) from error
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        yield lock

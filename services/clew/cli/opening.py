@@ -1,0 +1,38 @@
+"""What a command opens: the data directory, which has one owner at a time, and the database."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from clew.cli.settings import Settings, UsageError
+from clew.storage import Cluster, Store
+
+
+def open_store(settings: Settings, *, patient: bool = False) -> Store:
+    """The database of the settings; with `patient`, once its server answers."""
+    if settings.cluster and settings.dsn.startswith("chdb:"):
+        raise UsageError("--cluster: the embedded engine has none; name a node of it with --dsn")
+    return Store(settings.dsn, settings.memory_limit, Cluster(settings.cluster), patient=patient)
+
+
+@contextlib.contextmanager
+def only_one(data: Path) -> Iterator[TextIO]:
+    """Hold the data directory: its spool has one owner."""
+    with (data / "clew.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise UsageError(
+                f"{data} is in use by another clew (process {lock.read().strip() or 'unknown'}): "
+                "stop it, or choose another --data"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield lock
