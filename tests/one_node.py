@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from clew.storage import Store, rights
-from clew.storage.cluster import Cluster
+from clew.storage.cluster import SETTINGS, Cluster
 
 CONFIGURATION = """<clickhouse>
 <users_config>{users}</users_config>
@@ -18,6 +18,7 @@ CONFIGURATION = """<clickhouse>
 """
 SHARD = """<shard><internal_replication>true</internal_replication>
 <replica><host>127.0.0.1</host><port>9000</port></replica></shard>"""
+READS = "<query>GRANT SHOW, SELECT ON otel.*</query>"
 
 
 class OneNode(Cluster):
@@ -38,6 +39,9 @@ def store(directory: Path, shards: int = 1) -> Store:
     def with_cluster(folder: Path, memory: int, names: Callable[[str], Iterable[str]]) -> Path:
         config = write(folder, memory, names)
         users = config.with_name("users.xml")
+        text = users.read_text().replace(READS, READS + READS.replace("otel", "otel_local"))
+        settings = "".join(f"<{name}>{value}</{name}>" for name, value in SETTINGS.items())
+        users.write_text(text.replace("<default></default>", f"<default>{settings}</default>", 1))
         config.write_text(CONFIGURATION.format(users=users, shards=SHARD * shards))
         return config
 

@@ -79,7 +79,7 @@ def test_small_tables_are_whole_on_every_node() -> None:
         pytest.param(
             [
                 *("test_ingest_exactly_once.py", "test_api_*.py"),
-                *("test_settling.py", "test_occurrences.py"),
+                *("test_settling.py", "test_occurrences.py", "test_dashboards.py"),
             ],
             "",
             marks=pytest.mark.slow,
