@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,9 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from gobuild import ENVIRONMENT, INTEROP
 
 CONFIGURATIONS = Path(__file__).parents[2] / "collector" / "otelcol"
-INTEROP = Path(sys.prefix) / "interop"  # in .venv, as everything is
 GATEWAY, AGENT = "manifest.yaml", "manifest-agent.yaml"
 
 
@@ -45,12 +44,7 @@ def program(manifest: str) -> Path:
 
 
 def _run(command: list[str], directory: Path, **more: str) -> None:
-    env = os.environ | {
-        "GOTOOLCHAIN": "local",
-        "GOFLAGS": "-modcacherw",
-        "GOPATH": str(INTEROP / "gopath"),
-        "GOCACHE": str(INTEROP / "gocache"),
-    }
+    env = os.environ | ENVIRONMENT
     ran = subprocess.run(
         command, cwd=directory, env=env | more, capture_output=True, text=True, check=False
     )

@@ -4,16 +4,14 @@ OpenTelemetry Collector's exporter inserts."""
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from gobuild import program
 
 import build
 from clew.cli.keys import add, new_key
@@ -21,14 +19,9 @@ from conftest import Clew
 from grafana import Grafana
 
 HERE = Path(__file__).parent / "clickhouse_go"
-BUILT = Path(sys.prefix) / "interop" / "clickhouse_go"  # in .venv, as everything is
-GO = shutil.which("go")
 COMPRESSIONS = ("none", "gzip", "deflate", "lz4", "zstd")
 
-pytestmark = [
-    pytest.mark.slow,  # the first run fetches and compiles for a minute or two
-    pytest.mark.skipif(GO is None, reason="needs go"),
-]
+pytestmark = pytest.mark.slow  # the first run fetches and compiles for a minute or two
 
 # What the plugin asks when a data source is set up and queries are written (version 4.20).
 PROBES = [
@@ -86,25 +79,7 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    shutil.copytree(HERE, BUILT, dirs_exist_ok=True)
-    env = os.environ | {
-        "GOTOOLCHAIN": "local",
-        "GOFLAGS": "-modcacherw",
-        "GOPATH": str(BUILT.parent / "gopath"),
-        "GOCACHE": str(BUILT.parent / "gocache"),
-    }
-
-    def go(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(GO), *arguments], cwd=BUILT, env=env, capture_output=True, text=True, check=False
-        )
-
-    tidied = go("mod", "tidy")
-    if tidied.returncode:
-        pytest.skip(f"go could not fetch clickhouse-go: {tidied.stderr[-500:]}")
-    built = go("build", "-o", "port", ".")
-    assert built.returncode == 0, built.stderr
-    started = Running(BUILT / "port", tmp_path_factory.mktemp("go"))
+    started = Running(program(HERE), tmp_path_factory.mktemp("go"))
     yield started
     assert started.clew.stop() == 0
 

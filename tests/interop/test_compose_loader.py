@@ -4,21 +4,18 @@ and with the module of Go that it is made of where Go is."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gobuild import program
 
 from compose import FILE, checkout, load, of
 
 HERE = Path(__file__).parent / "compose_go"
-BUILT = Path(sys.prefix) / "interop" / "compose_go"  # in .venv, as everything is
-GO = shutil.which("go")
 
 pytestmark = pytest.mark.slow  # the first run fetches and compiles for half a minute
 
@@ -34,31 +31,14 @@ def _by_docker(directory: Path, profile: str) -> subprocess.CompletedProcess[str
     return _run(["docker", "compose", *flags, "config", "--format", "json"], cwd=directory)
 
 
-def _by_go(directory: Path, profile: str) -> subprocess.CompletedProcess[str]:
-    return _run([str(BUILT / "compose"), str(directory / FILE), profile])
-
-
 @pytest.fixture(scope="module", params=["docker", "go"])
 def config(request: pytest.FixtureRequest) -> Config:
     if request.param == "docker":
         if not shutil.which("docker") or _run(["docker", "compose", "version"]).returncode:
             pytest.skip("needs docker with its plugin compose")
         return _by_docker
-    if GO is None:
-        pytest.skip("needs go")
-    shutil.copytree(HERE, BUILT, dirs_exist_ok=True)
-    env = os.environ | {
-        "GOTOOLCHAIN": "local",
-        "GOFLAGS": "-modcacherw",
-        "GOPATH": str(BUILT.parent / "gopath"),
-        "GOCACHE": str(BUILT.parent / "gocache"),
-    }
-    tidied = _run([GO, "mod", "tidy"], cwd=BUILT, env=env)
-    if tidied.returncode:
-        pytest.skip(f"go could not fetch compose-go: {tidied.stderr[-500:]}")
-    built = _run([GO, "build", "-o", "compose", "."], cwd=BUILT, env=env)
-    assert built.returncode == 0, built.stderr
-    return _by_go
+    built = program(HERE)
+    return lambda directory, profile: _run([str(built), str(directory / FILE), profile])
 
 
 @pytest.mark.parametrize("profile", ["single", "cluster"])
