@@ -216,7 +216,12 @@ def test_every_trace_is_complete_and_in_the_services_it_went_through(shown: Show
 
 
 def test_the_spans_of_a_checkout_are_the_calls_it_makes(shown: Shown) -> None:
-    ok = {trace["trace_id"] for trace in shown.traces(CHECKOUT, service="payments", status="ok")}
+    # One in which nothing failed: on a slow machine orders may give up on a charge that succeeds.
+    ok = {
+        trace["trace_id"]
+        for trace in shown.traces(CHECKOUT, service="payments", status="ok")
+        if not trace["error_count"]
+    }
     failed = {
         trace["trace_id"] for trace in shown.traces(CHECKOUT, service="payments", status="error")
     }
