@@ -35,7 +35,7 @@ from pathlib import Path
 import bodies
 import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from process import QUIET, Measured
+from process import Measured, wait_until_calm
 
 from clew.cli import keys
 
@@ -176,11 +176,7 @@ def _take(pipeline: Pipeline, requests: list[bytes]) -> None:
     assert len(acknowledged) == len(requests)
     while pipeline.rows() < wanted:
         time.sleep(0.5)
-    while True:
-        before = pipeline.cpu()
-        time.sleep(QUIET)
-        if pipeline.cpu() - before < 0.1 * QUIET:
-            return
+    wait_until_calm(pipeline.cpu)
 
 
 # What is lost.

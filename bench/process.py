@@ -83,11 +83,7 @@ class Up(Measured):
         """Wait until everything is loaded, and loading and merging hardly use the CPU."""
         while any(path.is_file() for path in (self._data / "spool").rglob("*")):
             time.sleep(0.2)
-        while True:
-            before = self.cpu()
-            time.sleep(QUIET)
-            if self.cpu() - before < 0.1 * QUIET:
-                return
+        wait_until_calm(self.cpu)
 
     def stored(self, signal: str) -> int:
         """How many items of a signal are in the tables, by the ledger."""
@@ -97,6 +93,15 @@ class Up(Measured):
         return next(
             int(each["stored"]) for each in answer.json()["signals"] if each["signal"] == signal
         )
+
+
+def wait_until_calm(cpu: Callable[[], float]) -> None:
+    """Until that clock hardly moves."""
+    while True:
+        before = cpu()
+        time.sleep(QUIET)
+        if cpu() - before < 0.1 * QUIET:
+            return
 
 
 async def send(url: str, requests: Iterable[bytes], connections: int) -> list[float]:

@@ -13,7 +13,7 @@ import pytest
 
 from clew.storage import Store
 from clew.storage.cluster import SHARDED, Cluster
-from clew.storage.migrations import LEDGER, TABLE, VIEW, known
+from clew.storage.migrations import LEDGER, Migration, known
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = Cluster("clew")
@@ -44,21 +44,37 @@ def test_every_statement_is_one_for_all_nodes_and_is_read_by_the_engine(store: S
 
 
 @pytest.mark.parametrize("migration", known(), ids=lambda each: each.name)
-def test_a_node_has_the_rows_of_its_shard_and_a_view_reads_what_it_keeps(migration: object) -> None:
-    name, kind, sql = migration.name, migration.kind, migration.sql  # type: ignore[attr-defined]
-    run = in_full(sql)
-    if kind == TABLE and sql.lstrip("-").find("CREATE TABLE") >= 0 and name in SHARDED:
+def test_a_node_has_the_rows_of_its_shard_and_a_view_reads_what_it_keeps(
+    migration: Migration,
+) -> None:
+    name, run = migration.name, in_full(migration.sql)
+    databases = [set(re.findall(r"\b(otel\w*)\.\w+", each)) for each in run]
+    if name in SHARDED:
         local, distributed = run
-        assert f"otel_local.{name}" in local
         assert re.search(r"ENGINE = Replicated\w*MergeTree\('/clickhouse/tables/\{shard\}/", local)
+        assert databases[0] == {"otel_local"}
         assert f"ENGINE = Distributed('clew', otel_local, {name}, " in distributed
-    elif kind == VIEW and "CREATE MATERIALIZED VIEW" in sql:
-        (view,) = run
-        tables = set(re.findall(r"\b(otel\w*)\.\w+", view))
+    elif run[0].startswith("ALTER"):
+        assert databases == [{"otel_local"}, {"otel"}]
+    elif "CREATE MATERIALIZED VIEW" in run[0]:
         # Rows come in through the landing tables and are sharded there; all else stays on its node.
-        assert tables == ({"otel"} if name.startswith("clew_landing") else {"otel_local"})
+        assert databases == [{"otel"} if name.startswith("clew_landing") else {"otel_local"}]
+    elif run[0].startswith("CREATE DATABASE"):
+        assert len(run) == 2
     else:
-        assert "otel_local" not in "".join(run[:1]) or sql.count("ALTER TABLE")
+        assert databases[0] <= {"otel"} and len(run) == 1  # noqa: PT018
+
+
+def test_the_query_of_a_view_is_changed_where_the_view_is() -> None:
+    select = "MODIFY QUERY\nSELECT TraceId FROM otel.{}"
+    of_side = f"ALTER TABLE otel.clew_traces_view {select.format('otel_traces')}"
+    (changed,) = CLUSTER.statements(of_side)
+    assert changed == of_side.replace("otel.", "otel_local.").replace(
+        "_view ", "_view ON CLUSTER 'clew' "
+    )
+    of_landing = f"ALTER TABLE otel.clew_landing_traces_view {select.format('clew_landing_traces')}"
+    (changed,) = CLUSTER.statements(of_landing)
+    assert "otel_local" not in changed
 
 
 def test_small_tables_are_whole_on_every_node() -> None:

@@ -10,7 +10,8 @@ import random
 import pytest
 
 from clew.clickhouse import blocks, encodings, inserts, native
-from clew.clickhouse.http import content_type, credentials
+from clew.clickhouse.asked import credentials
+from clew.clickhouse.replies import content_type
 from clew.storage import EngineError
 
 

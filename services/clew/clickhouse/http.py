@@ -7,15 +7,10 @@ format and user are looked for, which status an error has, what the headers say.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import contextlib
-import json
 import logging
 import re
-import secrets
 import threading
-import time
 import uuid
 import weakref
 from collections.abc import (
@@ -29,15 +24,24 @@ from collections.abc import (
 )
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-from clew.clickhouse import blocks, encodings, inserts, native
+from clew.clickhouse import encodings, inserts, native
+from clew.clickhouse.asked import (
+    DEFAULT_DATABASE,
+    MOST_BODY,
+    OF_HTTP,
+    Asked,
+    User,
+    check_parameters,
+    credentials,
+    divided,
+    form,
+)
+from clew.clickhouse.replies import REQUIRED_PASSWORD, Reply, Scope, Send
 from clew.storage import (
-    DESCRIBE,
-    OWN,
-    READ,
     WRITE,
     EngineError,
     Session,
@@ -49,9 +53,7 @@ from clew.storage import (
 
 logger = logging.getLogger(__name__)
 
-Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 T = TypeVar("T")
 
 # What a user with this name and key may do, by API key scopes; None for nobody.
@@ -60,17 +62,13 @@ Admit = Callable[[str, str], frozenset[str] | None]
 # Another clew's own limits hold for it; these are so many that it meets none.
 OWN_PER_CLIENT = 64
 OWN_AT_ONCE = 16
-OWN_MOST_BODY = 160 << 20  # bytes: a segment that one large request went over the edge of
 PER_CLIENT = 8  # statements of one client, waiting or running
 AT_ONCE = 4  # statements of all clients that the engine works on
 WAIT = 30.0  # seconds for one of those places
 PATIENCE = 1.0  # seconds in which one of a client's own is to be free; the next is refused
-MOST_BODY = 64 << 20  # bytes, of one request, decompressed
 MOST_BODIES = 256 << 20  # bytes, of all requests that are being received
 FIRST = 1 << 20  # bytes of an answer that is looked at before it begins: errors come early
-SEND_WITHIN = 60.0  # seconds in which a client takes the next piece of its answer
 
-DEFAULT_DATABASE = "otel"
 OK = b"Ok.\n"
 NOTHING_HERE = (
     "There is no handle {path}\n\nUse / or /ping for health checks.\n"
@@ -78,128 +76,8 @@ NOTHING_HERE = (
     "Send queries from your program with POST method or GET /?query=...\n"
 )
 
-# Parameters of HTTP itself, and settings that drivers send as a matter of course: they say how to
-# deliver, or what holds here anyway, and are not the engine's to know.
-_OF_HTTP = """
-add_http_cors_header async_insert buffer_size cancel_http_readonly_queries_on_client_close
-client_protocol_version close_session compress connect_timeout database decompress
-deduplicate_insert default_format distributed_foreground_insert enable_http_compression
-http_headers_progress_interval_ms http_native_compression_disable_checksumming_on_decompress
-http_receive_timeout http_response_buffer_size http_send_timeout http_wait_end_of_query
-http_write_exception_in_output_format http_zlib_compression_level insert_deduplicate insert_quorum
-load_balancing log_comment log_queries network_compression_method network_zstd_compression_level
-output_format_compression_level password query query_id quota_key readonly receive_timeout
-send_progress_in_http_headers send_timeout session_check session_id session_timeout stacktrace user
-wait_end_of_query wait_for_async_insert workload
-"""
-OF_HTTP = frozenset(_OF_HTTP.split())
-REFUSED_PARAMETERS = {"role": "roles are not chosen here"}
-
-# Errors whose status is not 500, as a server has it.
-STATUSES = {
-    400: (6, 8, 15, 25, 26, 27, 36, 37, 38, 41, 44, 53, 62, 72, 117, 123, 167, 168, 223, 321, 376,
-          427, 441, 675, 676),
-    401: (194,),
-    403: (192, 193, 497, 512, 516),
-    404: (46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 152, 336, 511),
-    408: (159,),
-    413: (229,),
-    501: (48,),
-    503: (76, 209, 439),
-}  # fmt: skip
-STATUS = {code: status for status, codes in STATUSES.items() for code in codes}
-REQUIRED_PASSWORD = 194
 AUTHENTICATION_FAILED, TOO_MANY, READONLY, SYNTAX_ERROR = 516, 202, 164, 62
-ACCESS_DENIED, NOT_IMPLEMENTED, NETWORK_ERROR, CANCELLED, UNKNOWN = 497, 48, 210, 394, 1002
-
-CONTENT_TYPES = (
-    (re.compile(r"(TSV|TabSeparated).*"), "text/tab-separated-values; charset=UTF-8"),
-    (re.compile(r"CSV.*"), "text/csv; charset=UTF-8"),
-    (re.compile(r"(JSON.*EachRow.*|NDJSON|JSONLines)"), "application/x-ndjson; charset=UTF-8"),
-    (re.compile(r"JSON.*"), "application/json; charset=UTF-8"),
-    (re.compile(r"XML"), "application/xml; charset=UTF-8"),
-    (re.compile(r"Markdown"), "text/markdown; charset=UTF-8"),
-    (re.compile(r"(Pretty.*|Vertical|Values|TSKV|SQLInsert|Null)"), "text/plain; charset=UTF-8"),
-)
-
-
-@dataclass(frozen=True)
-class User:
-    """Whoever asks: `name` counts as one client, `scopes` are those of its API key."""
-
-    name: str
-    scopes: frozenset[str]
-
-    @property
-    def owns(self) -> bool:
-        """Whether it is another clew."""
-        return "database" in self.scopes
-
-    @property
-    def most_body(self) -> int:
-        return OWN_MOST_BODY if self.owns else MOST_BODY
-
-    @property
-    def role(self) -> str:
-        """What its statements may do, rows of its own apart."""
-        if self.owns:
-            return OWN
-        return READ if "read" in self.scopes else DESCRIBE
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request, its head understood."""
-
-    user: User
-    query_id: str
-    parameters: Mapping[str, str]
-    headers: Mapping[str, str]
-    method: str
-
-    def get(self, name: str, default: str = "") -> str:
-        return self.parameters.get(name, default)
-
-    @property
-    def database(self) -> str:
-        return self.get("database") or self.headers.get("x-clickhouse-database") or DEFAULT_DATABASE
-
-    @property
-    def format(self) -> str:
-        given = self.get("default_format") or self.headers.get("x-clickhouse-format")
-        return given or "TabSeparated"
-
-    @property
-    def bound(self) -> dict[str, str]:
-        return {
-            name.removeprefix("param_"): value
-            for name, value in self.parameters.items()
-            if name.startswith("param_")
-        }
-
-    @property
-    def of_http(self) -> frozenset[str]:
-        """The parameters that are not settings; another clew finds its statements by a comment."""
-        return OF_HTTP - {"log_comment"} if self.user.owns else OF_HTTP
-
-    @property
-    def settings(self) -> dict[str, str]:
-        return {
-            name: value
-            for name, value in self.parameters.items()
-            if name not in self.of_http and not name.startswith("param_")
-        }
-
-    @property
-    def whole(self) -> bool:
-        """Nothing is to be sent before the answer is complete."""
-        return "1" in (self.get("wait_end_of_query"), self.get("http_wait_end_of_query"))
-
-    @property
-    def encoding(self) -> str:
-        if self.get("enable_http_compression") in ("0", "false"):
-            return ""
-        return encodings.chosen(self.headers.get("accept-encoding", ""))
+ACCESS_DENIED, NETWORK_ERROR, CANCELLED, UNKNOWN = 497, 210, 394, 1002
 
 
 class Application:
@@ -224,7 +102,7 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        reply = _Reply(scope, send, self._sessions.timezone)
+        reply = Reply(scope, send, self._sessions.timezone)
         try:
             await self._answer(scope, receive, reply)
         except EngineError as error:
@@ -240,7 +118,7 @@ class Application:
         for session in tuple(self._running):
             session.cancel()
 
-    async def _answer(self, scope: Scope, receive: Receive, reply: _Reply) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, reply: Reply) -> None:
         path = scope["path"]
         if path in ("/ping", "/replicas_status"):
             await reply.text(200, OK)
@@ -257,7 +135,7 @@ class Application:
             async with self._of_client(asked.user):
                 await self._ask(asked, receive, reply)
 
-    def _understand(self, scope: Scope, reply: _Reply) -> Asked:
+    def _understand(self, scope: Scope, reply: Reply) -> Asked:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
@@ -269,7 +147,7 @@ class Application:
         given = parameters.get("query_id", "")
         reply.query_id = given if re.fullmatch(r"[\x21-\x7e]{1,128}", given) else str(uuid.uuid4())
         user = self._user(scope, parameters, headers)
-        _check_parameters(parameters)
+        check_parameters(parameters)
         return Asked(user, reply.query_id, parameters, headers, scope["method"])
 
     def _user(
@@ -302,14 +180,14 @@ class Application:
         patience = WAIT if "ingest" in user.scopes else PATIENCE
         return _place(places, patience, f"{most} of {user.name} are running or waiting")
 
-    async def _ask(self, asked: Asked, receive: Receive, reply: _Reply) -> None:
+    async def _ask(self, asked: Asked, receive: Receive, reply: Reply) -> None:
         with self._body() as body:
             await body.receive(receive, asked)
             plain, content_type = body.plain(), asked.headers.get("content-type", "")
             if content_type.startswith("multipart/"):
                 # What drivers do with parameters that are too long for a URL.
                 fields = form(plain, content_type)
-                _check_parameters(fields)
+                check_parameters(fields)
                 asked, plain = replace(asked, parameters={**asked.parameters, **fields}), b""
             statement, rows = divided(asked.get("query").encode(), plain)
             if inserts.is_insert(statement) and not asked.user.owns:
@@ -347,7 +225,7 @@ class Application:
         places, most = (self._own_places, OWN_AT_ONCE) if user.owns else (self._places, AT_ONCE)
         return _place(places, WAIT, f"{most} run at a time")
 
-    async def _run(self, asked: Asked, sql: str, receive: Receive, reply: _Reply) -> None:
+    async def _run(self, asked: Asked, sql: str, receive: Receive, reply: Reply) -> None:
         opened, threads = ExitStack(), self._threads_of(asked.user)
         try:
             session = await _in_thread(
@@ -381,7 +259,7 @@ class Application:
         )
 
     async def _send(
-        self, asked: Asked, chunks: Iterator[bytes], form: str, session: Session, reply: _Reply
+        self, asked: Asked, chunks: Iterator[bytes], form: str, session: Session, reply: Reply
     ) -> None:
         first: list[bytes] = []
         threads = self._threads_of(asked.user)
@@ -413,7 +291,7 @@ class Application:
             pass
         await _in_thread(self._threads, session.cancel)
 
-    async def _insert(self, asked: Asked, statement: bytes, rows: bytes, reply: _Reply) -> None:
+    async def _insert(self, asked: Asked, statement: bytes, rows: bytes, reply: Reply) -> None:
         if asked.method in ("GET", "HEAD"):
             raise EngineError(
                 READONLY,
@@ -448,7 +326,7 @@ class Application:
         await reply.whole(asked, [], "", summary)
 
     async def _insert_own(
-        self, asked: Asked, statement: bytes, rows: bytes, receive: Receive, reply: _Reply
+        self, asked: Asked, statement: bytes, rows: bytes, receive: Receive, reply: Reply
     ) -> None:
         found = inserts.find(statement, asked.format)
         if (found.database or asked.database) != DEFAULT_DATABASE:
@@ -466,7 +344,7 @@ class Application:
                 )
         await reply.whole(asked, [], "", Summary())
 
-    async def _write(self, asked: Asked, session: Session, receive: Receive, reply: _Reply) -> None:
+    async def _write(self, asked: Asked, session: Session, receive: Receive, reply: Reply) -> None:
         """Another clew's statement. Once begun it goes on without its client, as on a server."""
         with _watching(receive) as there:
             await _in_thread(self._own_threads, lambda: session.write(there))
@@ -529,178 +407,6 @@ class _Body:
         plain = encodings.decompressed(bytes(self._data), self._encoding, self._most)
         self._data.clear()
         return encodings.from_blocks(plain, self._most) if self._blocks else plain
-
-
-class _Reply:
-    """What is sent back: one answer, whole or in pieces."""
-
-    def __init__(self, scope: Scope, send: Send, timezone: str) -> None:
-        self._head = scope["method"] == "HEAD"
-        self._send = send
-        self._timezone = timezone
-        self._compressor: encodings.Compressor | None = None
-        self._tag = secrets.token_hex(8)
-        self.query_id = str(uuid.uuid4())
-        self.begun = False
-
-    async def text(self, status: int, body: bytes) -> None:
-        await self._start(status, [("content-type", "text/html; charset=UTF-8")], len(body))
-        await self._body(body, last=True)
-
-    async def error(self, error: EngineError, version: str) -> None:
-        body = worded(error, version)
-        headers = [
-            *self._common(),
-            ("content-type", "text/plain; charset=UTF-8"),
-            ("x-clickhouse-exception-code", str(error.code)),
-        ]
-        if error.code == REQUIRED_PASSWORD:
-            headers.append(("www-authenticate", 'Basic realm="ClickHouse server HTTP API"'))
-        await self._start(STATUS.get(error.code, 500), headers, len(body))
-        await self._body(body, last=True)
-
-    async def whole(self, asked: Asked, chunks: list[bytes], form: str, summary: Summary) -> None:
-        body = b"".join(chunks)
-        headers = self._of_answer(asked, form, summary)
-        if self._compressor and body:
-            body = self._compressor.add(body) + self._compressor.end()
-        await self._start(200, headers, len(body))
-        await self._body(body, last=True)
-
-    async def begin(self, asked: Asked, form: str, summary: Summary) -> None:
-        await self._start(200, self._of_answer(asked, form, summary), None)
-
-    async def more(self, chunk: bytes) -> None:
-        data = self._compressor.add(chunk) if self._compressor else chunk
-        if data:
-            async with asyncio.timeout(SEND_WITHIN):
-                await self._body(data, last=False)
-
-    async def end(self) -> None:
-        await self._body(self._compressor.end() if self._compressor else b"", last=True)
-
-    async def broken(self, error: EngineError, version: str) -> None:
-        """An error after the answer has begun: framed as a server does it, and no proper end."""
-        words = worded(error, version).decode()
-        text = (
-            f"\r\n__exception__\r\n{self._tag}\r\n{words}{len(words.encode())} {self._tag}"
-            "\r\n__exception__\r\n"
-        ).encode()
-        if isinstance(self._compressor, blocks.Blocks):  # the frame stands behind them as it is
-            text, self._compressor = self._compressor.end() + text, None
-        await self.more(text)
-        if self._compressor:
-            await self._body(self._compressor.end(), last=False)
-        # No end: whoever does not look for the frame is to see that something is missing.
-
-    def _of_answer(self, asked: Asked, form: str, summary: Summary) -> list[tuple[str, str]]:
-        headers = [*self._common(), ("x-clickhouse-summary", summarised(summary))]
-        headers.append(("x-clickhouse-timezone", self._timezone))
-        headers.append(("x-clickhouse-exception-tag", self._tag))
-        if form:
-            headers.append(("x-clickhouse-format", form))
-        headers.append(("content-type", content_type(form)))
-        if method := encodings.native(asked.parameters):
-            self._compressor = blocks.Blocks(method)
-        elif asked.encoding and form:
-            headers += [("content-encoding", asked.encoding), ("vary", "accept-encoding")]
-            self._compressor = encodings.COMPRESSORS[asked.encoding]()
-        return headers
-
-    def _common(self) -> list[tuple[str, str]]:
-        return [
-            ("x-clickhouse-query-id", self.query_id),
-            ("x-clickhouse-server-display-name", "clew"),
-        ]
-
-    async def _start(self, status: int, headers: list[tuple[str, str]], length: int | None) -> None:
-        if self.begun:
-            return
-        self.begun = True
-        if length is not None:
-            headers = [*headers, ("content-length", str(length))]
-        encoded = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers]
-        await self._send({"type": "http.response.start", "status": status, "headers": encoded})
-
-    async def _body(self, data: bytes, *, last: bool) -> None:
-        data = b"" if self._head else data
-        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
-
-
-def _check_parameters(parameters: Mapping[str, str]) -> None:
-    for name, reason in REFUSED_PARAMETERS.items():
-        if name in parameters:
-            raise EngineError(NOT_IMPLEMENTED, f"{name}: {reason}. (NOT_IMPLEMENTED)")
-
-
-def form(body: bytes, content_type: str) -> dict[str, str]:
-    """The fields of a multipart form. Raises EngineError for a file, which is an external table."""
-    boundary = re.search(r'boundary="?([^";]+)', content_type)
-    fields = {}
-    for part in body.split(f"--{boundary[1]}".encode())[1:-1] if boundary else ():
-        head, _, value = part.partition(b"\r\n\r\n")
-        name = re.search(rb'name="([^"]*)"', head)
-        if name is None or b"filename" in head.lower():
-            raise EngineError(
-                NOT_IMPLEMENTED, "External tables (multipart) are not taken here. (NOT_IMPLEMENTED)"
-            )
-        text = value.removesuffix(b"\r\n").decode("utf-8", "replace")
-        fields[name[1].decode("utf-8", "replace")] = text
-    return fields
-
-
-def divided(parameter: bytes, body: bytes) -> tuple[bytes, bytes]:
-    """Statement and rows: the body is an INSERT's rows when the INSERT is in the parameter, else it
-    goes on with what the parameter began."""
-    if parameter and inserts.is_insert(parameter):
-        return parameter, body
-    return b"\n".join(filter(None, (parameter, body))), b""
-
-
-def credentials(parameters: Mapping[str, str], headers: Mapping[str, str]) -> tuple[str, str]:
-    """User and password: ClickHouse's own headers, else Authorization, else the parameters."""
-    if "x-clickhouse-user" in headers or "x-clickhouse-key" in headers:
-        return headers.get("x-clickhouse-user", "default"), headers.get("x-clickhouse-key", "")
-    scheme, _, rest = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            name, _, key = base64.b64decode(rest, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return "", ""
-        return name or "default", key
-    if scheme:
-        return "", ""
-    return parameters.get("user") or "default", parameters.get("password", "")
-
-
-def worded(error: EngineError, version: str) -> bytes:
-    text = " ".join(f"{error} (version {version} (chDB))".split("\n"))
-    return f"{text}\n".encode()
-
-
-def summarised(summary: Summary) -> str:
-    """Numbers as strings, as a server writes them."""
-    elapsed = int((time.monotonic() - summary.began) * 1e9)
-    numbers = {
-        "read_rows": summary.read_rows,
-        "read_bytes": summary.read_bytes,
-        "written_rows": summary.written_rows,
-        "written_bytes": summary.written_bytes,
-        "total_rows_to_read": summary.read_rows,
-        "result_rows": summary.result_rows or summary.written_rows,
-        "result_bytes": summary.result_bytes or summary.written_bytes,
-        "elapsed_ns": elapsed,
-    }
-    return json.dumps(
-        {name: str(number) for name, number in numbers.items()}, separators=(",", ":")
-    )
-
-
-def content_type(form: str) -> str:
-    return next(
-        (kind for pattern, kind in CONTENT_TYPES if pattern.fullmatch(form)),
-        "application/octet-stream",
-    )
 
 
 @contextlib.asynccontextmanager
