@@ -1,0 +1,107 @@
+"""What the documents name exists: paths, links, modules of clew and tables."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GUIDES = [
+    ROOT / "ARCHITECTURE.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs" / "design").glob("*.md")),
+]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+# Files that exist only once clew or a build ran, patterns, and the file that must not exist.
+ELSEWHERE = re.compile(
+    r"[<*$~]|^/|^\.venv|^dist/|^spool/|^(manifest|endpoints)\.json$|NNNN|^clew/__init__\.py$"
+)
+SUFFIXES = {
+    ".py",
+    ".sql",
+    ".md",
+    ".yaml",
+    ".yml",
+    ".json",
+    ".toml",
+    ".txt",
+    ".proto",
+    ".cfg",
+    ".sh",
+}
+AREAS = ("storage/clew", "collector/clew", "services/clew")
+
+
+def code_spans(page: Path) -> Iterator[str]:
+    """What stands between single backticks; blocks of code are left out."""
+    text = re.sub(r"^( *)```.*?^\1```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    yield from re.findall(r"`([^`\n]+)`", text)
+
+
+def paths(page: Path) -> Iterator[str]:
+    for span in code_spans(page):
+        word = span.strip()
+        looks_like_a_path = re.fullmatch(r"[\w./*<>{}-]+", word) and (
+            Path(word).suffix in SUFFIXES or ("/" in word and not word.startswith("otel"))
+        )
+        if looks_like_a_path and not ELSEWHERE.search(word):
+            yield word
+
+
+def exists(path: str, page: Path) -> bool:
+    """Whether `path` is there: from the root, from the page, inside one of the packages, or, for a bare
+    file name, anywhere in the checkout's sources."""
+    roots = [ROOT, page.parent, *(ROOT / area for area in AREAS)]
+    roots += [package for area in AREAS for package in (ROOT / area).iterdir() if package.is_dir()]
+    if any((root / path).exists() for root in roots):
+        return True
+    return "/" not in path and any(
+        next((ROOT / top).rglob(path), None)
+        for top in (
+            "storage",
+            "collector",
+            "services",
+            "tests",
+            "bench",
+            "docs",
+            "deploy",
+            "dashboards",
+        )
+    )
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_paths_exist(page: Path) -> None:
+    named = list(paths(page))
+    assert not [path for path in named if not exists(path.rstrip("/"), page)]
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_modules_exist(page: Path) -> None:
+    modules = {
+        span for span in code_spans(page) if re.fullmatch(r"clew(\.[a-z_0-9]+)+", span.strip())
+    }
+    assert not [module for module in modules if not is_module(module)]
+
+
+def is_module(name: str) -> bool:
+    """Whether `name` is a module, or a name inside one."""
+    parent, _, last = name.rpartition(".")
+    try:
+        if importlib.util.find_spec(name):
+            return True
+        return hasattr(importlib.import_module(parent), last)
+    except ModuleNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+    local = [target for target in targets if "://" not in target and not target.startswith("/")]
+    assert not [target for target in local if not (page.parent / target).exists()]
