@@ -164,8 +164,8 @@ def run(work: Callable[[], Any]) -> Any:
 
 
 def _serve(variant: str, flags: list[str]) -> int:
+    from clew.analysis.traces.settler import Settler
     from clew.cli import main
-    from clew.collector.settler import Settler
     from clew.storage import Ingest, Store, Stored, migrate
 
     changed: dict[str, Any] = {}

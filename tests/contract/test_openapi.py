@@ -16,7 +16,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 
 from clew.api import create_app
 from clew.api.reference import operations
-from conftest import Clew
+from support.processes import Clew
 
 DOCUMENT = create_app(cast(Any, None), lambda: True, registry=cast(Any, object())).openapi()
 THOROUGH = schemathesis.openapi.from_dict(DOCUMENT)

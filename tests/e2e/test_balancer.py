@@ -15,10 +15,10 @@ import grpc
 import httpx
 import pytest
 
-from compose import Machine, checkout, variables
-from conftest import Clew
-from stored import ask, wait_until_loaded
-from traffic import SECOND, SERVER, Process, Span, spans_request
+from support.compose import Machine, checkout, variables
+from support.processes import Clew
+from support.stored import ask, wait_until_loaded
+from support.traffic import SECOND, SERVER, Process, Span, spans_request
 
 pytestmark = [
     pytest.mark.slow,

@@ -25,8 +25,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from clew.cli.keys import add, new_key
 from clew.clickhouse import blocks
 from clew.clickhouse.http import AT_ONCE, PER_CLIENT
-from conftest import Clew
-from traffic import SECOND, SERVER, Process, Span, spans_request
+from support.processes import Clew
+from support.traffic import SECOND, SERVER, Process, Span, spans_request
 
 NOW = int(time.time()) * SECOND
 

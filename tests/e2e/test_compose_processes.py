@@ -18,11 +18,11 @@ import httpx
 import pytest
 import yaml
 
-from capture import Process as Running
-from capture import free_port
-from compose import ROOT, Machine, checkout, variables
-from conftest import FREE_ADDRESSES, Clew
-from traffic import SECOND, SERVER, Process, Span, spans_request
+from support.capture import Process as Running
+from support.capture import free_port
+from support.compose import ROOT, Machine, checkout, variables
+from support.processes import FREE_ADDRESSES, Clew
+from support.traffic import SECOND, SERVER, Process, Span, spans_request
 
 HAPROXY = shutil.which("haproxy")
 WEB = ("payments", "orders", "inventory", "storefront")

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-import stored
-from conftest import CLEW, Clew
-from traffic import SERVER, Process, Span, spans_request
+from support import stored
+from support.processes import CLEW, Clew
+from support.traffic import SERVER, Process, Span, spans_request
 
 SHOP = b"transactions: [{name: Checkout, match: {service: shop}, key: order.id}]"
 

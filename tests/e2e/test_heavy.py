@@ -9,7 +9,7 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from stored import ask, wait_until_loaded
+from support.stored import ask, wait_until_loaded
 
 MEBIBYTE = 1 << 20
 PEAK = 2000  # MiB of resident memory; the most seen is 1012, for a trace of 100,000 spans

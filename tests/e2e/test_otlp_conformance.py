@@ -11,8 +11,8 @@ import httpx
 import pytest
 from google.protobuf import json_format
 
-import every_field
-from stored import read, wait_until_loaded
+from support import every_field
+from support.stored import read, wait_until_loaded
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 SERVICES = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,18 +13,15 @@ from typing import Any
 import httpx
 import pytest
 
-from asking import Api
 from clew.storage import StorageError, Store, move
 from clew.storage.ledger import LedgerRow, enter
-from conftest import Clew
-from servers import Collect, Serve, Server, serving
-from stored import wait_until_loaded
-from traffic import SECOND, SERVER, Process, Span, spans_request
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "integration"))
-
-from loading import rows, sides_equal_their_base
-from seeded import Seeded, seed
+from support.asking import Api
+from support.loading import rows, sides_equal_their_base
+from support.processes import Clew
+from support.seeded import Seeded, seed
+from support.servers import Collect, Serve, Server, serving
+from support.stored import wait_until_loaded
+from support.traffic import SECOND, SERVER, Process, Span, spans_request
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 SETTLED = "SELECT count() AS n FROM otel.clew_settled"

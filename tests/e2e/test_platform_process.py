@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from conftest import CLEW, CLEW_UP, FREE_ADDRESSES, Clew
-from traffic import SECOND, SERVER, Process, Span, spans_request
+from support.processes import CLEW, CLEW_UP, FREE_ADDRESSES, Clew
+from support.traffic import SECOND, SERVER, Process, Span, spans_request
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from conftest import Clew
-from stored import wait_until_loaded
+from support.processes import Clew
+from support.stored import wait_until_loaded
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 

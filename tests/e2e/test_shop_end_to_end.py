@@ -20,7 +20,7 @@ import pytest
 from clew.cli.run import environment
 from clew.shop import fleet
 from clew.shop.queue import Queue
-from conftest import Clew
+from support.processes import Clew
 
 FAULTS = "payment_errors=0.2,payment_latency=0.5:300,inventory_n_plus_one=0.1,seed=5"
 RESOURCE = "service.version=3.1,deployment.environment.name=test"

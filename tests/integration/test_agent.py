@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from capture import (
+from support.capture import (
     CLIENT,
     ERROR,
     SERVER,

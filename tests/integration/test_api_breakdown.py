@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from asking import Api
 from clew.api import joined
 from clew.storage import Ingest, Store
-from reference import Trace, is_quantile, rfc3339, traces_of
-from settled import Call, path_of, settle
-from traffic import (
+from support.asking import Api
+from support.reference import Trace, is_quantile, rfc3339, traces_of
+from support.settled import Call, path_of, settle
+from support.traffic import (
     ERROR,
     MINUTE,
     SECOND,

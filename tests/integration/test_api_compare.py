@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from loading import settle
 
-from asking import Api
+from clew.analysis.traces.settling import Settling
 from clew.api.compare import two_proportions
 from clew.storage import Ingest, Store
-from clew.storage.settling import Settling
-from reference import Trace, rfc3339, self_times, traces_of
-from traffic import (
+from support.asking import Api
+from support.loading import settle
+from support.reference import Trace, rfc3339, self_times, traces_of
+from support.traffic import (
     CLIENT,
     INTERNAL,
     KIND_NAMES,

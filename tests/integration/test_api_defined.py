@@ -13,11 +13,11 @@ from urllib.parse import quote
 
 import pytest
 
-from asking import Api
 from clew.storage import Ingest, Store
-from reference import is_quantile, rfc3339, traces_of
-from settled import Occurrence, Reached, define, occur, settle
-from traffic import (
+from support.asking import Api
+from support.reference import is_quantile, rfc3339, traces_of
+from support.settled import Occurrence, Reached, define, occur, settle
+from support.traffic import (
     CLIENT,
     CONSUMER,
     ERROR,

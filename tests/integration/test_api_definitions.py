@@ -8,10 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from asking import Api
+from clew.analysis import DefinitionError, Registry
+from clew.analysis.transactions import registry
+from clew.analysis.transactions.definitions import read
 from clew.api import create_app
-from clew.storage import DefinitionError, Reader, Registry, Store, registry
-from clew.storage.definitions import read
+from clew.storage import Reader, Store
+from support.asking import Api
 
 PATH = "/api/v1/definitions"
 YAML = "application/yaml"

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from asking import Api
+from clew.analysis.traces.settling import Settling
 from clew.storage import Ingest, Store
-from clew.storage.settling import Settling
-from reference import rfc3339, traces_of
-from settled import Occurrence, define, occur, settle
-from traffic import MINUTE, SECOND, Generator, Loader, Log, Point, Process
+from support.asking import Api
+from support.reference import rfc3339, traces_of
+from support.settled import Occurrence, define, occur, settle
+from support.traffic import MINUTE, SECOND, Generator, Loader, Log, Point, Process
 
 BEGAN = 1_780_308_000 * SECOND
 WEB = Process("web", "web-1")

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from asking import Api
+from clew.analysis.traces.settling import LAST_SECOND, Settling, Window
 from clew.collector.otlp import decode_json
 from clew.storage import Ingest, Store
-from clew.storage.settling import LAST_SECOND, Settling, Window
-from traffic import (
+from support.asking import Api
+from support.traffic import (
     CONSUMER,
     ERROR,
     KIND_NAMES,

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from asking import Api
 from clew.storage import Ingest, Store
-from reference import rfc3339, traces_of
-from settled import settle
-from traffic import (
+from support.asking import Api
+from support.reference import rfc3339, traces_of
+from support.settled import settle
+from support.traffic import (
     ERROR,
     MILLISECOND,
     MINUTE,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from asking import Api
 from clew.api import create_app
 from clew.storage import LedgerRow, Reader, Store
 from clew.storage.ledger import ALIVE, PENDING, RECEIVED, STORED, enter
+from support.asking import Api
 
 
 def ledger(store: Store, pending: list[LedgerRow] | None = None, **parameters: Any) -> Any:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from asking import Api
 from clew.storage import Ingest, Store
-from reference import rfc3339
-from traffic import SECOND, SEVERITIES, Loader, Log, Process, as_stored
+from support.asking import Api
+from support.reference import rfc3339
+from support.traffic import SECOND, SEVERITIES, Loader, Log, Process, as_stored
 
 BEGAN = 1_780_308_000 * SECOND
 END = BEGAN + 900 * SECOND

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from loading import settle
 
-from asking import Api
+from clew.analysis.traces.settling import Settling
 from clew.storage import Ingest, Store
-from clew.storage.settling import Settling
-from reference import Trace, calls, is_quantile, rfc3339, traces_of
-from traffic import MINUTE, SECOND, SERVER, Generator, Loader, Process, Span, tangle
+from support.asking import Api
+from support.loading import settle
+from support.reference import Trace, calls, is_quantile, rfc3339, traces_of
+from support.traffic import MINUTE, SECOND, SERVER, Generator, Loader, Process, Span, tangle
 
 BEGAN = 1_780_308_000 * SECOND
 MINUTES = 6

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import pytest
 
-from asking import Api
 from clew.api import create_app
 from clew.storage import Ingest, Reader, Store
-from traffic import SECOND, Generator, Loader, Log, Point, Process
+from support.asking import Api
+from support.traffic import SECOND, Generator, Loader, Log, Point, Process
 
 BEGAN = 1_780_308_000 * SECOND
 WEB = Process("web", "web-1")

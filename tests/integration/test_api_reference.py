@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from asking import Api
 from clew.storage import Ingest, Store
-from reference import (
+from support.asking import Api
+from support.reference import (
     Trace,
     apdex,
     critical_path,
@@ -24,8 +24,8 @@ from reference import (
     self_times,
     traces_of,
 )
-from settled import settle
-from traffic import (
+from support.settled import settle
+from support.traffic import (
     CONSUMER,
     KIND_NAMES,
     MINUTE,

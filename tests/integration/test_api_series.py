@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from asking import Api
 from clew.storage import Store
-from reference import rfc3339
-from traffic import SECOND
+from support.asking import Api
+from support.reference import rfc3339
+from support.traffic import SECOND
 
 BEGAN = 1_780_308_000  # seconds
 END = BEGAN + 1800

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import load
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from asking import Api
 from clew.storage import Ingest, Store
-from reference import Trace, critical_path, rfc3339, self_times
-from traffic import (
+from support.asking import Api
+from support.loading import load
+from support.reference import Trace, critical_path, rfc3339, self_times
+from support.traffic import (
     CLIENT,
     INTERNAL,
     MILLISECOND,

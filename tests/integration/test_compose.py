@@ -16,7 +16,8 @@ import yaml
 
 from clew.cli.keys import Keys
 from clew.cli.settings import SETTINGS
-from compose import (
+from provision import DEFAULTS
+from support.compose import (
     FILE,
     ROOT,
     Machine,
@@ -27,7 +28,6 @@ from compose import (
     of,
     variables,
 )
-from provision import DEFAULTS
 
 PROFILES = {"single", "cluster"}
 PINNED = re.compile(r"[a-z0-9./-]+:\d[\w.-]*\.\d[\w.-]*")

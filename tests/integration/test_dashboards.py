@@ -10,11 +10,11 @@ from functools import cache
 from typing import Any
 
 import pytest
-from seeded import Seeded, seed
 
 import build
 from clew.storage import Reader, Sessions, Store
-from grafana import ALL, Grafana, Value, filtered
+from support.grafana import ALL, Grafana, Value, filtered
+from support.seeded import Seeded, seed
 
 HOSTILE = "it's \\ $x {x:String} -- '); DROP TABLE otel.otel_traces; é"
 BOARDS: dict[str, dict[str, Any]] = {

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import load, rows, seal_segment, sides_equal_their_base, wait_until_drained
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -16,6 +15,7 @@ from clew.collector import loader as loader_module
 from clew.collector import otlp
 from clew.collector.loader import Loader
 from clew.storage import SIGNALS, Ingest, InsertError, NestedValues, Store, Stored
+from support.loading import load, rows, seal_segment, sides_equal_their_base, wait_until_drained
 
 MINUTE = 60 * 10**9
 START = 1_763_781_234_123_456_789 // MINUTE * MINUTE

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import pytest
-from loading import rows, sides_equal_their_base
 
-from clew.collector import settler as settlers
-from clew.collector.settler import Settler
+from clew.analysis.traces import settler as settlers
+from clew.analysis.traces.settler import Settler
 from clew.storage import SIGNALS, Limit, Store, default_limit, make_room, set_retention
 from clew.storage.retention import Guard, tables_of
+from support.loading import rows, sides_equal_their_base
 
 DAYS = {"traces": 14, "logs": 14, "metrics": 14}
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import rows, seal_segment, sides_equal_their_base, wait_until_drained
 from test_ingest_exactly_once import spans_stored, traces
 
 from clew.collector import deadletter
 from clew.collector.loader import Loader
 from clew.collector.segment import DAMAGED, REFUSED, Segment
 from clew.storage import Ingest, InsertError, Store, Stored, Unacceptable
+from support.loading import rows, seal_segment, sides_equal_their_base, wait_until_drained
 
 
 class Picky:

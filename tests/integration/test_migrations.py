@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import rows
 
 from clew.storage import SchemaError, Store, migrate, migrations
+from support.loading import rows
 
 Edit = Callable[[str, str, str], None]
 FUNCTIONS = "SELECT name, create_query FROM system.functions WHERE name LIKE 'clew_%' ORDER BY 1"

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-import occurrences_reference as reference
-from clew.storage import Ingest, StorageError, Store, occurrences, statements
-from clew.storage.definitions import Definition, Match, Source, Step
-from clew.storage.occurrences import Occurrences
-from traffic import (
+from clew.analysis.transactions import occurrences
+from clew.analysis.transactions.definitions import Definition, Match, Source, Step
+from clew.analysis.transactions.occurrences import Occurrences
+from clew.storage import Ingest, StorageError, Store, statements
+from support import occurrences_reference as reference
+from support.traffic import (
     CONSUMER,
     ERROR,
     INTERNAL,
@@ -339,7 +340,9 @@ def test_the_statement_that_runs_ends_and_none_begins_after_it(
         WHERE (SELECT max(sipHash64(number)) FROM numbers(1000000000000)) = 0"""
     sql_of = statements.sql_of
     monkeypatch.setattr(
-        statements, "sql_of", lambda name: forever if name == query else sql_of(name)
+        statements,
+        "sql_of",
+        lambda package, name: forever if name == query else sql_of(package, name),
     )
     ended: list[str] = []
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import Ingest, Store, load
 
-import every_field
+from support import every_field
+from support.loading import Ingest, Store, load
 
 # Without these there is no row, no service to tell it by, or no value at all.
 NEEDED = {

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import load, rows, seal_segment, sides_equal_their_base
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from any_values import EVERY, NESTED, VALUES, any_value
 from clew.storage import SIGNALS, Ingest, Store, Stored
+from support.any_values import EVERY, NESTED, VALUES, any_value
+from support.loading import load, rows, seal_segment, sides_equal_their_base
 
 START = 1_763_781_234_123_456_789
 TRACE, SPAN, PARENT = bytes(range(16)), bytes(range(8)), bytes(range(8, 16))

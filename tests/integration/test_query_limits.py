@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from asking import Api
 from clew.storage import Cancelled, LimitExceeded, Limits, Reader, StorageError, Store
 from clew.storage import reader as reader_module
+from support.asking import Api
 
 QUERIES = {
     "endless": "SELECT count() AS n FROM numbers(1000000000000) WHERE modulo(number, 7) = 3",
@@ -31,7 +31,9 @@ RETURNED = Limits(rows=1000)
 def queries(monkeypatch: pytest.MonkeyPatch) -> None:
     """The queries above, in the place of every other."""
     monkeypatch.setattr(
-        reader_module, "sql_of", lambda query, **_: QUERIES.get(query, QUERIES["brief"]) + "\n"
+        reader_module,
+        "sql_of",
+        lambda package, query, **_: QUERIES.get(query, QUERIES["brief"]) + "\n",
     )
 
 

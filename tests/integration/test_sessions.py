@@ -12,8 +12,8 @@ import pytest
 
 from clew.storage import DESCRIBE, OWN, READ, WRITE, EngineError, Insert, Sessions, Store
 from clew.storage.examination import OUTSIDE, TABLE_FUNCTIONS
-from clew.storage.reader import sql_of
 from clew.storage.rights import EXPORTER_TABLES, SYSTEM_TABLES
+from clew.storage.sql import ANALYSIS, STORAGE, sql_of
 
 DENIED, CONSTRAINT, NOT_IMPLEMENTED, READONLY = 497, 452, 48, 164
 TRACE = b'{"Timestamp":"2026-11-22 10:00:00","TraceId":"%s","SpanId":"s","ServiceName":"web"}'
@@ -368,23 +368,30 @@ def test_what_a_reader_needs_is_there(sessions: Sessions) -> None:
 
 def test_our_own_queries_can_be_examined(sessions: Sessions) -> None:
     """The tree that is looked at is the whole statement, however large."""
-    folder = Path(__file__).parents[2] / "storage/clew/storage/queries"
-    texts = {path.stem: path.read_text() for path in sorted(folder.glob("*.sql"))}
-    included = {name for text in texts.values() for name in re.findall(r"\A-- with (\w+)\n", text)}
-    forms = {
-        name: next(each for each in texts if each.startswith(f"{name}_"))
-        for name in included - texts.keys()
+    root = Path(__file__).parents[2]
+    folders = {
+        STORAGE: root / "storage/clew/storage/queries",
+        ANALYSIS: root / "services/clew/analysis/queries",
     }
-    parts = tuple(f"{name}_" for name in forms)
-    for name in texts.keys() - included:
-        if name.startswith(parts or " "):
-            continue
-        sql = sql_of(name, **forms).replace("/*filters*/", "")
-        try:
-            run(sessions, sql)
-        except EngineError as error:
-            # Its parameters are missing, and nothing else is wrong with it.
-            assert error.code == 456, (name, error)  # noqa: PT017
+    for package, folder in folders.items():
+        texts = {path.stem: path.read_text() for path in sorted(folder.rglob("*.sql"))}
+        included = {
+            name for text in texts.values() for name in re.findall(r"\A-- with (\w+)\n", text)
+        }
+        forms = {
+            name: next(form for form in texts if form.startswith(f"{name}_"))
+            for name in included - texts.keys()
+        }
+        parts = tuple(f"{name}_" for name in forms)
+        for name in texts.keys() - included:
+            if name.startswith(parts or " "):
+                continue
+            sql = sql_of(package, name, **forms).replace("/*filters*/", "")
+            try:
+                run(sessions, sql)
+            except EngineError as error:
+                # Its parameters are missing, and nothing else is wrong with it.
+                assert error.code == 456, (name, error)  # noqa: PT017
 
 
 def test_others_are_not_seen(sessions: Sessions) -> None:

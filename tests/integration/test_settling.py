@@ -13,21 +13,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import rows, settle
 
-from clew.collector import settler as settlers
-from clew.collector.settler import Settler
-from clew.storage import Ingest, Store
-from clew.storage.settling import (
+from clew.analysis.traces import settler as settlers
+from clew.analysis.traces.settler import Settler
+from clew.analysis.traces.settling import (
     LARGE,
     VALUES_IN_AN_HOUR,
     Chunk,
     Offered,
     Settling,
 )
+from clew.storage import Ingest, Store
 from clew.storage.statements import Statements
-from reference import Trace, calls, critical_path, firsts, self_times, traces_of
-from traffic import CLIENT, KIND_NAMES, MINUTE, SECOND, SERVER, Loader, Log, Process, Span, tangle
+from support.loading import rows, settle
+from support.reference import Trace, calls, critical_path, firsts, self_times, traces_of
+from support.traffic import (
+    CLIENT,
+    KIND_NAMES,
+    MINUTE,
+    SECOND,
+    SERVER,
+    Loader,
+    Log,
+    Process,
+    Span,
+    tangle,
+)
 
 PROCESSES = [Process(name, f"{name}-1", f"env-{name[:2]}") for name in ("shop", "stock", "pay")]
 T0 = 1_700_000_000 * SECOND
@@ -202,7 +213,7 @@ def test_what_was_cut_short_is_done_again(
             super().insert(*arguments, **parameters)
 
     with monkeypatch.context() as patched:
-        patched.setattr("clew.storage.settling.Statements", Cut)
+        patched.setattr("clew.analysis.traces.settling.Statements", Cut)
         for cut_after in range(4):
             Cut.left = cut_after
             with pytest.raises(InterruptedError):

@@ -16,7 +16,12 @@ from typing import Any
 import httpx
 import pytest
 
-from capture import (
+from clew.analysis.transactions.definitions import read_file
+from clew.analysis.transactions.occurrences import Occurrences
+from clew.shop import fleet, service
+from clew.shop.queue import Queue
+from clew.storage import Ingest, Store
+from support.capture import (
     ERROR,
     Capture,
     Process,
@@ -25,12 +30,7 @@ from capture import (
     running,
     under_clew_run,
 )
-from clew.shop import fleet, service
-from clew.shop.queue import Queue
-from clew.storage import Ingest, Store
-from clew.storage.definitions import read_file
-from clew.storage.occurrences import Occurrences
-from traffic import Loader
+from support.traffic import Loader
 
 
 @dataclass

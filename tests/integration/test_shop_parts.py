@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from capture import running
 from clew.shop import faults, fleet, queue
 from clew.shop.faults import Fault, FaultPlan, Faults
 from clew.shop.queue import Job, Queue
+from support.capture import running
 
 
 def test_a_job_is_claimed_once_when_it_is_due(tmp_path: Path) -> None:

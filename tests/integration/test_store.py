@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from loading import rows
 
 from clew.storage import SettingError, Store
 from clew.storage.store import EMBEDDED_OPTIONS, _remove_torn_mutations
+from support.loading import rows
 
 
 def test_its_memory_is_bounded(engine: Store) -> None:

@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from loading import rows, seal_segment
 from test_ingest_exactly_once import traces
 
 from clew.collector import telemetry as telemetry_module
 from clew.collector.ledger import Ledger
 from clew.collector.telemetry import Telemetry, into_tables
 from clew.storage import Ingest, Store, Stored
+from support.loading import rows, seal_segment
 
 NAMES = {
     "clew.spool.sync.duration", "clew.loader.insert.duration", "clew.loader.freshness",

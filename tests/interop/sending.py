@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from stored import read, wait_until_loaded
+from support.stored import read, wait_until_loaded
 
 
 def send(clew, way: str, program: Sequence[str]) -> dict[str, Any]:

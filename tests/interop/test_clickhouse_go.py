@@ -15,8 +15,8 @@ from gobuild import program
 
 import build
 from clew.cli.keys import add, new_key
-from conftest import Clew
-from grafana import Grafana
+from support.grafana import Grafana
+from support.processes import Clew
 
 HERE = Path(__file__).parent / "clickhouse_go"
 COMPRESSIONS = ("none", "gzip", "deflate", "lz4", "zstd")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Clew
+from support.processes import Clew
 
 HERE = Path(__file__).parent / "clickhouse_jdbc"
 BUILT = Path(sys.prefix) / "interop" / "clickhouse_jdbc"  # in .venv, as everything is

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from gobuild import program
 
-from compose import FILE, checkout, load, of
+from support.compose import FILE, checkout, load, of
 
 HERE = Path(__file__).parent / "compose_go"
 

@@ -30,11 +30,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-import every_field
-from any_values import EVERY, any_value
 from clew.cli.keys import add, new_key
-from conftest import Clew
 from otelcol import AGENT, GATEWAY, Otelcol, program, validate
+from support import every_field
+from support.any_values import EVERY, any_value
+from support.processes import Clew
 
 pytestmark = [
     pytest.mark.slow,  # the first run fetches and compiles for some minutes

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from capture import capturing
+from support.capture import capturing
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,11 +10,10 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "integration"))
-
-from loading import rows, sides_equal_their_base
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from clew.storage import Store
+from support.loading import rows, sides_equal_their_base
 
 # clew's own metrics are not sent by anybody: they pass no spool and no ledger.
 STORED = {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Clew
+from support.processes import Clew
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 

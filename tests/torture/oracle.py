@@ -37,8 +37,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from conftest import Clew
-from stored import wait_until_loaded
+from support.processes import Clew
+from support.stored import wait_until_loaded
 
 SIGNALS = ("traces", "logs", "metrics")
 PROTOBUF = {"content-type": "application/x-protobuf"}

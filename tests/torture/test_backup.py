@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from oracle import ITEMS, SIGNALS, Book, Load, Stored, check, ledger, wait_for
 
-from conftest import CLEW, Clew
-from stored import wait_until_loaded
+from support.processes import CLEW, Clew
+from support.stored import wait_until_loaded
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ from oracle import ITEMS, Book, Load, Stored, judge, ledger, unequal
 from clew.collector import segment as segments
 from clew.collector.otlp import Batch
 from clew.collector.segment import Segment
-from stored import wait_until_loaded
+from support.stored import wait_until_loaded
 
 RECORD = len(segments.record(Batch(b"", 0)))
 BATCHES = [Batch(b"\x0a\x03abc", 1), Batch(b"\x0a\x00\x0a\x7f" + b"x" * 127, 5), Batch(b"\x0a\x2d" + b"y" * 45, 3)]  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from harness import resize, small_disk
 from oracle import Book, Load, check, segments, taking_seconds, wait_for
 
-from conftest import Clew
+from support.processes import Clew
 
 
 def fill(disk: Path) -> Path:

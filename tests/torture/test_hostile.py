@@ -44,10 +44,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from oracle import EXPORT, MEMORY_CAP, SIGNALS, ledger, peak_memory, unequal
 
-from any_values import any_value
 from clew.collector import otlp
-from conftest import Clew
-from stored import wait_until_loaded
+from support.any_values import any_value
+from support.processes import Clew
+from support.stored import wait_until_loaded
 
 REQUESTS: dict[str, Any] = {
     "traces": ExportTraceServiceRequest,

@@ -22,7 +22,7 @@ from oracle import (
     request,
 )
 
-from conftest import Clew
+from support.processes import Clew
 
 DAY = 86_400
 

@@ -15,9 +15,9 @@ import httpx
 import pytest
 from oracle import Book, Load, Stored, check, judge, wait_for
 
-from conftest import CLEW, Clew
-from servers import Collect, Serve, Server
-from stored import wait_until_loaded
+from support.processes import CLEW, Clew
+from support.servers import Collect, Serve, Server
+from support.stored import wait_until_loaded
 
 CYCLES = int(os.environ.get("CLEW_TORTURE_CYCLES", "1000")) // 20
 

@@ -17,12 +17,12 @@ import pytest
 from harness import Spoilt
 from oracle import PROTOBUF, wait_for
 
-import occurrences_reference
-from clew.storage.definitions import Definition, Match, Source, Step
-from reference import calls, traces_of
-from settled import path_of
-from stored import ask, wait_until_loaded
-from traffic import CLIENT, MINUTE, SECOND, SERVER, Process, Span, spans_request
+from clew.analysis.transactions.definitions import Definition, Match, Source, Step
+from support import occurrences_reference
+from support.reference import calls, traces_of
+from support.settled import path_of
+from support.stored import ask, wait_until_loaded
+from support.traffic import CLIENT, MINUTE, SECOND, SERVER, Process, Span, spans_request
 
 SHOP, STOCK = Process("shop", "shop-1"), Process("stock", "stock-1")
 YAML = """

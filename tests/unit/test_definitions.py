@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from clew.storage import documents
-from clew.storage.definitions import (
+from clew.analysis.transactions import documents
+from clew.analysis.transactions.definitions import (
     MAX_DEFINITIONS,
     MAX_STEPS,
     Definition,

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from clew.storage.paths import Timed, Times, first_of_each, times_of
-from reference import Trace, critical_path, self_times
-from traffic import KIND_NAMES, SECOND, Process, Span, tangle
+from clew.analysis.traces.paths import Timed, Times, first_of_each, times_of
+from support.reference import Trace, critical_path, self_times
+from support.traffic import KIND_NAMES, SECOND, Process, Span, tangle
 
 PROCESSES = [Process(name, f"{name}-1") for name in ("shop", "stock", "pay")]
 

@@ -8,12 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from clew.storage.reader import spelled_out, sql_of
+from clew.storage.reader import spelled_out
+from clew.storage.sql import ANALYSIS, STORAGE, sql_of
 
 ROOT = Path(__file__).parents[2]
-STORAGE = ROOT / "storage" / "clew" / "storage"
-QUERIES = sorted((STORAGE / "queries").glob("*.sql"))
-SCHEMA = sorted((STORAGE / "schema").glob("*.sql"))
+FOLDERS = {STORAGE: ROOT / "storage/clew/storage", ANALYSIS: ROOT / "services/clew/analysis"}
+PACKAGES = {
+    path: package
+    for package, folder in FOLDERS.items()
+    for path in sorted((folder / "queries").rglob("*.sql"))
+}
+QUERIES = list(PACKAGES)
+SCHEMA = sorted((FOLDERS[STORAGE] / "schema").glob("*.sql"))
 AREAS = ("collector", "storage", "services")
 SOURCE = "".join(path.read_text() for area in AREAS for path in (ROOT / area).rglob("*.py"))
 # What stands behind `-- with`, and the files that it may be.
@@ -43,6 +49,11 @@ def test_every_query_is_used_by_name_and_every_name_has_a_query() -> None:
     assert not asked & included
 
 
+def test_a_name_is_one_file_whatever_the_folder() -> None:
+    names = [path.stem for path in QUERIES]
+    assert len(names) == len(set(names))
+
+
 @pytest.mark.parametrize("path", [*QUERIES, *SCHEMA], ids=lambda path: path.stem)
 def test_a_file_is_one_statement_and_nothing_is_formatted_into_it(path: Path) -> None:
     bare = _bare(path.read_text())
@@ -58,7 +69,7 @@ def test_a_file_is_one_statement_and_nothing_is_formatted_into_it(path: Path) ->
 def test_a_query_reads_the_tables_of_its_database_by_their_full_names(path: Path) -> None:
     for chosen in itertools.product(*FORMS.values()):
         _reads_tables_by_their_full_names(
-            _bare(sql_of(path.stem, **dict(zip(FORMS, chosen, strict=True))))
+            _bare(sql_of(PACKAGES[path], path.stem, **dict(zip(FORMS, chosen, strict=True))))
         )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from clew.collector.settler import AT_ONCE, MOST_ONE_IN, QUIET, REMEMBERED, Course
-from clew.storage.settling import LAST_SECOND
+from clew.analysis.traces.settler import AT_ONCE, MOST_ONE_IN, QUIET, REMEMBERED, Course
+from clew.analysis.traces.settling import LAST_SECOND
 
 
 def test_a_window_begins_before_what_may_still_appear() -> None:

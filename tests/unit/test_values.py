@@ -12,8 +12,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from any_values import any_value
 from clew.collector import values
+from support.any_values import any_value
 
 
 def nested(depth: int) -> list[Any]:

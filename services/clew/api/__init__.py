@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
+from clew.analysis import Registry
 from clew.api import (
     attributes,
     compare,
@@ -26,7 +27,7 @@ from clew.api.access import Admit, KeysOnly
 from clew.api.clients import PerClient
 from clew.api.problems import add_problem_handlers, document
 from clew.api.reference import describe
-from clew.storage import Reader, Registry
+from clew.storage import Reader
 
 NOT_READY: dict[int | str, dict[str, Any]] = {503: {"description": "They do not, or not yet."}}
 

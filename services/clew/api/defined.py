@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from clew.analysis import Registry
+from clew.analysis.transactions.definitions import Definition, Slo
 from clew.api.parameters import Answer, Window
-from clew.storage import Registry, Row
-from clew.storage.definitions import Definition, Slo
+from clew.storage import Row
 
 APDEX_MS = 500.0
 BURN_WINDOWS = ("1h", "6h", "3d")

@@ -9,14 +9,14 @@ from fastapi import Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
+from clew.analysis import DefinitionError, Outdated, Registry, Revision
+from clew.analysis.transactions import definitions as definitions_module
+from clew.analysis.transactions.documents import MAX_BYTES
+from clew.analysis.transactions.registry import of_rows
 from clew.api import models
 from clew.api.parameters import Answering
 from clew.api.problems import Problem, document
 from clew.api.reference import routes
-from clew.storage import DefinitionError, Outdated, Registry, Revision
-from clew.storage import definitions as definitions_module
-from clew.storage.documents import MAX_BYTES
-from clew.storage.registry import of_rows
 
 router = routes("definitions")
 

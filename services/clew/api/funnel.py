@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import Query
 
+from clew.analysis.transactions.definitions import Definition
 from clew.api import models
 from clew.api.defined import Defined
 from clew.api.parameters import Answering, CommonParameters, rfc3339
 from clew.api.problems import Problem
 from clew.api.reference import routes
 from clew.api.transactions import named_by
-from clew.storage.definitions import Definition
 
 router = routes("transactions")
 

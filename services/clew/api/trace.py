@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
+from clew.analysis.traces.paths import Timed, Times, entry_of, times_of
 from clew.api.parameters import SECOND, Answer, extent, rfc3339
 from clew.storage import Row
-from clew.storage.paths import Timed, Times, entry_of, times_of
 
 MAX_SPANS = 100_000
 MAX_LOGS = 1000  # of each way they are linked

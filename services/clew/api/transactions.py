@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query
 
+from clew.analysis.transactions.definitions import Definition
 from clew.api import defined as definitions
 from clew.api import models
 from clew.api.defined import Defined
@@ -40,7 +41,6 @@ from clew.api.reference import routes
 from clew.api.trace import read_trace
 from clew.api.traces import summaries
 from clew.storage import Row
-from clew.storage.definitions import Definition
 
 router = routes("transactions")
 

@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from clew.analysis import Occurrences, Registry
 from clew.api.parameters import as_parameter, parse_time
 from clew.api.problems import Problem
 from clew.cli import control
 from clew.cli.opening import only_one, open_store
 from clew.cli.settings import Settings, UsageError
-from clew.storage import Occurrences, Registry, StorageError, migrate
+from clew.storage import StorageError, migrate
 
 logger = logging.getLogger(__name__)
 

@@ -21,6 +21,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from clew.analysis import Occurrences, Registry
+from clew.analysis.traces.settler import Settler
 from clew.api import create_app
 from clew.cli import backfill, backup, control
 from clew.cli.keys import Keys
@@ -35,7 +37,6 @@ from clew.collector.ledger import Ledger
 from clew.collector.limits import InFlight, default_in_flight, default_spool
 from clew.collector.loader import Loader
 from clew.collector.segment import Segment, make_directory
-from clew.collector.settler import Settler
 from clew.collector.spool import Ids, Spool
 from clew.collector.telemetry import Telemetry, into_tables
 from clew.storage import (
@@ -43,9 +44,7 @@ from clew.storage import (
     Guard,
     Ingest,
     Limit,
-    Occurrences,
     Reader,
-    Registry,
     Sessions,
     Store,
     Stored,

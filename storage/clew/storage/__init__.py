@@ -1,15 +1,13 @@
 """Storage: the tables, the SQL, and the one client that reaches them.
 
-Everything above (collector, api) stands on this package; it knows nobody above it.
+Everything above (collector, analysis, api) stands on this package; it knows nobody above it.
 
     Store         the database behind a DSN: embedded (chDB) or a ClickHouse server
     migrate       bring the schema up to date
     move          copy an embedded database to a server
     Ingest        put a segment of OTLP bytes into the tables, exactly once
-    Reader        run the named queries of queries/*.sql, within limits
+    Reader        run the named queries below queries/, within limits
     Sessions      run statements that somebody else wrote, within rights and limits
-    Registry      the definitions of business transactions that are in force
-    Occurrences   what they make of the traces
 
 Errors, all under StorageError:
 
@@ -17,8 +15,6 @@ Errors, all under StorageError:
     ├── SettingError        the DSN or a setting cannot be used; says what to write instead
     ├── SchemaError         a migration was edited after it ran, or the database is newer than clew
     ├── FilterError         an attribute filter that cannot be read
-    ├── DefinitionError     definitions of business transactions that cannot be used: line and field
-    ├── Outdated            definitions that were to be replaced are no longer those in force
     ├── LimitExceeded       a query took more time, rows or memory than a read may
     ├── Cancelled           nobody waits for the answer of a read any more
     ├── EngineError         what the engine says to somebody's own statement, with its code
@@ -29,7 +25,6 @@ Errors, all under StorageError:
 """
 
 from clew.storage.cluster import Cluster
-from clew.storage.definitions import Definition, DefinitionError
 from clew.storage.errors import (
     BackupError,
     EngineError,
@@ -55,9 +50,7 @@ from clew.storage.ingest import SIGNALS, Ingest, Signal, Stored
 from clew.storage.ledger import LedgerRow
 from clew.storage.migrations import Migration, migrate
 from clew.storage.moving import Moved, move
-from clew.storage.occurrences import Occurrences, Progress
 from clew.storage.reader import Cancelled, Forms, LimitExceeded, Limits, Reader, Reading, Row
-from clew.storage.registry import Outdated, Registry, Revision
 from clew.storage.retention import Guard, Limit, default_limit, make_room, set_retention
 from clew.storage.rights import DESCRIBE, OWN, READ, WRITE
 from clew.storage.sessions import Insert, Session, Sessions, Summary
@@ -76,8 +69,6 @@ __all__ = [
     "BackupError",
     "Cancelled",
     "Cluster",
-    "Definition",
-    "DefinitionError",
     "EngineError",
     "FilterError",
     "Forms",
@@ -92,13 +83,8 @@ __all__ = [
     "Migration",
     "Moved",
     "NestedValues",
-    "Occurrences",
-    "Outdated",
-    "Progress",
     "Reader",
     "Reading",
-    "Registry",
-    "Revision",
     "Row",
     "SchemaError",
     "Session",

@@ -1,11 +1,4 @@
-"""The named queries of queries/*.sql, run with bound parameters and within limits.
-
-A query is one SELECT with server-side parameters (`{name:Type}`). Two things are put together from
-files: `-- with NAME` in its first line puts queries/NAME.sql, which holds common table expressions,
-in front of it, or that of queries/NAME_*.sql which the caller has chosen (`forms`); and
-`/*filters*/` gives way to a fragment from clew.storage.filters, whose values are parameters too.
-Nothing from outside is ever written into SQL.
-"""
+"""Reads: named queries (clew.storage.sql), run with bound parameters and within limits."""
 
 from __future__ import annotations
 
@@ -18,13 +11,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
-from importlib.resources import files
+from functools import partial
 from typing import Any
 
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import StorageError
+from clew.storage.sql import STORAGE, sql_of
 from clew.storage.store import Store
 
 Row = dict[str, Any]
@@ -155,16 +148,16 @@ class Reading:
     def rows(
         self, query: str, filters: str = "", forms: Forms | None = None, **parameters: Any
     ) -> list[Row]:
-        """The rows of queries/`query`.sql, each a dict by column.
+        """The rows of a query of storage, each a dict by column.
 
         Raises LimitExceeded when the query is past the limits, Cancelled after `cancel`,
         StorageError when it fails."""
-        sql = sql_of(query, **(forms or {})).replace("/*filters*/", filters)
+        sql = sql_of(STORAGE, query, **(forms or {})).replace("/*filters*/", filters)
         return [json.loads(line) for line in self._read(query, sql, parameters).splitlines()]
 
     def text(self, query: str, **parameters: Any) -> bytes:
-        """The rows of queries/`query`.sql as lines of JSON, times as RFC 3339. Raises as `rows`."""
-        return self._read(query, sql_of(query), parameters, TIMES)
+        """The rows of a query of storage as lines of JSON, times as RFC 3339. Raises as `rows`."""
+        return self._read(query, sql_of(STORAGE, query), parameters, TIMES)
 
     def _read(self, query: str, sql: str, parameters: dict[str, Any], settings: str = "") -> bytes:
         self.statements.append(spelled_out(sql, parameters))
@@ -219,16 +212,6 @@ def _outcome(call: Callable[[], Any]) -> Callable[[], Any]:
     except Exception as error:
         future.set_exception(error)
     return future.result
-
-
-@cache
-def sql_of(query: str, **forms: str) -> str:
-    """The text of queries/`query`.sql, with what it stands on in the forms chosen."""
-    text = files("clew.storage").joinpath("queries", f"{query}.sql").read_text(encoding="utf-8")
-    included = re.match(r"-- with (\w+)\n", text)
-    if included is None:
-        return text
-    return sql_of(forms.get(included[1], included[1]), **forms) + text[included.end() :]
 
 
 def spelled_out(sql: str, parameters: Mapping[str, Any]) -> str:

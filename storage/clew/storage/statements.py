@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import StorageError
-from clew.storage.reader import sql_of
+from clew.storage.sql import sql_of
 from clew.storage.store import Store
 
 # optimize_on_insert would look for rows to replace among those that are inserted, where there are
@@ -29,10 +29,13 @@ SETTINGS: dict[str, int | str] = {
 
 
 class Statements:
-    """Runs queries/*.sql with bound parameters. All of it raises StorageError."""
+    """Runs the queries of a package with bound parameters. All of it raises StorageError."""
 
-    def __init__(self, store: Store, settings: Mapping[str, int | str] | None = None) -> None:
+    def __init__(
+        self, store: Store, package: str, settings: Mapping[str, int | str] | None = None
+    ) -> None:
         self._store = store
+        self._package = package
         self._mark = f"clew {secrets.token_hex(16)}"
         self._stopped = False
         of_all = SETTINGS | dict(settings or {}) | {"log_comment": self._mark}
@@ -41,20 +44,16 @@ class Statements:
     def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """What a query returns."""
         with self._client(query) as client:
-            answer = client.query(
-                f"{self._store.cluster.asked(sql_of(query))}\nSETTINGS {self._settings}",
-                parameters=parameters,
-            )
+            sql = self._store.cluster.asked(sql_of(self._package, query))
+            answer = client.query(f"{sql}\nSETTINGS {self._settings}", parameters=parameters)
             return list(answer.named_results())
 
     def insert(self, table: str, query: str, columns: str = "*", **parameters: Any) -> None:
         """Put the rows of a query into a table."""
         with self._client(query) as client:
+            insert = f"INSERT INTO otel.{table} ({columns}) SETTINGS {self._settings}\n"
             # Not as a command: those have their parameters in the URL, however long they are.
-            client.raw_query(
-                f"INSERT INTO otel.{table} ({columns}) SETTINGS {self._settings}\n{sql_of(query)}",
-                parameters=parameters,
-            )
+            client.raw_query(insert + sql_of(self._package, query), parameters=parameters)
 
     def stop(self) -> None:
         """Begin no further statement, and have the one that is running end; for another thread."""

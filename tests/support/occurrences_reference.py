@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clew.storage.definitions import Definition, Match, Source
-from traffic import CONSUMER, MINUTE, SERVER, Log, Span
+from clew.analysis.transactions.definitions import Definition, Match, Source
+from support.traffic import CONSUMER, MINUTE, SERVER, Log, Span
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 

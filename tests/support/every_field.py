@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from any_values import any_value
+from support.any_values import any_value
 
 START = 1_763_781_234_123_456_789
 TIME = "2025-11-22 03:13:54.123456789"

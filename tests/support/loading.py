@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from clew.analysis.traces.settling import Settling, Window
 from clew.collector import otlp
 from clew.collector.loader import Loader
 from clew.collector.segment import Segment
 from clew.collector.spool import Spool
 from clew.storage import SIGNALS, Ingest, Store
-from clew.storage.settling import Settling, Window
 
 
 def load(ingest: Any, directory: Path, *requests: tuple[str, bytes]) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from clew.storage.documents import Malformed, Node
-from clew.storage.documents import read as read_document
+from clew.analysis.transactions.documents import Malformed, Node
+from clew.analysis.transactions.documents import read as read_document
 from clew.storage.errors import StorageError
 
 ANSWERED = {"revision", "origin", "truncated", "sql"}

@@ -18,8 +18,15 @@ from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
+from clew.analysis.traces.settling import (
+    AGAIN_AT_ONCE,
+    LAST_SECOND,
+    Chunk,
+    Progress,
+    Settling,
+    Window,
+)
 from clew.storage import Store
-from clew.storage.settling import AGAIN_AT_ONCE, LAST_SECOND, Chunk, Progress, Settling, Window
 
 logger = logging.getLogger(__name__)
 

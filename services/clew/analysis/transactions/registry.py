@@ -16,7 +16,7 @@ from pathlib import Path
 
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
-from clew.storage.definitions import Definition, DefinitionError, read, read_file
+from clew.analysis.transactions.definitions import Definition, DefinitionError, read, read_file
 from clew.storage.errors import StorageError
 from clew.storage.reader import Reader, Row
 from clew.storage.store import Store

@@ -17,9 +17,9 @@ from xml.etree import ElementTree
 
 import yaml
 
-from capture import Process, free_port, running
+from support.capture import Process, free_port, running
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FILE = "docker-compose.yml"
 PARTS = (FILE, "deploy", "dashboards", "collector/otelcol")
 VARIABLE = re.compile(r"\$\{(?P<name>\w+):\?[^}]*\}")  # the one form that the file has

@@ -1,7 +1,7 @@
 """Whole traces out of their spans: clew_settled, one row for each, and the edges made from it.
 
-The statements are queries/settle_*.sql; when they run is clew.collector.settler's to say. All of it
-may be done again, after it failed or was killed at any point: rows are replaced by version.
+The statements are queries/settling/*.sql; clew.analysis.traces.settler decides when they run. All
+of it may be done again, after it failed or was killed at any point: rows are replaced by version.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from clew.storage.paths import (
+from clew.analysis.traces.paths import (
     CLIENT,
     CONSUMER,
     PRODUCER,
@@ -22,6 +22,7 @@ from clew.storage.paths import (
     first_of_each,
     times_of,
 )
+from clew.storage.sql import ANALYSIS
 from clew.storage.statements import Statements
 from clew.storage.store import Store
 
@@ -139,7 +140,7 @@ class Settling:
         self._store = store
         self._version = 0
         self._offered = Offered()
-        self._statements = Statements(store, SETTINGS)
+        self._statements = Statements(store, ANALYSIS, SETTINGS)
         self._rows, self._insert = self._statements.rows, self._statements.insert
 
     def clock(self) -> tuple[float, float]:

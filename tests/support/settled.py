@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from clew.storage import Store
-from reference import Trace, critical_path, self_times
-from traffic import KIND_NAMES
+from support.reference import Trace, critical_path, self_times
+from support.traffic import KIND_NAMES
 
 Call = tuple[str, str, str, str, int, bool]  # source, target, type, summary, nanoseconds, in error
 

@@ -19,7 +19,7 @@ from clew.cli.keys import Keys, add, new_key
 from clew.clickhouse import Application
 from clew.collector.spool import Ids
 from clew.storage import Sessions, Store
-from conftest import FREE_ADDRESSES, Clew
+from support.processes import FREE_ADDRESSES, Clew
 
 
 class Server(Clew):

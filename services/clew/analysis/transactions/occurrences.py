@@ -19,8 +19,9 @@ from typing import Any
 
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
-from clew.storage.definitions import Definition, Match, Source
+from clew.analysis.transactions.definitions import Definition, Match, Source
 from clew.storage.errors import StorageError
+from clew.storage.sql import ANALYSIS
 from clew.storage.statements import Statements
 from clew.storage.store import Store
 
@@ -64,7 +65,7 @@ class Occurrences:
         self, store: Store, definitions_supplier: Callable[[], Sequence[Definition]]
     ) -> None:
         self._store = store
-        self._statements = Statements(store)
+        self._statements = Statements(store, ANALYSIS)
         self._rows, self._insert = self._statements.rows, self._statements.insert
         self._definitions = definitions_supplier
         self._lock = threading.Lock()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from traffic import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Span, as_stored
+from support.traffic import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Span, as_stored
 
 
 @dataclass(frozen=True)

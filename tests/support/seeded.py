@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from loading import settle
-
+from clew.analysis import Occurrences, Registry
+from clew.analysis.traces.settling import Settling
+from clew.analysis.transactions.definitions import Definition, Match, Slo, Source, Step
 from clew.collector.telemetry import SECONDS
-from clew.storage import Ingest, Occurrences, Registry, Store
-from clew.storage.definitions import Definition, Match, Slo, Source, Step
+from clew.storage import Ingest, Store
 from clew.storage.ledger import LedgerRow, enter
-from clew.storage.settling import Settling
-from traffic import (
+from support.loading import settle
+from support.traffic import (
     CLIENT,
     MINUTE,
     REACHED,

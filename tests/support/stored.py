@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from every_field import TABLES
+from support.every_field import TABLES
 
 
 def ask(clew: Any, *queries: str) -> list[list[dict[str, Any]]]:

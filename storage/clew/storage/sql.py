@@ -1,0 +1,45 @@
+"""The named queries: the .sql files below a package's `queries` folder.
+
+A query is one SELECT with server-side parameters (`{name:Type}`). Its name is its file's, in
+whichever folder it lies: folders say who runs it. Two things are put together from files:
+`-- with NAME` in the first line puts NAME.sql, which holds common table expressions, in front of
+it, or that of NAME_*.sql which the caller has chosen (`forms`); and `/*filters*/` gives way to a
+fragment from clew.storage.filters, whose values are parameters too. Nothing from outside is ever
+written into SQL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+# The packages that have queries.
+STORAGE, ANALYSIS = "clew.storage", "clew.analysis"
+
+
+@cache
+def sql_of(package: str, query: str, **forms: str) -> str:
+    """The text of a package's query, behind the common table expressions that it begins with, in
+    the forms chosen. Raises KeyError when the package has no such file."""
+    text = _files(package)[query].read_text(encoding="utf-8")
+    included = re.match(r"-- with (\w+)\n", text)
+    if included is None:
+        return text
+    expressions = sql_of(package, forms.get(included[1], included[1]), **forms)
+    return expressions + text[included.end() :]
+
+
+@cache
+def _files(package: str) -> Mapping[str, Traversable]:
+    return dict(_below(files(package).joinpath("queries")))
+
+
+def _below(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _below(entry)
+        elif entry.name.endswith(".sql"):
+            yield entry.name.removesuffix(".sql"), entry
