@@ -1,4 +1,4 @@
-"""The embedded engine over HTTP, as ClickHouse's own clients use it."""
+"""The embedded engine over HTTP, as ClickHouse's clients use it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from clew.cli.keys import add, new_key
 from clew.clickhouse import blocks
-from clew.clickhouse.http import AT_ONCE, PER_CLIENT
+from clew.clickhouse.application import MAX_PER_CLIENT, MAX_RUNNING
 from support.processes import Clew
 from support.traffic import SECOND, SERVER, Process, Span, spans_request
 
@@ -74,7 +74,7 @@ def _send_a_trace(clew: Clew) -> None:
         time.sleep(0.1)
 
 
-# What is there without a query
+# Without a query
 
 
 @pytest.mark.parametrize("path", ["/", "/ping", "/replicas_status"])
@@ -84,13 +84,13 @@ def test_health_is_ok(port: Port, path: str, method: str) -> None:
     assert (answer.status_code, answer.text) == (200, "Ok.\n" if method == "GET" else "")
 
 
-def test_another_path_says_which_there_are(port: Port) -> None:
+def test_an_unknown_path_names_the_known_ones(port: Port) -> None:
     answer = httpx.get(f"{port.url}/nowhere")
     assert answer.status_code == 404
     assert "There is no handle /nowhere" in answer.text
 
 
-# Where things are looked for
+# Where statement, format, parameters and database are looked for
 
 
 def test_a_query_is_in_the_parameter_or_the_body_or_both(port: Port) -> None:
@@ -99,18 +99,18 @@ def test_a_query_is_in_the_parameter_or_the_body_or_both(port: Port) -> None:
     assert port.post("3, 4", query="SELECT 1, 2,").text == "1\t2\t3\t4\n"
 
 
-def test_the_format_is_the_querys_else_the_parameters_else_the_headers(port: Port) -> None:
+def test_the_format_is_taken_from_the_query_then_the_parameter_then_the_header(port: Port) -> None:
     header = {"x-clickhouse-format": "CSV"}
     assert port.post("SELECT 'a'").headers["x-clickhouse-format"] == "TabSeparated"
     assert port.post("SELECT 'a'", header).text == '"a"\n'
     assert port.post("SELECT 'a' AS a", header, default_format="JSONEachRow").text == '{"a":"a"}\n'
-    given = port.post("SELECT 'a' FORMAT Values", header, default_format="JSONEachRow")
-    assert given.text == "('a')"
-    assert given.headers["x-clickhouse-format"] == "Values"
+    values = port.post("SELECT 'a' FORMAT Values", header, default_format="JSONEachRow")
+    assert values.text == "('a')"
+    assert values.headers["x-clickhouse-format"] == "Values"
 
 
 def test_every_streamed_format_is_one_document(port: Port) -> None:
-    """The engine writes each chunk as a document of its own."""
+    """The engine writes every chunk as a whole document."""
     sql = 'SELECT number AS n, toString(number) AS `a"\\n` FROM numbers(200000)'
     rows = 200_000
     assert port.get(sql, default_format="TSVWithNamesAndTypes").text.count("UInt64") == 1
@@ -194,9 +194,9 @@ def test_a_body_that_cannot_be_decompressed_is_refused(port: Port) -> None:
 
 @pytest.mark.parametrize("method", ["LZ4", "ZSTD"])
 def test_native_blocks_both_ways(port: Port, method: str) -> None:
-    packed = blocks.block(b"SELECT number FROM numbers(300000)", getattr(blocks, method))
+    packed = blocks.compress_block(b"SELECT number FROM numbers(300000)", getattr(blocks, method))
     answer = port.post(packed, compress=1, decompress=1, network_compression_method=method)
-    plain = blocks.unpacked(answer.content, 1 << 26)
+    plain = blocks.decompress_blocks(answer.content, 1 << 26)
     assert plain == b"".join(b"%d\n" % number for number in range(300_000))
     broken = port.post(packed[:-1], decompress=1)
     assert broken.headers["x-clickhouse-exception-code"] == "271"
@@ -232,7 +232,7 @@ def test_an_error_is_as_a_server_writes_it(port: Port, sql: str, code: int, stat
     assert "parseQueryToJSON" not in answer.text
 
 
-def test_an_error_in_the_middle_is_framed_and_the_answer_has_no_end(port: Port) -> None:
+def test_an_error_in_the_middle_of_an_answer_is_framed_and_cuts_it_off(port: Port) -> None:
     sql = "SELECT throwIf(number = 3000000) FROM numbers(10000000)"
     with pytest.raises(httpx.RemoteProtocolError):
         port.get(sql)
@@ -245,29 +245,29 @@ def test_an_error_in_the_middle_is_framed_and_the_answer_has_no_end(port: Port) 
         curl.stdout,
         re.DOTALL,
     )
-    waited = port.get(sql, wait_end_of_query=1)
-    assert (waited.status_code, waited.headers["x-clickhouse-exception-code"]) == (500, "395")
+    whole = port.get(sql, wait_end_of_query=1)
+    assert (whole.status_code, whole.headers["x-clickhouse-exception-code"]) == (500, "395")
 
 
 # Settings
 
 
-def test_settings_from_the_list_are_taken_and_limits_cannot_be_raised(port: Port) -> None:
-    ask = "SELECT getSetting('{}')"
-    assert port.get(ask.format("join_use_nulls"), join_use_nulls=1).text == "true\n"
-    assert port.get(ask.format("max_execution_time"), max_execution_time=5).text == "5\n"
-    assert port.get(ask.format("max_execution_time"), max_execution_time=900).text == "60\n"
-    assert port.get(ask.format("max_execution_time"), max_execution_time=0).text == "60\n"
-    assert port.get(ask.format("max_threads"), max_threads=64).text == "2\n"
-    sent = {
+def test_allowed_settings_are_applied_and_limits_cannot_be_raised(port: Port) -> None:
+    sql = "SELECT getSetting('{}')"
+    assert port.get(sql.format("join_use_nulls"), join_use_nulls=1).text == "true\n"
+    assert port.get(sql.format("max_execution_time"), max_execution_time=5).text == "5\n"
+    assert port.get(sql.format("max_execution_time"), max_execution_time=900).text == "60\n"
+    assert port.get(sql.format("max_execution_time"), max_execution_time=0).text == "60\n"
+    assert port.get(sql.format("max_threads"), max_threads=64).text == "2\n"
+    ignored = {
         "session_id": "x",
         "wait_end_of_query": 0,
         "readonly": 2,
         "log_comment": "y",
         "async_insert": 1,
-        "distributed_foreground_insert": 1,  # the collector's exporter, for a cluster's sake
+        "distributed_foreground_insert": 1,  # sent by the OpenTelemetry Collector's exporter, for clusters
     }
-    assert port.get(ask.format("readonly"), **sent).text == "2\n"
+    assert port.get(sql.format("readonly"), **ignored).text == "2\n"
     for name in (
         "format_schema",
         "allow_introspection_functions",
@@ -279,17 +279,17 @@ def test_settings_from_the_list_are_taken_and_limits_cannot_be_raised(port: Port
     assert "Unknown setting 'nope'" in port.get("SELECT 1", nope=1).text
 
 
-def test_filters_of_grafana(port: Port) -> None:
+def test_grafanas_ad_hoc_filters(port: Port) -> None:
     sql = "SELECT count() FROM otel_traces SETTINGS additional_table_filters = {{'otel.otel_traces': '{}'}}"
     assert port.get(sql.format("ServiceName = \\'web\\'")).text == "1\n"
     assert port.get(sql.format("ServiceName = \\'other\\'")).text == "0\n"
-    for outside in (
+    for expression in (
         "file(SpanName) = \\'\\'",
         "SpanName IN (SELECT * FROM url(\\'http://127.0.0.1:1\\', CSV))",
     ):
-        assert port.get(sql.format(outside)).status_code == 403
-    given = {"additional_table_filters": "{'otel_traces': 'file(SpanName) = 1'}"}
-    assert port.get("SELECT count() FROM otel_traces", **given).status_code == 403
+        assert port.get(sql.format(expression)).status_code == 403
+    parameter = {"additional_table_filters": "{'otel_traces': 'file(SpanName) = 1'}"}
+    assert port.get("SELECT count() FROM otel_traces", **parameter).status_code == 403
 
 
 # Clients
@@ -347,10 +347,10 @@ def test_curl(port: Port) -> None:
     assert curl("-I", f"{port.url}/?query=SELECT+1").startswith("HTTP/1.1 200 OK")
 
 
-# Who may do what
+# Without API keys
 
 
-def test_without_keys_there_is_one_user_who_reads(port: Port) -> None:
+def test_without_keys_there_is_one_user_with_read_access(port: Port) -> None:
     header = {"x-clickhouse-user": "default", "x-clickhouse-key": ""}
     assert port.post("SELECT 1", header).text == "1\n"
     assert port.get("SELECT 1", user="default", password="").text == "1\n"
@@ -365,7 +365,7 @@ def test_without_keys_there_is_one_user_who_reads(port: Port) -> None:
     assert (insert.status_code, insert.headers["x-clickhouse-exception-code"]) == (403, "497")
 
 
-def test_what_is_kept_in_sessions_is_refused(port: Port) -> None:
+def test_statements_that_need_a_session_are_refused(port: Port) -> None:
     for sql in ("SET max_threads = 1", "USE system", "CREATE TEMPORARY TABLE t (a UInt8)"):
         answer = port.post(sql, session_id="s")
         assert answer.status_code == 501
@@ -375,11 +375,11 @@ def test_what_is_kept_in_sessions_is_refused(port: Port) -> None:
     assert parts.status_code == 501
 
 
-# Many at a time
+# Many statements at a time
 
 
 @pytest.mark.slow
-def test_a_client_past_its_statements_is_told_so_and_others_go_on(port: Port) -> None:
+def test_a_client_with_too_many_statements_is_refused_the_next(port: Port) -> None:
     sql = "SELECT sleepEachRow(1) FROM numbers(4) SETTINGS max_block_size = 1"
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(lambda _: port.get(sql), range(12)))
@@ -389,26 +389,25 @@ def test_a_client_past_its_statements_is_told_so_and_others_go_on(port: Port) ->
     assert port.get("SELECT 1").text == "1\n"
 
 
-def test_statements_are_killed_when_their_clients_go(port: Port) -> None:
-    """Else they would hold all places for as long as a statement may run, and nobody waits as long
-    as that for one."""
+def test_a_statement_is_killed_when_its_client_disconnects(port: Port) -> None:
+    """Otherwise such statements could use all slots for longer than a client waits for one."""
     sql = "SELECT count() FROM numbers(4000000000) WHERE NOT ignore(sipHash64(number))"
 
-    def go_away(_: int) -> None:
+    def disconnect(_: int) -> None:
         with pytest.raises(httpx.ReadTimeout):
             httpx.get(port.url, params={"query": sql}, timeout=1)
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        list(threads.map(go_away, range(AT_ONCE)))
+    with ThreadPoolExecutor(MAX_RUNNING) as threads:
+        list(threads.map(disconnect, range(MAX_RUNNING)))
     assert port.get("SELECT 1").text == "1\n"
 
 
 @pytest.mark.slow
-def test_ingest_goes_on_while_the_port_is_full(port: Port) -> None:
+def test_ingest_continues_while_all_slots_are_in_use(port: Port) -> None:
     sql = "SELECT count() FROM numbers(4000000000) WHERE NOT ignore(sipHash64(number)) SETTINGS max_execution_time = 5"
     busy = [threading.Thread(target=port.get, args=(sql,)) for _ in range(8)]
-    for each in busy:
-        each.start()
+    for thread in busy:
+        thread.start()
     span = Span("c" * 32, "d" * 16, "", Process("web", "web-1"), "GET /", SERVER, NOW, SECOND)
     httpx.post(
         f"{port.clew.endpoints['otlp_http']}/v1/traces",
@@ -420,14 +419,14 @@ def test_ingest_goes_on_while_the_port_is_full(port: Port) -> None:
     while port.clew.get(f"/api/v1/traces/{'c' * 32}").status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    for each in busy:
-        each.join()
+    for thread in busy:
+        thread.join()
 
 
-# With keys
+# With API keys
 
 
-class Guarded(Port):
+class PortWithKeys(Port):
     """A port with users: one that reads, one that writes, one that does both."""
 
     def __init__(self, directory: Path) -> None:
@@ -454,15 +453,15 @@ class Guarded(Port):
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    running = Guarded(tmp_path_factory.mktemp("users"))
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortWithKeys]:
+    running = PortWithKeys(tmp_path_factory.mktemp("users"))
     yield running
     assert running.clew.stop() == 0
     assert "Traceback" not in running.clew.log.read_text()
 
 
 @pytest.mark.slow
-def test_a_user_is_a_key_by_its_name(guarded: Guarded) -> None:
+def test_an_api_keys_name_and_secret_are_user_and_password(guarded: PortWithKeys) -> None:
     key = guarded.keys["grafana"]
     ways: list[dict[str, Any]] = [
         {"headers": {"x-clickhouse-user": "grafana", "x-clickhouse-key": key}},
@@ -487,7 +486,7 @@ def test_a_user_is_a_key_by_its_name(guarded: Guarded) -> None:
 
 
 @pytest.mark.slow
-def test_who_writes_does_not_read_and_who_reads_does_not_write(guarded: Guarded) -> None:
+def test_read_and_write_access_are_separate(guarded: PortWithKeys) -> None:
     row = "INSERT INTO otel_traces (TraceId) VALUES ('x')"
     assert guarded.ask("grafana", row).status_code == 403
     for sql in ("SELECT count() FROM otel_traces", "SELECT * FROM otel.clew_ledger"):
@@ -507,7 +506,7 @@ def test_who_writes_does_not_read_and_who_reads_does_not_write(guarded: Guarded)
 
 
 @pytest.mark.slow
-def test_rows_come_in_and_are_what_the_platform_sees(guarded: Guarded) -> None:
+def test_inserted_rows_are_seen_by_the_platform(guarded: PortWithKeys) -> None:
     host, _, number = guarded.address.partition(":")
     client = clickhouse_connect.get_client(
         host=host, port=int(number), username="both", password=guarded.keys["both"], database="otel"
@@ -521,7 +520,7 @@ def test_rows_come_in_and_are_what_the_platform_sees(guarded: Guarded) -> None:
     client.insert("otel_traces", rows, column_names=[*columns])
     csv = f"{int(now.timestamp())},{'e' * 32},{'e' * 16},GET /,Server,curl,1000\n".encode()
     into = f"INSERT INTO otel.otel_traces ({', '.join(columns)}) FORMAT CSV"
-    done = guarded.post(
+    inserted = guarded.post(
         gzip.compress(csv),
         {
             "x-clickhouse-user": "otelcol",
@@ -532,8 +531,8 @@ def test_rows_come_in_and_are_what_the_platform_sees(guarded: Guarded) -> None:
         async_insert=1,
         wait_for_async_insert=1,
     )
-    assert done.status_code == 200, done.text
-    assert json.loads(done.headers["x-clickhouse-summary"])["written_rows"] == "1"
+    assert inserted.status_code == 200, inserted.text
+    assert json.loads(inserted.headers["x-clickhouse-summary"])["written_rows"] == "1"
     log = '{"Timestamp":"2026-11-22 10:00:00","ServiceName":"curl","Body":"hello"}'
     assert (
         guarded.ask("otelcol", f"INSERT INTO otel_logs FORMAT JSONEachRow\n{log}").status_code
@@ -542,34 +541,35 @@ def test_rows_come_in_and_are_what_the_platform_sees(guarded: Guarded) -> None:
     assert client.query("SELECT count() FROM otel_traces").first_row[0] == before + 301
     assert client.query("SELECT count() FROM otel_logs").first_row[0] == 1
     client.close()
-    ledger = {each["signal"]: each for each in guarded.api("/api/v1/ledger")["signals"]}
+    ledger = {row["signal"]: row for row in guarded.api("/api/v1/ledger")["signals"]}
     assert (ledger["traces"]["received"], ledger["traces"]["stored"]) == (301, 301)
     assert (ledger["logs"]["received"], ledger["logs"]["stored"]) == (1, 1)
-    services = {each["service"]: each["stored"] for each in ledger["traces"]["services"]}
+    services = {row["service"]: row["stored"] for row in ledger["traces"]["services"]}
     assert services == {"connect": 300, "curl": 1}
     trace = guarded.api(f"/api/v1/traces/{1:032x}")
     assert [span["service"] for span in trace["spans"]] == ["connect"]
-    deadline = time.monotonic() + 60  # the settler was woken: it has made something of the traces
+    deadline = time.monotonic() + 60  # the settler was woken, and settled the traces
     while guarded.ask("grafana", "SELECT uniq(TraceId) FROM clew_settled FINAL").text != "301\n":
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
 
 @pytest.mark.slow
-def test_who_writes_waits_for_its_turn(guarded: Guarded) -> None:
-    """The collector's exporter inserts into five tables at a time, and again into all when one refuses."""
+def test_a_writer_waits_for_a_slot(guarded: PortWithKeys) -> None:
+    """The OpenTelemetry Collector's exporter inserts into five tables at a time, and repeats all when
+    one insert is refused."""
     row = "INSERT INTO otel_metrics_gauge (TimeUnix, ServiceName) VALUES ('2026-11-22 10:00:00', 'busy')"
-    with ThreadPoolExecutor(3 * PER_CLIENT) as threads:
+    with ThreadPoolExecutor(3 * MAX_PER_CLIENT) as threads:
         answers = list(
-            threads.map(guarded.ask, ["otelcol"] * 3 * PER_CLIENT, [row] * 3 * PER_CLIENT)
+            threads.map(guarded.ask, ["otelcol"] * 3 * MAX_PER_CLIENT, [row] * 3 * MAX_PER_CLIENT)
         )
     assert {answer.status_code for answer in answers} == {200}
     count = "SELECT count() FROM otel_metrics_gauge WHERE ServiceName = 'busy'"
-    assert guarded.ask("grafana", count).text == f"{3 * PER_CLIENT}\n"
+    assert guarded.ask("grafana", count).text == f"{3 * MAX_PER_CLIENT}\n"
 
 
 @pytest.mark.slow
-def test_an_insert_that_fails_says_why_and_stores_nothing(guarded: Guarded) -> None:
+def test_an_insert_that_fails_is_refused_with_the_reason(guarded: PortWithKeys) -> None:
     into = "INSERT INTO otel_traces (Duration) FORMAT CSV"
     refused = guarded.ask("otelcol", "x\n", query=into)
     assert (refused.status_code, refused.headers["x-clickhouse-exception-code"]) == (400, "117")
@@ -581,13 +581,13 @@ def test_an_insert_that_fails_says_why_and_stores_nothing(guarded: Guarded) -> N
 
 
 @pytest.mark.slow
-def test_it_stops_though_a_statement_runs(tmp_path: Path) -> None:
+def test_clew_stops_while_a_statement_runs(tmp_path: Path) -> None:
     clew = Clew(tmp_path / "data", "--clickhouse", "127.0.0.1:0")
     port = Port(clew)
     sql = "SELECT count() FROM numbers(4000000000) WHERE NOT ignore(sipHash64(number))"
     with ThreadPoolExecutor(1) as threads:
-        asked = threads.submit(port.get, sql)
+        answer = threads.submit(port.get, sql)
         time.sleep(1)
         assert clew.stop() == 0
-        assert asked.exception() or asked.result().status_code == 500
+        assert answer.exception() or answer.result().status_code == 500
     assert "Traceback" not in clew.log.read_text()

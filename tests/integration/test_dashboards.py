@@ -61,7 +61,7 @@ class Shop:
         sql = Grafana(self.seeded.start, self.seeded.end, 120, variables).expand(sql)
         if ad_hoc:
             sql = filtered(sql, *ad_hoc)
-        with self.sessions.reading(sql) as session:
+        with self.sessions.open(sql) as session:
             found = json.loads(b"".join(session.read("JSONCompact")))
         names, types = ([column[key] for column in found["meta"]] for key in ("name", "type"))
         return Result(names, types, found["data"])

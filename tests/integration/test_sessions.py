@@ -1,4 +1,4 @@
-"""What a statement that somebody else wrote may do in the embedded engine, thing by thing."""
+"""What a client's statement may do in the embedded engine, and what is refused."""
 
 from __future__ import annotations
 
@@ -10,12 +10,25 @@ from pathlib import Path
 
 import pytest
 
-from clew.storage import DESCRIBE, OWN, READ, WRITE, EngineError, Insert, Sessions, Store
-from clew.storage.examination import OUTSIDE, TABLE_FUNCTIONS
+from clew.storage import (
+    DESCRIBE,
+    PEER,
+    READ,
+    WRITE,
+    EngineError,
+    ErrorCode,
+    Insert,
+    Sessions,
+    Store,
+)
+from clew.storage.examination import OUTSIDE_FUNCTIONS, TABLE_FUNCTIONS
 from clew.storage.rights import EXPORTER_TABLES, SYSTEM_TABLES
 from clew.storage.sql import ANALYSIS, STORAGE, sql_of
 
-DENIED, CONSTRAINT, NOT_IMPLEMENTED, READONLY = 497, 452, 48, 164
+DENIED = ErrorCode.ACCESS_DENIED
+CONSTRAINT = ErrorCode.SETTING_CONSTRAINT_VIOLATION
+NOT_IMPLEMENTED = ErrorCode.NOT_IMPLEMENTED
+READONLY = ErrorCode.READONLY
 TRACE = b'{"Timestamp":"2026-11-22 10:00:00","TraceId":"%s","SpanId":"s","ServiceName":"web"}'
 
 
@@ -33,21 +46,24 @@ def sessions(emptied) -> Sessions:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _tidied(sessions: Sessions) -> Iterator[None]:
+def _drop_databases(sessions: Sessions) -> Iterator[None]:
     yield
     with sessions.store.client() as client:
         for name in ("VIEW otel.peeping", "VIEW otel.reaching", "TABLE other.t", "DATABASE other"):
             client.command(f"DROP {name}")
 
 
-def run(sessions: Sessions, sql: str, role: str = READ, **how: dict[str, str]) -> str:
-    with sessions.reading(sql, role=role, **how) as session:  # type: ignore[arg-type]
+def run(sessions: Sessions, sql: str, role: str = READ, **options: dict[str, str]) -> str:
+    with sessions.open(sql, role=role, **options) as session:  # type: ignore[arg-type]
         return b"".join(session.read("TabSeparated")).decode()
 
 
-def refused(sessions: Sessions, sql: str, role: str = READ, **how: dict[str, str]) -> EngineError:
+def refusal(
+    sessions: Sessions, sql: str, role: str = READ, **options: dict[str, str]
+) -> EngineError:
+    """The error with which a statement that reads is refused."""
     with pytest.raises(EngineError) as caught:
-        run(sessions, sql, role, **how)
+        run(sessions, sql, role, **options)
     return caught.value
 
 
@@ -108,7 +124,9 @@ OUTSIDE_TABLES = [
 
 
 @pytest.mark.parametrize("table", OUTSIDE_TABLES)
-def test_a_table_outside_is_refused_wherever_it_stands(sessions: Sessions, table: str) -> None:
+def test_a_table_outside_the_database_is_refused_anywhere_in_a_statement(
+    sessions: Sessions, table: str
+) -> None:
     for sql in (
         f"SELECT * FROM {table}",
         f"SELECT 1 WHERE 1 IN (SELECT * FROM {table})",
@@ -118,34 +136,34 @@ def test_a_table_outside_is_refused_wherever_it_stands(sessions: Sessions, table
         f"DESCRIBE TABLE {table}",
         f"EXPLAIN SELECT * FROM {table}",
     ):
-        assert refused(sessions, sql).code in (DENIED, 62, 60), sql
+        assert refusal(sessions, sql).code in (DENIED, 62, 60), sql
 
 
-# (fuzzQuery reaches nothing; it is not on the list because it has no end.)
-@pytest.mark.parametrize("table", [each for each in OUTSIDE_TABLES if "fuzz" not in each])
-def test_the_engine_refuses_it_by_itself(sessions: Sessions, table: str) -> None:
-    """Without what is looked for in the statement: the role's grants are enough."""
-    with sessions._connected(READ) as session:
-        session._begin({})
+# Without fuzzQuery: it reads nothing outside, and its rows have no end.
+@pytest.mark.parametrize("table", [name for name in OUTSIDE_TABLES if "fuzz" not in name])
+def test_the_engine_refuses_a_table_outside_by_itself(sessions: Sessions, table: str) -> None:
+    """The role's grants are enough, without examining the statement."""
+    with sessions.connect(READ) as session:
+        session.restrict({})
         with pytest.raises(EngineError):
-            session._run(f"SELECT * FROM {table}")
+            session._execute(f"SELECT * FROM {table}")
 
 
-def test_a_view_reads_with_the_rights_of_who_asks(sessions: Sessions) -> None:
+def test_a_view_reads_with_the_rights_of_the_session(sessions: Sessions) -> None:
     for view in ("peeping", "reaching"):
         for sql in (f"SELECT * FROM {view}", f"SELECT * FROM otel.{view} LIMIT 1"):
-            assert refused(sessions, sql).code == DENIED
+            assert refusal(sessions, sql).code == DENIED
 
 
-def test_every_table_function_of_this_engine_is_known(sessions: Sessions) -> None:
-    """A newer engine's new ones are refused; whoever updates it looks at them."""
+def test_every_other_table_function_of_this_engine_is_refused(sessions: Sessions) -> None:
+    """Also those that a newer engine adds."""
     with sessions.store.client() as client:
         names = {
             row[0] for row in client.query("SELECT name FROM system.table_functions").result_rows
         }
     for name in sorted(names):
         if name.lower() not in TABLE_FUNCTIONS:
-            assert refused(sessions, f"SELECT * FROM {name}('x')").code == DENIED
+            assert refusal(sessions, f"SELECT * FROM {name}('x')").code == DENIED
 
 
 OUTSIDE_CALLS = [
@@ -170,7 +188,7 @@ OUTSIDE_CALLS = [
 
 
 @pytest.mark.parametrize("call", OUTSIDE_CALLS)
-def test_a_function_that_reaches_outside_is_refused_wherever_it_stands(
+def test_a_function_that_reads_outside_is_refused_anywhere_in_a_statement(
     sessions: Sessions, call: str
 ) -> None:
     text = call.replace("'", "\\'")
@@ -191,34 +209,36 @@ def test_a_function_that_reaches_outside_is_refused_wherever_it_stands(
         f"SELECT count() FROM otel_traces SETTINGS additional_table_filters = {{'otel_traces': '{text} = 1'}}",
         f"SELECT * FROM (SELECT 1 SETTINGS additional_result_filter = '{text} = 1')",
     ):
-        assert refused(sessions, sql).code == DENIED, sql
+        assert refusal(sessions, sql).code == DENIED, sql
 
 
-def test_a_function_is_named_by_more_than_a_call(sessions: Sessions) -> None:
-    assert refused(sessions, "SELECT * APPLY(file) FROM (SELECT '/etc/hostname')").code == DENIED
-    assert refused(sessions, "SELECT COLUMNS('x') APPLY file FROM (SELECT 'a' AS x)").code == DENIED
+def test_a_function_can_be_named_without_a_call(sessions: Sessions) -> None:
+    assert refusal(sessions, "SELECT * APPLY(file) FROM (SELECT '/etc/hostname')").code == DENIED
+    assert refusal(sessions, "SELECT COLUMNS('x') APPLY file FROM (SELECT 'a' AS x)").code == DENIED
     sql = "SELECT arrayMap({f:Identifier}, ['/etc/hostname'])"
     for name in ("file", "`file`", " file"):
         for text in (sql, f"SELECT 1 WHERE ({sql}) = []", f"DESCRIBE ({sql})"):
-            assert refused(sessions, text, parameters={"f": name}).code == DENIED
+            assert refusal(sessions, text, parameters={"f": name}).code == DENIED
     for name in ("additional_table_filters", "additional_result_filter"):
         value = "{'otel_traces': 'file(SpanName) = 1'}" if "table" in name else "file('x') = 1"
-        assert refused(sessions, "SELECT 1", settings={name: value}).code == DENIED
+        assert refusal(sessions, "SELECT 1", settings={name: value}).code == DENIED
 
 
-def test_a_value_may_be_called_like_a_function(sessions: Sessions) -> None:
+def test_a_value_may_have_the_name_of_a_function(sessions: Sessions) -> None:
     assert run(sessions, "SELECT 'file', {a:String}", parameters={"a": "file"}) == "file\tfile\n"
     assert run(sessions, "SELECT 1 AS file") == "1\n"
 
 
-def test_parentheses_that_say_nothing_may_stand_there(sessions: Sessions) -> None:
+def test_redundant_parentheses_are_accepted(sessions: Sessions) -> None:
     assert run(sessions, "SELECT (1 - number) AS o FROM numbers(2)") == "1\n0\n"
     assert run(sessions, "SELECT ((1)), (1, 2), (((SELECT (2)) + 1))") == "1\t(1,2)\t3\n"
-    assert refused(sessions, "SELECT ((file('/etc/hostname')))").code == DENIED
+    assert refusal(sessions, "SELECT ((file('/etc/hostname')))").code == DENIED
 
 
-def test_every_function_of_this_engine_was_looked_at(sessions: Sessions) -> None:
-    """Those whose names tell of something outside: a newer engine's new ones are to be looked at."""
+def test_every_function_of_this_engine_with_a_suspicious_name_is_on_the_list(
+    sessions: Sessions,
+) -> None:
+    """A newer engine may have more of them: look at each, and add it to one of the lists."""
     suspicious = (
         "SELECT name FROM system.functions WHERE match(name, "
         "'(?i)(^ai[A-Z]|file|dns|dictGet|joinGet|catboost|evalML|naiveBayes|remote|http|execut|"
@@ -227,10 +247,10 @@ def test_every_function_of_this_engine_was_looked_at(sessions: Sessions) -> None
     )
     with sessions.store.client() as client:
         names = {row[0] for row in client.query(suspicious).result_rows}
-    of_strings = {name for name in names if re.match(r"(multiF|f)uzz(y|Bits)", name)}
-    # SCHEMA is currentDatabase; the last has a table in its middle.
-    harmless = {"SCHEMA", "hasThreadFuzzer", "randomPrintableASCII", *of_strings}
-    assert {name for name in names if not OUTSIDE.fullmatch(name)} <= harmless
+    fuzzy_strings = {name for name in names if re.match(r"(multiF|f)uzz(y|Bits)", name)}
+    # SCHEMA is currentDatabase; "InTable" is within randomPrintableASCII.
+    harmless = {"SCHEMA", "hasThreadFuzzer", "randomPrintableASCII", *fuzzy_strings}
+    assert {name for name in names if not OUTSIDE_FUNCTIONS.fullmatch(name)} <= harmless
 
 
 STATEMENTS = {
@@ -287,8 +307,8 @@ STATEMENTS = {
 
 
 @pytest.mark.parametrize("sql", STATEMENTS)
-def test_a_statement_that_does_not_read_is_refused(sessions: Sessions, sql: str) -> None:
-    assert refused(sessions, sql).code == STATEMENTS[sql]
+def test_a_statement_that_does_not_read_is_refusal(sessions: Sessions, sql: str) -> None:
+    assert refusal(sessions, sql).code == STATEMENTS[sql]
 
 
 @pytest.mark.parametrize(
@@ -325,25 +345,25 @@ def test_a_statement_that_does_not_read_is_refused(sessions: Sessions, sql: str)
         "SELECT 1 SETTINGS param_f = 'file'",
     ],
 )  # fmt: skip
-def test_a_limit_cannot_be_raised_by_the_statement(sessions: Sessions, sql: str) -> None:
-    assert refused(sessions, sql).code in (CONSTRAINT, READONLY, 115)
+def test_a_statement_cannot_raise_a_limit(sessions: Sessions, sql: str) -> None:
+    assert refusal(sessions, sql).code in (CONSTRAINT, READONLY, 115)
 
 
 @pytest.mark.parametrize("name", ["max_memory_usage", "max_execution_time", "readonly"])
-def test_the_engine_holds_the_settings_of_a_statement_by_itself(
+def test_the_engine_enforces_the_settings_constraints_by_itself(
     sessions: Sessions, name: str
 ) -> None:
-    with sessions._connected(READ) as session:
-        session._begin({})
+    with sessions.connect(READ) as session:
+        session.restrict({})
         for value in (0, 10**12):
             with pytest.raises(EngineError) as caught:
-                session._run(f"SELECT 1 SETTINGS {name} = {value}")
+                session._execute(f"SELECT 1 SETTINGS {name} = {value}")
             assert caught.value.code in (CONSTRAINT, READONLY, 1)
         with pytest.raises(EngineError):
-            session._run("SELECT 1 SETTINGS format_template_resultset = '/etc/hostname'")
+            session._execute("SELECT 1 SETTINGS format_template_resultset = '/etc/hostname'")
 
 
-def test_what_a_reader_needs_is_there(sessions: Sessions) -> None:
+def test_a_reader_may_list_and_describe_tables(sessions: Sessions) -> None:
     for table in (*EXPORTER_TABLES, "clew_traces", "clew_ledger", "otel_traces_trace_id_ts"):
         assert run(sessions, f"SELECT count() FROM otel.{table}") == "0\n"
     assert "otel_traces" in run(sessions, "SHOW TABLES")
@@ -366,8 +386,8 @@ def test_what_a_reader_needs_is_there(sessions: Sessions) -> None:
         assert run(sessions, sql) != "", sql
 
 
-def test_our_own_queries_can_be_examined(sessions: Sessions) -> None:
-    """The tree that is looked at is the whole statement, however large."""
+def test_the_queries_of_clew_pass_the_examination(sessions: Sessions) -> None:
+    """The syntax tree covers the whole statement, however large it is."""
     root = Path(__file__).parents[2]
     folders = {
         STORAGE: root / "storage/clew/storage/queries",
@@ -394,7 +414,7 @@ def test_our_own_queries_can_be_examined(sessions: Sessions) -> None:
                 assert error.code == 456, (name, error)  # noqa: PT017
 
 
-def test_others_are_not_seen(sessions: Sessions) -> None:
+def test_system_tables_about_other_clients_have_no_rows(sessions: Sessions) -> None:
     with sessions.store.client() as client:
         tables = [
             row[0]
@@ -413,7 +433,7 @@ def test_others_are_not_seen(sessions: Sessions) -> None:
     assert run(sessions, "SELECT count() FROM system.one") == "1\n"
 
 
-def test_who_only_writes_sees_the_form_of_the_exporters_tables_alone(sessions: Sessions) -> None:
+def test_a_writer_may_describe_only_the_exporters_tables(sessions: Sessions) -> None:
     assert set(run(sessions, "SHOW TABLES", DESCRIBE).split()) == set(EXPORTER_TABLES)
     assert "TraceId" in run(sessions, "DESCRIBE TABLE otel_traces", DESCRIBE)
     assert run(sessions, "SELECT 1, version() != ''", DESCRIBE) == "1\t1\n"
@@ -422,18 +442,19 @@ def test_who_only_writes_sees_the_form_of_the_exporters_tables_alone(sessions: S
         "DESCRIBE TABLE clew_traces",
         "SELECT * FROM clew_ledger",
     ):
-        assert refused(sessions, sql, DESCRIBE).code == DENIED
+        assert refusal(sessions, sql, DESCRIBE).code == DENIED
 
 
 # Inserts
 
 
-def insert(sessions: Sessions, what: Insert, body: bytes, segment: int, role: str = WRITE) -> int:
-    stored = sessions.insert(what, [body], segment, role=role)
-    return sum(each.items for each in stored.values())
+def insert(sessions: Sessions, into: Insert, body: bytes, segment: int, role: str = WRITE) -> int:
+    """How many rows were stored."""
+    stored = sessions.insert(into, [body], segment, role=role)
+    return sum(count.items for count in stored.values())
 
 
-def test_rows_that_are_inserted_are_in_the_side_tables_and_in_the_ledger(
+def test_inserted_rows_are_in_the_side_tables_and_in_the_ledger(
     sessions: Sessions,
 ) -> None:
     columns = ("Timestamp", "TraceId", "SpanId", "ServiceName")
@@ -445,14 +466,14 @@ def test_rows_that_are_inserted_are_in_the_side_tables_and_in_the_ledger(
         "SELECT Signal, ServiceName, Fate, Items FROM clew_ledger WHERE Segment = 17 ORDER BY Fate"
     )
     assert run(sessions, ledger) == "traces\t\treceived\t1000\ntraces\tweb\tstored\t1000\n"
-    # What the exporter's columns say, the others are made of.
+    # clew's own columns are computed from the exporter's.
     version = TRACE[:-1] % b"v" + b',"ResourceAttributes":{"service.version":"7"}}'
     assert insert(sessions, Insert("otel_traces", (), "JSONEachRow"), version, 18) == 1
     assert run(sessions, "SELECT ServiceVersion FROM otel_traces WHERE Segment = 18") == "7\n"
 
 
 @pytest.mark.parametrize(
-    ("what", "body", "code"),
+    ("into", "body", "code"),
     [
         (Insert("clew_traces", ("TraceId",), "CSV"), b"x", DENIED),
         (Insert("clew_ledger", (), "CSV"), b"x", DENIED),
@@ -468,12 +489,12 @@ def test_rows_that_are_inserted_are_in_the_side_tables_and_in_the_ledger(
         (Insert("otel_traces", ("TraceId",), "Native"), b"\xff\xff", None),
     ],
 )  # fmt: skip
-def test_an_insert_that_is_not_taken(
-    sessions: Sessions, what: Insert, body: bytes, code: int | None
+def test_an_insert_is_refused_and_stores_nothing(
+    sessions: Sessions, into: Insert, body: bytes, code: int | None
 ) -> None:
     before = run(sessions, "SELECT count() FROM otel_traces")
     with pytest.raises(EngineError) as caught:
-        insert(sessions, what, body, 19)
+        insert(sessions, into, body, 19)
     assert code is None or caught.value.code == code
     assert "clew-bodies" not in str(caught.value)
     assert run(sessions, "SELECT count() FROM otel_traces") == before
@@ -483,34 +504,35 @@ def test_an_insert_that_is_not_taken(
 
 
 @pytest.mark.parametrize("role", [READ, DESCRIBE])
-def test_the_engine_refuses_an_insert_of_who_may_not(sessions: Sessions, role: str) -> None:
+def test_the_engine_refuses_an_insert_without_the_grant(sessions: Sessions, role: str) -> None:
     with pytest.raises(EngineError, match="Not enough privileges"):
         insert(sessions, Insert("otel_traces", ("TraceId",), "CSV"), b"x\n", 20, role)
 
 
-def test_an_empty_insert_is_one(sessions: Sessions) -> None:
+def test_an_empty_insert_stores_nothing(sessions: Sessions) -> None:
     assert insert(sessions, Insert("otel_logs", (), "Native"), b"", 21) == 0
 
 
-# Another clew
+# Peers: other clews that use this one as their server
 
 
-def wrote(sessions: Sessions, sql: str, **how: dict[str, str]) -> None:
-    with sessions.reading(sql, role=OWN, **how) as session:  # type: ignore[arg-type]
-        assert session.kind
+def write(sessions: Sessions, sql: str) -> None:
+    with sessions.open(sql, role=PEER) as session:
+        assert session.write_kind
         session.write(lambda: True)
 
 
-def refused_to_own(sessions: Sessions, sql: str, **how: dict[str, str]) -> EngineError:
-    with pytest.raises(EngineError) as caught, sessions.reading(sql, role=OWN, **how) as session:  # type: ignore[arg-type]
-        if session.kind:
+def peer_refusal(sessions: Sessions, sql: str) -> EngineError:
+    """The error with which a peer's statement is refused."""
+    with pytest.raises(EngineError) as caught, sessions.open(sql, role=PEER) as session:
+        if session.write_kind:
             session.write(lambda: True)
         else:
             b"".join(session.read("TabSeparated"))
     return caught.value
 
 
-def test_another_clew_may_do_all_in_the_database(sessions: Sessions) -> None:
+def test_a_peer_may_do_everything_in_the_database(sessions: Sessions) -> None:
     for sql in (
         "CREATE DATABASE IF NOT EXISTS otel",
         "CREATE OR REPLACE FUNCTION clew_twice AS x -> 2 * x",
@@ -527,10 +549,10 @@ def test_another_clew_may_do_all_in_the_database(sessions: Sessions) -> None:
         "INSERT INTO otel.t (a) SELECT 100",
         "KILL QUERY WHERE query_id = 'none' SYNC",
     ):
-        wrote(sessions, sql)
-    assert run(sessions, "SELECT count(), max(a) FROM otel.t", OWN) == "10\t100\n"
-    assert run(sessions, "SELECT sum(a) FROM otel.u", OWN) == "390\n"
-    assert run(sessions, "SELECT count() > 0 FROM system.parts", OWN) == "1\n"
+        write(sessions, sql)
+    assert run(sessions, "SELECT count(), max(a) FROM otel.t", PEER) == "10\t100\n"
+    assert run(sessions, "SELECT sum(a) FROM otel.u", PEER) == "390\n"
+    assert run(sessions, "SELECT count() > 0 FROM system.parts", PEER) == "1\n"
     for sql in (
         "TRUNCATE TABLE otel.t",
         "ALTER TABLE otel.t DROP PARTITION ID 'all'",
@@ -538,27 +560,27 @@ def test_another_clew_may_do_all_in_the_database(sessions: Sessions) -> None:
         "DROP TABLE otel.t",
         "DROP TABLE otel.u",
     ):
-        wrote(sessions, sql)
+        write(sessions, sql)
 
 
-def test_another_clews_rows_are_taken_as_they_are(sessions: Sessions) -> None:
-    row = b'{"Timestamp":"2026-11-22 10:00:00","TraceId":"own","ServiceName":"web","Segment":77}'
+def test_a_peers_rows_are_stored_unchanged(sessions: Sessions) -> None:
+    row = b'{"Timestamp":"2026-11-22 10:00:00","TraceId":"peer","ServiceName":"web","Segment":77}'
     insert = Insert("otel_traces", (), "JSONEachRow")
-    sessions.insert_own(insert, [row], {}, lambda: True)
-    asked = "SELECT Segment FROM otel.otel_traces WHERE TraceId = 'own'"
-    assert run(sessions, asked, OWN) == "77\n"
-    assert run(sessions, "SELECT count() FROM otel.clew_ledger WHERE Segment = 77", OWN) == "0\n"
+    sessions.insert_peer_rows(insert, [row], {}, lambda: True)
+    stored = "SELECT Segment FROM otel.otel_traces WHERE TraceId = 'peer'"
+    assert run(sessions, stored, PEER) == "77\n"
+    assert run(sessions, "SELECT count() FROM otel.clew_ledger WHERE Segment = 77", PEER) == "0\n"
     with pytest.raises(EngineError):
-        sessions.insert_own(insert, [row], {}, lambda: False)
-    assert run(sessions, asked, OWN) == "77\n"
+        sessions.insert_peer_rows(insert, [row], {}, lambda: False)
+    assert run(sessions, stored, PEER) == "77\n"
     for settings in ({"format_schema": "/etc/hostname:x"}, {"allow_python_table_function": "1"}):
         with pytest.raises(EngineError) as caught:
-            sessions.insert_own(insert, [row], settings, lambda: True)
+            sessions.insert_peer_rows(insert, [row], settings, lambda: True)
         assert caught.value.code in (DENIED, CONSTRAINT)
 
 
 @pytest.mark.parametrize("table", OUTSIDE_TABLES)
-def test_another_clew_reaches_no_table_outside(sessions: Sessions, table: str) -> None:
+def test_a_table_outside_the_database_is_refused_to_a_peer(sessions: Sessions, table: str) -> None:
     for sql in (
         f"SELECT * FROM {table}",
         f"INSERT INTO otel.otel_logs (Body) SELECT * FROM {table}",
@@ -568,11 +590,11 @@ def test_another_clew_reaches_no_table_outside(sessions: Sessions, table: str) -
         f"CREATE TABLE otel.v AS {table}",
         f"DELETE FROM otel.otel_logs WHERE 1 IN (SELECT 1 FROM {table})",
     ):
-        assert refused_to_own(sessions, sql).code in (DENIED, 48, 60, 62, 390), sql
+        assert peer_refusal(sessions, sql).code in (DENIED, 48, 60, 62, 390), sql
 
 
 @pytest.mark.parametrize("call", OUTSIDE_CALLS)
-def test_another_clew_reaches_nothing_outside(sessions: Sessions, call: str) -> None:
+def test_a_function_that_reads_outside_is_refused_to_a_peer(sessions: Sessions, call: str) -> None:
     for sql in (
         f"SELECT {call}",
         f"CREATE FUNCTION clew_out AS x -> {call}",
@@ -584,7 +606,7 @@ def test_another_clew_reaches_nothing_outside(sessions: Sessions, call: str) -> 
         f"ALTER TABLE otel.otel_logs MODIFY TTL InsertedAt + toIntervalDay(length(toString({call})))",
         f"KILL QUERY WHERE toString({call}) = ''",
     ):
-        assert refused_to_own(sessions, sql).code == DENIED, sql
+        assert peer_refusal(sessions, sql).code == DENIED, sql
 
 
 @pytest.mark.parametrize(
@@ -631,8 +653,8 @@ def test_another_clew_reaches_nothing_outside(sessions: Sessions, call: str) -> 
         "BACKUP TABLE otel.otel_logs TO File('/tmp/b')",
     ],
 )  # fmt: skip
-def test_another_clew_may_do_nothing_beyond_the_database(sessions: Sessions, sql: str) -> None:
-    assert refused_to_own(sessions, sql).code in (
+def test_a_peer_may_do_nothing_outside_the_database(sessions: Sessions, sql: str) -> None:
+    assert peer_refusal(sessions, sql).code in (
         DENIED,
         NOT_IMPLEMENTED,
         CONSTRAINT,
@@ -643,32 +665,30 @@ def test_another_clew_may_do_nothing_beyond_the_database(sessions: Sessions, sql
     )
 
 
-def test_another_clew_ends_its_own_statements_alone(sessions: Sessions) -> None:
-    """And not what is the engine's own, though it sees that."""
+def test_a_peer_ends_only_the_statements_of_peers(sessions: Sessions) -> None:
+    """It sees the statements of clew itself as well, and cannot end them."""
     ended: dict[str, bool] = {}
 
-    def own() -> None:
+    def peer() -> None:
         sql = "SELECT sum(sleepEachRow(0.1)) FROM numbers(50) SETTINGS max_block_size = 1"
         try:
-            run(sessions, f"{sql}, log_comment = 'theirs'", OWN)
-            ended["theirs"] = False
+            run(sessions, f"{sql}, log_comment = 'peer'", PEER)
+            ended["peer"] = False
         except EngineError as error:
-            ended["theirs"] = error.code == 394
+            ended["peer"] = error.code == 394
 
     def engine() -> None:
         with sessions.store.client() as client:
             sql = "SELECT sum(sleepEachRow(0.1)) FROM numbers(20) SETTINGS max_block_size = 1"
-            ended["ours"] = str(client.command(f"{sql}, log_comment = 'ours'")) != "0"
+            ended["clew"] = str(client.command(f"{sql}, log_comment = 'clew'")) != "0"
 
-    threads = [threading.Thread(target=each) for each in (own, engine)]
+    threads = [threading.Thread(target=run_statement) for run_statement in (peer, engine)]
     for thread in threads:
         thread.start()
-    count = (
-        "SELECT count() FROM system.processes WHERE Settings['log_comment'] IN ('ours', 'theirs')"
-    )
-    while run(sessions, count, OWN) != "2\n":
+    count = "SELECT count() FROM system.processes WHERE Settings['log_comment'] IN ('clew', 'peer')"
+    while run(sessions, count, PEER) != "2\n":
         time.sleep(0.05)
-    wrote(sessions, "KILL QUERY WHERE Settings['log_comment'] != '' SYNC")
+    write(sessions, "KILL QUERY WHERE Settings['log_comment'] != '' SYNC")
     for thread in threads:
         thread.join()
-    assert ended == {"theirs": True, "ours": False}
+    assert ended == {"peer": True, "clew": False}

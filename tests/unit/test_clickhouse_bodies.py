@@ -1,4 +1,4 @@
-"""ClickHouse over HTTP, what needs no engine: INSERT's head, compression, the first answer."""
+"""ClickHouse over HTTP, parts that need no engine: INSERT heads, compression, the hello block."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import random
 import pytest
 
 from clew.clickhouse import blocks, encodings, inserts, native
-from clew.clickhouse.asked import credentials
-from clew.clickhouse.replies import content_type
-from clew.storage import EngineError
+from clew.clickhouse.query import credentials
+from clew.clickhouse.response import content_type
+from clew.storage import EngineError, Insert
 
 
 @pytest.mark.parametrize(
-    ("text", "table", "columns", "form", "rest"),
+    ("text", "table", "columns", "format_name", "rows"),
     [
         (b"INSERT INTO t VALUES (1)", "t", (), "Values", b" (1)"),
         (b"insert into t(a,b) values(1)", "t", ("a", "b"), "Values", b"(1)"),
@@ -30,20 +30,20 @@ from clew.storage import EngineError
         (b"INSERT INTO `a\\`b` VALUES ", "a`b", (), "Values", b" "),
     ],
 )  # fmt: skip
-def test_where_the_rows_begin(
-    text: bytes, table: str, columns: tuple[str, ...], form: str, rest: bytes
+def test_an_insert_head_ends_where_its_rows_begin(
+    text: bytes, table: str, columns: tuple[str, ...], format_name: str, rows: bytes
 ) -> None:
     assert inserts.is_insert(text)
-    found = inserts.find(text, "TSV")
-    assert (found.insert.table, found.insert.columns, found.insert.format) == (table, columns, form)
-    assert text[found.length :] == rest
+    head = inserts.parse_head(text)
+    assert head.insert == Insert(table, columns, format_name)
+    assert text[head.length :] == rows
 
 
-def test_an_inserts_own_settings_are_found() -> None:
-    found = inserts.find(b"INSERT INTO t SETTINGS a=1, b = 'it\\'s' , c=1.5 FORMAT CSV\n", "")
-    assert found.settings == {"a": "1", "b": "it's", "c": "1.5"}
-    assert found.database == ""
-    assert inserts.find(b"INSERT INTO d.t FORMAT CSV", "").database == "d"
+def test_an_insert_head_has_settings_and_a_database() -> None:
+    head = inserts.parse_head(b"INSERT INTO t SETTINGS a=1, b = 'it\\'s' , c=1.5 FORMAT CSV\n")
+    assert head.settings == {"a": "1", "b": "it's", "c": "1.5"}
+    assert head.database == ""
+    assert inserts.parse_head(b"INSERT INTO d.t FORMAT CSV").database == "d"
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,12 @@ def test_an_inserts_own_settings_are_found() -> None:
         b"INSERT INTO t (a) WATCH x",
     ],
 )
-def test_an_insert_without_rows_of_its_own_is_none(text: bytes) -> None:
+def test_an_insert_without_rows_of_its_own_is_refused(text: bytes) -> None:
     with pytest.raises(EngineError):
-        inserts.find(text, "CSV")
+        inserts.parse_head(text)
 
 
-def test_what_is_no_insert() -> None:
+def test_other_statements_are_not_inserts() -> None:
     for text in (b"SELECT 1", b"INSERTED", b"-- INSERT INTO t\nSELECT 1", b"", b"'INSERT INTO t'"):
         assert not inserts.is_insert(text)
 
@@ -84,51 +84,55 @@ HASHES = {
 
 @pytest.mark.parametrize("size", HASHES)
 def test_the_checksum_of_a_block(size: int) -> None:
-    data = bytes((7 * each + 3) % 256 for each in range(size))
+    data = bytes((7 * index + 3) % 256 for index in range(size))
     assert blocks.city_hash_128(data).hex() == HASHES[size]
 
 
 @pytest.mark.parametrize("method", [blocks.LZ4, blocks.ZSTD])
-def test_blocks_there_and_back(method: int) -> None:
+def test_blocks_round_trip(method: int) -> None:
     data = bytes(3 << 20) + os.urandom(1000)
-    packer = blocks.Blocks(method)
-    packed = b"".join(packer.add(data[at : at + 100_000]) for at in range(0, len(data), 100_000))
-    packed += packer.end()
+    compressor = blocks.BlockCompressor(method)
+    pieces = (data[start : start + 100_000] for start in range(0, len(data), 100_000))
+    packed = b"".join(map(compressor.add, pieces)) + compressor.end()
     assert len(packed) < len(data) // 100
-    assert blocks.unpacked(packed, len(data)) == data
-    assert len(blocks.unpacked(packed, len(data) - 1)) == len(data)
-    assert packer.end() == b""
+    assert blocks.decompress_blocks(packed, len(data)) == data
+    assert len(blocks.decompress_blocks(packed, len(data) - 1)) == len(data)
+    assert compressor.end() == b""
 
 
 def test_damaged_blocks_are_refused() -> None:
     random.seed(1)
-    whole = blocks.block(b"hello " * 100, blocks.LZ4)
+    whole = blocks.compress_block(b"hello " * 100, blocks.LZ4)
     for _ in range(300):
         damaged = bytearray(whole)
         damaged[random.randrange(16, len(whole))] = random.randrange(256)
         for body in (bytes(damaged), whole[: random.randrange(1, len(whole))]):
             with contextlib.suppress(ValueError):
-                assert len(blocks.unpacked(body, 1 << 20)) <= (1 << 20) + 1
+                assert len(blocks.decompress_blocks(body, 1 << 20)) <= (1 << 20) + 1
 
 
-def test_the_encoding_is_chosen_from_what_is_accepted() -> None:
-    assert encodings.chosen("gzip, deflate, br, zstd") == "zstd"
-    assert encodings.chosen("gzip;q=0.5, br") == "gzip"
-    assert encodings.chosen("zstd;q=0, deflate") == "deflate"
-    assert encodings.chosen("br, identity, *") == ""
-    assert encodings.chosen("") == ""
+def test_the_encoding_is_negotiated() -> None:
+    assert encodings.negotiate("gzip, deflate, br, zstd") == "zstd"
+    assert encodings.negotiate("gzip;q=0.5, br") == "gzip"
+    assert encodings.negotiate("zstd;q=0, deflate") == "deflate"
+    assert encodings.negotiate("br, identity, *") == ""
+    assert encodings.negotiate("") == ""
 
 
-def test_the_first_answer_in_the_revision_that_is_asked_for() -> None:
-    plain = native.hello("26.9.2.1", "UTC", 0)
+def test_the_hello_block_has_the_revision_of_the_request() -> None:
+    plain = native.hello_block("26.9.2.1", "UTC", 0)
     assert plain.startswith(b"\x04\x01\x0ddisplayName()\x06String\x04clew")
-    assert native.hello("26.9.2.1", "UTC", 50264) == native.BLOCK_INFO + plain
-    assert len(native.hello("26.9.2.1", "UTC", 54460)) == len(plain) + 8 + 4
-    assert native.HELLO.fullmatch(" select displayName(),version(), revision(), timezone();\n")
-    assert not native.HELLO.fullmatch("SELECT displayName(), version(), revision(), timezone(), 1")
+    assert native.hello_block("26.9.2.1", "UTC", 50264) == native.BLOCK_INFO + plain
+    assert len(native.hello_block("26.9.2.1", "UTC", 54460)) == len(plain) + 8 + 4
+    assert native.HELLO_QUERY.fullmatch(
+        " select displayName(),version(), revision(), timezone();\n"
+    )
+    assert not native.HELLO_QUERY.fullmatch(
+        "SELECT displayName(), version(), revision(), timezone(), 1"
+    )
 
 
-def test_who_asks() -> None:
+def test_credentials_are_taken_from_headers_then_parameters() -> None:
     basic = "Basic " + base64.b64encode(b"a:b:c").decode()
     assert credentials({}, {}) == ("default", "")
     assert credentials({"user": "u", "password": "p"}, {}) == ("u", "p")
@@ -139,7 +143,7 @@ def test_who_asks() -> None:
         assert credentials({"user": "default"}, {"authorization": wrong}) == ("", "")
 
 
-def test_what_an_answer_is() -> None:
+def test_the_content_type_of_a_format() -> None:
     assert content_type("TSVWithNames").startswith("text/tab-separated-values")
     assert content_type("JSONCompactEachRow").startswith("application/x-ndjson")
     assert content_type("JSON").startswith("application/json")

@@ -1,17 +1,18 @@
 """ClickHouse's HTTP interface in front of the embedded engine: for drivers, Grafana and BI tools.
 
-    http        the application: who is let in, what waits its turn, what runs
-    asked       a request, its head understood
-    replies     an answer, and errors, with the headers that a server gives them
-    inserts     where an INSERT's statement ends and its rows begin
-    encodings   what bodies are compressed with, both ways
-    blocks      ClickHouse's own compression among them
-    native      the one answer that is not the engine's: who is there
+    application   the ASGI application: authentication, limits on concurrency, running statements
+    query         a request: user, statement, parameters, settings, format
+    body          a request's body: receiving it within limits, decompressing it
+    response      a response: headers, compression, errors before and after it has begun
+    inserts       parses the head of an INSERT, up to its rows
+    encodings     compression by HTTP's content encodings
+    blocks        compression by ClickHouse's own blocks
+    native        the server's description of itself, in the native protocol's form
 
-What a statement may do is decided below, in clew.storage.sessions.
+What a statement may do is decided by clew.storage.sessions.
 """
 
-from clew.clickhouse.asked import User
-from clew.clickhouse.http import Application
+from clew.clickhouse.application import Application
+from clew.clickhouse.query import User
 
 __all__ = ["Application", "User"]

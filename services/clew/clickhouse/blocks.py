@@ -3,7 +3,7 @@
 16 bytes  CityHash128 (of version 1.0.2) of what follows
  1 byte   method
  4 bytes  size of the block from the method on, little endian
- 4 bytes  size of the data
+ 4 bytes  size of the decompressed data
 """
 
 from __future__ import annotations
@@ -13,37 +13,40 @@ import struct
 import lz4.block
 import zstandard
 
-NONE, LZ4, ZSTD = 0x02, 0x82, 0x90
-SIZE = 1 << 20  # bytes of data in a block
+NONE, LZ4, ZSTD = 0x02, 0x82, 0x90  # methods
+BLOCK_SIZE = 1 << 20  # bytes of data in a block that is written here
 _HEAD = struct.Struct("<BII")
-_CHECKSUM = 16
+_CHECKSUM_SIZE = 16
 
 _MASK = (1 << 64) - 1
 _K0, _K1, _K2, _K3 = 0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F, 0xC949D7C7509E6557
 _MULTIPLIER = 0x9DDFEA08EB382D69
 
 
-class Blocks:
-    """Compresses an answer."""
+class BlockCompressor:
+    """Compresses an answer into blocks, piece by piece."""
 
     def __init__(self, method: int) -> None:
         self._method = method
-        self._waiting = bytearray()
+        self._pending = bytearray()
 
     def add(self, data: bytes) -> bytes:
-        self._waiting += data
-        done = bytearray()
-        while len(self._waiting) >= SIZE:
-            done += block(bytes(self._waiting[:SIZE]), self._method)
-            del self._waiting[:SIZE]
-        return bytes(done)
+        """The blocks that are full now."""
+        self._pending += data
+        blocks = bytearray()
+        while len(self._pending) >= BLOCK_SIZE:
+            blocks += compress_block(bytes(self._pending[:BLOCK_SIZE]), self._method)
+            del self._pending[:BLOCK_SIZE]
+        return bytes(blocks)
 
     def end(self) -> bytes:
-        rest, self._waiting = bytes(self._waiting), bytearray()
-        return block(rest, self._method) if rest else b""
+        """The last block, if any data is left."""
+        rest, self._pending = bytes(self._pending), bytearray()
+        return compress_block(rest, self._method) if rest else b""
 
 
-def block(data: bytes, method: int) -> bytes:
+def compress_block(data: bytes, method: int) -> bytes:
+    """One block that holds `data`; `method` is LZ4 or ZSTD."""
     if method == ZSTD:
         packed = zstandard.ZstdCompressor(level=1).compress(data)
     else:
@@ -52,28 +55,28 @@ def block(data: bytes, method: int) -> bytes:
     return city_hash_128(body) + body
 
 
-def unpacked(data: bytes, most: int) -> bytes:
-    """What the blocks hold, or one byte more than `most` of it. Raises ValueError.
+def decompress_blocks(data: bytes, limit: int) -> bytes:
+    """The data of all blocks; if it has more than `limit` bytes, any `limit` + 1 bytes. Raises
+    ValueError for blocks that are cut off or damaged.
 
-    Checksums are not looked at: they would cost more than all the rest of an insert, and TCP has
-    its own."""
-    done = bytearray()
-    at = 0
-    while at < len(data):
-        start = at + _CHECKSUM
+    Checksums are not verified: that would cost more than all the rest of an insert."""
+    plain = bytearray()
+    offset = 0
+    while offset < len(data):
+        start = offset + _CHECKSUM_SIZE
         if len(data) < start + _HEAD.size:
             raise ValueError("a compressed block is cut off")
         method, size, length = _HEAD.unpack_from(data, start)
-        at = start + size
-        if size < _HEAD.size or at > len(data):
+        offset = start + size
+        if size < _HEAD.size or offset > len(data):
             raise ValueError("a compressed block is cut off")
-        if len(done) + length > most:
-            return bytes(most + 1)
-        done += _unpacked(method, data[start + _HEAD.size : at], length)
-    return bytes(done)
+        if len(plain) + length > limit:
+            return bytes(limit + 1)
+        plain += _decompress(method, data[start + _HEAD.size : offset], length)
+    return bytes(plain)
 
 
-def _unpacked(method: int, packed: bytes, length: int) -> bytes:
+def _decompress(method: int, packed: bytes, length: int) -> bytes:
     if method == LZ4:
         try:
             plain = lz4.block.decompress(packed, uncompressed_size=length)

@@ -1,5 +1,4 @@
-"""What bodies are compressed with: HTTP's encodings, by the libraries that a server has anyway,
-and ClickHouse's own."""
+"""Compression of bodies: HTTP's content encodings, and ClickHouse's own blocks."""
 
 from __future__ import annotations
 
@@ -12,13 +11,11 @@ import lz4.frame
 import zstandard
 
 from clew.clickhouse import blocks
-from clew.storage import EngineError
-
-UNKNOWN_METHOD, TOO_LARGE, CANNOT_DECOMPRESS = 89, 229, 271
+from clew.storage import EngineError, ErrorCode, refusal
 
 
 class Compressor(Protocol):
-    """Compresses what it is given, piece by piece; `end` is what is left in it."""
+    """Compresses data piece by piece. `end` returns what is left after the last piece."""
 
     def add(self, data: bytes) -> bytes: ...
 
@@ -26,41 +23,41 @@ class Compressor(Protocol):
 
 
 class _Zlib:
-    def __init__(self, bits: int) -> None:
-        self._inner = zlib.compressobj(1, zlib.DEFLATED, bits)
+    def __init__(self, window_bits: int) -> None:
+        self._stream = zlib.compressobj(1, zlib.DEFLATED, window_bits)
 
     def add(self, data: bytes) -> bytes:
-        return self._inner.compress(data)
+        return self._stream.compress(data)
 
     def end(self) -> bytes:
-        return self._inner.flush()
+        return self._stream.flush()
 
 
 class _Zstd:
     def __init__(self) -> None:
-        self._inner = zstandard.ZstdCompressor(level=1).compressobj()
+        self._stream = zstandard.ZstdCompressor(level=1).compressobj()
 
     def add(self, data: bytes) -> bytes:
-        return self._inner.compress(data)
+        return self._stream.compress(data)
 
     def end(self) -> bytes:
-        return self._inner.flush()
+        return self._stream.flush()
 
 
 class _Lz4:
     def __init__(self) -> None:
-        self._inner = lz4.frame.LZ4FrameCompressor()
-        self._begun = self._inner.begin()
+        self._stream = lz4.frame.LZ4FrameCompressor()
+        self._head = self._stream.begin()
 
     def add(self, data: bytes) -> bytes:
-        begun, self._begun = self._begun, b""
-        return bytes(begun + self._inner.compress(data))
+        head, self._head = self._head, b""
+        return bytes(head + self._stream.compress(data))
 
     def end(self) -> bytes:
-        return bytes(self._begun + self._inner.flush())
+        return bytes(self._head + self._stream.flush())
 
 
-# The first that a client takes is chosen.
+# In order of preference.
 COMPRESSORS: dict[str, Callable[[], Compressor]] = {
     "zstd": _Zstd,
     "lz4": _Lz4,
@@ -69,17 +66,17 @@ COMPRESSORS: dict[str, Callable[[], Compressor]] = {
 }
 
 
-def chosen(accept_encoding: str) -> str:
-    """The encoding for a client that accepts these; empty for none."""
+def negotiate(accept_encoding: str) -> str:
+    """The encoding for a client with this Accept-Encoding; empty for none."""
     accepted = {
         name.strip().lower()
-        for name, _, quality in (each.partition(";") for each in accept_encoding.split(","))
+        for name, _, quality in (choice.partition(";") for choice in accept_encoding.split(","))
         if not re.fullmatch(r"\s*q=0(\.0*)?\s*", quality)
     }
     return next((name for name in COMPRESSORS if name in accepted), "")
 
 
-def native(parameters: Mapping[str, str]) -> int:
+def block_method(parameters: Mapping[str, str]) -> int:
     """The method for a client that wants an answer in ClickHouse's own blocks, else 0."""
     if parameters.get("compress") not in ("1", "true"):
         return 0
@@ -87,62 +84,63 @@ def native(parameters: Mapping[str, str]) -> int:
     return blocks.ZSTD if zstd else blocks.LZ4
 
 
-def from_blocks(body: bytes, most: int) -> bytes:
-    """A body in ClickHouse's own blocks. Raises EngineError."""
+def decompress_blocks(body: bytes, limit: int) -> bytes:
+    """A body in ClickHouse's own blocks, decompressed. Raises EngineError when it is damaged, or
+    has more than `limit` bytes."""
     try:
-        plain = blocks.unpacked(body, most)
+        plain = blocks.decompress_blocks(body, limit)
     except ValueError as error:
-        raise EngineError(
-            CANNOT_DECOMPRESS, f"Cannot decompress the body: {error}. (CANNOT_DECOMPRESS)"
-        ) from error
-    if len(plain) > most:
-        raise too_large(most)
+        raise _cannot_decompress(error) from error
+    if len(plain) > limit:
+        raise body_too_large(limit)
     return plain
 
 
-def decompressed(body: bytes, encoding: str, most: int) -> bytes:
-    """Raises EngineError for an encoding that is not known, and for more than `most` bytes."""
+def decompress(body: bytes, encoding: str, limit: int) -> bytes:
+    """A body with this Content-Encoding, decompressed. Raises EngineError when the encoding is not
+    known, when the body is damaged, or when it has more than `limit` bytes."""
     name = encoding.strip().lower()
     if name in ("", "identity"):
         return body
     try:
         if name in ("gzip", "x-gzip", "deflate"):
-            plain = _inflated(body, most)
+            plain = _inflate(body, limit)
         elif name == "zstd":
             with zstandard.ZstdDecompressor().stream_reader(
                 body, read_across_frames=True
             ) as reader:
-                plain = reader.read(most + 1)
+                plain = reader.read(limit + 1)
         elif name == "lz4":
-            plain = lz4.frame.LZ4FrameDecompressor().decompress(body, most + 1)
+            plain = lz4.frame.LZ4FrameDecompressor().decompress(body, limit + 1)
         else:
-            raise EngineError(
-                UNKNOWN_METHOD,
-                f"Unknown compression method '{name}'. Supported: gzip, deflate, zstd, lz4. "
-                "(UNKNOWN_COMPRESSION_METHOD)",
+            raise refusal(
+                ErrorCode.UNKNOWN_COMPRESSION_METHOD,
+                f"Unknown compression method '{name}'. Supported: gzip, deflate, zstd, lz4.",
             )
     except (zlib.error, zstandard.ZstdError, RuntimeError, EOFError) as error:
-        raise EngineError(
-            CANNOT_DECOMPRESS, f"Cannot decompress the body: {error}. (CANNOT_DECOMPRESS)"
-        ) from error
-    if len(plain) > most:
-        raise too_large(most)
+        raise _cannot_decompress(error) from error
+    if len(plain) > limit:
+        raise body_too_large(limit)
     return bytes(plain)
 
 
-def too_large(most: int) -> EngineError:
-    return EngineError(TOO_LARGE, f"The body has more than {most} bytes. (QUERY_IS_TOO_LARGE)")
+def body_too_large(limit: int) -> EngineError:
+    return refusal(ErrorCode.QUERY_IS_TOO_LARGE, f"The body has more than {limit} bytes.")
 
 
-def _inflated(body: bytes, most: int) -> bytes:
-    """gzip of any number of members, or zlib."""
+def _cannot_decompress(error: Exception) -> EngineError:
+    return refusal(ErrorCode.CANNOT_DECOMPRESS, f"Cannot decompress the body: {error}.")
+
+
+def _inflate(body: bytes, limit: int) -> bytes:
+    """gzip with any number of members, or zlib; at most `limit` + 1 bytes."""
     plain = b""
     while body:
-        inner = zlib.decompressobj(47)
-        plain += inner.decompress(body, most + 1 - len(plain))
-        if len(plain) > most:
+        stream = zlib.decompressobj(47)
+        plain += stream.decompress(body, limit + 1 - len(plain))
+        if len(plain) > limit:
             return plain
-        if not inner.eof:
-            raise EOFError("it ends in the middle")
-        body = inner.unused_data
+        if not stream.eof:
+            raise EOFError("it is cut off")
+        body = stream.unused_data
     return plain

@@ -1,7 +1,7 @@
-"""Where an INSERT's statement ends and its rows begin.
+"""Parses the head of an INSERT: everything before its rows.
 
-The statement that is run is not this text: it is written anew from the table, the columns and the
-format that are found here.
+The text of the head is never run. The statement that is run is written anew from the table, the
+columns and the format that are parsed here.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from clew.storage import EngineError, Insert
+from clew.storage import ErrorCode, Insert, refusal
 
-SYNTAX_ERROR, NOT_IMPLEMENTED = 62, 48
-MOST_HEAD = 256 << 10  # bytes of a statement, rows apart
+MAX_HEAD = 256 << 10  # bytes of a statement without its rows
 
 _SPACE = rb"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*"
 _NAME = rb"(?:[A-Za-z_]\w*|`(?:[^`\\]|\\.)*`|\"(?:[^\"\\]|\\.)*\")"
@@ -31,8 +30,14 @@ _BEFORE_ROWS = re.compile(rb"[ \t\f]*(?:\r?\n)?")
 
 
 @dataclass(frozen=True)
-class Found:
-    """An INSERT: what into, its own settings, and how many bytes of the text are statement."""
+class InsertHead:
+    """An INSERT without its rows.
+
+    insert    table, columns and format
+    database  the one that the table is named with; empty without one
+    settings  of its SETTINGS clause
+    length    bytes of the text that come before the rows
+    """
 
     insert: Insert
     database: str
@@ -41,57 +46,55 @@ class Found:
 
 
 def is_insert(text: bytes) -> bool:
-    return _INSERT.match(text[:MOST_HEAD]) is not None
+    """Whether a statement begins like an INSERT."""
+    return _INSERT.match(text[:MAX_HEAD]) is not None
 
 
 def has_rows(text: bytes) -> bool:
-    """Whether its rows come with it, and not from a SELECT."""
-    head = _HEAD.match(text[:MOST_HEAD])
+    """Whether an INSERT's rows are sent with it, and are not those of a SELECT."""
+    head = _HEAD.match(text[:MAX_HEAD])
     return head is not None and b"SELECT" not in (head["settings"] or b"").upper()
 
 
-def find(text: bytes, default_format: str) -> Found:
-    """The INSERT at the start of `text`. Raises EngineError for one that has no rows of its own."""
-    head = _HEAD.match(text[:MOST_HEAD])
+def parse_head(text: bytes) -> InsertHead:
+    """The head of the INSERT at the start of `text`. Raises EngineError for one without rows of its
+    own, or with SETTINGS that cannot be read."""
+    head = _HEAD.match(text[:MAX_HEAD])
     if head is None:
-        raise EngineError(
-            NOT_IMPLEMENTED,
+        raise refusal(
+            ErrorCode.NOT_IMPLEMENTED,
             "Only INSERT INTO table (columns) FORMAT name, or VALUES, with its rows in the request "
-            "can be run here. (NOT_IMPLEMENTED)",
+            "can be run here.",
         )
     *database, table = _names(head["table"])
-    columns = _split(head["columns"] or b"")
-    form = (head["format"] or b"Values").decode()
-    rows = _BEFORE_ROWS.match(text, head.end()) if head["format"] else None
-    return Found(
-        Insert(table, tuple(columns), form),
+    columns = (".".join(_names(name)) for name in re.findall(_COLUMN, head["columns"] or b""))
+    format_name = (head["format"] or b"Values").decode()
+    before_rows = _BEFORE_ROWS.match(text, head.end()) if head["format"] else None
+    return InsertHead(
+        Insert(table, tuple(columns), format_name),
         database[0] if database else "",
         _settings(head["settings"] or b""),
-        rows.end() if rows else head.end(),
+        before_rows.end() if before_rows else head.end(),
     )
 
 
-def _split(text: bytes) -> list[str]:
-    return [".".join(_names(each)) for each in re.findall(_COLUMN, text)]
-
-
 def _names(text: bytes) -> list[str]:
-    return [_unquoted(each) for each in re.findall(_NAME, text)]
+    return [_unquote(name) for name in re.findall(_NAME, text)]
 
 
-def _unquoted(name: bytes) -> str:
+def _unquote(name: bytes) -> str:
     text = name.decode("utf-8", "replace")
     return re.sub(r"\\(.)", r"\1", text[1:-1]) if text[0] in '`"' else text
 
 
 def _settings(text: bytes) -> dict[str, str]:
-    found: dict[str, str] = {}
-    at = 0
-    while at < len(text.rstrip()):
-        setting = _SETTING.match(text, at)
+    settings: dict[str, str] = {}
+    offset = 0
+    while offset < len(text.rstrip()):
+        setting = _SETTING.match(text, offset)
         if setting is None:
-            raise EngineError(SYNTAX_ERROR, "Syntax error in the SETTINGS. (SYNTAX_ERROR)")
+            raise refusal(ErrorCode.SYNTAX_ERROR, "Syntax error in the SETTINGS.")
         value = setting[3] if setting[2] is None else re.sub(rb"\\(.)", rb"\1", setting[2])
-        found[setting[1].decode()] = value.decode("utf-8", "replace")
-        at = setting.end()
-    return found
+        settings[setting[1].decode()] = value.decode("utf-8", "replace")
+        offset = setting.end()
+    return settings

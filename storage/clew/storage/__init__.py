@@ -7,7 +7,7 @@ Everything above (collector, analysis, api) stands on this package; it knows nob
     move          copy an embedded database to a server
     Ingest        put a segment of OTLP bytes into the tables, exactly once
     Reader        run the named queries below queries/, within limits
-    Sessions      run statements that somebody else wrote, within rights and limits
+    Sessions      run clients' SQL in the embedded engine, under a role and resource limits
 
 Errors, all under StorageError:
 
@@ -17,7 +17,7 @@ Errors, all under StorageError:
     ├── FilterError         an attribute filter that cannot be read
     ├── LimitExceeded       a query took more time, rows or memory than a read may
     ├── Cancelled           nobody waits for the answer of a read any more
-    ├── EngineError         what the engine says to somebody's own statement, with its code
+    ├── EngineError         a client's SQL failed or was refused, with ClickHouse's error code
     ├── BackupError         a backup cannot be made, or is not whole
     └── InsertError         an insert did not report success
         ├── NestedValues    nothing was stored: the segment holds values that SQL has no form for
@@ -28,12 +28,14 @@ from clew.storage.cluster import Cluster
 from clew.storage.errors import (
     BackupError,
     EngineError,
+    ErrorCode,
     InsertError,
     NestedValues,
     SchemaError,
     SettingError,
     StorageError,
     Unacceptable,
+    refusal,
 )
 from clew.storage.filters import (
     ENTERED_AT,
@@ -52,8 +54,9 @@ from clew.storage.migrations import Migration, migrate
 from clew.storage.moving import Moved, move
 from clew.storage.reader import Cancelled, Forms, LimitExceeded, Limits, Reader, Reading, Row
 from clew.storage.retention import Guard, Limit, default_limit, make_room, set_retention
-from clew.storage.rights import DESCRIBE, OWN, READ, WRITE
-from clew.storage.sessions import Insert, Session, Sessions, Summary
+from clew.storage.rights import DESCRIBE, PEER, READ, WRITE
+from clew.storage.session import Insert, Session, Summary
+from clew.storage.sessions import Sessions
 from clew.storage.store import Store
 
 __all__ = [
@@ -61,7 +64,7 @@ __all__ = [
     "ENTERED_AT",
     "OF_TRACES_ENTERED_AT",
     "OF_TRACES_IN_OCCURRENCES",
-    "OWN",
+    "PEER",
     "READ",
     "SIGNALS",
     "WRITE",
@@ -70,6 +73,7 @@ __all__ = [
     "Cancelled",
     "Cluster",
     "EngineError",
+    "ErrorCode",
     "FilterError",
     "Forms",
     "Guard",
@@ -103,6 +107,7 @@ __all__ = [
     "move",
     "of_traces_with_a_span",
     "of_traces_without_a_span",
+    "refusal",
     "set_retention",
     "span_filters",
 ]

@@ -1,9 +1,9 @@
-"""Who may do what in the embedded engine: its users, roles and profiles, as its own configuration.
+"""The embedded engine's access rights: its users, roles and settings profiles, as configuration.
 
-The engine has one user that anybody becomes, `default`. What it may do it has from roles alone: a
-client of clew's own keeps the role `clew_engine`, a session that serves somebody else's statement
-(clew.storage.sessions) gives it up for one of the others, and has settings that no statement
-changes but for those on a list. The engine refuses what a role lacks; nothing here reads SQL.
+Every connection to the embedded engine is the user `default`, and everything that this user may do
+comes from roles. clew's own clients keep the role `clew_engine`. A session for a client's SQL
+(clew.storage.session) gives that role up for one of the others, and takes a profile under which
+only the settings on a list can be changed. The engine enforces both; nothing here reads SQL.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from xml.sax.saxutils import escape
 from clew.storage.kinds import KINDS
 
 ENGINE, READ, DESCRIBE, WRITE = "clew_engine", "clew_read", "clew_describe", "clew_write"
-# Another clew, for which this one is the server: all of database otel, and nothing beyond it. Rows
-# that come with a statement are in a file here, which this statement alone may read; it sees what
-# everybody runs, and ends what another clew runs.
-OWN, OWN_ROWS, OWN_KILL = "clew_own", "clew_own_rows", "clew_own_kill"
-ROLES = (ENGINE, READ, DESCRIBE, WRITE, OWN, OWN_ROWS, OWN_KILL)
-PROFILE, OWN_PROFILE = "clew_session", "clew_own_session"
-FOLDER = "clew-access"  # in the engine's directory
-BODIES = "clew-bodies"  # there too: what is being inserted
+# A peer is another clew that uses this one as its ClickHouse server. It may do everything in the
+# database otel, and nothing outside of it. Two kinds of its statements have a role of their own:
+# the INSERT that reads its rows from a file on this machine, and KILL QUERY, under which only the
+# statements of peers are visible and can be ended.
+PEER, PEER_INSERT, PEER_KILL = "clew_peer", "clew_peer_insert", "clew_peer_kill"
+ROLES = (ENGINE, READ, DESCRIBE, WRITE, PEER, PEER_INSERT, PEER_KILL)
+PROFILE, PEER_PROFILE = "clew_session", "clew_peer_session"
+FOLDER = "clew-access"  # in the engine's directory: the configuration
+BODIES = "clew-bodies"  # in the engine's directory: bodies of inserts that are running
 
 EXPORTER_TABLES = {"otel_traces": "traces", "otel_logs": "logs"} | {
     f"otel_metrics_{kind}": "metrics" for kind in KINDS
 }
 
-# The settings that a statement, or its client, may set: those that say what the rows are and how
-# they are written. No setting of these names a file, an address or a program.
-FREE_SETTINGS = re.compile(
+# The settings that a client may set, in a statement or beside it: they change what the rows are and
+# how they are written. None of them names a file, an address or a program.
+CLIENT_SETTINGS = re.compile(
     r"additional_(table_filters|result_filter)|aggregate_functions_null_for_empty"
     r"|allow_experimental_analyzer|allow_suspicious_types_in_(group|order)_by"
     r"|any_join_distinct_right_table_keys|asterisk_include_(alias|materialized)_columns"
@@ -55,10 +56,11 @@ FREE_SETTINGS = re.compile(
     r"|(in|out)put_format_(?!schema$|record_errors|values_(interpret|deduce)|\w*(local_file|rows_in_file))\w+"
 )
 
-# What another clew sets besides, for its statements and for its tables: how much they may take, how
-# they wait, and how rows are stored. None of these either.
-OWN_SETTINGS = re.compile(
-    rf"{FREE_SETTINGS.pattern}"
+# The settings that a peer may set: these, and those of its statements and tables that limit
+# resources, that say what a statement waits for, and how rows are stored. None of them names a
+# file, an address or a program either.
+PEER_SETTINGS = re.compile(
+    rf"{CLIENT_SETTINGS.pattern}"
     r"|readonly|log_comment|async_insert|max_(threads|insert_threads|execution_time|memory_usage|rows_to_read)"
     r"|max_result_(rows|bytes)|max_(partitions_per_)?insert_block(_size\w*)?"
     r"|min_insert_block_size_\w+|throw_on_max_partitions_per_insert_block|max_query_size"
@@ -73,8 +75,8 @@ OWN_SETTINGS = re.compile(
     r"|non_replicated_deduplication_window|propagate_types_serialization_versions_to_nested_types"
 )
 
-# What a statement of somebody else may take: for each setting what it is when nothing is said, and
-# the most that may be asked for (the least is 1: zero would mean no limit).
+# Resource limits of a client's statement: the default of a setting, and the maximum that a client
+# may set. The minimum is 1: zero would mean no limit.
 BOUNDS = {
     "max_execution_time": (60, 60),
     "max_threads": (2, 2),
@@ -83,27 +85,30 @@ BOUNDS = {
     "max_result_bytes": (1 << 30, 1 << 30),
 }
 MEMORY = "max_memory_usage"
-MOST_MEMORY = 2 << 30  # bytes of one statement; a small engine gives an eighth of what it may have
+MAX_MEMORY = 2 << 30  # bytes for one statement; at most an eighth of the engine's memory
 
-# What is other than the engine's default in such a session, whoever asks.
-FIXED = {
-    "readonly": "2",  # the rights of a role forbid writing; 1 would forbid SETTINGS of a statement
+# Settings of every session for a client that differ from the engine's defaults.
+FIXED_SETTINGS = {
+    "readonly": "2",  # the role's rights forbid writing; 1 would forbid SETTINGS in a statement
     "async_insert": "0",
-    "input_format_values_interpret_expressions": "0",  # an expression may call file()
+    "input_format_values_interpret_expressions": "0",  # an expression could call file()
     "input_format_values_deduce_templates_of_expressions": "0",
-    "allow_python_table_function": "0",  # it reads this process's variables
-    "log_comment": "",  # a session's own, by which it is found to be ended
+    "allow_python_table_function": "0",  # it reads variables of this process
+    "log_comment": "",  # the session's tag, by which its statement is found and killed
 }
-# Of another clew's: it marks its statements itself, so ours is another one that means nothing here.
-OWN_MARK = "query_cache_tag"
-OWN_FIXED = {name: FIXED[name] for name in FIXED if not OWN_SETTINGS.fullmatch(name)}
-OWN_USUAL = {"async_insert": "0", "max_execution_time": "600"}
-# By which its segments are decoded. A driver asks whether it may set them before it sends rows; in
-# a statement they are refused, for they can name a file.
-SCHEMA = ("format_schema", "format_schema_source", "format_schema_message_name")
+# A peer tags its statements with log_comment itself, so its sessions are tagged by this setting,
+# which has no other effect here.
+PEER_TAG = "query_cache_tag"
+PEER_FIXED_SETTINGS = {
+    name: value for name, value in FIXED_SETTINGS.items() if not PEER_SETTINGS.fullmatch(name)
+}
+PEER_DEFAULTS = {"async_insert": "0", "max_execution_time": "600"}
+# The schema by which a peer's segments are decoded. A driver checks that it may set these before it
+# sends rows; in a statement they are refused, since they can name a file.
+SCHEMA_SETTINGS = ("format_schema", "format_schema_source", "format_schema_message_name")
 
-# The tables of `system` that have rows for such a session: what there is to ask about, nothing of
-# what others ask, of the disk, or of the machine.
+# The tables of `system` that have rows in a client's session: what describes the engine and the
+# database, nothing about other clients' statements, the disk or the machine.
 _SYSTEM_TABLES = """
 aggregate_function_combinators build_options collations columns completions constraints
 contributors current_roles data_skipping_indices data_type_families database_engines databases
@@ -112,132 +117,138 @@ privileges projections settings table_engines table_functions tables time_zones 
 user_defined_functions zeros zeros_mt
 """
 SYSTEM_TABLES = frozenset(_SYSTEM_TABLES.split())
-OWN_SYSTEM_TABLES = frozenset(("disks", "merge_tree_settings", "parts", "processes"))
+PEER_SYSTEM_TABLES = frozenset(("disks", "merge_tree_settings", "parts", "processes"))
 
 
 @dataclass(frozen=True)
 class Bound:
-    """What a setting is, and the most that it may be."""
+    """A setting's default, and the maximum that a client may set."""
 
     name: str
-    usual: int
-    most: int
+    default: int
+    maximum: int
 
 
 def bounds(memory: int) -> dict[str, Bound]:
-    """The bounds of a session in an engine that may have so many bytes of `memory`."""
-    statement = min(MOST_MEMORY, memory // 8)
+    """The bounds of a session, by setting, in an engine that may use `memory` bytes."""
+    statement = min(MAX_MEMORY, memory // 8)
     rows = BOUNDS | {MEMORY: (statement, statement)}
-    return {name: Bound(name, usual, most) for name, (usual, most) in rows.items()}
+    return {name: Bound(name, default, maximum) for name, (default, maximum) in rows.items()}
 
 
-def write(directory: Path, memory: int, names: Callable[[str], Iterable[str]]) -> Path:
-    """Write the configuration of an engine in `directory`; the file that it is to be given.
+def write_configuration(
+    directory: Path, memory: int, query: Callable[[str], Iterable[str]]
+) -> Path:
+    """Write the configuration for an engine in `directory` that may use `memory` bytes. Returns the
+    path that the engine takes as its `config-file`.
 
-    `names` asks an engine of the same version: the rows of a SELECT of one column."""
+    `query` runs a SELECT of one column in an engine of the same version and returns its values.
+    Raises OSError when the files cannot be written."""
     folder = directory / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     users = folder / "users.xml"
-    _put(users, _users(bounds(memory), names))
+    _replace(users, _users(bounds(memory), query))
     config = folder / "config.xml"
-    _put(config, f"<clickhouse><users_config>{escape(str(users))}</users_config></clickhouse>\n")
+    _replace(
+        config, f"<clickhouse><users_config>{escape(str(users))}</users_config></clickhouse>\n"
+    )
     return config
 
 
-def _put(path: Path, text: str) -> None:
+def _replace(path: Path, text: str) -> None:
     if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return  # a full disk is no reason not to start
+        return  # so that clew starts on a full disk
     new = path.with_suffix(".new")
     new.write_text(text, encoding="utf-8")
     os.replace(new, path)
 
 
-def _users(limits: dict[str, Bound], names: Callable[[str], Iterable[str]]) -> str:
-    settings = sorted(names("SELECT name FROM system.settings"))
-    tables = sorted(names("SELECT name FROM system.tables WHERE database = 'system'"))
+def _users(limits: dict[str, Bound], query: Callable[[str], Iterable[str]]) -> str:
+    settings = sorted(query("SELECT name FROM system.settings"))
+    tables = sorted(query("SELECT name FROM system.tables WHERE database = 'system'"))
     return f"""<clickhouse>
 <profiles>
 <default></default>
 <{PROFILE}><constraints>
 {"".join(_constraint(name, limits) for name in settings)}</constraints></{PROFILE}>
-<{OWN_PROFILE}><constraints>
-{"".join(_own_constraint(name) for name in settings)}</constraints></{OWN_PROFILE}>
+<{PEER_PROFILE}><constraints>
+{"".join(_peer_constraint(name) for name in settings)}</constraints></{PEER_PROFILE}>
 </profiles>
 <roles>
 {_role(ENGINE, "GRANT ALL ON *.* WITH GRANT OPTION")}
-{_role(READ, "GRANT SHOW, SELECT ON otel.*", *_information_schema())}
-{_role(DESCRIBE, *_described(), *_information_schema())}
-{_role(WRITE, *_written())}
-{_role(OWN, *_owned())}
-{_role(OWN_ROWS, *_owned(), "GRANT READ ON FILE, CREATE TEMPORARY TABLE ON *.*")}
-{_role(OWN_KILL, "GRANT KILL QUERY ON *.*")}
+{_role(READ, "GRANT SHOW, SELECT ON otel.*", *_information_schema_grants())}
+{_role(DESCRIBE, *_describe_grants(), *_information_schema_grants())}
+{_role(WRITE, *_insert_grants())}
+{_role(PEER, *_peer_grants())}
+{_role(PEER_INSERT, *_peer_grants(), "GRANT READ ON FILE, CREATE TEMPORARY TABLE ON *.*")}
+{_role(PEER_KILL, "GRANT KILL QUERY ON *.*")}
 </roles>
 <users><default>
 <password></password><networks><ip>::/0</ip></networks>
 <profile>default</profile><quota>default</quota>
-<grants>{_query(f"GRANT {', '.join(ROLES)}")}</grants>
+<grants>{_query_element(f"GRANT {', '.join(ROLES)}")}</grants>
 <databases><system>
-{"".join(_hidden(name) for name in tables if name not in SYSTEM_TABLES)}</system></databases>
+{"".join(_row_filter(name) for name in tables if name not in SYSTEM_TABLES)}</system></databases>
 </default></users>
 <quotas><default></default></quotas>
 </clickhouse>
 """
 
 
-def _own_constraint(name: str) -> str:
-    free = OWN_SETTINGS.fullmatch(name) and name not in OWN_FIXED
-    return "" if free or name in SCHEMA else f"<{name}><const/></{name}>\n"
+def _peer_constraint(name: str) -> str:
+    free = PEER_SETTINGS.fullmatch(name) and name not in PEER_FIXED_SETTINGS
+    return "" if free or name in SCHEMA_SETTINGS else f"<{name}><const/></{name}>\n"
 
 
 def _constraint(name: str, limits: dict[str, Bound]) -> str:
     if name in limits:
-        return f"<{name}><min>1</min><max>{limits[name].most}</max></{name}>\n"
+        return f"<{name}><min>1</min><max>{limits[name].maximum}</max></{name}>\n"
     return (
         ""
-        if FREE_SETTINGS.fullmatch(name) and name not in FIXED
+        if CLIENT_SETTINGS.fullmatch(name) and name not in FIXED_SETTINGS
         else f"<{name}><const/></{name}>\n"
     )
 
 
 def _role(name: str, *grants: str) -> str:
-    return f"<{name}><grants>{''.join(map(_query, grants))}</grants></{name}>"
+    return f"<{name}><grants>{''.join(map(_query_element, grants))}</grants></{name}>"
 
 
-def _query(text: str) -> str:
+def _query_element(text: str) -> str:
     return f"<query>{escape(text)}</query>"
 
 
-def _information_schema() -> list[str]:
+def _information_schema_grants() -> list[str]:
     return [f"GRANT SELECT ON {name}.*" for name in ("information_schema", "INFORMATION_SCHEMA")]
 
 
-def _described() -> list[str]:
+def _describe_grants() -> list[str]:
     return [f"GRANT SHOW TABLES, SHOW COLUMNS ON otel.{table}" for table in EXPORTER_TABLES]
 
 
-def _written() -> list[str]:
+def _insert_grants() -> list[str]:
     inserts = [f"GRANT INSERT ON otel.{table}" for table in EXPORTER_TABLES]
-    # The views read the base table's columns as the writer. What is inserted lies in a file; the
-    # statement that reads it is ours, nobody else's statement is run as this role.
+    # The views read the base table's columns with the inserting role's rights. The rows are in a
+    # file, and the statement that reads it is clew's: no client's statement runs under this role.
     return [*inserts, "GRANT SELECT ON otel.*", "GRANT READ ON FILE, CREATE TEMPORARY TABLE ON *.*"]
 
 
-def _owned() -> list[str]:
-    """ALTER of partitions that are moved, fetched or frozen is not among it."""
+def _peer_grants() -> list[str]:
+    """Without the ALTERs that move, fetch or freeze partitions."""
     rows = ("UPDATE", "DELETE", "COLUMN", "INDEX", "PROJECTION", "ORDER BY", "TTL")
-    alter = ", ".join(f"ALTER {each}" for each in (*rows, "SETTINGS", "VIEW"))
+    alter = ", ".join(f"ALTER {kind}" for kind in (*rows, "SETTINGS", "VIEW"))
     return [
         "GRANT SHOW, SELECT, INSERT, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, "
         f"DROP VIEW, TRUNCATE, OPTIMIZE, {alter} ON otel.*",
         "GRANT CREATE FUNCTION, DROP FUNCTION ON *.*",
-        *_information_schema(),
+        *_information_schema_grants(),
     ]
 
 
-def _hidden(table: str) -> str:
-    """No rows for who has not the engine's own role."""
-    roles = (ENGINE, OWN) if table in OWN_SYSTEM_TABLES else (ENGINE,)
+def _row_filter(table: str) -> str:
+    """The filter by which a table of `system` has rows under certain roles only."""
+    roles = (ENGINE, PEER) if table in PEER_SYSTEM_TABLES else (ENGINE,)
     condition = " OR ".join(f"has(enabledRoles(), '{role}')" for role in roles)
     if table == "processes":
-        condition += f" OR has(enabledRoles(), '{OWN_KILL}') AND Settings['{OWN_MARK}'] != ''"
+        condition += f" OR has(enabledRoles(), '{PEER_KILL}') AND Settings['{PEER_TAG}'] != ''"
     return f"<{table}><filter>{condition}</filter></{table}>\n"

@@ -231,7 +231,7 @@ def _configure(directory: Path, memory: int) -> Path | None:
     except RuntimeError:
         return None
     try:
-        return rights.write(
+        return rights.write_configuration(
             directory, memory, lambda sql: engine.query(sql, "TSVRaw").bytes().decode().split()
         )
     except OSError as error:

@@ -1,5 +1,5 @@
-"""A request as ClickHouse's HTTP interface reads it: where user, statement, parameters, settings
-and format are looked for."""
+"""A request to ClickHouse's HTTP interface: where it carries user, statement, parameters, settings
+and format."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from clew.clickhouse import encodings, inserts
-from clew.storage import DESCRIBE, OWN, READ, EngineError
+from clew.storage import DESCRIBE, PEER, READ, ErrorCode, refusal
 
-MOST_BODY = 64 << 20  # bytes, of one request, decompressed
-OWN_MOST_BODY = 160 << 20  # bytes: a segment that one large request went over the edge of
+MAX_BODY = 64 << 20  # bytes of a request's body, decompressed
+PEER_MAX_BODY = 160 << 20  # bytes: a segment's size is exceeded by at most one large request
 DEFAULT_DATABASE = "otel"
-NOT_IMPLEMENTED = 48
 
-# Parameters of HTTP itself, and settings that drivers send as a matter of course: they say how to
-# deliver, or what holds here anyway, and are not the engine's to know.
-_OF_HTTP = """
+# Parameters of the HTTP interface itself, and settings that drivers always send. They say how to
+# deliver an answer, or what is so here anyway; the engine does not get them.
+_HTTP_PARAMETERS = """
 add_http_cors_header async_insert buffer_size cancel_http_readonly_queries_on_client_close
 client_protocol_version close_session compress connect_timeout database decompress
 deduplicate_insert default_format distributed_foreground_insert enable_http_compression
@@ -31,37 +30,40 @@ output_format_compression_level password query query_id quota_key readonly recei
 send_progress_in_http_headers send_timeout session_check session_id session_timeout stacktrace user
 wait_end_of_query wait_for_async_insert workload
 """
-OF_HTTP = frozenset(_OF_HTTP.split())
+HTTP_PARAMETERS = frozenset(_HTTP_PARAMETERS.split())
 REFUSED_PARAMETERS = {"role": "roles are not chosen here"}
 
 
 @dataclass(frozen=True)
 class User:
-    """Whoever asks: `name` counts as one client, `scopes` are those of its API key."""
+    """The sender of a request. Limits for one client apply to `name`; `scopes` are those of its API
+    key."""
 
     name: str
     scopes: frozenset[str]
 
     @property
-    def owns(self) -> bool:
-        """Whether it is another clew."""
+    def is_peer(self) -> bool:
+        """Whether it is another clew, which uses this one as its ClickHouse server."""
         return "database" in self.scopes
 
     @property
-    def most_body(self) -> int:
-        return OWN_MOST_BODY if self.owns else MOST_BODY
+    def max_body(self) -> int:
+        """Bytes that a request's body may have, decompressed."""
+        return PEER_MAX_BODY if self.is_peer else MAX_BODY
 
     @property
     def role(self) -> str:
-        """What its statements may do, rows of its own apart."""
-        if self.owns:
-            return OWN
+        """The engine's role for its statements, other than inserts of a client's rows."""
+        if self.is_peer:
+            return PEER
         return READ if "read" in self.scopes else DESCRIBE
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request, its head understood."""
+class HttpQuery:
+    """A request without its body. `parameters` are those of the URL and, for a multipart form, its
+    fields; names in `headers` are lower case."""
 
     user: User
     query_id: str
@@ -78,11 +80,13 @@ class Asked:
 
     @property
     def format(self) -> str:
-        given = self.get("default_format") or self.headers.get("x-clickhouse-format")
-        return given or "TabSeparated"
+        """The answer's format when the statement has no FORMAT clause."""
+        name = self.get("default_format") or self.headers.get("x-clickhouse-format")
+        return name or "TabSeparated"
 
     @property
-    def bound(self) -> dict[str, str]:
+    def bound_parameters(self) -> dict[str, str]:
+        """Values for the statement's `{name:Type}`, by name."""
         return {
             name.removeprefix("param_"): value
             for name, value in self.parameters.items()
@@ -90,37 +94,43 @@ class Asked:
         }
 
     @property
-    def of_http(self) -> frozenset[str]:
-        """The parameters that are not settings; another clew finds its statements by a comment."""
-        return OF_HTTP - {"log_comment"} if self.user.owns else OF_HTTP
-
-    @property
     def settings(self) -> dict[str, str]:
-        return {
-            name: value
-            for name, value in self.parameters.items()
-            if name not in self.of_http and not name.startswith("param_")
-        }
+        """The engine's settings among the parameters."""
+        return self.engine_settings(
+            {
+                name: value
+                for name, value in self.parameters.items()
+                if not name.startswith("param_")
+            }
+        )
+
+    def engine_settings(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """Those of some settings that the engine gets. A peer's log_comment is one of them: it
+        finds its statements by it."""
+        ignored = HTTP_PARAMETERS - {"log_comment"} if self.user.is_peer else HTTP_PARAMETERS
+        return {name: value for name, value in settings.items() if name not in ignored}
 
     @property
-    def whole(self) -> bool:
-        """Nothing is to be sent before the answer is complete."""
+    def waits_for_end(self) -> bool:
+        """Whether nothing may be sent before the answer is complete."""
         return "1" in (self.get("wait_end_of_query"), self.get("http_wait_end_of_query"))
 
     @property
     def encoding(self) -> str:
+        """The answer's content encoding, empty for none."""
         if self.get("enable_http_compression") in ("0", "false"):
             return ""
-        return encodings.chosen(self.headers.get("accept-encoding", ""))
+        return encodings.negotiate(self.headers.get("accept-encoding", ""))
 
 
 def check_parameters(parameters: Mapping[str, str]) -> None:
+    """Raises EngineError when a parameter is one that is refused."""
     for name, reason in REFUSED_PARAMETERS.items():
         if name in parameters:
-            raise EngineError(NOT_IMPLEMENTED, f"{name}: {reason}. (NOT_IMPLEMENTED)")
+            raise refusal(ErrorCode.NOT_IMPLEMENTED, f"{name}: {reason}.")
 
 
-def form(body: bytes, content_type: str) -> dict[str, str]:
+def parse_form(body: bytes, content_type: str) -> dict[str, str]:
     """The fields of a multipart form. Raises EngineError for a file, which is an external table."""
     boundary = re.search(r'boundary="?([^";]+)', content_type)
     fields = {}
@@ -128,30 +138,31 @@ def form(body: bytes, content_type: str) -> dict[str, str]:
         head, _, value = part.partition(b"\r\n\r\n")
         name = re.search(rb'name="([^"]*)"', head)
         if name is None or b"filename" in head.lower():
-            raise EngineError(
-                NOT_IMPLEMENTED, "External tables (multipart) are not taken here. (NOT_IMPLEMENTED)"
+            raise refusal(
+                ErrorCode.NOT_IMPLEMENTED, "External tables (multipart) are not taken here."
             )
         text = value.removesuffix(b"\r\n").decode("utf-8", "replace")
         fields[name[1].decode("utf-8", "replace")] = text
     return fields
 
 
-def divided(parameter: bytes, body: bytes) -> tuple[bytes, bytes]:
-    """Statement and rows: the body is an INSERT's rows when the INSERT is in the parameter, else it
-    goes on with what the parameter began."""
+def split_statement(parameter: bytes, body: bytes) -> tuple[bytes, bytes]:
+    """Statement and rows. With an INSERT in the parameter `query` the body is its rows; otherwise
+    the statement is the parameter followed by the body, and may have rows at its end."""
     if parameter and inserts.is_insert(parameter):
         return parameter, body
     return b"\n".join(filter(None, (parameter, body))), b""
 
 
 def credentials(parameters: Mapping[str, str], headers: Mapping[str, str]) -> tuple[str, str]:
-    """User and password: ClickHouse's own headers, else Authorization, else the parameters."""
+    """User and password: from ClickHouse's own headers, else from Authorization, else from the
+    parameters. Both are empty when Authorization cannot be read."""
     if "x-clickhouse-user" in headers or "x-clickhouse-key" in headers:
         return headers.get("x-clickhouse-user", "default"), headers.get("x-clickhouse-key", "")
-    scheme, _, rest = headers.get("authorization", "").partition(" ")
+    scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         try:
-            name, _, key = base64.b64decode(rest, validate=True).decode().partition(":")
+            name, _, key = base64.b64decode(value, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return "", ""
         return name or "default", key
