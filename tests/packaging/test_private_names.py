@@ -1,0 +1,178 @@
+"""The private parts of dependencies that clew uses exist, and these dependencies have upper bounds:
+any newer version may change such parts.
+
+A name is private when it begins with an underscore, is in a module that does, or is not in the
+dependency's documentation.
+"""
+
+from __future__ import annotations
+
+import ast
+import dis
+import importlib
+import inspect
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chdb import _chdb
+
+from clew.agent import delivery
+
+ROOT = Path(__file__).parents[2]
+AREAS = ("collector/clew", "storage/clew", "services/clew")
+
+# By distribution: a module and, after the colon, an attribute in it. `*` is an attribute that
+# `__init__` sets, `NAME()` a parameter of a function.
+PRIVATE = {
+    "uvicorn": [
+        *(
+            f"uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.{name}"
+            for name in (
+                *("connection_made", "connection_lost", "data_received"),
+                *("on_headers_complete", "on_body", "on_message_complete"),
+                *("timeout_keep_alive_handler", "*timeout_keep_alive", "*timeout_keep_alive_task"),
+                *("*connections", "*cycle", "*loop", "*transport"),
+            )
+        ),
+        "uvicorn.protocols.http.httptools_impl:RequestResponseCycle.*response_complete",
+        "uvicorn.protocols.http.httptools_impl:RequestResponseCycle.*response_started",
+        "uvicorn:Server.capture_signals",
+        "uvicorn:Config.__init__(callback_notify)",
+        "uvicorn:Config.__init__(timeout_notify)",
+    ],
+    "chdb-core": [
+        *(
+            f"chdb._chdb:connect.{name}"
+            for name in (
+                *("query", "send_query", "streaming_fetch_result", "streaming_cancel_query"),
+                *("classify_query", "close"),
+            )
+        ),
+        *(
+            f"chdb._chdb:query_result.{name}"
+            for name in (
+                *("bytes", "rows_read", "bytes_read"),
+                *("storage_rows_read", "storage_bytes_read"),
+            )
+        ),
+    ],
+    "opentelemetry-api": [
+        "opentelemetry._logs:get_logger_provider",
+        "opentelemetry.util._importlib_metadata:EntryPoint",
+    ],
+    "opentelemetry-sdk": [
+        "opentelemetry.sdk._configuration:_OTelSDKConfigurator._configure",
+        "opentelemetry.sdk._logs.export:BatchLogRecordProcessor.*_batch_processor",
+        "opentelemetry.sdk._shared_internal:BatchProcessor.shutdown(timeout_millis)",
+        "opentelemetry.sdk.trace.export:BatchSpanProcessor.*_batch_processor",
+    ],
+    "opentelemetry-instrumentation": [
+        "opentelemetry.instrumentation.auto_instrumentation:_load.get_dist_dependency_conflicts",
+        "opentelemetry.instrumentation.distro:BaseDistro._configure",
+    ],
+    "opentelemetry-instrumentation-system-metrics": [
+        "opentelemetry.instrumentation.system_metrics:SystemMetricsInstrumentor.*_proc",
+    ],
+    "opentelemetry-exporter-otlp-proto-http": [
+        "opentelemetry.exporter.otlp.proto.http._log_exporter:OTLPLogExporter",
+    ],
+}
+STANDARD_LIBRARY = {"_asdict", "_exit", "_fields", "_replace"}  # documented in spite of their form
+PATHS = [path for paths in PRIVATE.values() for path in paths]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_private_name_exists(path: str) -> None:
+    module, _, attributes = path.partition(":")
+    value: Any = importlib.import_module(module)
+    attributes, _, parameter = attributes.removesuffix(")").partition("(")
+    for name in attributes.split("."):
+        if name.startswith("*"):
+            assert name[1:] in _instance_attributes(value)
+        else:
+            value = getattr(value, name)
+    if parameter:
+        assert parameter in inspect.signature(value).parameters
+
+
+def _instance_attributes(cls: type) -> set[str]:
+    """What the `__init__` of a class, or of one it inherits from, sets on the instance."""
+    functions = (vars(base).get("__init__") for base in cls.__mro__)
+    return {
+        instruction.argval
+        for function in functions
+        if inspect.isfunction(function)
+        for instruction in dis.get_instructions(function)
+        if instruction.opname == "STORE_ATTR"
+    }
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+def test_its_distribution_has_an_upper_bound(name: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    requirements = [*project["dependencies"], *extras["server"]]
+    (requirement,) = (line for line in requirements if re.match(rf"{name}[=<>]", line))
+    assert re.search(r"==|<(?!=)", requirement)
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+def test_its_distribution_owns_the_module(name: str) -> None:
+    """The bound has to be on this distribution: `chdb._chdb` is not installed by chdb."""
+    files = {str(file) for file in distribution(name).files or ()}
+    for path in PRIVATE[name]:
+        module = path.partition(":")[0].replace(".", "/")
+        assert any(file.startswith((f"{module}.", f"{module}/")) for file in files), path
+
+
+def test_the_loggers_of_the_exporters_exist() -> None:
+    for name in delivery._EXPORT_LOGGERS:
+        assert importlib.util.find_spec(name), name
+
+
+def test_a_chunk_of_a_stream_has_the_attributes_of_a_result() -> None:
+    connection = _chdb.connect(":memory:")  # type: ignore[attr-defined]
+    stream = connection.send_query("SELECT 1", "TSV")
+    assert type(connection.streaming_fetch_result(stream)) is _chdb.query_result
+    connection.streaming_cancel_query(stream)
+    connection.close()
+
+
+def test_no_other_private_name_is_used() -> None:
+    """A new one is added to the list above, and gets a bound in pyproject.toml."""
+    known = STANDARD_LIBRARY | {word for path in PATHS for word in re.findall(r"\w+", path)}
+    for area in AREAS:
+        for path in sorted((ROOT / area).rglob("*.py")):
+            for line, name in _private_names(ast.parse(path.read_text())):
+                assert name in known, f"{path}:{line}: {name}"
+
+
+def _private_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Underscored names that a module imports, or takes from another object than `self`; without
+    those that it defines itself."""
+    own = {
+        node.name if not isinstance(node, ast.Attribute) else node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        or (isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and _on_self(node))
+    }
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Attribute) and not _on_self(node):
+            names = [node.attr]
+        elif isinstance(node, ast.ImportFrom) and node.module != "__future__":
+            names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [part for alias in node.names for part in alias.name.split(".")]
+        for name in names:
+            if name.startswith("_") and not name.startswith("__") and name not in own:
+                yield node.lineno, name
+
+
+def _on_self(node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
