@@ -1,9 +1,9 @@
-# Two commands on a fresh checkout: `make demo` and `make test`. Each does its own set-up, in .venv.
+# On a fresh checkout: `make demo` and `make test`. Each sets up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-# What Python and the tools keep for themselves goes into .venv too.
+# Caches of Python and of the tools go into .venv too.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
 
 SHELL := bash
@@ -11,15 +11,15 @@ SHELL := bash
 
 .PHONY: help setup demo test test-all lint format bench grafana clean
 
-help:  ## what there is
+help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: .venv/installed  ## install clew and what its tests need into .venv
 
-# Without --quiet pip says so much that nobody reads it: here it is one line for each package.
+# pip's output is reduced to one line for each package.
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "clew needs Python 3.11 or newer: make PYTHON=…")'
-	@echo "setting up .venv: the engine is 150 MB to fetch, so the first time takes a minute or two"
+	@echo "setting up .venv: the engine is a download of 150 MB, so the first time takes a minute or two"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@$(PIP) install --require-hashes -r constraints.txt | awk -v all="$$(grep -c == constraints.txt)" \
 	    '/^Ignoring/ { n++ } \
@@ -28,7 +28,7 @@ setup: .venv/installed  ## install clew and what its tests need into .venv
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup  ## start clew, a small shop under automatic instrumentation and a load; Ctrl-C stops it
+demo: setup  ## start clew, an instrumented demo shop and a load on it; Ctrl-C stops all of it
 	@$(BIN)/python -m clew.cli demo
 
 test: setup lint  ## what must pass on every change (under 10 minutes on 2 cores)
@@ -43,19 +43,19 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir .venv/import-linter
 
-format: setup  ## put the code into its form
+format: setup  ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup  ## items per CPU-second, freshness, bytes on disk, and how long answers take
+bench: setup  ## measure items per CPU-second, freshness, bytes on disk, and the time of answers
 	$(BIN)/python bench/ingest.py
 	$(BIN)/python bench/receiver.py
 	$(BIN)/python bench/sustained.py
 	$(BIN)/python bench/disk.py
 	$(BIN)/python bench/reads.py
 
-grafana: setup  ## give a Grafana that is installed or runs the dashboards (docs/grafana.md); fetches nothing
+grafana: setup  ## add the dashboards to an installed or running Grafana (docs/grafana.md); downloads nothing
 	@$(BIN)/python dashboards/provision.py
 
-clean:  ## remove what the commands above made
+clean:  ## remove .venv and data
 	rm -rf .venv data

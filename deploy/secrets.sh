@@ -1,15 +1,15 @@
 #!/bin/sh
-# Makes what docker-compose.yml asks for: passwords and API keys in .env, the keys' hashes in
-# deploy/secrets/keys. Neither is in git. Run it once, in the checkout:
+# Makes the secrets that docker-compose.yml needs: passwords and API keys in .env, the keys' hashes in
+# deploy/secrets/keys. Neither file is in git. Run it once, in the checkout:
 #
 #   sh deploy/secrets.sh
 #
-# More keys: `clew key NAME --scope read --api-keys deploy/secrets/keys`; clew reads the file anew.
+# To add a key: `clew key NAME --scope read --api-keys deploy/secrets/keys`; clew reads the file again.
 set -eu
 umask 077
 cd "$(dirname "$0")/.."
 if [ -e .env ] || [ -e deploy/secrets/keys ]; then
-    echo "secrets.sh: .env or deploy/secrets/keys is there already: left as it is" >&2
+    echo "secrets.sh: .env or deploy/secrets/keys exists already; nothing was changed" >&2
     exit 1
 fi
 
@@ -19,7 +19,7 @@ hash() { printf %s "$1" | sha256sum | cut -c1-64; }
 ingest=clew_$(random) read=clew_$(random) admin=clew_$(random)
 clew=$(random) otelcol=$(random)
 
-# A container reads the file as a user of its own: nobody else gets past the directory.
+# Containers read the file as another user, so it is readable; the directory keeps everybody else out.
 mkdir -p -m 700 deploy/secrets
 {
     echo "# docker-compose.yml gives this to clew; see clew key"
@@ -34,7 +34,7 @@ cat > .env <<END
 CLEW_INGEST_KEY=$ingest
 CLEW_READ_KEY=$read
 CLEW_ADMIN_KEY=$admin
-# ClickHouse's users; the servers are given the hashes alone
+# ClickHouse's users; the servers get only the hashes
 CLEW_PASSWORD=$clew
 CLEW_PASSWORD_SHA256=$(hash "$clew")
 OTELCOL_PASSWORD=$otelcol
