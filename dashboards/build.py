@@ -1,4 +1,4 @@
-"""Writes the dashboards as the JSON that Grafana loads: python dashboards/build.py"""
+"""Writes the dashboards as JSON for Grafana: python dashboards/build.py"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of panels and variables that the dashboards are made of, and how they are laid out.
+"""The kinds of panels and variables in the dashboards, and their layout.
 
 A board is rows of panels; those of a row are as high as each other and share its width, so that
 nothing here has coordinates. Each panel's statement goes to the data source that the variable
@@ -32,14 +32,14 @@ PLUGIN = "grafana-clickhouse-datasource"
 PLUGIN_VERSION = "4.20.0"
 SOURCE = common_models.DataSourceRef(PLUGIN, "${datasource}")
 SCHEMA_VERSION = (
-    39  # of Grafana 11's dashboards; later ones bring them up to date as they load them
+    39  # of Grafana 11's dashboards; later versions of Grafana convert them when they load them
 )
 COLUMNS = 24  # of Grafana's grid
 SHORTEST_STEP = "1m"  # the rollups' grain
 
 BOTTOM, LIST = common_models.LegendPlacement.BOTTOM, common_models.LegendDisplayMode.LIST
 
-TIME_SERIES, TABLE, LOGS, TRACES = range(4)  # what the plugin makes of a result
+TIME_SERIES, TABLE, LOGS, TRACES = range(4)  # the form in which the plugin returns a result
 QUERY_TYPES = ("timeseries", "table", "logs", "traces")
 
 
@@ -64,7 +64,7 @@ class Query(Dataquery):
 
 
 def tidy(sql: str) -> str:
-    """The statement indented by its parentheses: it is put together from pieces, and people read it
+    """The statement indented by its parentheses, because it is composed of pieces and people read it
     in Grafana."""
     lines, depth = [], 0
     for line in filter(None, map(str.strip, sql.splitlines())):
@@ -76,7 +76,7 @@ def tidy(sql: str) -> str:
 
 @dataclass
 class _Built(Builder[Any]):
-    """What is made already, where the SDK asks for what makes it."""
+    """A finished value, for places where the SDK expects a builder."""
 
     value: Any
 
@@ -86,7 +86,7 @@ class _Built(Builder[Any]):
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel, before it has its place; `width` is its part of the row's."""
+    """One panel without its position; `width` is its share of the row's width."""
 
     builder: Any
     width: int = 1
@@ -101,7 +101,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """One dashboard. The uid is part of what users link to: it stays."""
+    """One dashboard. Users have links to the uid: it must not change."""
 
     uid: str
     title: str
@@ -302,7 +302,7 @@ def _common(panel: Any, title: str, about: str, *queries: Query) -> Any:
 
 
 def _links(links: Sequence[tuple[str, str]]) -> list[Builder[models.DashboardLink]]:
-    """Of a panel's data: the SDK takes them for a dashboard's, which have more members."""
+    """Links of a panel's data; the SDK's type is that of a dashboard's links, which have more members."""
     return [_Built({"title": title, "url": address}) for title, address in links]
 
 
@@ -331,7 +331,7 @@ def choice(name: str, label: str, sql: str, *, several: bool = True) -> dashboar
 
 
 def typed(name: str, label: str, about: str) -> dashboard.TextBoxVariable:
-    """What a user types; empty at first."""
+    """A text that the user types; empty at first."""
     return dashboard.TextBoxVariable(name).label(label).description(about).default_value("")
 
 
@@ -347,7 +347,7 @@ def ad_hoc(table_: str, time: str, *columns: str) -> list[Builder[models.Variabl
     return [offered, dashboard.AdHocVariable("filters").label("Filters").datasource(SOURCE)]
 
 
-# Ways from one board to another: the time goes with them.
+# Links from one board to another; they keep the time range.
 
 
 def to_board(uid: str, **variables: str) -> str:

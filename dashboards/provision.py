@@ -1,10 +1,10 @@
-"""Gives an installed or running Grafana clew's data sources and dashboards: make grafana
+"""Adds clew's data sources and dashboards to an installed or running Grafana: make grafana
 
-    GRAFANA_URL=… GRAFANA_TOKEN=… make grafana      one that runs, by its HTTP API
+    GRAFANA_URL=… GRAFANA_TOKEN=… make grafana      a running one, over its HTTP API
     GRAFANA_PROVISIONING=DIR make grafana           one that reads its provisioning from DIR
 
-Without either, and without the directory where packages of Grafana have it, it says how to get there.
-Nothing is fetched. docs/grafana.md has the settings.
+Without either variable, and without the directory where Grafana's packages have it, it explains what to
+do. It downloads nothing. docs/grafana.md has the settings.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SOURCES, FOLDERS = "datasources/clew.yaml", "dashboards/clew.yaml"
 USUAL = Path("/etc/grafana/provisioning")
 FOLDER = "clew"
 
-# What stands in the files of provisioning/ where the environment says nothing.
+# Values for the files of provisioning/ that the environment does not set.
 DEFAULTS = {
     "CLEW_CLICKHOUSE_HOST": "127.0.0.1",
     "CLEW_CLICKHOUSE_PORT": "8123",
@@ -40,21 +40,21 @@ DEFAULTS = {
 }
 
 HOW = f"""\
-No Grafana was named, and {USUAL} is not there.
+No Grafana was named, and {USUAL} does not exist.
 
 1. Install Grafana 11.6 or newer, and the ClickHouse plugin:
        grafana cli plugins install {PLUGIN}
    (Without the plugin, the Jaeger data source works alone: trace search and trace view.)
-2. Let clew run: it serves the ClickHouse protocol on 127.0.0.1:8123.
+2. Start clew: it serves the ClickHouse protocol on 127.0.0.1:8123.
 3. Either   GRAFANA_URL=http://127.0.0.1:3000 GRAFANA_TOKEN=… make grafana
             (a token of a service account with the role Admin)
    or       GRAFANA_PROVISIONING=/path/of/grafana/conf/provisioning make grafana
-            and start Grafana again.
+            and restart Grafana.
 """
 
 
 def main(environment: Mapping[str, str] = os.environ, usual: Path = USUAL) -> str:
-    """What was done; raises SystemExit with what is wrong."""
+    """Add them; returns what was done. Raises SystemExit with the error."""
     settings = {name: environment.get(name, default) for name, default in DEFAULTS.items()}
     if url := environment.get("GRAFANA_URL"):
         headers = {}
@@ -73,8 +73,8 @@ def main(environment: Mapping[str, str] = os.environ, usual: Path = USUAL) -> st
 
 
 def into_directory(directory: Path, settings: Mapping[str, str]) -> str:
-    """Write the files from which Grafana takes data sources and dashboards as it starts."""
-    # Grafana puts in variables once more: a $ that is meant stands twice.
+    """Write the files from which Grafana reads data sources and dashboards when it starts."""
+    # Grafana substitutes variables again, so a literal $ is doubled.
     twice = {name: value.replace("$", "$$") for name, value in settings.items()}
     try:
         for name in (SOURCES, FOLDERS):
@@ -82,12 +82,12 @@ def into_directory(directory: Path, settings: Mapping[str, str]) -> str:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(yaml.safe_dump(read(name, twice), sort_keys=False))
     except OSError as error:
-        raise SystemExit(f"cannot write there: {error}") from error
-    return f"{directory}: written. Start Grafana again; the dashboards are in the folder {FOLDER}."
+        raise SystemExit(f"cannot write into {directory}: {error}") from error
+    return f"wrote {directory}. Restart Grafana; the dashboards are in the folder {FOLDER}."
 
 
 def into_running(grafana: httpx.Client, settings: Mapping[str, str]) -> str:
-    """Make data sources, folder and dashboards over the API, or bring them up to date."""
+    """Create or update data sources, folder and dashboards over the API."""
     for source in read(SOURCES, settings)["datasources"]:
         path = f"/api/datasources/uid/{source['uid']}"
         if grafana.get(path).status_code == httpx.codes.NOT_FOUND:
@@ -96,7 +96,7 @@ def into_running(grafana: httpx.Client, settings: Mapping[str, str]) -> str:
             checked(grafana.put(path, json=source))
     folder = grafana.post("/api/folders", json={"uid": FOLDER, "title": FOLDER})
     if folder.status_code not in (httpx.codes.CONFLICT, httpx.codes.PRECONDITION_FAILED):
-        checked(folder)  # those two say that it is there
+        checked(folder)  # those two statuses mean that it exists
     boards = [json.loads(text) for _, text in documents()]
     for board in boards:
         document = {"dashboard": board, "folderUid": FOLDER, "overwrite": True}
@@ -115,7 +115,7 @@ def checked(answer: httpx.Response) -> None:
 
 
 def read(name: str, settings: Mapping[str, str]) -> Any:
-    """One of the files, with the settings in it."""
+    """One of the files, with the settings filled in."""
     return put_in(yaml.safe_load((HERE / "provisioning" / name).read_text()), settings)
 
 

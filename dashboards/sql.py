@@ -1,4 +1,4 @@
-"""What several panels say in SQL, once; each function returns a piece of a statement.
+"""SQL that several panels share; each function returns a piece of a statement.
 
 Grafana puts in the times and the variables. `$__conditionalAll(condition, $variable)` is the condition,
 or `1=1` where the variable stands at All or is empty.
@@ -9,11 +9,11 @@ from __future__ import annotations
 ERROR = "StatusCode IN ('Error', 'STATUS_CODE_ERROR')"
 SERVER = "SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER')"
 QUANTILES = "0.01, 0.5, 0.9, 0.95, 0.99"  # of every sketch; 0.01 is the sketch's precision
-ENTRY = 4611686018427387904  # from here on, clew_traces.EntryKey is that of a trace without a root
+ENTRY = 4611686018427387904  # clew_traces.EntryKey of a trace without a root is at least this
 
 
 def chosen(column: str, variable: str) -> str:
-    """The column has one of the variable's values."""
+    """A condition: the column has one of the variable's values."""
     return f"$__conditionalAll({column} IN (${{{variable}:singlequote}}), ${variable})"
 
 
@@ -21,7 +21,7 @@ def in_environment(column: str = "Environment") -> str:
     return chosen(column, "environment")
 
 
-# Of metrics and log records, which have no column for it.
+# For metrics and log records, which have no column for it.
 RESOURCE_IN_ENVIRONMENT = in_environment("clew_environment(ResourceAttributes)")
 
 
@@ -33,19 +33,19 @@ def quantiles(sketch: str, *names: str) -> str:
 
 
 def share(part: str, whole: str) -> str:
-    """0 to 1, and 0 of nothing."""
+    """A share from 0 to 1; 0 if there is nothing."""
     return f"{part} / greatest(1, {whole})"
 
 
 def by_step(time: str) -> str:
-    """The start of the panel's step that a time lies in, as the column `time`."""
+    """The start of the panel's step in which a time lies, as the column `time`."""
     return f"$__timeInterval({time}) AS time"
 
 
 # Automatic transactions
 
 
-# The whole hours within the window: what lies between them and its ends is read by the minute.
+# The whole hours within the window; the rest at its ends is read by the minute.
 FIRST_HOUR, LAST_HOUR = "toStartOfHour($__fromTime + 3599)", "toStartOfHour($__toTime)"
 
 
@@ -103,7 +103,7 @@ DEFINED = "Transaction = ${transaction:singlequote}"
 
 
 def occurrences(columns: str) -> str:
-    """The occurrences of the defined transaction; of an automatic one there are none."""
+    """The occurrences of the defined transaction; an automatic one has none."""
     return f"""SELECT {columns}
         FROM otel.clew_occurrences FINAL
         PREWHERE {DEFINED} AND $__timeFilter(Timestamp)
@@ -158,13 +158,13 @@ def services() -> str:
 
 
 def first(attributes: str, *keys: str) -> str:
-    """The first of these keys' values that is there."""
+    """The value of the first of these keys that exists."""
     tried = ", ".join(f"{attributes}['{key}']" for key in keys)
     return f"arrayFirst(value -> value != '', [{tried}])"
 
 
 def label(*keys: str) -> str:
-    """The first of these attributes that a point has: conventions change."""
+    """The first of these attributes that a point has, because conventions change."""
     return first("Attributes", *keys)
 
 
@@ -236,12 +236,12 @@ def definitions(*fields: str) -> str:
 
 
 def without_ids(text: str) -> str:
-    """A message with ids and numbers replaced, so that those of one kind are the same."""
+    """A message with ids and numbers replaced, so that similar messages are equal."""
     ids = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\\b(0x)?[0-9a-fA-F]*[0-9][0-9a-fA-F]*\\b|[0-9]+"
     return f"replaceRegexpAll({text}, '{ids}', '#')"
 
 
-# Under the names that the plugin has for log records.
+# Columns have the names that the plugin expects for log records.
 LOG_COLUMNS = """SELECT Timestamp AS timestamp, Body AS body, SeverityText AS level,
             mapConcat(LogAttributes, map('service', ServiceName, 'span', SpanId)) AS labels, TraceId AS traceID
         FROM otel.otel_logs"""
@@ -251,7 +251,7 @@ LOG_COLUMNS = """SELECT Timestamp AS timestamp, Body AS body, SeverityText AS le
 
 
 def served(where: str) -> str:
-    """What services were asked to do, as states by the minute: SERVER and CONSUMER spans, and roots."""
+    """Requests to services as states by the minute: SERVER and CONSUMER spans, and roots."""
     return f"""(
         SELECT toDateTime(Minute) AS Minute, ServiceName, SpanName, SpanKind, ServiceVersion,
             Count, Errors, DurationSum, DurationMax, Sketch
@@ -261,7 +261,7 @@ def served(where: str) -> str:
 
 
 def edges(where: str) -> str:
-    """Who called whom by the minute: of a minute only what its last version says counts."""
+    """Who called whom by the minute; only the newest version of a minute counts."""
     return f"""(
         SELECT toDateTime(Minute) AS Minute, Source, Target, Type, Count, Errors, DurationSum, DurationMax, Sketch
         FROM otel.clew_edges_1m
@@ -272,7 +272,7 @@ def edges(where: str) -> str:
 
 
 def red(*quantiles_: str) -> str:
-    """Columns: how many, in error, how long; of states by the minute."""
+    """Columns for count, errors and duration, from states by the minute."""
     return f"""sum(Count) AS count, sum(Errors) AS errors, {share("errors", "count")} AS error_share,
         {quantiles("Sketch", *quantiles_)}, max(DurationMax) / 1e6 AS slowest"""
 

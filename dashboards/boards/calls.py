@@ -1,4 +1,4 @@
-"""What services call outside of themselves: databases, queues, external hosts, and each other."""
+"""What services call: databases, queues, external hosts, and each other."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def board() -> Board:
         rows=[
             row("Over time", 8, rates(), error_shares(), latencies()),
             row("What is called", 9, targets()),
-            row("By whom", 12, graph()),
-            row("How", 10, summaries()),
-            row("The slowest", 10, slowest()),
+            row("Callers", 12, graph()),
+            row("How it is called", 10, summaries()),
+            row("The slowest calls", 10, slowest()),
         ],
     )
 
@@ -38,7 +38,7 @@ def target() -> dashboard.QueryVariable:
     where = f"{sql.chosen('Source', 'service')} AND {sql.chosen('Type', 'type')}"
     return choice(
         "target",
-        "Called",
+        "Target",
         f"SELECT DISTINCT Target FROM {sql.edges(where)} WHERE Target != '' ORDER BY Target LIMIT 1000",
     )
 
@@ -112,7 +112,7 @@ def graph() -> Panel:
         FROM ({shown})
         ORDER BY id
         """,
-        about="The 300 busiest edges; of a queue, also who takes from it.",
+        about="The 300 busiest edges; for a queue also its consumers.",
     )
 
 
@@ -140,7 +140,7 @@ def summaries() -> Panel:
         ORDER BY total DESC, type, target, service, summary
         LIMIT 200
         """,
-        about="Of traces that began in the window; `transaction` is the most frequent one.",
+        about="Calls of traces that began in the window; `transaction` is the most frequent transaction.",
         units={"total": "ms", "p95": "ms"},
         links={"service": ("Open", to_service("${__value.raw}"))},
         gauges=["total"],

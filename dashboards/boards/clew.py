@@ -1,4 +1,4 @@
-"""clew itself: whether everything that was received is there, how fresh it is, and what that costs."""
+"""clew itself: whether everything that was received is stored, how fresh the data is, and what clew uses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from panels import Board, Panel, lines_of, row, stat_of, table_of, timeseries_of
 
 OWN = "ServiceName = 'clew'"
 SIGNAL = sql.label("signal")
-WHOLE = "''"  # a metric that has no attributes
+WHOLE = "''"  # for a metric without attributes
 
 
 def board() -> Board:
@@ -20,18 +20,16 @@ def board() -> Board:
             row("The ledger over time", 8, stored_over_time(), rejected_over_time(), beats()),
             row("Freshness", 8, freshness(), waiting(), pending()),
             row("The spool and the loader", 8, spool(), syncs(), inserts()),
-            row("Whole traces", 6, settled(), thinned()),
+            row("Settled traces", 6, settled(), thinned()),
             row("The process", 8, processor(), memory()),
-            row("By service, and what went", 9, by_service(), reasons(), expired()),
+            row("By service, and what was dropped", 9, by_service(), reasons(), expired()),
         ],
     )
 
 
-# The ledger, of items whose segments are in the tables. What is pending stands in clew's own metrics.
+# The ledger of items whose segments are in the tables. clew's own metrics have the pending ones.
 
-FATES = (
-    "('received', 'stored', 'unreadable', 'refused', 'alive')"  # any other is why it was rejected
-)
+FATES = "('received', 'stored', 'unreadable', 'refused', 'alive')"  # any other fate is a reason for a rejection
 
 
 def ledger(columns: str, where: str, then: str = "") -> str:
@@ -51,11 +49,12 @@ def account() -> Panel:
     }
     columns = ", ".join(f"sumIf(Items, {which}) AS {name}" for name, which in fates.items())
     return stat_of(
-        "What became of it",
+        "What became of the items",
         ledger(f"{columns}, sum(ledger.Late) AS late", "1=1"),
         "short",
-        about="Items; of requests, those that could not be parsed, and those told to come again. "
-        "Late: more than an hour off the clock.",
+        about="In items, but `unreadable` and `refused` count requests: those that could not be parsed, "
+        "and those that were told to try again. Late: an item's own time is more than an hour from its "
+        "receipt.",
     )
 
 
@@ -77,7 +76,7 @@ def by_step(title: str, kind: str, where: str) -> Panel:
 def beats() -> Panel:
     columns = f"{sql.by_step('ReceivedAt')}, sum(Items) AS beats"
     statement = ledger(columns, "Fate = 'alive'", "GROUP BY time ORDER BY time")
-    about = "One a minute while a collector runs: a gap is a time without one."
+    about = "One a minute while a collector runs: a gap is a time without a collector."
     return timeseries_of("Heartbeats", statement, "short", about=about)
 
 
@@ -85,17 +84,19 @@ def beats() -> Panel:
 
 
 def freshness() -> Panel:
-    about = "From a segment's first request until it is visible; the upper end of the bucket."
+    about = (
+        "From a segment's first request until its rows are visible; the upper end of the bucket."
+    )
     statement = sql.slots("clew.loader.freshness", SIGNAL, 0.95, OWN)
     return lines_of("Freshness, p95", statement, "s", about=about)
 
 
 def waiting() -> Panel:
-    return level("The oldest that waits", "clew.collector.queue.age", "s", WHOLE)
+    return level("Age of the oldest waiting item", "clew.collector.queue.age", "s", WHOLE)
 
 
 def pending() -> Panel:
-    return level("Items that wait", "clew.collector.pending", "short", SIGNAL)
+    return level("Waiting items", "clew.collector.pending", "short", SIGNAL)
 
 
 def spool() -> Panel:
@@ -130,7 +131,7 @@ def level(title: str, metric: str, unit: str, by: str) -> Panel:
 
 def settled() -> Panel:
     return timeseries_of(
-        "Traces that are settled",
+        "Traces settled",
         f"""
         SELECT {sql.by_step("Timestamp")}, count() / $__interval_s AS settled, sum(OneIn) / $__interval_s AS stands_for
         FROM otel.clew_settled
@@ -139,7 +140,7 @@ def settled() -> Panel:
         ORDER BY time
         """,
         "cps",
-        about="By the time of their entries. One that was settled twice may count twice for a while.",
+        about="By the time of their entries. A trace that was settled twice may count twice for a while.",
         width=3,
     )
 
@@ -149,7 +150,7 @@ def thinned() -> Panel:
         "One trace in",
         "SELECT max(OneIn) AS one_in FROM otel.clew_settled WHERE $__timeFilter(Timestamp)",
         "none",
-        about="Above 1, more came in than is settled: one trace stands for so many.",
+        about="Above 1 the settler cannot keep up: one trace stands for that many.",
     )
 
 
@@ -172,7 +173,7 @@ def reasons() -> Panel:
 
 def expired() -> Panel:
     return table_of(
-        "Dropped to make room",
+        "Dropped to free disk space",
         """
         SELECT Time AS time, toString(Table) AS of_table, Partition AS partition, Rows AS row_count, Bytes AS size
         FROM otel.clew_expired

@@ -1,6 +1,6 @@
 """Hosts with their processors, memory, disks and network, and the processes that run on them.
 
-Of OpenTelemetry's host metrics, whoever sends them: the agent in each process, or a collector."""
+From OpenTelemetry's host metrics, sent by the agent in each process or by a collector."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def board() -> Board:
 
 
 def host() -> dashboard.QueryVariable:
-    """A host's name; of what has none, the service's."""
+    """The host's name, or the service's if there is none."""
     tables = " UNION DISTINCT ".join(
         f"""SELECT toString({sql.HOST}) AS name FROM otel.otel_metrics_{table}
         WHERE MetricName IN ('system.cpu.time', 'system.memory.usage', 'process.memory.usage')
@@ -46,28 +46,28 @@ def host() -> dashboard.QueryVariable:
     return choice("host", "Host", f"SELECT name FROM ({tables}) ORDER BY name LIMIT 1000")
 
 
-# Every process of a host may report the same of it.
+# Several processes may report the same metric of their host.
 
 
 def busy() -> Panel:
     statement = sql.rates("system.cpu.time", sql.HOST, f"{HERE} AND {sql.BUSY}", alike=True)
-    return lines_of("Processors that are busy", statement, "short")
+    return lines_of("Busy processors", statement, "short")
 
 
 def load() -> Panel:
-    about = "Of a collector's host metrics."
+    about = "From a collector's host metrics."
     statement = sql.levels("system.cpu.load_average.1m", sql.HOST, HERE)
     return lines_of("Load", statement, "short", about=about)
 
 
 def memory() -> Panel:
     statement = sql.levels("system.memory.usage", sql.HOST, f"{HERE} AND {sql.USED}")
-    return lines_of("Memory that is used", statement, "bytes")
+    return lines_of("Used memory", statement, "bytes")
 
 
 def swap() -> Panel:
     statement = sql.levels("system.swap.usage", sql.HOST, f"{HERE} AND {sql.USED}")
-    return lines_of("Swap that is used", statement, "bytes")
+    return lines_of("Used swap", statement, "bytes")
 
 
 BY_DIRECTION = f"concat({sql.HOST}, ' ', {sql.DIRECTION})"
@@ -75,7 +75,7 @@ BY_DEVICE = f"concat({sql.HOST}, ' ', {sql.DEVICE}, ' ', {sql.DIRECTION})"
 
 
 def disk_bytes() -> Panel:
-    return of_host("Read and written", "system.disk.io", "Bps", BY_DIRECTION)
+    return of_host("Bytes read and written", "system.disk.io", "Bps", BY_DIRECTION)
 
 
 def disk_operations() -> Panel:
@@ -87,7 +87,7 @@ def disk_time() -> Panel:
 
 
 def network_bytes() -> Panel:
-    return of_host("Sent and received", "system.network.io", "Bps", BY_DIRECTION)
+    return of_host("Bytes sent and received", "system.network.io", "Bps", BY_DIRECTION)
 
 
 def network_errors() -> Panel:
@@ -95,7 +95,7 @@ def network_errors() -> Panel:
 
 
 def network_drops() -> Panel:
-    """Under the agent's name; a collector's is without its end."""
+    """The agent's name of the metric; a collector's lacks its last part."""
     names = ("system.network.dropped.packets", "system.network.dropped")
     statement = sql.rates(names, BY_DEVICE, HERE, alike=True)
     return lines_of("Packets dropped, by device", statement, "pps")
@@ -125,7 +125,7 @@ def file_systems() -> Panel:
         ORDER BY full DESC, host, mount
         LIMIT 200
         """,
-        about="The last that was said of each; of a collector's host metrics.",
+        about="The newest value for each; from a collector's host metrics.",
         units={"used": "bytes", "free": "bytes", "full": "percentunit"},
         gauges=["full"],
     )
@@ -169,7 +169,7 @@ def processes() -> Panel:
         ORDER BY memory DESC, service, instance
         LIMIT 500
         """,
-        about="The means of the window.",
+        about="Means over the window.",
         units={"processor": "percentunit", "memory": "bytes"},
         links={"service": ("Open", to_service("${__value.raw}"))},
     )
@@ -188,6 +188,6 @@ def process_files() -> Panel:
 
 
 def of_process(title: str, metric: str, unit: str) -> Panel:
-    """By service, so that a link can go on from a line to its traces: the greatest of its processes."""
+    """The greatest of each service's processes; by service, so that a line can link to its traces."""
     statement = sql.levels(metric, "toString(ServiceName)", THESE)
     return lines_of(f"{title}, by service", statement, unit, links=[SEARCH])

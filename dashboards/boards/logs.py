@@ -30,15 +30,15 @@ def board() -> Board:
             environment(),
             service(),
             choice("severity", "Severity", severities),
-            typed("words", "Words", "All of them are in the body, in any order and case"),
+            typed("words", "Words", "Records whose body contains all of them, in any order and case"),
             around(),
-            typed("trace_id", "Trace", "Of this trace alone"),
+            typed("trace_id", "Trace", "Records of this trace only"),
             *ad_hoc("otel_logs", "Timestamp", "ServiceName", "SeverityText", "ScopeName", "EventName"),
         ],
         rows=[
-            row("How many", 7, by_severity(), by_service()),
+            row("Counts", 7, by_severity(), by_service()),
             row("Records", 20, records()),
-            row("Of one kind", 10, patterns()),
+            row("Similar records", 10, patterns()),
         ],
     )  # fmt: skip
 
@@ -88,7 +88,7 @@ def records() -> Panel:
 
 def patterns() -> Panel:
     return table_of(
-        "Bodies with their numbers and ids left out",
+        "Bodies without their numbers and ids",
         f"""
         SELECT count() AS records, toString(SeverityText) AS severity, toString(ServiceName) AS service,
             {sql.without_ids("substring(Body, 1, 300)")} AS message,
@@ -98,7 +98,7 @@ def patterns() -> Panel:
         ORDER BY records DESC, severity, service, message
         LIMIT 100
         """,
-        about="Of 100,000 records at the most.",
+        about="From at most 100,000 records.",
         links={
             "service": ("Open", to_service("${__value.raw}")),
             "trace": ("Open", to_trace("${__value.raw}")),

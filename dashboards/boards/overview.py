@@ -6,7 +6,7 @@ import sql
 from boards.shared import deployments, environment, to_transaction
 from panels import Board, Panel, lines_of, row, stat_of, table_of
 
-MOST = 10  # transactions that have a line of their own
+MOST = 10  # transactions with their own line
 
 
 def board() -> Board:
@@ -19,8 +19,8 @@ def board() -> Board:
         rows=[
             row("The window", 4, now(), lost()),
             row("Over time", 9, rates(), error_shares(), latencies()),
-            row("Which transactions", 11, automatic()),
-            row("What is at stake", 9, defined(), lost_over_time()),
+            row("Transactions", 11, automatic()),
+            row("Value and objectives", 9, defined(), lost_over_time()),
         ],
     )
 
@@ -37,7 +37,7 @@ def now() -> Panel:
         FROM {sql.transactions(in_hours=True)}
         """,
         {"per_second": "reqps", "errors": "percentunit", "p50": "ms", "p95": "ms", "p99": "ms"},
-        about="Automatic ones. Apdex is at T = 500 ms.",
+        about="Automatic transactions. Apdex uses T = 500 ms.",
         width=3,
     )
 
@@ -47,7 +47,7 @@ def lost() -> Panel:
         "Value lost",
         f"SELECT sumIf(Value, IsError) AS lost, sum(Value) AS value FROM {occurred()}",
         "short",
-        about="Of defined transactions that have a value: the sum of those in error, and of all.",
+        about="For defined transactions with a value: the sum of those in error, and of all.",
     )
 
 
@@ -73,7 +73,7 @@ def latencies() -> Panel:
 
 
 def by_transaction(value: str) -> str:
-    """A line for each of the most frequent ones, and one for the others."""
+    """A line for each of the most frequent transactions, and one for the others."""
     return f"""
         WITH frequent AS
         (
@@ -159,7 +159,7 @@ def lost_over_time() -> Panel:
         ORDER BY time, label
         """,
         "short",
-        about="A step's sum, for each defined transaction that has a value.",
+        about="The sum in each step of the chart, for each defined transaction with a value.",
         stacked=True,
     )
 

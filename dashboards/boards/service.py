@@ -1,4 +1,4 @@
-"""One service: what it is asked to do, what it asks of others, and what it runs on."""
+"""One service: its requests, its calls to others, and what it runs on."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def board() -> Board:
         variables=[environment(), service(several=False)],
         annotations=[deployments(IT)],
         rows=[
-            row("How it does", 4, whole()),
+            row("Summary", 4, whole()),
             row("Over time", 8, rates(), latencies(), by_version()),
             row("Operations", 9, operations()),
-            row("Who asks it, and whom it asks", 9, callers(), called(), called_over_time()),
-            row("What goes wrong", 9, exceptions(), logs()),
-            row("What its metrics remember", 7, exemplars()),
+            row("Callers and calls", 9, callers(), called(), called_over_time()),
+            row("Errors and warnings", 9, exceptions(), logs()),
+            row("Exemplars of its metrics", 7, exemplars()),
             row("Its processes", 8, processor(), memory(), threads()),
             row("Its runtime", 8, collections(), switches(), files()),
             row("Its hosts", 8, host_processor(), host_memory(), host_disk()),
@@ -47,7 +47,7 @@ def board() -> Board:
     )
 
 
-# What it is asked to do
+# Its requests
 
 
 def whole() -> Panel:
@@ -122,11 +122,11 @@ def operations() -> Panel:
 
 
 def callers() -> Panel:
-    return neighbours("Who asks it", "Source", "Target = ${service:singlequote}")
+    return neighbours("Callers", "Source", "Target = ${service:singlequote}")
 
 
 def called() -> Panel:
-    return neighbours("Whom it asks", "Target", "Source = ${service:singlequote}")
+    return neighbours("Calls to others", "Target", "Source = ${service:singlequote}")
 
 
 def neighbours(title: str, other: str, which: str) -> Panel:
@@ -146,7 +146,7 @@ def neighbours(title: str, other: str, which: str) -> Panel:
 
 def called_over_time() -> Panel:
     return lines_of(
-        "Whom it asks, p95",
+        "Calls to others, p95",
         f"""
         SELECT {sql.by_step("Minute")}, toString(Target) AS label, {sql.quantiles("Sketch", "p95")}
         FROM {sql.edges("Source = ${service:singlequote}")}
@@ -158,7 +158,7 @@ def called_over_time() -> Panel:
 
 
 def exceptions() -> Panel:
-    """Whatever the environment: the tables of exceptions do not have it."""
+    """In all environments: the tables of exceptions have no such column."""
     return exceptions_of(sql.exceptions(IT))
 
 
@@ -175,7 +175,7 @@ def logs() -> Panel:
 
 
 def exemplars() -> Panel:
-    """The way from a metric to a trace that it measured."""
+    """Links from a metric to the traces that it measured."""
     points = " UNION ALL ".join(
         f"""SELECT MetricName, MetricUnit,
             arrayJoin(arrayZip(Exemplars.TimeUnix, Exemplars.Value, Exemplars.TraceId)) AS example
@@ -194,7 +194,7 @@ def exemplars() -> Panel:
         ORDER BY time DESC, metric, trace
         LIMIT 200
         """,
-        about="Measurements that say which trace they were made in.",
+        about="Measurements that name the trace in which they were made.",
         links={"trace": ("Open", to_trace("${__value.raw}"))},
     )
 
@@ -234,12 +234,12 @@ def switches() -> Panel:
     return lines_of("Context switches, by process", statement, "cps")
 
 
-# Every process of a host speaks of it, so those of this service do.
+# Every process reports metrics of its host, so this service's processes do.
 
 
 def host_processor() -> Panel:
     busy = sql.rates("system.cpu.time", sql.HOST, f"{ITS_METRICS} AND {sql.BUSY}", alike=True)
-    return lines_of("Processors of the host that are busy", busy, "short")
+    return lines_of("Busy processors of the host", busy, "short")
 
 
 def host_memory() -> Panel:
@@ -249,4 +249,4 @@ def host_memory() -> Panel:
 
 def host_disk() -> Panel:
     statement = sql.rates("system.disk.io", sql.HOST, ITS_METRICS, alike=True)
-    return lines_of("Disk of the host, read and written", statement, "Bps")
+    return lines_of("Disk of the host: bytes read and written", statement, "Bps")

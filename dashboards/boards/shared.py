@@ -18,7 +18,7 @@ def environment() -> dashboard.QueryVariable:
 
 
 def service(*, several: bool = True) -> dashboard.QueryVariable:
-    """Those that had a span in the window."""
+    """Services with a span in the window."""
     return choice(
         "service",
         "Service",
@@ -32,7 +32,7 @@ def service(*, several: bool = True) -> dashboard.QueryVariable:
 
 
 def transaction(*, several: bool) -> dashboard.QueryVariable:
-    """Those of the window by id, defined ones first."""
+    """The transactions of the window by id, defined ones first."""
     return choice(
         "transaction",
         "Transaction",
@@ -54,13 +54,18 @@ def transaction(*, several: bool) -> dashboard.QueryVariable:
 
 
 def around() -> dashboard.TextBoxVariable:
-    """A time that one comes from a metric with: `to_board(…, around="${__value.time}")`."""
+    """A time around which the board searches; links from metrics set it: `to_board(…,
+    around="${__value.time}")`."""
     minutes = sql.AROUND_MS // 60_000
-    return typed("around", "Around", f"Milliseconds since 1970; {minutes} minutes on either side")
+    return typed(
+        "around",
+        "Around",
+        f"A time in milliseconds since 1970; shows {minutes} minutes on either side",
+    )
 
 
 def deployments(services: str) -> models.AnnotationQuery:
-    """A mark where a version of some services was seen for the first time."""
+    """A mark at the time when a version of these services was first seen."""
     statement = f"""
         SELECT toDateTime64(min(FirstSeen), 9) AS time, concat(ServiceName, ' ', ServiceVersion) AS text, 'deployment' AS tags
         FROM otel.clew_operations AS seen

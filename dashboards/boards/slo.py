@@ -1,4 +1,4 @@
-"""A defined transaction: how far its occurrences come, and whether it keeps what was promised."""
+"""A defined transaction: how far its occurrences get, and whether it meets its objective."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def board() -> Board:
         description=__doc__ or "",
         variables=[environment(), transaction()],
         rows=[
-            row("The promise", 4, promised(), kept(), burn_rates()),
+            row("The objective", 4, promised(), kept(), burn_rates()),
             row("Over time", 8, good_share(), budget_over_time(), values()),
-            row("How far it comes", 9, funnel(), steps()),
-            row("How far it comes, over time", 8, conversion()),
-            row("What broke the promise", 9, broken()),
+            row("How far occurrences get", 9, funnel(), steps()),
+            row("How far occurrences get, over time", 8, conversion()),
+            row("Occurrences that missed the objective", 9, broken()),
         ],
     )
 
@@ -50,7 +50,7 @@ def transaction() -> dashboard.QueryVariable:
 # The service level objective
 
 
-# WITH the share of occurrences that may be bad, NULL without an objective, and the nanoseconds that a
+# WITH the share of occurrences that may be bad (NULL without an objective), and the nanoseconds that a
 # good one may take.
 SLO = f"""WITH (
         SELECT any((1 - nullIf(JSONExtractFloat(Definition, 'slo', 'objective'), 0),
@@ -72,14 +72,14 @@ def judged(since: str = "$__fromTime") -> str:
 def promised() -> Panel:
     columns = "1 - slo.1 AS objective, nullIf(slo.2, inf) / 1e6 AS within"
     units = {"objective": "percentunit", "within": "ms"}
-    return stat_of("What was promised", f"{SLO} SELECT {columns}", units, width=2)
+    return stat_of("Objective", f"{SLO} SELECT {columns}", units, width=2)
 
 
 def kept() -> Panel:
     share = sql.share("countIf(NOT bad)", "count()")
     left = "1 - countIf(bad) / greatest(1, count()) / slo.1"
     statement = f"{SLO} SELECT {share} AS good, {left} AS budget_left FROM {judged()}"
-    return stat_of("What was kept", statement, "percentunit", width=2)
+    return stat_of("Attained", statement, "percentunit", width=2)
 
 
 def burn_rates() -> Panel:
@@ -98,7 +98,7 @@ def burn_rates() -> Panel:
             FROM {judged_since})
         """,
         "none",
-        about="1 spends the budget exactly. Back from the end of the window.",
+        about="1 spends the budget exactly. Measured back from the end of the window.",
         width=3,
     )
 
@@ -119,9 +119,9 @@ def good_share() -> Panel:
 
 
 def budget_over_time() -> Panel:
-    """What is left of the window's budget."""
+    """The remaining budget of the window."""
     return timeseries_of(
-        "Budget left of this window",
+        "Remaining budget of this window",
         f"""
         {SLO}
         SELECT time, 1 - sum(failed) OVER (ORDER BY time) / (greatest(1, sum(all) OVER ()) * slo.1) AS left
@@ -179,7 +179,7 @@ NAMES = f"""WITH (
         FROM {sql.definitions("Definition")} WHERE Id = ${{transaction:singlequote}}
     ) AS names"""
 
-# Of each occurrence the steps that it reached: number, nanoseconds since the one before, whether it is
+# The steps that each occurrence reached: number, nanoseconds since the previous one, whether it is
 # the last.
 REACHED = f"""(
         SELECT Timestamp, IsError, Value, arrayJoin(arrayMap(
@@ -226,7 +226,7 @@ def steps() -> Panel:
         ORDER BY step.1
         LIMIT 100
         """,
-        about="Times are since the step before. Errors and what was lost count at the last step reached.",
+        about="Times are since the previous step. Errors and lost value count at the last step reached.",
         units={"of_all": "percentunit", "p50": "ms", "p95": "ms"},
         gauges=["of_all"],
         width=2,

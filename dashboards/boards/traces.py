@@ -1,4 +1,4 @@
-"""Search for traces, and one of them with its logs and the processes it ran in."""
+"""Search for traces, and one trace with its logs and the processes it ran in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from panels import (
 )
 
 MOST = 10_000  # spans that match, newest first: by their traces, a day of 20 million took 5 s of CPU time
-MOST_SPANS = 5000  # that Grafana's trace view is given
+MOST_SPANS = 5000  # for Grafana's trace view
 
 
 def board() -> Board:
@@ -35,16 +35,16 @@ def board() -> Board:
             operation(),
             transaction(several=True),
             typed("status", "Status", "Error, Ok or Unset"),
-            typed("min_ms", "At least, ms", "What the whole trace took"),
-            typed("max_ms", "At most, ms", "What the whole trace took"),
+            typed("min_ms", "At least, ms", "Duration of the whole trace"),
+            typed("max_ms", "At most, ms", "Duration of the whole trace"),
             around(),
-            typed("trace_id", "Trace", "The trace that is shown"),
+            typed("trace_id", "Trace", "Id of the trace to show"),
             *ad_hoc("otel_traces", "Timestamp", "ServiceName", "SpanName", "SpanKind", "StatusCode", "ServiceVersion"),
         ],
         rows=[
             row("Search", 11, found(), spans_over_time()),
             row("The trace", 16, trace()),
-            row("Its logs, and where it ran", 10, logs(), processes()),
+            row("Its logs and processes", 10, logs(), processes()),
         ],
     )  # fmt: skip
 
@@ -61,7 +61,7 @@ def operation() -> dashboard.QueryVariable:
     )
 
 
-# All of it holds of one and the same span; the transaction, of the trace.
+# All conditions hold for the same span, the transaction for its trace.
 MATCHING = f"""$__timeFilter(Timestamp) AND {sql.in_environment()}
             AND {sql.chosen("ServiceName", "service")}
             AND {sql.chosen("SpanName", "operation")}
@@ -101,7 +101,7 @@ def found() -> Panel:
         ORDER BY time DESC, trace
         LIMIT 200
         """,
-        about=f"The traces of the {MOST} newest spans that match, as far as they took the right time.",
+        about=f"The traces of the {MOST} newest matching spans, if their durations match too.",
         units={"duration": "ms"},
         links={"trace": ("Show", to_trace("${__value.raw}"))},
         width=2,
@@ -110,7 +110,7 @@ def found() -> Panel:
 
 def spans_over_time() -> Panel:
     return timeseries_of(
-        "Spans that match",
+        "Matching spans",
         f"""
         SELECT {sql.by_step("Timestamp")}, count() AS spans, countIf({sql.ERROR}) AS errors
         FROM otel.otel_traces
@@ -122,8 +122,8 @@ def spans_over_time() -> Panel:
     )
 
 
-# One trace. Ad hoc filters are for the search: the plugin puts them where it finds the table's name as it
-# is usually written, and a trace is shown whole.
+# One trace. Ad hoc filters apply to the search only: the plugin adds them where it finds the table's name in
+# its usual form. The name is written differently here, so the whole trace is shown.
 ALL_SPANS = "otel . otel_traces"
 
 EXTENT = "WITH (SELECT (min(Start), max(End)) FROM otel.clew_traces WHERE TraceId = ${trace_id:singlequote}) AS extent"
@@ -168,7 +168,7 @@ def trace() -> Panel:
         ORDER BY startTime
         LIMIT {MOST_SPANS}
         """,
-        about=f"The first {MOST_SPANS} of its spans.",
+        about=f"The first {MOST_SPANS} spans of the trace.",
     )
 
 
@@ -189,7 +189,7 @@ def logs() -> Panel:
 
 
 def processes() -> Panel:
-    """The way from a trace to metrics: of its processes and hosts, five minutes around it."""
+    """Links from a trace to the metrics of its processes and hosts, five minutes around it."""
     then = "from=${__data.fields.from}&to=${__data.fields.to}"
     return table_of(
         "Processes",

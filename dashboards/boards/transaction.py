@@ -1,4 +1,4 @@
-"""One business transaction, automatic or defined, with everything that has to do with it."""
+"""One business transaction, automatic or defined, with everything that belongs to it."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def board() -> Board:
         variables=[environment(), transaction(several=False), service(), version()],
         annotations=[deployments(f"ServiceName IN ({sql.services()})")],
         rows=[
-            row("How it does", 4, whole(), value()),
+            row("Summary", 4, whole(), value()),
             row("Over time", 8, rate(), latencies(), by_version()),
             row("Where its time goes", 10, distribution(), breakdown()),
-            row("What it calls", 8, dependencies()),
+            row("Calls", 8, dependencies()),
             row("Its traces", 9, slowest(), failed()),
-            row("What went wrong", 9, exceptions(), logs()),
+            row("Exceptions and logs", 9, exceptions(), logs()),
             row("Where it ran", 8, processor(), memory()),
         ],
     )
@@ -53,7 +53,7 @@ def board() -> Board:
 
 
 def service() -> dashboard.QueryVariable:
-    """Those that its traces went through."""
+    """The services that its traces went through."""
     return choice(
         "service", "Service", f"SELECT name FROM ({sql.services()}) AS services(name) ORDER BY name"
     )
@@ -91,7 +91,7 @@ def whole() -> Panel:
 
 def value() -> Panel:
     columns = "sum(Value) AS value, sumIf(Value, IsError) AS lost"
-    about = "Of a defined transaction with a value."
+    about = "For a defined transaction with a value."
     return stat_of("Value", sql.occurrences(columns), "short", about=about)
 
 
@@ -139,7 +139,7 @@ def by_version() -> Panel:
         ORDER BY time, label
         """,
         "ms",
-        about="Of the service that an automatic transaction is entered at.",
+        about="Versions of the service at which an automatic transaction enters.",
     )
 
 
@@ -153,7 +153,7 @@ def distribution() -> Panel:
     )
     limits = [int(end * 1e6) for end in BUCKETS]
     return heatmap_of(
-        "Latency, all of it",
+        "Distribution of latency",
         f"""
         {sql.entries()}
         SELECT {sql.by_step("Timestamp")}, {counts}
@@ -181,7 +181,7 @@ def breakdown() -> Panel:
         ORDER BY self_time DESC, service, operation, kind
         LIMIT 100
         """,
-        about="Time of its own (no child running), and how much of that is on the critical path.",
+        about="Self time (no child running), and how much of it is on the critical path.",
         units={"self_time": "ms", "share": "percentunit", "critical": "ms", "critical_share": "percentunit"},
         links={"service": ("Open", to_service("${__value.raw}"))},
         gauges=["share", "critical_share"],
@@ -253,7 +253,7 @@ def traces(title: str, which: str, order: str) -> Panel:
     )
 
 
-# What goes with the traces
+# What belongs to the traces
 
 
 def exceptions() -> Panel:
@@ -276,7 +276,7 @@ def logs() -> Panel:
     )
 
 
-# A trace that began in the window may end after it; logs and spans of an hour more are looked at.
+# A trace that began in the window may end after it: logs and spans of one more hour are read.
 AROUND = "Timestamp >= $__fromTime AND Timestamp <= $__toTime + 3600"
 
 
