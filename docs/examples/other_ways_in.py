@@ -1,13 +1,13 @@
-"""Other ways in: Jaeger, Zipkin, a Prometheus page, a host's metrics and a log file, through
-OpenTelemetry Collectors.
+"""Other ways to send telemetry, through OpenTelemetry Collectors: Jaeger, Zipkin, a Prometheus page,
+a host's metrics and a log file.
 
     clew up
     python docs/examples/other_ways_in.py OTELCOL [OTELCOL_AGENT]
 
-OTELCOL runs gateway.yaml with jaeger-zipkin.yaml of collector/otelcol, and OTELCOL_AGENT (the same
-program, if it has all components, as otelcol-contrib does) agent.yaml, which sends to the gateway.
-What was sent is then asked of clew's API. Where clew is somewhere else: CLEW_OTLP_URL,
-CLEW_API_URL; CLEW_INGEST_KEY and CLEW_READ_KEY where it has API keys.
+OTELCOL runs gateway.yaml with jaeger-zipkin.yaml of collector/otelcol. OTELCOL_AGENT runs agent.yaml,
+which sends to the gateway; by default it is the same program, which then needs all components, as
+otelcol-contrib has them. The example reads everything back from clew's API. If clew has other
+addresses, set CLEW_OTLP_URL and CLEW_API_URL; if it has API keys, CLEW_INGEST_KEY and CLEW_READ_KEY.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main(gateway: str, agent: str) -> None:
 
 
 def show(way: str, path: str, member: str, field: str, **parameters: str) -> None:
-    """Ask clew until it has what came this way."""
+    """Wait until clew has what was sent this way."""
     key = os.environ.get("CLEW_READ_KEY")
     headers = {"authorization": f"Bearer {key}"} if key else {}
     deadline = time.monotonic() + WITHIN
@@ -84,7 +84,7 @@ def show(way: str, path: str, member: str, field: str, **parameters: str) -> Non
 def collector(
     program: str, directory: Path, files: list[str], about: Mapping[str, str]
 ) -> Iterator[None]:
-    """Run a collector with these files, at free addresses where `about` names none."""
+    """Run a collector with these files, on free addresses unless `about` names them."""
     grpc, http_, health, jaeger = free_addresses(4)
     free = {"GRPC": grpc, "HTTP": http_, "HEALTH": health, "JAEGER_GRPC": jaeger}
     env = os.environ | {f"OTELCOL_{name}": address for name, address in free.items()}
@@ -126,7 +126,7 @@ def free_addresses(count: int) -> list[str]:
 
 @contextmanager
 def prometheus_page() -> Iterator[str]:
-    """Serve a page of metrics; where."""
+    """Serve a page of metrics; returns its address."""
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
