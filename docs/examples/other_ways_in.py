@@ -1,13 +1,14 @@
-"""Other ways to send telemetry, through OpenTelemetry Collectors: Jaeger, Zipkin, a Prometheus page,
-a host's metrics and a log file.
+"""Other ways to send telemetry, through OpenTelemetry Collectors: Jaeger, Zipkin, a Prometheus
+page, a host's metrics and a log file.
 
     clew up
     python docs/examples/other_ways_in.py OTELCOL [OTELCOL_AGENT]
 
-OTELCOL runs gateway.yaml with jaeger-zipkin.yaml of collector/otelcol. OTELCOL_AGENT runs agent.yaml,
-which sends to the gateway; by default it is the same program, which then needs all components, as
-otelcol-contrib has them. The example reads everything back from clew's API. If clew has other
-addresses, set CLEW_OTLP_URL and CLEW_API_URL; if it has API keys, CLEW_INGEST_KEY and CLEW_READ_KEY.
+OTELCOL runs gateway.yaml with jaeger-zipkin.yaml of collector/otelcol. OTELCOL_AGENT runs
+agent.yaml, which sends to the gateway; by default it is the same program, which then needs all
+components, as otelcol-contrib has them. The example reads everything back from clew's API. If clew
+has other addresses, set CLEW_OTLP_URL and CLEW_API_URL; if it has API keys, CLEW_INGEST_KEY and
+CLEW_READ_KEY.
 """
 
 from __future__ import annotations
