@@ -1,4 +1,4 @@
-"""What the documents name exists: paths, links, modules of clew and tables."""
+"""What the documents name exists: paths, links, modules, identifiers and tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 GUIDES = [
     ROOT / "ARCHITECTURE.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "docs" / "glossary.md",
     *sorted((ROOT / "docs" / "design").glob("*.md")),
 ]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -34,6 +36,7 @@ SUFFIXES = {
     ".cfg",
     ".sh",
 }
+SOURCES = ("storage", "collector", "services", "bench", "dashboards")
 AREAS = ("storage/clew", "collector/clew", "services/clew")
 
 
@@ -98,6 +101,35 @@ def is_module(name: str) -> bool:
         return hasattr(importlib.import_module(parent), last)
     except ModuleNotFoundError:
         return False
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_identifiers_exist(page: Path) -> None:
+    """Names of classes, functions, constants, tables and settings, such as `Store.writing`."""
+    identifiers = {
+        span
+        for span in code_spans(page)
+        if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?(\(\))?", span)
+        and re.search(r"_|[a-z][A-Z]|^[A-Z][a-z]", span)
+    }
+    assert not [name for name in identifiers if last_name(name) not in known_words()]
+
+
+def last_name(identifier: str) -> str:
+    return identifier.removesuffix("()").rpartition(".")[2]
+
+
+@cache
+def known_words() -> frozenset[str]:
+    """Every word of the sources, and the name of every file of SQL."""
+    files = [
+        path
+        for top in (*SOURCES, "deploy")
+        for path in (ROOT / top).rglob("*")
+        if path.suffix in {".py", ".sql", ".proto", ".yaml", ".xml"}
+    ]
+    words = {word for path in files for word in re.findall(r"\w+", path.read_text())}
+    return frozenset(words | {path.stem for path in files})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
