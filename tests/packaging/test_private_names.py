@@ -22,6 +22,7 @@ import pytest
 from chdb import _chdb
 
 from clew.agent import delivery
+from clew.storage import Store
 
 ROOT = Path(__file__).parents[2]
 AREAS = ("collector/clew", "storage/clew", "services/clew")
@@ -135,8 +136,8 @@ def test_the_loggers_of_the_exporters_exist() -> None:
         assert importlib.util.find_spec(name), name
 
 
-def test_a_chunk_of_a_stream_has_the_attributes_of_a_result() -> None:
-    connection = _chdb.connect(":memory:")  # type: ignore[attr-defined]
+def test_a_chunk_of_a_stream_has_the_attributes_of_a_result(engine: Store) -> None:
+    connection = engine.connect()
     stream = connection.send_query("SELECT 1", "TSV")
     assert type(connection.streaming_fetch_result(stream)) is _chdb.query_result
     connection.streaming_cancel_query(stream)
