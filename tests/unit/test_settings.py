@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from clew.cli.settings import SETTINGS, Settings, UsageError, add_flags, resolve
+from clew.cli import demo
+from clew.cli.settings import (
+    SETTINGS,
+    Setting,
+    Settings,
+    UsageError,
+    add_flags,
+    resolve,
+    variables,
+)
+from clew.shop import fleet
 
 
 def _resolve(*flags: str, **environ: str) -> Settings:
@@ -38,9 +49,8 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_default(tmp_path
     assert settings.dsn == f"chdb://{tmp_path}/db"
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_every_setting_is_a_flag_and_a_variable(setting: object) -> None:
-    name = setting.name  # type: ignore[attr-defined]
+def _example(name: str) -> str:
+    """A value of the setting that is not its default."""
     numbers = dict.fromkeys(
         ("retention", "spool_limit", "in_flight_limit", "memory_limit", "database_limit"), "5"
     )
@@ -51,11 +61,33 @@ def test_every_setting_is_a_flag_and_a_variable(setting: object) -> None:
         "cors_origins": "https://h:7, http://i",
         "cluster": "c",
     }
-    value = (numbers | files | texts).get(name, "h:7")
-    flag, variable = f"--{name.replace('_', '-')}", f"CLEW_{name.upper()}"
-    assert _resolve(flag, value) == _resolve(**{variable: value})
-    if name != "clickhouse":
-        assert _resolve(flag, value) != _resolve()
+    return (numbers | files | texts).get(name, "h:7")
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_is_a_flag_and_a_variable(setting: Setting) -> None:
+    value = _example(setting.name)
+    assert _resolve(setting.flag, value) == _resolve(**{setting.variable: value})
+    assert _resolve(setting.flag, value) != _resolve()
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_is_handed_on_to_another_clew(setting: Setting) -> None:
+    settings = _resolve(setting.flag, _example(setting.name))
+    assert _resolve(**variables(settings)) == settings
+    assert _resolve(**variables(settings, data="/other")).data == Path("/other")
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_the_demo_takes_or_refuses_every_setting(setting: Setting) -> None:
+    settings = _resolve(setting.flag, _example(setting.name))
+    if setting.name in demo.REFUSED:
+        with pytest.raises(UsageError, match=setting.flag):
+            demo.run(settings, rate=1, seconds=1)
+    else:
+        platform = _resolve(**demo.platform_environment(settings))
+        transactions = settings.transactions or fleet.TRANSACTIONS.resolve()
+        assert platform == replace(settings, transactions=transactions)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +145,11 @@ def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> Non
 def test_a_setting_that_cannot_be_used_is_named(flag: str, text: str) -> None:
     with pytest.raises(UsageError, match=flag):
         _resolve(flag, text)
+
+
+def test_a_home_that_is_not_there_is_named() -> None:
+    with pytest.raises(UsageError, match="--data '~nobody-of-this-name/x'"):
+        _resolve("--data", "~nobody-of-this-name/x")
 
 
 def test_a_dsn_is_taken_as_it_is() -> None:

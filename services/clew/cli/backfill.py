@@ -19,7 +19,7 @@ from clew.analysis import Occurrences, Registry
 from clew.api.parameters import as_parameter, parse_time
 from clew.api.problems import Problem
 from clew.cli import control
-from clew.cli.opening import only_one, open_store
+from clew.cli.opening import InUse, only_one, open_store
 from clew.cli.settings import Settings, UsageError
 from clew.storage import StorageError, migrate
 
@@ -87,7 +87,7 @@ def _steps(settings: Settings, request: dict[str, Any]) -> Iterator[dict[str, An
         if settings.dsn.startswith("chdb:"):
             try:
                 stack.enter_context(only_one(settings.data))
-            except UsageError:
+            except InUse:
                 yield from stack.enter_context(_asked(settings, request))
                 return
         store = stack.enter_context(contextlib.closing(open_store(settings)))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clew.cli import control
-from clew.cli.opening import only_one
+from clew.cli.opening import InUse, only_one
 from clew.cli.settings import Settings, UsageError
 from clew.storage import BackupError, Store
 from clew.storage import backup as backups
@@ -80,7 +80,7 @@ def _manifest(settings: Settings) -> Iterator[dict[str, Any]]:
             if not directory.is_dir():
                 raise BackupError(f"there is no database in {directory}")
             stack.enter_context(only_one(settings.data))
-        except UsageError:
+        except InUse:
             yield stack.enter_context(_asked(settings.data))
             return
         if left := [*(settings.data / "spool").glob("*/*.loading")]:

@@ -17,10 +17,13 @@ from typing import Any
 
 import httpx
 
+from clew.cli.opening import make_data
 from clew.cli.run import environment
-from clew.cli.settings import Settings, UsageError
+from clew.cli.settings import Settings, UsageError, variables
 from clew.shop import fleet
 
+# Its shop has no API key, and trusts no certificate but a public one.
+REFUSED = ("api_keys", "tls_cert", "tls_key")
 # A mild mix: some charges are slow, some fail, some product lists are read row by row.
 FAULTS = "payment_latency=0.1:400,payment_errors=0.05,inventory_n_plus_one=0.1,seed=7"
 RESOURCE = "service.version=1.0.0,deployment.environment.name=demo"
@@ -32,18 +35,25 @@ WINDOW = 300.0  # seconds that the table looks back at most
 
 def run(settings: Settings, *, rate: float, seconds: float | None) -> None:
     """Run until Ctrl-C or SIGTERM, or for `seconds`. Children's output goes to <data>/logs."""
-    if settings.api_keys or settings.tls_cert:
-        raise UsageError("demo: its shop has no API key and trusts no certificate of yours")
+    for name in REFUSED:
+        if getattr(settings, name):
+            raise UsageError(
+                f"demo: its shop has no API key and trusts no certificate of yours: leave out "
+                f"--{name.replace('_', '-')}"
+            )
+    make_data(settings.data)
     logs = settings.data / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    logs.mkdir(exist_ok=True)
     shop = settings.data / "shop"
     shutil.rmtree(shop, ignore_errors=True)
     shop.mkdir()
     stopped = _on_signals()
     with _children(logs) as start:
         _say("starting clew")
-        start("clew", [sys.executable, "-m", "clew.cli", "up", *_flags(settings)], os.environ)
-        endpoints = _wait_for_endpoints(settings.data)
+        platform = start(
+            "clew", [sys.executable, "-m", "clew.cli", "up"], platform_environment(settings)
+        )
+        endpoints = _wait_for_endpoints(settings.data, platform, logs / "clew.log")
         ports = dict(zip(fleet.WEB_SERVICES, _free_ports(len(fleet.WEB_SERVICES)), strict=True))
         for name, command in fleet.commands(shop, ports, faults=FAULTS).items():
             _say(f"starting {name}")
@@ -79,18 +89,18 @@ def _children(logs: Path) -> Iterator[Any]:
     Each has a session of its own: Ctrl-C reaches the demo alone, and it ends them in order."""
     children: list[subprocess.Popen[bytes]] = []
 
-    def start(name: str, argv: list[str], env: Mapping[str, str]) -> None:
+    def start(name: str, argv: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with (logs / f"{name}.log").open("wb") as log:
-            children.append(
-                subprocess.Popen(
-                    argv,
-                    env=env,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+            child = subprocess.Popen(
+                argv,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
+        children.append(child)
+        return child
 
     try:
         yield start
@@ -104,35 +114,30 @@ def _children(logs: Path) -> Iterator[Any]:
                 child.wait()
 
 
-def _flags(settings: Settings) -> list[str]:
-    flags = [
-        "--data",
-        str(settings.data),
-        "--dsn",
-        settings.dsn,
-        "--retention",
-        ",".join(f"{signal}={days}d" for signal, days in settings.retention.items()),
-        "--transactions",
-        str(settings.transactions or fleet.TRANSACTIONS),
-    ]
-    for name in ("database_limit", "spool_limit", "in_flight_limit", "memory_limit"):
-        if limit := getattr(settings, name):
-            flags += [f"--{name.replace('_', '-')}", str(limit >> 20)]
-    for name in ("otlp_http", "otlp_grpc", "api", "clickhouse"):
-        address = getattr(settings, name)
-        flags += [f"--{name.replace('_', '-')}", "{}:{}".format(*address) if address else ""]
-    return flags
+def platform_environment(settings: Settings) -> dict[str, str]:
+    """That of `clew up`: every setting as it was given to the demo, and the shop's transactions
+    where none are."""
+    transactions = settings.texts["transactions"] or str(fleet.TRANSACTIONS)
+    return {**os.environ, **variables(settings, transactions=transactions)}
 
 
-def _wait_for_endpoints(data: Path) -> dict[str, str]:
+def _wait_for_endpoints(data: Path, platform: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
+    """The addresses of `clew up` once it is ready. Raises UsageError with its own last line when it
+    ends instead."""
+    began = time.time()
     deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
+    file = data / "endpoints.json"
+    while time.monotonic() < deadline and platform.poll() is None:
         with contextlib.suppress(OSError, ValueError, httpx.HTTPError):
-            endpoints: dict[str, str] = json.loads((data / "endpoints.json").read_text())
-            if httpx.get(f"{endpoints['api']}/readyz", timeout=5).is_success:
+            endpoints: dict[str, str] = json.loads(file.read_text())
+            ours = file.stat().st_mtime > began  # and not that of a clew which runs there already
+            if ours and httpx.get(f"{endpoints['api']}/readyz", timeout=5).is_success:
                 return endpoints
         time.sleep(0.1)
-    raise UsageError(f"clew did not start; {data / 'logs' / 'clew.log'} says why")
+    last = log.read_text(errors="replace").rstrip().rpartition("\n")[2]
+    if platform.poll() is not None and last.startswith("clew: "):
+        raise UsageError(last.removeprefix("clew: "))
+    raise UsageError(f"clew did not start; {log} says why")
 
 
 def _wait_for_port(name: str, port: int) -> None:

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import TextIO
 
 from clew.cli.settings import Settings, UsageError
+from clew.collector.segment import make_directory
 from clew.storage import Cluster, Store
+
+
+class InUse(UsageError):
+    """Another process holds the data directory."""
 
 
 def open_store(settings: Settings, *, patient: bool = False) -> Store:
@@ -20,15 +25,28 @@ def open_store(settings: Settings, *, patient: bool = False) -> Store:
     return Store(settings.dsn, settings.memory_limit, Cluster(settings.cluster), patient=patient)
 
 
+def make_data(data: Path) -> None:
+    """Make the data directory, if it is not there. Raises UsageError when that fails."""
+    try:
+        make_directory(data)
+    except OSError as error:
+        raise UsageError(f"--data: cannot make {data}: {error.strerror}") from error
+
+
 @contextlib.contextmanager
 def only_one(data: Path) -> Iterator[TextIO]:
-    """Hold the data directory: its spool has one owner."""
-    with (data / "clew.lock").open("a+") as lock:
+    """Hold the data directory: its spool has one owner. Raises InUse when another process
+    holds it, UsageError when nothing can be written in it."""
+    try:
+        opened = (data / "clew.lock").open("a+")
+    except OSError as error:
+        raise UsageError(f"--data: cannot write in {data}: {error.strerror}") from error
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             lock.seek(0)
-            raise UsageError(
+            raise InUse(
                 f"{data} is in use by another clew (process {lock.read().strip() or 'unknown'}): "
                 "stop it, or choose another --data"
             ) from error

@@ -26,8 +26,8 @@ from clew.analysis.traces.settler import Settler
 from clew.api import create_app
 from clew.cli import backfill, backup, control
 from clew.cli.keys import Keys
-from clew.cli.opening import only_one, open_store
-from clew.cli.servers import Certificate, Server, raise_file_limit
+from clew.cli.opening import make_data, only_one, open_store
+from clew.cli.servers import BACKLOG, Certificate, Server, raise_file_limit
 from clew.cli.settings import Settings, UsageError
 from clew.clickhouse import Application as ClickHouse
 from clew.collector import deadletter
@@ -36,7 +36,7 @@ from clew.collector.http import Receiver
 from clew.collector.ledger import Ledger
 from clew.collector.limits import InFlight, default_in_flight, default_spool
 from clew.collector.loader import Loader
-from clew.collector.segment import Segment, make_directory
+from clew.collector.segment import Segment
 from clew.collector.spool import Ids, Spool
 from clew.collector.telemetry import Telemetry, into_tables
 from clew.storage import (
@@ -70,7 +70,7 @@ def run(
     _check_doors(settings, collect=collect, serve=serve)
     access = _Access(settings)
     raise_file_limit()
-    make_directory(settings.data)
+    make_data(settings.data)
     with (
         only_one(settings.data),
         contextlib.closing(open_store(settings, patient=True)) as store,
@@ -187,7 +187,7 @@ def _check_doors(settings: Settings, *, collect: bool, serve: bool) -> None:
 def _is_loopback(host: str) -> bool:
     try:
         found = socket.getaddrinfo(host, None)
-    except OSError:
+    except (OSError, UnicodeError):
         return False
     return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
 
@@ -197,6 +197,8 @@ async def _collector(
     settings: Settings, store: Store, running: _Running
 ) -> AsyncIterator[dict[str, str]]:
     """Receivers, spool and loader; closing answers what is in flight, then seals what is open."""
+    listening = _listen(settings.otlp_http, "--otlp-http")
+    _listen(settings.otlp_grpc, "--otlp-grpc").close()  # gRPC would not say what is wrong with it
     ledger = running.ledger
     ingest = Ingest(store)
     telemetry = Telemetry(
@@ -242,7 +244,6 @@ async def _collector(
     access = running.access
     admit = access.admit("ingest")
     grpc = GrpcReceiver(spool.append, in_flight, ledger, admit)
-    listening = _listen(settings.otlp_http, "--otlp-http")
     receiver = Receiver(
         spool.append, in_flight, ledger, admit, settings.cors_origins, spool.accepts
     )
@@ -254,7 +255,7 @@ async def _collector(
             credentials = access.certificate.for_grpc() if access.certificate else None
             grpc_port = await grpc.start(_host_port(host, port), credentials)
         except OSError as error:
-            raise UsageError(str(error)) from error
+            raise UsageError(f"--otlp-grpc: {error}") from error
         with _guard(settings, store, paused, settler.again):
             yield {
                 "otlp_http": access.url(*listening.getsockname()[:2]),
@@ -336,17 +337,19 @@ def _event_loop() -> asyncio.Runner:
 
 def _listen(address: tuple[str, int], flag: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Accepted connections inherit it; without it an answer waits 40 ms for the client's ACK.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        listening.bind(address)
-    except OSError as error:
-        listening.close()
-        raise UsageError(
-            f"{flag}: cannot listen on {_host_port(*address)}: {error.strerror}"
-        ) from error
+    with contextlib.ExitStack() as opened:
+        try:
+            listening = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Connections inherit it; without it an answer waits 40 ms for the client's ACK.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            listening.bind(address)
+            listening.listen(BACKLOG)  # two sockets may have one address until one of them listens
+        except OSError as error:
+            raise UsageError(
+                f"{flag}: cannot listen on {_host_port(*address)}: {error.strerror}"
+            ) from error
+        opened.pop_all()
     listening.setblocking(False)
     return listening
 

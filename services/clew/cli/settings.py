@@ -8,7 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -125,6 +125,7 @@ class Settings:
     spool_limit: int | None = None  # bytes
     in_flight_limit: int | None = None  # bytes
     memory_limit: int | None = None  # bytes
+    texts: Mapping[str, str] = field(default_factory=dict, compare=False)  # as written, by name
 
 
 class UsageError(Exception):
@@ -147,7 +148,7 @@ def add_flag(parser: argparse.ArgumentParser, setting: Setting) -> None:
 def resolve(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings from flags, environment and defaults. Raises UsageError."""
     values = {setting.name: _value(setting, arguments, environ) for setting in SETTINGS}
-    data = Path(values["data"]).expanduser().resolve()
+    data = _path(values["data"], "--data") or Path.cwd()
     return Settings(
         data=data,
         dsn=values["dsn"] or f"chdb://{data / 'db'}",
@@ -156,22 +157,29 @@ def resolve(arguments: argparse.Namespace, environ: Mapping[str, str] = os.envir
         otlp_grpc=_address(values["otlp_grpc"], "--otlp-grpc"),
         api=_address(values["api"], "--api"),
         clickhouse=_address(values["clickhouse"], "--clickhouse") if values["clickhouse"] else None,
-        transactions=_path(values["transactions"]),
-        api_keys=_path(values["api_keys"]),
-        tls_cert=_path(values["tls_cert"]),
-        tls_key=_path(values["tls_key"]),
+        transactions=_path(values["transactions"], "--transactions"),
+        api_keys=_path(values["api_keys"], API_KEYS.flag),
+        tls_cert=_path(values["tls_cert"], "--tls-cert"),
+        tls_key=_path(values["tls_key"], "--tls-key"),
         cors_origins=_origins(values["cors_origins"]),
         retention=_retention(values["retention"]),
         database_limit=_bytes(values["database_limit"], "--database-limit"),
         spool_limit=_bytes(values["spool_limit"], "--spool-limit"),
         in_flight_limit=_bytes(values["in_flight_limit"], "--in-flight-limit"),
         memory_limit=_bytes(values["memory_limit"], "--memory-limit"),
+        texts=values,
     )
+
+
+def variables(settings: Settings, **others: str) -> dict[str, str]:
+    """The environment in which another clew has the same settings, except `others`, by name."""
+    texts = {**settings.texts, **others}
+    return {setting.variable: texts[setting.name] for setting in SETTINGS}
 
 
 def api_keys(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Path | None:
     """This setting alone."""
-    return _path(_value(API_KEYS, arguments, environ))
+    return _path(_value(API_KEYS, arguments, environ), API_KEYS.flag)
 
 
 def _value(setting: Setting, arguments: argparse.Namespace, environ: Mapping[str, str]) -> str:
@@ -186,8 +194,11 @@ def _address(text: str, flag: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-def _path(text: str) -> Path | None:
-    return Path(text).expanduser().resolve() if text else None
+def _path(text: str, flag: str) -> Path | None:
+    try:
+        return Path(text).expanduser().resolve() if text else None
+    except (OSError, RuntimeError) as error:  # a loop of links; a user who has no home
+        raise UsageError(f"{flag} {text!r}: {error}") from error
 
 
 def _cluster(name: str, limit: str) -> str:

@@ -17,7 +17,7 @@ import secrets
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol
@@ -136,9 +136,9 @@ def write(manifest: dict[str, Any], target: Path) -> None:
         raise BackupError(f"{target} exists: a backup is written to a new file or directory")
     source = Path(manifest["directory"])
     partial = target.with_name(target.name + PARTIAL)
-    _remove(partial)
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        _remove(partial)
+        target.parent.mkdir(parents=True, exist_ok=True)
         with _TarWriter(partial) if target.suffix == ".tar" else _DirectoryWriter(partial) as out:
             files = {}
             for name, size in manifest["files"].items():
@@ -150,7 +150,8 @@ def write(manifest: dict[str, Any], target: Path) -> None:
         partial.rename(target)
         _sync(target.parent)
     except OSError as error:
-        _remove(partial)
+        with suppress(OSError):
+            _remove(partial)
         raise BackupError(f"{target} cannot be written: {error}") from error
 
 

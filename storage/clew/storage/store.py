@@ -219,7 +219,10 @@ def _prepare_directory(dsn: str) -> Path:
     os.environ["TZ"] = "UTC"
     time.tzset()
     directory = Path(parts.path)
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"CLEW_DSN: cannot make {directory}: {error.strerror}") from error
     return directory.resolve()
 
 
