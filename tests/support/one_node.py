@@ -34,7 +34,7 @@ def store(directory: Path, shards: int = 1) -> Store:
     """The embedded engine as a node of the cluster `clew`.
 
     With two shards, both are this node: every row is found twice."""
-    write = rights.write
+    write = rights.write_configuration
 
     def with_cluster(folder: Path, memory: int, names: Callable[[str], Iterable[str]]) -> Path:
         config = write(folder, memory, names)
@@ -45,5 +45,5 @@ def store(directory: Path, shards: int = 1) -> Store:
         config.write_text(CONFIGURATION.format(users=users, shards=SHARD * shards))
         return config
 
-    with patch.object(rights, "write", with_cluster):
+    with patch.object(rights, "write_configuration", with_cluster):
         return Store(f"chdb://{directory}", cluster=OneNode("clew"))

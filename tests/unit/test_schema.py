@@ -3,6 +3,7 @@ reload rebuilds it, how retention frees it."""
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import pytest
 from clew.storage import SIGNALS
 from clew.storage.cluster import SHARDED
 from clew.storage.migrations import known
+from support.loading import sides_equal_their_base
 
 # Small tables: complete on every node of a cluster, and not freed with a signal's rows.
 WHOLE = {
@@ -60,6 +62,13 @@ def test_a_view_of_stored_items_fills_a_side_table(view: View) -> None:
     signal = {**BASES, **SIDES}.get(view.source)
     if signal and view.target != NAMES:
         assert SIDES.get(view.target) is signal, f"add {view.target} to the sides of its Signal"
+
+
+@pytest.mark.parametrize("table", sorted(SIDES))
+def test_a_side_table_is_compared_with_its_base(table: str) -> None:
+    """The tests of reloads, kills and dropped days all use this comparison."""
+    compared = inspect.getsource(sides_equal_their_base)
+    assert table in compared, f"compare {table} in support/loading.py"
 
 
 def test_every_view_is_looked_at() -> None:
