@@ -67,7 +67,10 @@ def _operation(name: str, operation: dict[str, Any]) -> Iterator[str]:
         text = _cell(parameter["description"]) + _example(schema)
         yield f"| `{parameter['name']}` | {parameter['in']} | {kind} | {text} |"
     yield ""
-    answers = []
+    answers = [
+        f"body: {_type(content['schema'])} as {media}"
+        for media, content in operation.get("requestBody", {}).get("content", {}).items()
+    ]
     for status, response in operation["responses"].items():
         for media, content in response.get("content", {}).items():
             if status < "400":
@@ -81,6 +84,9 @@ def _object(name: str, schema: dict[str, Any]) -> Iterator[str]:
     yield f"### {name}\n"
     if "description" in schema:
         yield f"{schema['description']}\n"
+    if "anyOf" in schema:  # an object, or a scalar that stands for it
+        *scalars, schema = schema["anyOf"]
+        yield f"{' or '.join(_type(scalar) for scalar in scalars).capitalize()}, or an object:\n"
     yield "| member | | |\n|-|-|-|"
     for member, of in schema.get("properties", {}).items():
         optional = "" if member in schema.get("required", ()) else ", optional"

@@ -1,4 +1,4 @@
-"""Definitions over a running clew: put, applied to what is stored, and from a file that changes."""
+"""Definitions in a running clew: sent to the API, applied to stored traces, and from a file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _backfill(data: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_what_is_stored_is_backfilled_by_the_running_clew(clew: Clew) -> None:
+def test_the_running_clew_backfills_stored_traces(clew: Clew) -> None:
     _send(clew)
     api = f"{clew.endpoints['api']}/api/v1/definitions"
     put = _ask("PUT", api, content=SHOP, headers={"content-type": "application/yaml"})
@@ -71,7 +71,7 @@ def test_what_is_stored_is_backfilled_by_the_running_clew(clew: Clew) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_stored_is_backfilled_when_none_runs(clew: Clew) -> None:
+def test_the_command_backfills_stored_traces_when_no_clew_runs(clew: Clew) -> None:
     _send(clew)
     clew.stop()
     file = clew.data.parent / "shop.yaml"
@@ -86,7 +86,7 @@ def test_what_is_stored_is_backfilled_when_none_runs(clew: Clew) -> None:
 
 
 @pytest.mark.slow
-def test_a_file_that_cannot_be_used_is_named_at_the_start_and_ignored_later(tmp_path: Path) -> None:
+def test_a_file_with_errors_stops_clew_at_the_start_and_is_ignored_later(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_bytes(SHOP.replace(b"name", b"\nnam"))
     wrong = subprocess.run(

@@ -1,4 +1,4 @@
-"""Definitions in force: over the API, from a file that changes, and seen by every node."""
+"""Definitions in force: over the API, from a file that changes, and on every node."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from clew.analysis import DefinitionError, Registry
+from clew.analysis import DocumentError, Registry
 from clew.analysis.transactions import registry
-from clew.analysis.transactions.definitions import read
+from clew.analysis.transactions.definitions import json_schema, read
 from clew.api import create_app
 from clew.storage import Reader, Store
 from support.asking import Api
@@ -36,27 +36,30 @@ def _yaml(api: Api) -> bytes:
     return response.content
 
 
-def _of_file(store: Store, path: Path) -> tuple[Api, Registry]:
-    api, of_file = Api(store), Registry(store, path)
+def _with_file(store: Store, path: Path) -> tuple[Api, Registry]:
+    api, from_file = Api(store), Registry(store, path)
     reader = Reader(store)
-    api.app = create_app(reader, reader.answers, registry=of_file)
-    return api, of_file
+    api.app = create_app(reader, reader.answers, registry=from_file)
+    return api, from_file
 
 
-def test_before_there_are_any(api: Api) -> None:
+def test_without_definitions(api: Api) -> None:
     answer = api.get(PATH)
     assert answer == {"revision": "0", "origin": "api", "transactions": [], "truncated": False}
     assert read(_yaml(api)) == ()
 
 
-def test_what_is_put_is_what_is_got_in_either_form(api: Api) -> None:
+def test_get_returns_what_was_put_in_either_form(api: Api) -> None:
     put = _put(api, TWO)
     assert put.status_code == 200, put.text
     got = api.get(PATH)
     assert got == put.json() | {"truncated": False}
-    assert [each["id"] for each in got["transactions"]] == ["checkout", "pay"]
+    assert [definition["id"] for definition in got["transactions"]] == ["checkout", "pay"]
     assert got["transactions"][1]["slo"] == {"objective": 0.9}
-    assert _yaml(api).partition(b"\n")[2] == TWO
+    schema, revision, text = _yaml(api).split(b"\n", 2)
+    assert schema == b"# yaml-language-server: $schema=http://clew/api/v1/definitions/schema"
+    assert revision == f"# revision {got['revision']}, from api".encode()
+    assert text == TWO
     assert api.send("GET", PATH, params={"format": "yaml"}).content == _yaml(api)
     for body, content_type in (
         (_yaml(api), YAML),
@@ -67,6 +70,12 @@ def test_what_is_put_is_what_is_got_in_either_form(api: Api) -> None:
     assert _put(api, b"transactions: []").json()["transactions"] == []
     assert api.get(PATH)["transactions"] == []
     assert api.get(PATH, explain="true")["sql"]
+
+
+def test_editors_get_the_schema(api: Api) -> None:
+    response = api.response(f"{PATH}/schema")
+    assert response.headers["content-type"] == "application/schema+json"
+    assert response.json() == json_schema()
 
 
 ACCEPTED = {
@@ -82,13 +91,13 @@ ACCEPTED = {
 }
 
 
-def test_accept_chooses_the_form(api: Api) -> None:
+def test_accept_decides_the_form(api: Api) -> None:
     for accept, form in ACCEPTED.items():
         response = api.send("GET", PATH, headers={"accept": accept})
         assert form in response.headers["content-type"], accept
 
 
-def test_an_update_of_what_was_meanwhile_replaced_is_refused(api: Api) -> None:
+def test_an_update_of_another_revision_is_refused(api: Api) -> None:
     before = api.response(PATH).headers["etag"]
     first = _put(api, ONE, **{"if-match": before})
     assert first.status_code == 200
@@ -102,7 +111,7 @@ def test_an_update_of_what_was_meanwhile_replaced_is_refused(api: Api) -> None:
         assert _put(api, TWO, **{"if-match": good}).status_code == 200
 
 
-SENT = {
+CONTENT_TYPES = {
     "application/json": 422,
     "application/json; charset=utf-8": 422,
     'TEXT/YAML; Charset="UTF-8"': 200,
@@ -114,39 +123,38 @@ SENT = {
 }
 
 
-def test_a_body_is_what_its_content_type_says(api: Api) -> None:
-    for content_type, status in SENT.items():
+def test_the_content_type_decides_how_a_body_is_read(api: Api) -> None:
+    for content_type, status in CONTENT_TYPES.items():
         assert _put(api, ONE, content_type).status_code == status, content_type
 
 
-def test_what_is_wrong_with_a_body_is_said_by_line_and_field(api: Api) -> None:
+def test_every_problem_of_a_body_has_its_line_and_field(api: Api) -> None:
     _put(api, ONE)
     text = TWO.replace(b"0.9", b"9").replace(b"service: p", b"servis: p")
     problem = _put(api, text)
     assert problem.status_code == 422
     assert problem.headers["content-type"] == "application/problem+json"
-    assert [(each["line"], each["field"]) for each in problem.json()["errors"]] == [
+    assert [(error["line"], error["field"]) for error in problem.json()["errors"]] == [
         (7, "transactions[1].match.servis"),
-        (7, "transactions[1].match"),
         (9, "transactions[1].slo.objective"),
     ]
     assert "did you mean service?" in problem.json()["detail"]
     problem = _put(api, b'{"transactions": [{}]}', "application/json")
-    assert {each["line"] for each in problem.json()["errors"]} == {None}
+    assert {error["line"] for error in problem.json()["errors"]} == {None}
     assert len(api.get(PATH)["transactions"]) == 1
     assert _put(api, b"#" * 2_000_000).status_code == 413
 
 
-def test_they_outlive_the_process_and_other_nodes_see_them(
+def test_definitions_outlive_the_process_and_other_nodes_see_them(
     store: Store, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Registry(store)
     _put(api, ONE)
-    assert [each.id for each in Registry(store).definitions()] == ["checkout"]
-    assert other.definitions() == ()  # embedded: nobody else writes, so nobody asks
+    assert [definition.id for definition in Registry(store).definitions()] == ["checkout"]
+    assert other.definitions() == ()  # embedded: nobody else writes, so it is not read again
     monkeypatch.setattr(store, "shared", True)
-    monkeypatch.setattr(registry, "ASK_AFTER", 0.0)
-    assert [each.id for each in other.definitions()] == ["checkout"]
+    monkeypatch.setattr(registry, "REFRESH_AFTER", 0.0)
+    assert [definition.id for definition in other.definitions()] == ["checkout"]
 
 
 def test_a_stored_definition_that_cannot_be_read_is_left_out(
@@ -157,16 +165,16 @@ def test_a_stored_definition_that_cannot_be_read_is_left_out(
         client.command(
             "ALTER TABLE otel.clew_definitions UPDATE Definition = '{\"nam\": 1}' WHERE Id = 'pay' SETTINGS mutations_sync = 2"
         )
-    assert [each.id for each in Registry(store).definitions()] == ["checkout"]
+    assert [definition.id for definition in Registry(store).definitions()] == ["checkout"]
     assert "stored definition pay" in caplog.text
 
 
-def test_a_file_is_the_truth_and_read_again_when_it_changes(
+def test_a_file_decides_and_is_read_again_when_it_changes(
     store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "shop.yaml"
     path.write_bytes(ONE)
-    api, of_file = _of_file(store, path)
+    api, from_file = _with_file(store, path)
     first = api.get(PATH)
     assert first["origin"] == str(path)
     refused = _put(api, TWO)
@@ -174,22 +182,22 @@ def test_a_file_is_the_truth_and_read_again_when_it_changes(
     assert str(path) in refused.json()["detail"]
 
     path.write_bytes(TWO)
-    of_file.look_again()
-    assert len(of_file.definitions()) == len(api.get(PATH)["transactions"]) == 2
+    from_file.reload_if_changed()
+    assert len(from_file.definitions()) == len(api.get(PATH)["transactions"]) == 2
 
     path.write_bytes(TWO.replace(b"name", b"nam"))
-    of_file.look_again()
+    from_file.reload_if_changed()
     assert f"{path}:2: transactions[0].nam: unknown field; did you mean name?" in caplog.text
     path.unlink()
-    of_file.look_again()
-    assert len(of_file.definitions()) == 2
+    from_file.reload_if_changed()
+    assert len(from_file.definitions()) == 2
 
     path.write_bytes(ONE)
-    of_file.look_again()
+    from_file.reload_if_changed()
     revision = api.get(PATH)["revision"]
-    _, again = _of_file(store, path)
-    assert str(again.current().number) == revision  # the same: nothing new to store
-    with pytest.raises(DefinitionError, match=r"shop\.yaml:2: "):
+    _, again = _with_file(store, path)
+    assert str(again.current().number) == revision  # the same definitions: no new revision
+    with pytest.raises(DocumentError, match=r"shop\.yaml:2: "):
         path.write_text("a: [")
         Registry(store, path)
 
@@ -197,19 +205,19 @@ def test_a_file_is_the_truth_and_read_again_when_it_changes(
 def test_the_file_is_watched_while_the_platform_runs(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(registry, "CHECK_EVERY", 0.01)
     path = tmp_path / "shop.yaml"
     path.write_bytes(ONE)
-    of_file = Registry(store, path)
-    with of_file.watching():
+    from_file = Registry(store, path)
+    with from_file.watching():
         path.write_bytes(TWO)
-        while len(of_file.definitions()) < 2:
+        while len(from_file.definitions()) < 2:
             pass
     with Registry(store).watching():
         pass
 
 
-def test_changing_needs_a_key_for_it(store: Store, api: Api) -> None:
+def test_a_change_needs_a_key_with_the_scope_admin(store: Store, api: Api) -> None:
     def admit(authorization: str, scope: str) -> HTTPStatus:
         if not authorization:
             return HTTPStatus.UNAUTHORIZED
@@ -222,6 +230,6 @@ def test_changing_needs_a_key_for_it(store: Store, api: Api) -> None:
         answers = [
             api.send(method, PATH, headers=headers, content=ONE) for method in ("GET", "PUT")
         ]
-        assert tuple(each.status_code for each in answers) == expected
+        assert tuple(answer.status_code for answer in answers) == expected
         if may == "read":
             assert "`admin`" in answers[1].json()["detail"]

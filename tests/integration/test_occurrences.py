@@ -14,7 +14,13 @@ from typing import Any
 import pytest
 
 from clew.analysis.transactions import occurrences
-from clew.analysis.transactions.definitions import Definition, Match, Source, Step
+from clew.analysis.transactions.definitions import (
+    AttributeSource,
+    Definition,
+    Match,
+    TransactionStep,
+    read,
+)
 from clew.analysis.transactions.occurrences import Occurrences
 from clew.storage import Ingest, StorageError, Store, statements
 from support import occurrences_reference as reference
@@ -41,34 +47,33 @@ SHOP, PAYMENTS, WORKER = (
     Process("payments", "payments-1", "test"),
     Process("worker", "worker-1"),
 )
-DEFINITIONS = (
-    Definition(
-        "checkout",
-        "Checkout",
-        Match("shop", "POST /checkout"),
-        key=(Source("order.id"), Source("url.path", "/orders/{}/pay")),
-        value=(Source("total"), Source("amount")),
-        user=(Source("user.id"),),
-        steps=(
-            Step("GET /cart"),
-            Step("pay", Match("payments")),
-            Step("ship", Match("worker", attributes=(("kind", "parcel"),))),
-        ),
-    ),
-    Definition(
-        "any-shop", "Any shop", Match("shop"), value=(Source("total"),), steps=(Step("GET /cart"),)
-    ),
-    Definition("paid", "Paid", Match(operation="charge"), key=(Source("order.id"),)),
-    Definition(
-        "parcels",
-        "Parcels",
-        Match(attributes=(("kind", "parcel"),)),
-        key=(Source("parcel"), Source("service.name")),
-        user=(Source("user.id"), Source("url.path", "/users/{}")),
-        steps=(Step("work"), Step("charge")),
-    ),
-    Definition(HOSTILE, HOSTILE, Match(operation=HOSTILE), key=(Source(HOSTILE),)),
+SHOP_DEFINITIONS = b"""
+transactions:
+  - name: Checkout
+    match: {service: shop, operation: POST /checkout}
+    key: [order.id, {attr: url.path, pattern: "/orders/{}/pay"}]
+    value: [total, amount]
+    user: user.id
+    steps:
+      - GET /cart
+      - {name: pay, match: {service: payments}}
+      - {name: ship, match: {service: worker, attr: {kind: parcel}}}
+  - {name: Any shop, match: {service: shop}, value: total, steps: [GET /cart]}
+  - {name: Paid, match: {operation: charge}, key: order.id}
+  - name: Parcels
+    match: {attr: {kind: parcel}}
+    key: [parcel, service.name]
+    user: [user.id, {attr: url.path, pattern: "/users/{}"}]
+    steps: [work, charge]
+"""
+# Not validated: its id and name are not allowed.
+HOSTILE_DEFINITION = Definition.model_construct(
+    id=HOSTILE,
+    name=HOSTILE,
+    match=Match(operation=HOSTILE),
+    key=(AttributeSource(attr=HOSTILE),),
 )
+DEFINITIONS = (*read(SHOP_DEFINITIONS), HOSTILE_DEFINITION)
 
 
 class Made:
@@ -236,10 +241,16 @@ def test_a_backfill_applies_other_definitions_to_what_is_stored(
     settling.settle()
     checkout, any_shop, paid, parcels, _ = DEFINITIONS
     settling.definitions = (
-        replace(checkout, match=Match("payments"), key=(Source("user.id"),), steps=()),
-        replace(any_shop, key=(Source("order.id"),)),
-        replace(parcels, key=()),
-        replace(paid, id="new", name="New"),
+        checkout.model_copy(
+            update={
+                "match": Match(service="payments"),
+                "key": (AttributeSource(attr="user.id"),),
+                "steps": (),
+            }
+        ),
+        any_shop.model_copy(update={"key": (AttributeSource(attr="order.id"),)}),
+        parcels.model_copy(update={"key": ()}),
+        paid.model_copy(update={"id": "new", "name": "New"}),
     )
     before = settling.rows()
     everything = ("1970-01-01 00:00:00", "2100-01-01 00:00:00")
@@ -262,7 +273,8 @@ def test_a_backfill_of_some_time_leaves_the_rest(settling: Settling) -> None:
     spans, _ = Made(21).traces(60)
     settling.load(spans)
     middle = BEGAN + 10 * HOUR
-    definition = replace(DEFINITIONS[1], match=Match(), steps=())
+    everything = Match.model_construct()
+    definition = DEFINITIONS[1].model_copy(update={"match": everything, "steps": ()})
     settling.definitions = (definition,)
     list(settling.occurrences.backfill(_parameter(middle), "2100-01-01 00:00:00"))
     assert settling.rows()[definition.id] == {
@@ -273,19 +285,22 @@ def test_a_backfill_of_some_time_leaves_the_rest(settling: Settling) -> None:
 
 
 def test_no_text_of_a_definition_or_of_telemetry_becomes_sql(settling: Settling) -> None:
-    hostile = Match(HOSTILE, HOSTILE, ((HOSTILE, HOSTILE),))
-    path = f"{HOSTILE}{{}}{HOSTILE}"
+    hostile = Match(service=HOSTILE, operation=HOSTILE, attr={HOSTILE: HOSTILE})
+    path = AttributeSource(attr="path", pattern=f"{HOSTILE}{{}}{HOSTILE}")
     settling.definitions = (
-        Definition(
-            HOSTILE,
-            HOSTILE,
-            hostile,
-            key=(Source(f"{HOSTILE} key"), Source("path", path)),
-            value=(Source(f"{HOSTILE} value"),),
-            user=(Source("path", path),),
-            steps=(Step(HOSTILE), Step("by match", hostile)),
+        HOSTILE_DEFINITION.model_copy(
+            update={
+                "match": hostile,
+                "key": (AttributeSource(attr=f"{HOSTILE} key"), path),
+                "value": (AttributeSource(attr=f"{HOSTILE} value"),),
+                "user": (path,),
+                "steps": (
+                    TransactionStep(name=HOSTILE),
+                    TransactionStep(name="by match", match=hostile),
+                ),
+            }
         ),
-        Definition("by-path", "By path", hostile, key=(Source("path", path),)),
+        Definition(name="By path", match=hostile, key=(path,)),
     )
     process = Process(HOSTILE, HOSTILE, HOSTILE)
     spans = [

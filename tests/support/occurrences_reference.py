@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clew.analysis.transactions.definitions import Definition, Match, Source
+from clew.analysis.transactions.definitions import AttributeSource, Definition, Match
 from support.traffic import CONSUMER, MINUTE, SERVER, Log, Span
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -175,7 +175,7 @@ def _matches(match: Match, span: Span) -> bool:
     return (
         match.service in (None, span.service)
         and match.operation in (None, span.name)
-        and all(attributes.get(name) == value for name, value in match.attributes)
+        and all(attributes.get(name) == value for name, value in match.attr.items())
     )
 
 
@@ -188,9 +188,9 @@ def _attributes(item: Span | Log) -> dict[str, str]:
     return {**item.process.resource, **own}
 
 
-def _taken(item: Span | Log, sources: Sequence[Source]) -> str:
+def _taken(item: Span | Log, sources: Sequence[AttributeSource]) -> str:
     for source in sources:
-        text = _attributes(item).get(source.attribute, "")
+        text = _attributes(item).get(source.attr, "")
         if source.pattern is not None:
             before, _, after = source.pattern.partition("{}")
             match = re.search(f"{re.escape(before)}([^/?#]+){re.escape(after)}", text)
@@ -200,7 +200,7 @@ def _taken(item: Span | Log, sources: Sequence[Source]) -> str:
     return ""
 
 
-def _number(item: Span | Log, sources: Sequence[Source]) -> float | None:
+def _number(item: Span | Log, sources: Sequence[AttributeSource]) -> float | None:
     for source in sources:
         text = _taken(item, [source])
         if NUMBER.fullmatch(text) and math.isfinite(float(text)):

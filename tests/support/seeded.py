@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clew.analysis import Occurrences, Registry
 from clew.analysis.traces.settling import Settling
-from clew.analysis.transactions.definitions import Definition, Match, Slo, Source, Step
+from clew.analysis.transactions.definitions import read
 from clew.collector.telemetry import SECONDS
 from clew.storage import Ingest, Store
 from clew.storage.ledger import LedgerRow, enter
@@ -36,14 +36,14 @@ MINUTES = 30
 TRACES = 200
 OPERATIONS = ("POST /checkout", "GET /cart", "GET /it's")
 EXPIRED = ("Table", "Partition", "Rows", "Bytes", "Reason")
-CHECKOUT = Definition(
-    "checkout",
-    "Checkout",
-    Match("storefront", "POST /checkout"),
-    value=(Source("amount"),),
-    steps=(Step("pay", Match("payments")), Step("stock", Match("inventory"))),
-    slo=Slo(0.9, 500),
-)
+CHECKOUT = b"""
+transactions:
+  - name: Checkout
+    match: {service: storefront, operation: POST /checkout}
+    value: amount
+    steps: [{name: pay, match: {service: payments}}, {name: stock, match: {service: inventory}}]
+    slo: {latency_ms: 500, objective: 0.9}
+"""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def seed(store: Store, directory: Path) -> Seeded:
     end = int(time.time()) // 60 * 60 - 60
     start = end - MINUTES * 60
     registry = Registry(store)
-    registry.replace([CHECKOUT])
+    registry.replace(read(CHECKOUT))
     loader = Loader(Ingest(store), directory)
     spans = list(traces(start * SECOND))
     loader.spans(spans)

@@ -17,7 +17,7 @@ import pytest
 from harness import Spoilt
 from oracle import PROTOBUF, wait_for
 
-from clew.analysis.transactions.definitions import Definition, Match, Source, Step
+from clew.analysis.transactions.definitions import read
 from support import occurrences_reference
 from support.reference import calls, traces_of
 from support.settled import path_of
@@ -29,10 +29,7 @@ YAML = """
 transactions:
   - {name: Checkout, match: {service: shop}, key: order.id, steps: [{name: take, match: {service: stock}}]}
 """
-CHECKOUT = Definition(
-    "checkout", "Checkout", Match("shop"), key=(Source("order.id"),),
-    steps=(Step("take", Match("stock")),),
-)  # fmt: skip
+(CHECKOUT,) = read(YAML.encode())
 INSERT = "clew.storage.statements:Statements.insert 1"
 MOMENTS = {
     "the old rows are taken back": f"before {INSERT} settle_traces",

@@ -1,31 +1,38 @@
 """Analysis: everything that is computed from stored rows.
 
+    documents/      YAML and JSON that people write, read into pydantic models
     traces/         what one whole trace says: its entry, self times, critical path, calls
         paths       the times of one trace, in Python
         settling    the statements that settle traces
         settler     the background thread that runs them
     transactions/   business transactions that are defined
-        documents   YAML and JSON texts with line numbers
         definitions what a definition may say
         registry    the definitions in force
         occurrences what they make of the traces
-    queries/        the statements of both
+    queries/        the statements of traces and transactions
 
 Stands on storage. The API reads its types; it knows neither the API nor the collector.
+
+Errors, under StorageError:
+
+    StorageError
+    ├── DocumentError       a document that cannot be used: line, field and reason of every problem
+    └── RevisionConflict    definitions that were to be replaced are no longer in force
 """
 
+from clew.analysis.documents import DocumentError
 from clew.analysis.traces.settler import Settler
-from clew.analysis.transactions.definitions import Definition, DefinitionError
+from clew.analysis.transactions.definitions import Definition
 from clew.analysis.transactions.occurrences import Occurrences, Progress
-from clew.analysis.transactions.registry import Outdated, Registry, Revision
+from clew.analysis.transactions.registry import Registry, Revision, RevisionConflict
 
 __all__ = [
     "Definition",
-    "DefinitionError",
+    "DocumentError",
     "Occurrences",
-    "Outdated",
     "Progress",
     "Registry",
     "Revision",
+    "RevisionConflict",
     "Settler",
 ]

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from clew.analysis.transactions.definitions import Definition, Definitions
 from clew.api.reference import Model
 
 Time = Annotated[
@@ -692,12 +693,24 @@ class LedgerAnswer(OfWindow):
 # ---- definitions
 
 
-class Definitions(Model):
+class DefinitionsBody(Definitions):
+    """Definitions, as PUT takes them. The other members are those of an answer, and ignored: an
+    answer of GET can be sent unchanged."""
+
+    revision: object = None
+    origin: object = None
+    truncated: object = None
+    sql: object = None
+
+
+class DefinitionsAnswer(Model):
+    """The definitions in force."""
+
     revision: str
-    """Changes with every change; the ETag."""
+    """The revision's number, which is also the ETag. Every change makes a new revision."""
     origin: str
-    """The file that they come from, or `api`."""
-    transactions: list[dict[str, object]]
-    """In a form that PUT takes unchanged."""
+    """The file that the definitions come from, or `api`."""
+    transactions: list[Definition]
+    """The definitions of business transactions."""
     truncated: bool = False
     sql: list[str] = Field(default_factory=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from clew.analysis import DocumentError
 from clew.storage import Cancelled, FilterError, LimitExceeded, StorageError
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,11 @@ def add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(FilterError)
     def unreadable(request: Request, error: FilterError) -> JSONResponse:
         return document(400, str(error))
+
+    @app.exception_handler(DocumentError)
+    def unusable(request: Request, error: DocumentError) -> JSONResponse:
+        errors = [asdict(problem) for problem in error.problems]
+        return document(422, str(error), errors=errors)
 
     @app.exception_handler(LimitExceeded)
     def exceeded(request: Request, error: LimitExceeded) -> JSONResponse:

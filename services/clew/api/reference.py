@@ -15,9 +15,11 @@ import pydantic_core
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import models_json_schema
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 METHODS = ("get", "put", "post", "delete", "patch")
+REFERENCE = "#/components/schemas/{model}"
 TAGS = {
     "transactions": "Business transactions: the list, and everything about one, joined.",
     "traces": "Traces: search, and one whole.",
@@ -137,6 +139,17 @@ def _written(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     return written
 
 
+_MODELS: list[type[BaseModel]] = [ProblemDocument]  # that no route answers with
+
+
+def request_body(model: type[BaseModel], *media_types: str) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its body by itself, as a model."""
+    _MODELS.append(model)
+    content = {"schema": {"$ref": REFERENCE.format(model=model.__name__)}}
+    body = {"required": True, "content": dict.fromkeys(media_types, content)}
+    return {"requestBody": body}
+
+
 def describe(app: FastAPI) -> None:
     """Have the application's OpenAPI document say what it may answer besides a success."""
     plain = app.openapi
@@ -166,10 +179,11 @@ def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _add_problems(document: dict[str, Any]) -> None:
-    schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in _MODELS], ref_template=REFERENCE
+    )
     components = document.setdefault("components", {})
-    components.setdefault("schemas", {}).update(schema.pop("$defs"))
-    components["schemas"]["ProblemDocument"] = schema
+    components.setdefault("schemas", {}).update(schemas["$defs"])
     components["responses"] = {
         f"Problem{status}": _problem(status, text) for status, text in PROBLEMS.items()
     }

@@ -262,7 +262,7 @@ def get_instance(
             limit=1,
         )
         found = definitions.instance(row, named) if row else None
-        carried = [("business.key", key), *((source.attribute, key) for source in named.key)]
+        carried = [("business.key", key), *((source.attr, key) for source in named.key)]
     else:
         row = answer.row("trace_entry", id=key)
         found = _occurrence(answer, named, row) if row else None

@@ -19,7 +19,7 @@ from typing import Any
 
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
-from clew.analysis.transactions.definitions import Definition, Match, Source
+from clew.analysis.transactions.definitions import AttributeSource, Definition, Match
 from clew.storage.errors import StorageError
 from clew.storage.sql import ANALYSIS
 from clew.storage.statements import Statements
@@ -75,7 +75,7 @@ class Occurrences:
         """The attributes that log records are looked at for."""
         return sorted(
             {
-                source.attribute
+                source.attr
                 for each in self._definitions()
                 for source in (*each.key, *each.value, *each.user)
             }
@@ -267,9 +267,9 @@ def _names(definitions: Sequence[Definition]) -> list[str]:
     """The attributes that are asked for."""
     names = set()
     for each in definitions:
-        names |= {source.attribute for source in (*each.key, *each.value, *each.user)}
+        names |= {source.attr for source in (*each.key, *each.value, *each.user)}
         for match in (each.match, *(step.match for step in each.steps)):
-            names |= {name for name, _ in match.attributes} if match else set()
+            names |= set(match.attr) if match else set()
     return sorted(names)
 
 
@@ -279,7 +279,7 @@ def _matches(definitions: Sequence[Definition]) -> list[tuple[Any, ...]]:
 
 def _keys(definitions: Sequence[Definition]) -> list[tuple[int, str, str]]:
     return [
-        (number, source.attribute, source.expression)
+        (number, source.attr, source.expression)
         for number, each in enumerate(definitions, 1)
         for source in each.key
     ]
@@ -296,8 +296,8 @@ def _parameter(definition: Definition) -> tuple[Any, ...]:
 
 
 def _match(match: Match) -> tuple[str, str, list[tuple[str, str]]]:
-    return match.service or "", match.operation or "", list(match.attributes)
+    return match.service or "", match.operation or "", list(match.attr.items())
 
 
-def _sources(sources: Sequence[Source]) -> list[tuple[str, str]]:
-    return [(each.attribute, each.expression) for each in sources]
+def _sources(sources: Sequence[AttributeSource]) -> list[tuple[str, str]]:
+    return [(each.attr, each.expression) for each in sources]

@@ -1,6 +1,7 @@
-"""The definitions in force: stored by revision, so that every node and dashboard sees the same.
+"""The definitions in force. They are stored by revision, so that every node and every dashboard
+sees the same ones.
 
-Where they come from a file, the file is the truth, and read again when it changes.
+If they come from a file, the file decides: it is read again whenever it changes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from pathlib import Path
 
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
-from clew.analysis.transactions.definitions import Definition, DefinitionError, read, read_file
+from clew.analysis import documents
+from clew.analysis.documents import DocumentError
+from clew.analysis.transactions.definitions import Definition, read_file
 from clew.storage.errors import StorageError
 from clew.storage.reader import Reader, Row
 from clew.storage.store import Store
@@ -24,19 +27,20 @@ from clew.storage.store import Store
 logger = logging.getLogger(__name__)
 
 API = "api"  # the origin of definitions that came over the API
-LOOK_EVERY = 1.0  # seconds between two looks at the file
-ASK_AFTER = 3.0  # seconds after which a server is asked for a newer revision
+CHECK_EVERY = 1.0  # seconds between two checks of the file
+REFRESH_AFTER = 3.0  # seconds after which a shared database is read again
 
 COLUMNS = ("Revision", "Position", "Id", "Name", "Definition", "Origin")
 
 
-class Outdated(StorageError):
-    """The definitions are of another revision than the one that was to be replaced."""
+class RevisionConflict(StorageError):
+    """The revision in force is not one of those that were to be replaced."""
 
 
 @dataclass(frozen=True)
 class Revision:
-    """Definitions, and since when they hold: nanoseconds, 0 before there were any."""
+    """All definitions at a time. `number`: the time of the change in nanoseconds, 0 before the
+    first one; `origin`: the file that the definitions come from, or API."""
 
     number: int = 0
     origin: str = API
@@ -44,28 +48,27 @@ class Revision:
 
 
 class Registry:
-    """The definitions in force, kept at hand. With a `file`, those in it are stored at once; raises
-    DefinitionError when it cannot be used.
+    """Keeps the definitions in force at hand.
 
-    An embedded database is changed by this process alone, unless it is another clew's server; one
-    that others change is asked again, by whoever wants to know, when the answer is older than
-    ASK_AFTER."""
+    With a `file`, the definitions in it are stored at once; raises DocumentError if the file cannot
+    be used. In a shared database others may change the definitions: it is read again when somebody
+    needs them and the last reading is older than REFRESH_AFTER."""
 
     def __init__(self, store: Store, file: Path | None = None) -> None:
         self.file = file
         self._store = store
         self._lock = threading.RLock()
-        self._current = stored(Reader(store))
-        self._asked = time.monotonic()
-        self._seen = file and _stamp(file)
+        self._current = stored_revision(Reader(store))
+        self._refreshed_at = time.monotonic()
+        self._file_state = file and _file_state(file)
         if file is not None:
-            self._write(read_file(file), str(file))
+            self._store_revision(read_file(file), str(file))
 
     def current(self) -> Revision:
         """The revision in force."""
         with self._lock:
-            if self._store.shared and time.monotonic() - self._asked > ASK_AFTER:
-                self._ask()
+            if self._store.shared and time.monotonic() - self._refreshed_at > REFRESH_AFTER:
+                self._refresh()
             return self._current
 
     def definitions(self) -> Sequence[Definition]:
@@ -75,44 +78,44 @@ class Registry:
     def replace(
         self, definitions: Sequence[Definition], expected: Sequence[int] | None = None
     ) -> Revision:
-        """Put other definitions in the place of all. Raises Outdated when they are of none of the
-        `expected` revisions. (Of two nodes of one server that do so in the same instant, neither
-        sees the other, and the later one counts.)"""
+        """Replaces all definitions. Raises RevisionConflict if the revision in force is none of the
+        `expected` ones. (Two nodes of one server that replace them in the same instant do not see
+        each other: the later revision counts.)"""
         with self._lock:
-            self._current = stored(Reader(self._store))
+            self._current = stored_revision(Reader(self._store))
             if expected is not None and self._current.number not in expected:
-                raise Outdated(f"the definitions are of revision {self._current.number} by now")
-            self._write(tuple(definitions), API)
+                raise RevisionConflict(f"the revision in force is {self._current.number}")
+            self._store_revision(tuple(definitions), API)
             return self._current
 
-    def look_again(self) -> None:
-        """Read the file if it has changed; one that cannot be used leaves the definitions as they
-        were."""
-        if self.file is None or (stamp := _stamp(self.file)) == self._seen:
+    def reload_if_changed(self) -> None:
+        """Reads the file again if it has changed. If it cannot be used, the definitions stay as
+        they are and the log says why."""
+        if self.file is None or (state := _file_state(self.file)) == self._file_state:
             return
-        self._seen = stamp
+        self._file_state = state
         try:
             with self._lock:
-                self._write(read_file(self.file), str(self.file))
-        except DefinitionError as error:
-            logger.error("%s\nthe definitions stay as they were", error)
+                self._store_revision(read_file(self.file), str(self.file))
+        except DocumentError as error:
+            logger.error("%s\nthe definitions stay as they are", error)
         except StorageError as error:
-            self._seen = None
-            logger.error("the definitions cannot be stored for now: %s", error)
+            self._file_state = None
+            logger.error("the definitions cannot be stored now: %s", error)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Look at the file while the block runs."""
+        """Watches the file while the block runs."""
         if self.file is None:
             yield
             return
         stop = threading.Event()
 
-        def look() -> None:
-            while not stop.wait(LOOK_EVERY):
-                self.look_again()
+        def watch() -> None:
+            while not stop.wait(CHECK_EVERY):
+                self.reload_if_changed()
 
-        thread = threading.Thread(target=look, name="definitions", daemon=True)
+        thread = threading.Thread(target=watch, name="definitions", daemon=True)
         thread.start()
         try:
             yield
@@ -120,22 +123,22 @@ class Registry:
             stop.set()
             thread.join()
 
-    def _ask(self) -> None:
-        self._asked = time.monotonic()
+    def _refresh(self) -> None:
+        self._refreshed_at = time.monotonic()
         try:
-            self._current = stored(Reader(self._store))
+            self._current = stored_revision(Reader(self._store))
         except StorageError as error:
-            logger.warning("the definitions stay as they were: %s", error)
+            logger.warning("the definitions stay as they are: %s", error)
 
-    def _write(self, definitions: tuple[Definition, ...], origin: str) -> None:
-        """Store a revision, if it differs from the one in force."""
+    def _store_revision(self, definitions: tuple[Definition, ...], origin: str) -> None:
+        """Stores a revision if it differs from the one in force."""
         before = self._current
         if before.number and (before.definitions, before.origin) == (definitions, origin):
             return
         number = max(time.time_ns(), before.number + 1)
         rows = [
-            (number, position, each.id, each.name, _text_of(each), origin)
-            for position, each in enumerate(definitions, 1)
+            (number, position, definition.id, definition.name, _stored_text(definition), origin)
+            for position, definition in enumerate(definitions, 1)
         ]
         with self._store.client() as client:
             try:
@@ -146,37 +149,38 @@ class Registry:
                     database="otel",
                 )
             except ClickHouseError as error:
-                raise StorageError(f"the definitions are not stored: {error}") from error
+                raise StorageError(f"the definitions cannot be stored: {error}") from error
         self._current = Revision(number, origin, definitions)
         logger.info("%d definitions of business transactions from %s", len(rows), origin)
 
 
-def stored(reader: Reader) -> Revision:
-    """The revision in force, from the database."""
-    return of_rows(reader.begin().rows("definitions"))
+def stored_revision(reader: Reader) -> Revision:
+    """The revision in force in the database."""
+    return revision_from_rows(reader.begin().rows("definitions"))
 
 
-def of_rows(rows: Sequence[Row]) -> Revision:
-    """From the rows of queries/definitions.sql. A definition that this clew cannot read, as a newer
-    one may have written, is left out and logged."""
+def revision_from_rows(rows: Sequence[Row]) -> Revision:
+    """A revision from the rows of definitions.sql. A definition that cannot be read, such as one
+    that a newer clew wrote, is left out and logged."""
     if not rows:
         return Revision()
     definitions: list[Definition] = []
     for row in rows:
         if row["id"]:
-            document = f'{{"transactions":[{row["definition"]}]}}'
+            text, source = row["definition"].encode(), f"stored definition {row['id']}"
             try:
-                definitions += read(document.encode(), "json", f"stored definition {row['id']}")
-            except DefinitionError as error:
+                definitions.append(documents.read(text, "json", Definition, source))
+            except DocumentError as error:
                 logger.error("%s", error)
     return Revision(rows[0]["revision"], rows[0]["origin"], tuple(definitions))
 
 
-def _text_of(definition: Definition) -> str:
+def _stored_text(definition: Definition) -> str:
     return json.dumps(definition.document, ensure_ascii=False)
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _file_state(path: Path) -> tuple[int, int, int] | None:
+    """What changes with the file; None if there is none."""
     try:
         status = path.stat()
     except OSError:
