@@ -1,4 +1,4 @@
-"""clew over `clickhouse://`: the server is another clew's ClickHouse address."""
+"""clew with a `clickhouse://` DSN: the server is the ClickHouse port of another clew."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ SETTLED = "SELECT count() AS n FROM otel.clew_settled"
 HOLDERS = "SELECT DISTINCT Holder FROM otel.clew_settler WHERE Name = 'pass'"
 
 
-def wait_for(what: Callable[[], bool]) -> None:
+def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while not what():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -53,7 +53,7 @@ def answers(get: Any, seeded: Seeded) -> dict[str, Any]:
         for name, at in (("start", seeded.start), ("end", seeded.end))
     }
     checkout = "/api/v1/transactions/checkout"
-    asked: list[tuple[str, dict[str, str]]] = [
+    requests: list[tuple[str, dict[str, str]]] = [
         ("/api/v1/transactions", {}),
         (checkout, {}),
         (f"{checkout}/instances", {}),
@@ -68,32 +68,32 @@ def answers(get: Any, seeded: Seeded) -> dict[str, Any]:
         ("/api/v1/ledger", {}),
         ("/api/v1/definitions", {}),
     ]
-    found = {}
-    for path, parameters in asked:
+    documents = {}
+    for path, parameters in requests:
         answer = get(path, **parameters, **window)
         assert answer.status_code == 200, (path, answer.text)
-        found[path] = answer.json()
-    return found
+        documents[path] = answer.json()
+    return documents
 
 
-def test_what_is_written_and_read_over_it_is_what_it_says_itself(
+def test_a_client_and_its_server_give_the_same_answers(
     store: Store, remote: Store, tmp_path: Path
 ) -> None:
-    """Half an hour of a shop, by way of everything that writes: segments, the ledger, definitions,
-    the settler's statements and a backfill."""
+    """Half an hour of the shop's data, written in every way: segments, the ledger, definitions, the
+    settler's statements and a backfill."""
     seeded = seed(remote, tmp_path)
-    over_it = answers(Api(remote).response, seeded)
-    assert over_it["/api/v1/transactions"]["transactions"]
-    assert over_it["/api/v1/services/map"]["edges"]
-    assert over_it == answers(Api(store).response, seeded)
+    remote_answers = answers(Api(remote).response, seeded)
+    assert remote_answers["/api/v1/transactions"]["transactions"]
+    assert remote_answers["/api/v1/services/map"]["edges"]
+    assert remote_answers == answers(Api(store).response, seeded)
     assert sides_equal_their_base(remote)
 
 
-def test_a_parameter_may_be_as_long_as_a_server_takes_it(remote: Store) -> None:
-    """It comes in a form then."""
+def test_a_parameter_may_be_long(remote: Store) -> None:
+    """It is sent in a form then."""
     with remote.client() as client:
-        asked = client.query("SELECT {text:String}", parameters={"text": "ä {}" * 30_000})
-        assert asked.result_rows == [("ä {}" * 30_000,)]
+        result = client.query("SELECT {text:String}", parameters={"text": "ä {}" * 30_000})
+        assert result.result_rows == [("ä {}" * 30_000,)]
         client.raw_query(
             "INSERT INTO otel.otel_logs (Body) SELECT {text:String}",
             parameters={"text": "it's" * 15_000},
@@ -101,12 +101,12 @@ def test_a_parameter_may_be_as_long_as_a_server_takes_it(remote: Store) -> None:
         assert client.command("SELECT length(Body) FROM otel.otel_logs") == 60_000
 
 
-def test_the_ledger_catches_up_after_an_hour_without_the_server(remote: Store) -> None:
-    later = [
+def test_many_ledger_rows_are_entered_once(remote: Store) -> None:
+    entries = [
         LedgerRow(time.time(), "traces", number, "web" * 20, "stored", 1) for number in range(2000)
     ]
-    enter(remote, later)
-    enter(remote, later)
+    enter(remote, entries)
+    enter(remote, entries)
     stored = "SELECT count() AS n, sum(Items) AS items FROM otel.clew_ledger FINAL"
     assert rows(remote, stored) == [{"n": 2000, "items": 2000}]
 
@@ -119,7 +119,7 @@ def send(collect: Clew, spans: list[Span]) -> None:
     ).raise_for_status()
 
 
-def fifty(first: int) -> list[Span]:
+def fifty_spans(first: int) -> list[Span]:
     at = time.time_ns() - SECOND
     process = Process("web", "web-1")
     return [
@@ -130,14 +130,14 @@ def fifty(first: int) -> list[Span]:
 
 @pytest.mark.slow
 def test_what_is_collected_is_served(store: Store, dsn: str, tmp_path: Path) -> None:
-    """And neither process has an engine in its memory."""
+    """Neither process loads the embedded engine."""
     serve = Serve(tmp_path / "serve", dsn)
     collect = Collect(tmp_path / "collect", dsn, serve)
     try:
-        send(collect, fifty(1))
+        send(collect, fifty_spans(1))
         wait_until_loaded(collect.data)
         transactions = serve.get("/api/v1/transactions").json()["transactions"]
-        assert [(each["service"], each["count"]) for each in transactions] == [("web", 50)]
+        assert [(row["service"], row["count"]) for row in transactions] == [("web", 50)]
         for clew in (serve, collect):
             assert "chdb" not in Path(f"/proc/{clew.process.pid}/maps").read_text()
     finally:
@@ -147,19 +147,19 @@ def test_what_is_collected_is_served(store: Store, dsn: str, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_of_several_one_settles(store: Store, dsn: str, tmp_path: Path) -> None:
+def test_only_one_of_several_collectors_settles(store: Store, dsn: str, tmp_path: Path) -> None:
     serve = Serve(tmp_path / "serve", dsn)
     fleet = [Collect(tmp_path / f"collect-{number}", dsn, serve) for number in range(2)]
     try:
         for number, collect in enumerate(fleet):
-            send(collect, fifty(50 * number + 1))
+            send(collect, fifty_spans(50 * number + 1))
         wait_for(lambda: rows(store, SETTLED) == [{"n": 100}])
         assert len(rows(store, HOLDERS)) == 1
     finally:
-        assert [each.stop() for each in (*fleet, serve)] == [0] * 3
+        assert [process.stop() for process in (*fleet, serve)] == [0] * 3
 
 
-OF_NO_VALUE = """
+WITHOUT_VALUE = """
 INSERT INTO otel.clew_occurrences
 SELECT * REPLACE (NULL AS Value, Timestamp - toIntervalDay(2) AS Timestamp) FROM otel.clew_occurrences
 """
@@ -172,7 +172,7 @@ def test_a_database_is_moved_to_a_server(store: Store, tmp_path: Path) -> None:
         with closing(Store(server.dsn)) as remote:
             seed(store, tmp_path)
             with store.client() as client:  # a day of occurrences without a value
-                client.command(OF_NO_VALUE)
+                client.command(WITHOUT_VALUE)
             first = move(store, remote)
             assert {table.name: table for table in first if not table.equal} == {}
             sent = {table.name: table.sent for table in first}
@@ -180,11 +180,11 @@ def test_a_database_is_moved_to_a_server(store: Store, tmp_path: Path) -> None:
                 assert rows(store, f"SELECT count() AS n FROM otel.{name}") == [{"n": sent[name]}]
                 assert sent[name]
             assert sides_equal_their_base(remote)
-            again = move(store, remote)
-            assert [table.sent for table in again] == [0] * len(again)
-            assert [each.target for each in again] == [each.target for each in first]
+            second = move(store, remote)
+            assert [table.sent for table in second] == [0] * len(second)
+            assert [table.target for table in second] == [table.target for table in first]
             with remote.client() as client:
-                client.command("INSERT INTO otel.otel_logs (Body) SELECT 'of its own'")
+                client.command("INSERT INTO otel.otel_logs (Body) SELECT 'not moved'")
             with pytest.raises(StorageError, match="has rows already"):
                 move(store, remote)
             logs = "SELECT count() AS n FROM otel.otel_logs"

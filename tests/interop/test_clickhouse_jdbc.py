@@ -12,7 +12,9 @@ import pytest
 from support.processes import Clew
 
 HERE = Path(__file__).parent / "clickhouse_jdbc"
-BUILT = Path(sys.prefix) / "interop" / "clickhouse_jdbc"  # in .venv, as everything is
+BUILT = (
+    Path(sys.prefix) / "interop" / "clickhouse_jdbc"
+)  # in .venv, with everything else that is built
 MAVEN, JAVA = shutil.which("mvn"), shutil.which("java")
 
 pytestmark = [
@@ -21,21 +23,21 @@ pytestmark = [
 ]
 
 
-def test_what_a_bi_tool_asks(tmp_path: Path) -> None:
+def test_metadata_queries_and_errors_of_a_bi_tool(tmp_path: Path) -> None:
     shutil.copytree(HERE, BUILT, dirs_exist_ok=True)
     maven = [str(MAVEN), "-q", "-B", f"-Dmaven.repo.local={BUILT.parent / 'maven'}"]
-    made = subprocess.run(
+    build = subprocess.run(
         [*maven, "compile", "dependency:copy-dependencies"],
         cwd=BUILT,
         capture_output=True,
         text=True,
         check=False,
     )
-    if made.returncode:
-        pytest.skip(f"mvn could not fetch the driver: {made.stdout[-500:]}")
+    if build.returncode:
+        pytest.skip(f"mvn could not fetch the driver: {build.stdout[-500:]}")
     clew = Clew(tmp_path / "data", "--clickhouse", "127.0.0.1:0")
     address = clew.endpoints["clickhouse"].removeprefix("http://")
-    ran = subprocess.run(
+    run = subprocess.run(
         [str(JAVA), "-cp", "target/classes:target/dependency/*", "Ask", address],
         cwd=BUILT,
         capture_output=True,
@@ -44,7 +46,7 @@ def test_what_a_bi_tool_asks(tmp_path: Path) -> None:
         check=False,
     )
     assert clew.stop() == 0
-    assert ran.stdout.splitlines() == [
+    assert run.stdout.splitlines() == [
         "product ClickHouse",
         "tables 5",
         "columns 1",
@@ -53,4 +55,4 @@ def test_what_a_bi_tool_asks(tmp_path: Path) -> None:
         "rows 0",
         "error Code: 60.",
         "bound it's 5",
-    ], ran.stderr
+    ], run.stderr
