@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 
 # What only the server needs, by the names of the distributions.
 SERVER_ONLY = {
-    "chdb", "chdb-core", "clickhouse-connect", "fastapi", "grpcio", "httptools", "numpy", "pandas",
-    "pyarrow", "sqlalchemy", "starlette", "uvicorn", "uvloop", "xxhash", "zstandard",
+    "chdb", "chdb-core", "clickhouse-cityhash", "clickhouse-connect", "fastapi", "grpcio",
+    "httptools", "numpy", "pandas", "pyarrow", "sqlalchemy", "starlette", "uvicorn", "uvloop", "xxhash", "zstandard",
 }  # fmt: skip
 
 APP = """

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
-import random
+import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clew.clickhouse import blocks, encodings, inserts, native
 from clew.clickhouse.query import credentials
 from clew.clickhouse.response import content_type
-from clew.storage import EngineError, Insert
+from clew.storage import EngineError, ErrorCode, Insert
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ HASHES = {
 @pytest.mark.parametrize("size", HASHES)
 def test_the_checksum_of_a_block(size: int) -> None:
     data = bytes((7 * index + 3) % 256 for index in range(size))
-    assert blocks.city_hash_128(data).hex() == HASHES[size]
+    assert blocks.checksum(data).hex() == HASHES[size]
 
 
 @pytest.mark.parametrize("method", [blocks.LZ4, blocks.ZSTD])
@@ -100,15 +101,70 @@ def test_blocks_round_trip(method: int) -> None:
     assert compressor.end() == b""
 
 
-def test_damaged_blocks_are_refused() -> None:
-    random.seed(1)
-    whole = blocks.compress_block(b"hello " * 100, blocks.LZ4)
-    for _ in range(300):
-        damaged = bytearray(whole)
-        damaged[random.randrange(16, len(whole))] = random.randrange(256)
-        for body in (bytes(damaged), whole[: random.randrange(1, len(whole))]):
-            with contextlib.suppress(ValueError):
-                assert len(blocks.decompress_blocks(body, 1 << 20)) <= (1 << 20) + 1
+DETERMINISTIC = settings(deadline=None, database=None, derandomize=True)
+METHODS = st.sampled_from([blocks.LZ4, blocks.ZSTD])
+COMPRESSED_SIZE = range(17, 21)  # bytes of a block: checksum, method, size, size of the data
+
+
+@DETERMINISTIC
+@given(st.binary(min_size=1, max_size=2000), METHODS, st.integers(min_value=0))
+def test_a_block_with_any_flipped_bit_is_refused(data: bytes, method: int, bit: int) -> None:
+    damaged = bytearray(blocks.compress_block(data, method))
+    byte, bit = divmod(bit % (8 * len(damaged)), 8)
+    damaged[byte] ^= 1 << bit
+    with pytest.raises(EngineError) as caught:
+        encodings.decompress_blocks(bytes(damaged), 1 << 20)
+    codes = {ErrorCode.CHECKSUM_DOESNT_MATCH}
+    if byte in COMPRESSED_SIZE:  # the block may seem to be longer than the body
+        codes.add(ErrorCode.CANNOT_DECOMPRESS)
+    assert caught.value.code in codes
+
+
+@DETERMINISTIC
+@given(st.lists(st.binary(max_size=500), min_size=1, max_size=4), METHODS, st.data())
+def test_blocks_are_refused_when_they_are_cut_off(
+    pieces: list[bytes], method: int, data: st.DataObject
+) -> None:
+    packed = [blocks.compress_block(piece, method) for piece in pieces]
+    whole = b"".join(packed)
+    assert encodings.decompress_blocks(whole, 1 << 20) == b"".join(pieces)
+    size = data.draw(st.integers(1, len(packed[-1]) - 1))
+    with pytest.raises(EngineError) as caught:
+        encodings.decompress_blocks(whole[:-size], 1 << 20)
+    assert caught.value.code == ErrorCode.CANNOT_DECOMPRESS
+
+
+@DETERMINISTIC
+@given(st.binary(max_size=500), METHODS, st.binary(min_size=1, max_size=50))
+def test_damage_without_checksums_is_refused_or_stays_within_the_limit(
+    data: bytes, method: int, damage: bytes
+) -> None:
+    body = blocks.compress_block(data, method)[16:]
+    start = len(damage) % len(body)
+    damaged = bytes(16) + body[:start] + damage + body[start + len(damage) :]
+    try:
+        plain = blocks.decompress_blocks(damaged, 1000, verify=False)
+    except ValueError:
+        return
+    assert len(plain) <= 1001
+
+
+def test_the_error_of_a_wrong_checksum_is_a_servers() -> None:
+    block = blocks.compress_block(b"hello", blocks.LZ4)
+    damaged = bytes([block[0] ^ 1]) + block[1:]
+    with pytest.raises(EngineError) as caught:
+        encodings.decompress_blocks(damaged, 1 << 20)
+    assert caught.value.code == 40
+    text = re.fullmatch(
+        r"Checksum doesn't match: corrupted data\. Reference: ([0-9a-f]{32})\. "
+        r"Actual: ([0-9a-f]{32})\. Size of compressed block: (\d+)\. \(CHECKSUM_DOESNT_MATCH\)",
+        caught.value.text,
+    )
+    assert text
+    reference, actual, size = text.groups()
+    assert (reference[:-2], int(reference[-2:], 16) ^ 1) == (actual[:-2], int(actual[-2:], 16))
+    assert int(size) == len(block) - 16
+    assert encodings.decompress_blocks(damaged, 1 << 20, verify=False) == b"hello"
 
 
 def test_the_encoding_is_negotiated() -> None:

@@ -12,6 +12,8 @@ from clew.storage import ErrorCode, refusal
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
+# A client's setting, as a server has it: checksums of blocks are verified unless it is 1.
+DISABLE_CHECKSUMS = "http_native_compression_disable_checksumming_on_decompress"
 MAX_MEMORY = 256 << 20  # bytes of all bodies that are being received
 
 
@@ -54,9 +56,10 @@ class Body:
         limit = query.user.max_body
         data = await self._receive(receive, limit)
         plain = encodings.decompress(data, query.headers.get("content-encoding", ""), limit)
-        if query.get("decompress") in ("1", "true"):
-            return encodings.decompress_blocks(plain, limit)
-        return plain
+        if query.get("decompress") not in ("1", "true"):
+            return plain
+        verify = query.get(DISABLE_CHECKSUMS) not in ("1", "true")
+        return encodings.decompress_blocks(plain, limit, verify=verify)
 
     async def _receive(self, receive: Receive, limit: int) -> bytes:
         data = bytearray()

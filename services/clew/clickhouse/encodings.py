@@ -84,11 +84,13 @@ def block_method(parameters: Mapping[str, str]) -> int:
     return blocks.ZSTD if zstd else blocks.LZ4
 
 
-def decompress_blocks(body: bytes, limit: int) -> bytes:
+def decompress_blocks(body: bytes, limit: int, *, verify: bool = True) -> bytes:
     """A body in ClickHouse's own blocks, decompressed. Raises EngineError when it is damaged, or
-    has more than `limit` bytes."""
+    has more than `limit` bytes. `verify` says whether checksums are verified."""
     try:
-        plain = blocks.decompress_blocks(body, limit)
+        plain = blocks.decompress_blocks(body, limit, verify=verify)
+    except blocks.ChecksumError as error:
+        raise refusal(ErrorCode.CHECKSUM_DOESNT_MATCH, f"{error}.") from error
     except ValueError as error:
         raise _cannot_decompress(error) from error
     if len(plain) > limit:
