@@ -37,7 +37,7 @@ import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from process import Measured, wait_until_calm
 
-from clew.cli import keys
+from clew.access import add_key, new_key
 
 SPANS = 512  # in a request
 CONNECTIONS = 16
@@ -308,8 +308,8 @@ async def _deliver(
 def _pipeline(directory: Path, writer: str, variant: str) -> Iterator[Pipeline]:
     """`writer`: empty for the engine's own process, `collect` for clew, else a collector's path."""
     directory.mkdir(parents=True)
-    key, line = keys.new_key("bench", ["ingest", "read", "database"])
-    keys.add(directory / "keys", line)
+    key, line = new_key("bench", ["ingest", "read", "database"])
+    add_key(directory / "keys", line)
     http, clickhouse, health = _free(3)
     own = http if not writer else "127.0.0.1:0"
     addresses = ["--otlp-grpc", "127.0.0.1:0", "--api", "127.0.0.1:0"]

@@ -169,6 +169,7 @@ def _serve(variant: str, flags: list[str]) -> int:
     from clew.storage import Ingest, Store, Stored, migrate
 
     changed: dict[str, Any] = {}
+    module = "clew.cli.platform"
     if variant == "base":
 
         def without_sides(store: Store) -> None:
@@ -183,15 +184,15 @@ def _serve(variant: str, flags: list[str]) -> int:
         class Never(Settler):
             def start(self) -> None: ...
 
-        changed["Settler"] = Never
+        module, changed["Settler"] = "clew.cli.parts.analysis", Never
     elif variant == "receiver":
 
         class Nowhere(Ingest):
             def load(self, *arguments: Any) -> dict[str, Stored]:
                 return {"": Stored(arguments[3], 0)}
 
-        changed["Ingest"] = Nowhere
-    with patch.multiple("clew.cli.platform", **changed):
+        module, changed["Ingest"] = "clew.cli.parts.ingest", Nowhere
+    with patch.multiple(module, **changed):
         return main.main(["up", *flags])
 
 

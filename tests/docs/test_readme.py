@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from clew.access import SCOPES
 from clew.agent.settings import SETTINGS as AGENT_SETTINGS
-from clew.cli import keys, main, settings
+from clew.cli import main, settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -74,7 +75,7 @@ def test_a_command_is_listed_with_its_flags(name: str) -> None:
 
 
 def test_the_scopes_are_listed() -> None:
-    assert [row[0] for row in table("On a network")] == [f"`{scope}`" for scope in keys.SCOPES]
+    assert [row[0] for row in table("On a network")] == [f"`{scope}`" for scope in SCOPES]
 
 
 def test_the_paths_of_the_api_are_documented() -> None:

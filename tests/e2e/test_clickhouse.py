@@ -22,7 +22,7 @@ import pytest
 import zstandard
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from clew.cli.keys import add, new_key
+from clew.access import add_key, new_key
 from clew.clickhouse import blocks
 from clew.clickhouse.application import MAX_PER_CLIENT, MAX_RUNNING
 from support.processes import Clew
@@ -438,7 +438,7 @@ class PortWithKeys(Port):
             ("both", ["read", "ingest"]),
         ):
             self.keys[name], line = new_key(name, scopes)
-            add(file, line)
+            add_key(file, line)
         super().__init__(
             Clew(directory / "data", "--clickhouse", "127.0.0.1:0", "--api-keys", str(file))
         )

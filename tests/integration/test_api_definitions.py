@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from pathlib import Path
 
 import httpx
@@ -14,6 +13,7 @@ from clew.analysis.transactions.definitions import json_schema, read
 from clew.api import create_app
 from clew.storage import Reader, Store
 from support.asking import Api
+from support.keys import authenticator
 
 PATH = "/api/v1/definitions"
 YAML = "application/yaml"
@@ -218,15 +218,11 @@ def test_the_file_is_watched_while_the_platform_runs(
 
 
 def test_a_change_needs_a_key_with_the_scope_admin(store: Store, api: Api) -> None:
-    def admit(authorization: str, scope: str) -> HTTPStatus:
-        if not authorization:
-            return HTTPStatus.UNAUTHORIZED
-        return HTTPStatus.OK if scope == authorization else HTTPStatus.FORBIDDEN
-
     reader = Reader(store)
-    api.app = create_app(reader, reader.answers, admit=admit)
+    keys = authenticator(read={"read"}, admin={"admin"})
+    api.app = create_app(reader, reader.answers, authenticator=keys)
     for may, expected in {"read": (200, 403), "admin": (403, 200), "": (401, 401)}.items():
-        headers = {"authorization": may, "content-type": YAML}
+        headers = {"authorization": f"Bearer {may}", "content-type": YAML}
         answers = [
             api.send(method, PATH, headers=headers, content=ONE) for method in ("GET", "PUT")
         ]

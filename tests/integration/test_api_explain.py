@@ -11,6 +11,7 @@ import pytest
 from clew.analysis.traces.settling import Settling
 from clew.storage import Ingest, Store
 from support.asking import Api
+from support.loading import make_edges
 from support.reference import rfc3339, traces_of
 from support.settled import Occurrence, define, occur, settle
 from support.traffic import MINUTE, SECOND, Generator, Loader, Log, Point, Process
@@ -68,7 +69,7 @@ def store(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory
         client.raw_query(DEFINED, parameters={"key": HOSTILE})
         client.raw_query(OCCURRED, parameters={"key": HOSTILE})
         client.raw_query(COUNTED, parameters={"key": HOSTILE})
-    Settling(store).make_edges(0)
+    make_edges(Settling(store))
     return store
 
 

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from clew.analysis.traces.settling import LAST_SECOND, Settling, Window
+from clew.analysis.traces.settling import Settling, Window
+from clew.analysis.traces.times import LAST_SECOND
 from clew.collector.otlp import decode_json
 from clew.storage import Ingest, Store
 from support.asking import Api
+from support.loading import make_edges
 from support.traffic import (
     CONSUMER,
     ERROR,
@@ -241,7 +243,7 @@ def test_dependencies_are_the_calls_between_services(
     settling = Settling(store)
     for chunk in settling.find(Window(0, LAST_SECOND, 0, LAST_SECOND)):
         settling.settle(chunk)
-    settling.make_edges(0)
+    make_edges(settling)
     by_id = {(span.trace, span.id): span for span in spans}
     calls: dict[tuple[str, str], int] = defaultdict(int)
     for span in spans:

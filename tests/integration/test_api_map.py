@@ -13,7 +13,7 @@ import pytest
 from clew.analysis.traces.settling import Settling
 from clew.storage import Ingest, Store
 from support.asking import Api
-from support.loading import settle
+from support.loading import make_edges, settle
 from support.reference import Trace, calls, is_quantile, rfc3339, traces_of
 from support.traffic import MINUTE, SECOND, SERVER, Generator, Loader, Process, Span, tangle
 
@@ -49,7 +49,7 @@ def shown(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory
     Loader(Ingest(store), tmp_path_factory.mktemp("segments")).spans(spans)
     settle(Settling(store))
     # Made again: the rows of the version before do not count twice.
-    Settling(store).make_edges(0)
+    make_edges(Settling(store))
     return Shown(Api(store), spans, store)
 
 

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from clew.cli.keys import Keys
+from clew.access import Keys
 from clew.cli.settings import SETTINGS
 from provision import DEFAULTS
 from support.compose import (
@@ -135,9 +135,12 @@ def test_secrets_are_made_once_and_kept_out_of_git(directory: Path) -> None:
     keys = Keys(directory / "deploy/secrets/keys")
     for variable, scopes in (("INGEST", "ingest"), ("READ", "read"), ("ADMIN", "read admin")):
         for scope in ("ingest", "read", "admin"):
-            allowed = keys.check(f"Bearer {values[f'CLEW_{variable}_KEY']}", scope)
-            assert (allowed == 200) == (scope in scopes.split())
-    assert keys.scopes("grafana", values["CLEW_READ_KEY"]) == {"read"}
+            principal = keys.principal(values[f"CLEW_{variable}_KEY"])
+            assert principal is not None
+            assert principal.may(scope) == (scope in scopes.split())
+    grafana = keys.principal(values["CLEW_READ_KEY"], "grafana")
+    assert grafana is not None
+    assert grafana.scopes == {"read"}
 
 
 def test_the_image_is_of_what_is_there_and_runs_as_nobody_in_particular() -> None:

@@ -14,18 +14,20 @@ from typing import Any
 
 import pytest
 
+from clew.analysis.steps import Interval
 from clew.analysis.traces import settler as settlers
+from clew.analysis.traces.attributes import VALUES_IN_AN_HOUR, Attributes, ValueQuota
+from clew.analysis.traces.edges import Edges
 from clew.analysis.traces.settler import Settler
 from clew.analysis.traces.settling import (
     LARGE,
-    VALUES_IN_AN_HOUR,
     Chunk,
-    Offered,
     Settling,
+    statements_of,
 )
 from clew.storage import Ingest, Store
 from clew.storage.statements import Statements
-from support.loading import rows, settle
+from support.loading import Running, rows, settle
 from support.reference import Trace, calls, critical_path, firsts, self_times, traces_of
 from support.traffic import (
     CLIENT,
@@ -279,7 +281,9 @@ class Heard:
 
 @contextmanager
 def running(store: Store, heard: Heard | None = None) -> Iterator[Settler]:
-    settler = Settler(store, heard)
+    statements = statements_of(store)
+    steps = (Edges(statements), Attributes(store, statements))
+    settler = Settler(store, heard, statements, steps)
     settler.start()
     try:
         yield settler
@@ -299,7 +303,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settlers, "REST", 0)
     monkeypatch.setattr(settlers, "SHORTEST_REST", 0.05)
-    monkeypatch.setattr(settlers, "SUM_UP_EVERY", 0.1)
+    monkeypatch.setattr(Edges, "every", 0.1)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -371,12 +375,16 @@ def test_attributes_are_counted_once_and_in_bounds(
     ]
     loader.spans(spans)
     loader.logs([Log(T0, PROCESSES[0], "INFO", "b", {"order": "o-1"})])
-    settling.count_attributes(settling.attributes(0, 1 << 32))
+    step = Attributes(store, settling.statements)
+    for until in (1 << 31, 1 << 32):  # cut short and done again, with more to see
+        step.run(Interval(0, until, settling.next_version()), Running())
     found = {
         (row["Source"], row["Key"], row["Value"]): row["n"]
         for row in rows(
             store,
-            "SELECT Source, Key, Value, sum(Count) AS n FROM otel.clew_attributes GROUP BY ALL",
+            "SELECT Source, Key, Value, sum(number) AS n FROM (SELECT Source, Key, Value, "
+            "arraySum(mapValues(maxMap(Counts))) AS number FROM otel.clew_attributes "
+            "GROUP BY Hour, Source, Key, ServiceName, Value) GROUP BY ALL",
         )
     }
     routes = Counter(f"/{n % 3}" for n in range(len(spans)))
@@ -390,14 +398,14 @@ def test_attributes_are_counted_once_and_in_bounds(
 
 
 def test_a_key_with_many_values_does_not_fill_the_table() -> None:
-    offered = Offered()
+    quota = ValueQuota()
     for batch in range(100):
-        chosen = offered.choose(
+        chosen = quota.choose(
             [
                 {"hour": 0, "source": "span", "key": "id", "service": "s", "value": f"{batch}-{n}", "count": 1, "total": 60}
                 for n in range(50)
             ]
         )  # fmt: skip
-        assert sum(each.times for each in chosen) == 60
+        assert sum(attribute.number for attribute in chosen) == 60
     assert len(chosen) == 1
-    assert len(offered._hours[0]["span", "id", "s"]) == VALUES_IN_AN_HOUR
+    assert len(quota._hours[0]["span", "id", "s"]) == VALUES_IN_AN_HOUR

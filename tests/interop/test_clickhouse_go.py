@@ -14,7 +14,7 @@ import pytest
 from gobuild import program
 
 import build
-from clew.cli.keys import add, new_key
+from clew.access import add_key, new_key
 from support.grafana import Grafana
 from support.processes import Clew
 
@@ -51,7 +51,7 @@ class GoClient:
         self.keys: dict[str, str] = {}
         for name, scope in (("grafana", "read"), ("otelcol", "ingest")):
             self.keys[name], line = new_key(name, [scope])
-            add(directory / "keys", line)
+            add_key(directory / "keys", line)
         flags = ("--clickhouse", "127.0.0.1:0", "--api-keys", str(directory / "keys"))
         self.clew = Clew(directory / "data", *flags)
         self.address = self.clew.endpoints["clickhouse"].removeprefix("http://")

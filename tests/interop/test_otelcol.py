@@ -30,7 +30,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from clew.cli.keys import add, new_key
+from clew.access import add_key, new_key
 from otelcol import AGENT, GATEWAY, Otelcol, program, validate
 from support import every_field
 from support.any_values import EVERY, any_value
@@ -72,7 +72,7 @@ class Ways:
         self.keys: dict[str, str] = {}
         for name, scope in (("otelcol", "ingest"), ("reader", "read")):
             self.keys[name], line = new_key(name, [scope])
-            add(directory / "keys", line)
+            add_key(directory / "keys", line)
         flags = ("--clickhouse", "127.0.0.1:0", "--api-keys", str(directory / "keys"))
         self.clew = Clew(directory / "data", *flags)
         self.start()

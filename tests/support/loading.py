@@ -7,7 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from clew.analysis.steps import Interval
+from clew.analysis.traces.edges import Edges
 from clew.analysis.traces.settling import Settling, Window
+from clew.analysis.traces.times import LAST_SECOND
 from clew.collector import otlp
 from clew.collector.loader import Loader
 from clew.collector.segment import Segment
@@ -61,7 +64,20 @@ def settle(settling: Settling, **window: Any) -> None:
     for chunk in settling.find(Window(**everything)):
         if chunk.number:
             settling.settle(chunk)
-    settling.make_edges(0)
+    make_edges(settling)
+
+
+def make_edges(settling: Settling) -> None:
+    """Make the edges of all minutes."""
+    everything = Interval(0, LAST_SECOND, settling.next_version())
+    Edges(settling.statements).run(everything, Running())
+
+
+class Running:
+    """A Stop that says go on."""
+
+    def check(self) -> None:
+        pass
 
 
 def rows(store: Store, sql: str) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
+from clew.access import Authenticator, Keys, add_key, new_key
 from clew.cli import servers
-from clew.cli.keys import Keys, add, new_key
 from clew.clickhouse import Application
 from clew.collector.spool import Ids
 from clew.storage import Sessions, Store
@@ -30,7 +30,7 @@ class Server(Clew):
     def __init__(self, directory: Path) -> None:
         keys = directory / "keys"
         self.key, line = new_key("other", ["database", "read"])
-        add(keys, line)
+        add_key(keys, line)
         port = free_port()
         self.addresses = [*FREE_ADDRESSES[:-1], f"127.0.0.1:{port}"]
         self.dsn = f"clickhouse://other:{self.key}@127.0.0.1:{port}/"
@@ -82,9 +82,9 @@ def serving(store: Store, directory: Path) -> Iterator[str]:
     """The DSN at which other clews find this engine."""
     keys = directory / "keys"
     key, line = new_key("other", ["database"])
-    add(keys, line)
+    add_key(keys, line)
     listening = socket.create_server(("127.0.0.1", 0))
-    app = Application(Sessions(store), Ids().next, Keys(keys).scopes)
+    app = Application(Sessions(store), Ids().next, Authenticator(Keys(keys)))
     server = servers.Server(app, None, 1)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
     thread.start()

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from starlette.types import Message, Receive, Scope, Send
 
+from clew.access import Principal
 from clew.api.clients import IN_FLIGHT, PerClient
 
 
@@ -40,8 +41,8 @@ class Client:
     def __init__(self, app: PerClient, host: str, key: str = "", path: str = "/api/v1") -> None:
         self.gone = asyncio.Event()
         self.sent: list[Message] = []
-        headers = [(b"authorization", key.encode())] if key else []
-        scope = {"type": "http", "method": "GET", "path": path, "headers": headers}
+        state = {"principal": Principal(key, frozenset(("read",)))}
+        scope = {"type": "http", "method": "GET", "path": path, "headers": [], "state": state}
         self.answered = asyncio.create_task(
             app(scope | {"client": (host, 1)}, self._receive, self._send)
         )
@@ -69,7 +70,7 @@ def test_one_client_past_its_requests_is_told_to_wait_and_others_go_on() -> None
         app = PerClient(slow, by_key=False)
         first = [Client(app, "10.0.0.1") for _ in range(IN_FLIGHT)]
         await settled()
-        refused, other = Client(app, "10.0.0.1", key="Bearer other"), Client(app, "10.0.0.2")
+        refused, other = Client(app, "10.0.0.1", key="other"), Client(app, "10.0.0.2")
         health = Client(app, "10.0.0.1", path="/healthz")
         await refused.answered
         assert refused.status == 429
@@ -89,10 +90,10 @@ def test_with_keys_a_client_is_its_key() -> None:
     async def scenario() -> None:
         slow = Slow()
         app = PerClient(slow, by_key=True)
-        first = [Client(app, "10.0.0.1", key="Bearer a") for _ in range(IN_FLIGHT)]
+        first = [Client(app, "10.0.0.1", key="a") for _ in range(IN_FLIGHT)]
         await settled()
-        refused = Client(app, "10.0.0.9", key="Bearer a")
-        other = Client(app, "10.0.0.1", key="Bearer b")
+        refused = Client(app, "10.0.0.9", key="a")
+        other = Client(app, "10.0.0.1", key="b")
         await refused.answered
         slow.go_on.set()
         await asyncio.gather(other.answered, *(each.answered for each in first))

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
-from clew.cli import keys
-from clew.cli.keys import Keys, new_key
+from clew.access import (
+    SCOPES,
+    Authenticator,
+    Forbidden,
+    Keys,
+    KeysError,
+    Unauthenticated,
+    bearer_key,
+    keys,
+    new_key,
+)
 from clew.cli.main import main
-from clew.cli.settings import UsageError
 
 
 @pytest.fixture(autouse=True)
 def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "LOOK_AFTER", 0.0)
+    monkeypatch.setattr(keys, "CHECK_EVERY", 0.0)
 
 
 def test_a_key_is_for_its_scopes(tmp_path: Path) -> None:
@@ -36,10 +43,32 @@ def test_a_key_is_for_its_scopes(tmp_path: Path) -> None:
         clew: {"database"},
     }
     for key, scopes in expected.items():
-        for scope in keys.SCOPES:
-            answer = HTTPStatus.OK if scope in scopes else HTTPStatus.FORBIDDEN
-            assert checked.check(f"Bearer {key}", scope) is answer
-    assert checked.check("Bearer clew_another", "read") is HTTPStatus.UNAUTHORIZED
+        for scope in SCOPES:
+            assert allows(checked, key, scope) is (scope in scopes)
+    assert checked.principal("clew_another") is None
+    with pytest.raises(Forbidden, match="its scopes lack `admin`"):
+        Authenticator(checked).authenticate(sender).require("admin")
+    with pytest.raises(Unauthenticated):
+        Authenticator(checked).authenticate("clew_another")
+
+
+def allows(checked: Keys, key: str, scope: str) -> bool:
+    principal = checked.principal(key)
+    return principal is not None and principal.may(scope)
+
+
+def test_without_keys_anyone_may_do_anything_but_be_another_clew() -> None:
+    anyone = Authenticator().authenticate("")
+    assert {scope for scope in SCOPES if anyone.may(scope)} == {"ingest", "read", "admin"}
+
+
+def test_two_lines_with_one_key_have_the_scopes_of_both(tmp_path: Path) -> None:
+    key, line = new_key("ops", ["read"])
+    file = tmp_path / "keys"
+    file.write_text(f"{line}\n{str(line).replace(' read ', ' ingest ')}\n")
+    principal = Keys(file).principal(key)
+    assert principal is not None
+    assert (principal.name, principal.scopes) == ("ops", {"read", "ingest"})
 
 
 def test_a_key_is_the_password_of_the_user_of_its_name(tmp_path: Path) -> None:
@@ -48,10 +77,12 @@ def test_a_key_is_the_password_of_the_user_of_its_name(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"{reads}\n{writes}\n")
     checked = Keys(file)
-    assert checked.scopes("grafana", person) == {"read"}
-    assert checked.scopes("otelcol", another) == {"ingest"}
+    for name, key, scopes in (("grafana", person, {"read"}), ("otelcol", another, {"ingest"})):
+        principal = checked.principal(key, name)
+        assert principal is not None
+        assert (principal.name, principal.scopes) == (name, scopes)
     for name, key in (("grafana", another), ("otelcol", person), ("default", ""), ("grafana", "")):
-        assert checked.scopes(name, key) is None
+        assert checked.principal(key, name) is None
 
 
 @pytest.mark.parametrize(
@@ -62,15 +93,15 @@ def test_anything_but_a_bearer_key_is_no_key(tmp_path: Path, authorization: str)
     key, line = new_key("web", ["ingest"])
     (tmp_path / "keys").write_text(str(line))
     checked = Keys(tmp_path / "keys")
-    assert checked.check(authorization.format(key=key), "ingest") is HTTPStatus.UNAUTHORIZED
-    assert checked.check(f"bearer  {key}", "ingest") is HTTPStatus.OK
+    assert checked.principal(bearer_key(authorization.format(key=key))) is None
+    assert checked.principal(bearer_key(f"bearer  {key}")) is not None
 
 
 def test_the_file_holds_no_key_and_neither_does_an_error(tmp_path: Path) -> None:
     key, line = new_key("web", ["ingest"])
     assert key not in str(line)
     (tmp_path / "keys").write_text(f"{line}\nweb ingest {key}\n")
-    with pytest.raises(UsageError, match="keys, line 2: write NAME") as error:
+    with pytest.raises(KeysError, match="keys, line 2: write NAME") as error:
         Keys(tmp_path / "keys")
     assert key not in str(error.value)
 
@@ -80,12 +111,12 @@ def test_the_file_holds_no_key_and_neither_does_an_error(tmp_path: Path) -> None
 )
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "keys").write_text(line)
-    with pytest.raises(UsageError, match="line 1"):
+    with pytest.raises(KeysError, match="line 1"):
         Keys(tmp_path / "keys")
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--api-keys: cannot read"):
+    with pytest.raises(KeysError, match="--api-keys: cannot read"):
         Keys(tmp_path / "none")
 
 
@@ -96,7 +127,7 @@ def test_keys_come_and_go_with_the_file(tmp_path: Path, caplog: pytest.LogCaptur
     checked = Keys(file)
 
     def allowed() -> list[bool]:
-        return [checked.check(f"Bearer {key}", "ingest") is HTTPStatus.OK for key in (old, new)]
+        return [allows(checked, key, "ingest") for key in (old, new)]
 
     assert allowed() == [True, False]
     file.write_text(f"{old_line}\n{new_line}\n")
@@ -121,9 +152,9 @@ def test_the_command_makes_a_key_that_works(
         assert main(["key", *arguments, "--api-keys", str(file)]) == 0
         made.append(capsys.readouterr().out.strip())
     checked = Keys(file)
-    assert checked.check(f"Bearer {made[0]}", "ingest") is HTTPStatus.OK
-    assert checked.check(f"Bearer {made[1]}", "read") is HTTPStatus.OK
-    assert checked.check(f"Bearer {made[1]}", "ingest") is HTTPStatus.FORBIDDEN
+    assert allows(checked, made[0], "ingest")
+    assert allows(checked, made[1], "read")
+    assert not allows(checked, made[1], "ingest")
 
 
 def test_a_new_file_of_keys_is_for_its_owner_alone(

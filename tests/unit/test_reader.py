@@ -37,7 +37,7 @@ def _bare(sql: str) -> str:
 
 def test_every_query_is_used_by_name_and_every_name_has_a_query() -> None:
     asked = set(re.findall(r"\.(?:_?rows|row|most|text)\(\s*\"(\w+)\"", SOURCE))
-    asked |= set(re.findall(r"\._insert\(\s*(?:(?:\"\w+\"|[A-Z]+),\s*)?\"(\w+)\"", SOURCE))
+    asked |= set(re.findall(r"\._?insert\(\s*(?:(?:\"\w+\"|[A-Z]+),\s*)?\"(\w+)\"", SOURCE))
     asked |= set(re.findall(r"\b_whole\(answer, \"(\w+)\"", SOURCE))
     included = {
         form

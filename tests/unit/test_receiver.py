@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -18,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from clew.collector.http import Receiver
 from clew.collector.limits import InFlight, Overloaded
 from clew.collector.otlp import Batch
+from support.keys import authenticator
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 PAGE = {"origin": "https://shop.example"}
@@ -109,25 +109,18 @@ def test_a_request_that_is_refused_for_good_is_unreadable(
     assert told.calls == [("unreadable", "traces")]
 
 
-@pytest.mark.parametrize(
-    ("admitted", "code"), [(HTTPStatus.UNAUTHORIZED, 16), (HTTPStatus.FORBIDDEN, 7)]
-)
-def test_who_is_not_admitted_is_told_in_the_requests_encoding(
-    admitted: HTTPStatus, code: int
+@pytest.mark.parametrize(("key", "status", "code"), [("another", 401, 16), ("reader", 403, 7)])
+def test_a_client_that_may_not_send_is_told_in_the_requests_encoding(
+    key: str, status: int, code: int
 ) -> None:
-    told, asked = Told(), []
-
-    def admit(authorization: str) -> HTTPStatus:
-        asked.append(authorization)
-        return admitted
-
-    headers = PROTOBUF | {"authorization": "Bearer abc"}
-    answer = send(told, body=b"garbage", headers=headers, admit=admit)
-    assert (answer.status_code, Status.FromString(answer.content).code) == (admitted, code)
+    told, keys = Told(), authenticator(reader={"read"})
+    headers = {"authorization": f"Bearer {key}"}
+    answer = send(told, body=b"garbage", headers=PROTOBUF | headers, authenticator=keys)
+    assert (answer.status_code, Status.FromString(answer.content).code) == (status, code)
     assert answer.headers["www-authenticate"].startswith("Bearer")
-    answer = send(told, headers={"content-type": "application/json"}, admit=admit)
+    headers["content-type"] = "application/json"
+    answer = send(told, headers=headers, authenticator=keys)
     assert json.loads(answer.content)["code"] == code
-    assert asked == ["Bearer abc", ""]
     assert told.calls == []
 
 
@@ -148,7 +141,7 @@ def test_a_page_whose_origin_is_allowed(allowed: str) -> None:
         "OPTIONS",
         headers=PAGE | {"access-control-request-method": "POST"},
         origins=origins,
-        admit=lambda authorization: HTTPStatus.UNAUTHORIZED,  # a preflight has no key
+        authenticator=authenticator(),  # a preflight has no key
     )
     assert preflight.status_code == 204
     assert preflight.headers["access-control-allow-origin"] == allowed

@@ -123,19 +123,17 @@ def test_an_address_that_others_can_reach_is_refused(
 ) -> None:
     public = dataclasses.replace(settings, **{name: (host, 0)})
     with pytest.raises(UsageError, match=rf"--{name.replace('_', '-')} .*Set --api-keys"):
-        platform.run(public, collect=True, serve=True, report=lambda endpoints: None)
+        platform.run(public, platform.UP, lambda endpoints: None)
     assert not settings.data.exists()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_an_address_of_this_machine_is_not(settings: Settings, host: str) -> None:
-    platform._check_doors(dataclasses.replace(settings, api=(host, 0)), collect=True, serve=True)
+    platform._check_addresses(dataclasses.replace(settings, api=(host, 0)), platform.UP)
 
 
 def test_only_addresses_that_are_served_are_looked_at(settings: Settings) -> None:
-    platform._check_doors(
-        dataclasses.replace(settings, api=("0.0.0.0", 0)), collect=True, serve=False
-    )
+    platform._check_addresses(dataclasses.replace(settings, api=("0.0.0.0", 0)), platform.COLLECT)
 
 
 def test_half_of_what_tls_needs_is_refused(settings: Settings, tmp_path: Path) -> None:
@@ -143,4 +141,4 @@ def test_half_of_what_tls_needs_is_refused(settings: Settings, tmp_path: Path) -
     whole = dataclasses.replace(half, tls_key=tmp_path / "key.pem")
     for each, why in ((half, "TLS needs both"), (whole, "No such file")):
         with pytest.raises(UsageError, match=why):
-            platform.run(each, collect=True, serve=True, report=lambda endpoints: None)
+            platform.run(each, platform.UP, lambda endpoints: None)

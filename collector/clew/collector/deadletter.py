@@ -17,7 +17,8 @@ from typing import Any
 import xxhash
 
 from clew.collector.otlp import Batch
-from clew.collector.segment import Segment, make_directory, sync_directory
+from clew.collector.segment import Segment
+from clew.storage.files import make_directory, sync_directory
 
 logger = logging.getLogger(__name__)
 

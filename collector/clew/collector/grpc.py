@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from http import HTTPStatus
 from typing import Any, NoReturn
 
 import grpc
@@ -13,12 +12,11 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from clew.access import AccessError, Authenticator, Forbidden, bearer_key
 from clew.collector import otlp
 from clew.collector.http import LARGE_BODY, UNAVAILABLE, Append
 from clew.collector.limits import (
-    REFUSALS,
     RETRY_AFTER,
-    Admit,
     InFlight,
     NoTally,
     Overloaded,
@@ -31,12 +29,9 @@ METHODS = {
     "/opentelemetry.proto.collector.logs.v1.LogsService/Export": "logs",
     "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": "metrics",
 }
-DENIED = {
-    HTTPStatus.UNAUTHORIZED: grpc.StatusCode.UNAUTHENTICATED,
-    HTTPStatus.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
-}
 HANDSHAKE_WITHIN = 30  # seconds, TLS and HTTP/2
 IDLE = 300  # seconds that a connection may be without a request
+OPEN_TO_ALL = Authenticator()
 GRACE = 2.0  # seconds for the requests that are being answered when the server stops
 
 
@@ -50,7 +45,7 @@ class GrpcReceiver:
         append: Append,
         in_flight: InFlight,
         tally: Tally | None = None,
-        admit: Admit | None = None,
+        authenticator: Authenticator = OPEN_TO_ALL,
     ) -> None:
         self._append = append
         self._in_flight = in_flight
@@ -67,7 +62,7 @@ class GrpcReceiver:
             method: grpc.unary_unary_rpc_method_handler(self._export(signal))
             for method, signal in METHODS.items()
         }
-        self._server.add_generic_rpc_handlers((_Methods(methods, admit),))
+        self._server.add_generic_rpc_handlers((_Methods(methods, authenticator),))
 
     async def start(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """Serve on `host:port`; the port in use. Raises OSError when it cannot be had."""
@@ -112,29 +107,34 @@ class GrpcReceiver:
 class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Finds a request's handler, before its message is read. There is none for other methods."""
 
-    def __init__(self, methods: Mapping[str, Any], admit: Admit | None) -> None:
+    def __init__(self, methods: Mapping[str, Any], authenticator: Authenticator) -> None:
         self._methods = methods
-        self._admit = admit
+        self._authenticator = authenticator
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
         handler = self._methods.get(details.method)
-        if self._admit is None or handler is None:
-            return handler
-        metadata = dict(details.invocation_metadata)
-        admitted = self._admit(metadata.get("authorization", ""))
-        return handler if admitted is HTTPStatus.OK else _DENYING[admitted]
+        if handler is None:
+            return None
+        authorization = dict(details.invocation_metadata).get("authorization", "")
+        try:
+            principal = self._authenticator.authenticate(bearer_key(authorization))
+            principal.require("ingest")
+        except AccessError as error:
+            return _denying(error)
+        return handler
 
 
-def _denying(status: HTTPStatus) -> Any:
+def _denying(error: AccessError) -> Any:
+    status = grpc.StatusCode.UNAUTHENTICATED
+    if isinstance(error, Forbidden):
+        status = grpc.StatusCode.PERMISSION_DENIED
+
     async def deny(messages: Any, context: Any) -> NoReturn:
-        await context.abort(DENIED[status], REFUSALS[status])
+        await context.abort(status, str(error))
         raise AssertionError("abort does not return")
 
     # Declared as a stream, of which it reads nothing.
     return grpc.stream_unary_rpc_method_handler(deny)
-
-
-_DENYING = {status: _denying(status) for status in DENIED}
 
 
 async def _abort_for_now(context: Any, message: str) -> NoReturn:

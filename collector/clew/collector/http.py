@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from http import HTTPStatus
 from typing import Any
 
 from google.protobuf import json_format
 from google.rpc.status_pb2 import Status
 
+from clew.access import AccessError, Authenticator, Forbidden, bearer_key
 from clew.collector import otlp
 from clew.collector.limits import (
-    REFUSALS,
     RETRY_AFTER,
-    Admit,
     InFlight,
     NoTally,
     Overloaded,
@@ -37,8 +35,8 @@ JSON = "application/json"
 LARGE_BODY = (
     256 << 10
 )  # bytes; a larger body is decoded in a thread, so that others are not held up
-UNAVAILABLE = 14  # google.rpc's codes
-DENIED = {HTTPStatus.UNAUTHORIZED: 16, HTTPStatus.FORBIDDEN: 7}
+UNAVAILABLE = 14  # of google.rpc
+UNAUTHENTICATED, PERMISSION_DENIED = (401, 16), (403, 7)  # HTTP's status, google.rpc's code
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -63,7 +61,7 @@ class Receiver:
         append: Append,
         in_flight: InFlight,
         tally: Tally | None = None,
-        admit: Admit | None = None,
+        authenticator: Authenticator | None = None,
         origins: frozenset[str] = frozenset(),
         ready: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -71,7 +69,7 @@ class Receiver:
         self._ready = ready
         self._in_flight = in_flight
         self._tally = tally or NoTally()
-        self._admit = admit
+        self._authenticator = authenticator or Authenticator()
         self._origins = origins  # of pages that browsers let send; `*` is any
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,11 +100,14 @@ class Receiver:
         if scope["method"] != "POST":
             await _plain(send, 405, "OTLP is sent with POST", [(b"allow", b"POST")])
             return
-        if self._admit is not None:
-            admitted = self._admit(headers.get(b"authorization", b"").decode("latin-1"))
-            if admitted is not HTTPStatus.OK:
-                await _deny(send, content_type, admitted)
-                return
+        try:
+            authorization = headers.get(b"authorization", b"").decode("latin-1")
+            principal = self._authenticator.authenticate(bearer_key(authorization))
+            principal.require("ingest")
+        except AccessError as error:
+            await _deny(send, content_type, error)
+            return
+        scope.setdefault("state", {})["principal"] = principal
         try:
             if content_type not in (PROTOBUF, JSON):
                 raise UnsupportedEncoding(
@@ -153,12 +154,13 @@ def _with(send: Send, headers: Headers) -> Send:
     return send_with
 
 
-async def _deny(send: Send, content_type: str, status: HTTPStatus) -> None:
+async def _deny(send: Send, content_type: str, error: AccessError) -> None:
     challenge = b'Bearer realm="clew"'
-    if status is HTTPStatus.FORBIDDEN:
+    status, code = UNAUTHENTICATED
+    if isinstance(error, Forbidden):
         challenge += b', error="insufficient_scope"'
-    headers = [(b"www-authenticate", challenge)]
-    await _status(send, content_type, status, DENIED[status], REFUSALS[status], headers)
+        status, code = PERMISSION_DENIED
+    await _status(send, content_type, status, code, str(error), [(b"www-authenticate", challenge)])
 
 
 async def _read(headers: dict[bytes, bytes], receive: Receive, request: Request) -> bytes | None:

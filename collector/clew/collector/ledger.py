@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from clew.background import Stop, Worker
 from clew.collector.segment import Segment
 from clew.collector.spool import Ids
 from clew.storage import LedgerRow, Stored
@@ -40,24 +41,26 @@ class Ledger:
         self._tally_id, self._tally_began = 0, 0.0
         self._totals: Counter[tuple[str, str]] = Counter()
         self._last_beat = 0.0
-        self._change = threading.Condition()
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._lock = threading.Lock()
+        self._worker = Worker(
+            "ledger",
+            self._run,
+            "the ledger cannot be written yet",
+            pauses=(2 * GATHER, LONGEST_PAUSE),
+            gather=GATHER,
+            finish=True,
+        )
 
     def start(self) -> None:
-        self._thread.start()
+        self._worker.start()
 
     def close(self, seconds: float) -> None:
         """Enter what is known, within that time; what is not entered is found at the next start."""
-        with self._change:
-            self._closing = True
-            self._change.notify()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
+        self._worker.close(seconds)
 
     def received(self, signal: str, segment: int, items: int, began: float) -> None:
         """So many more items are in that segment, on the disk."""
-        with self._change:
+        with self._lock:
             self._totals[signal, RECEIVED] += items
             before = self._pending.get(segment)
             items += before.items if before else 0
@@ -71,7 +74,7 @@ class Ledger:
         expired = segment.items - sum(each.items for each in stored.values())
         if expired:  # its rows were stored, and gone again before this could be said
             rows.append((STORED, "", expired, 0))
-        with self._change:
+        with self._lock:
             for fate, _, items, _ in rows[1:]:
                 self._totals[segment.signal, fate] += items
             self._pending.pop(segment.id, None)
@@ -80,7 +83,7 @@ class Ledger:
                 LedgerRow(segment.began, segment.signal, segment.id, service, fate, items, late)
                 for fate, service, items, late in rows
             ]
-            self._change.notify()
+        self._worker.wake()
 
     def rejected(self, signal: str, reasons: Mapping[str, int]) -> None:
         """Items of a request that was accepted in part."""
@@ -97,7 +100,7 @@ class Ledger:
 
     def pending(self) -> list[LedgerRow]:
         """What the table does not say yet, or may not: every segment that is known here."""
-        with self._change:
+        with self._lock:
             return [
                 *self._pending.values(),
                 *(row for rows in self._known.values() for row in rows),
@@ -106,7 +109,7 @@ class Ledger:
 
     def waiting(self) -> list[LedgerRow]:
         """The segments that are not in the tables."""
-        with self._change:
+        with self._lock:
             return list(self._pending.values())
 
     def oldest(self, now: float) -> float:
@@ -115,16 +118,16 @@ class Ledger:
 
     def totals(self) -> dict[tuple[str, str], int]:
         """Items by signal and fate, since this process started."""
-        with self._change:
+        with self._lock:
             return dict(self._totals)
 
     def _count(self, items: Mapping[tuple[str, str], int]) -> None:
-        with self._change:
+        with self._lock:
             if not self._tally:
                 self._tally_id, self._tally_began = self._ids.next(), time.time()
             self._tally.update(items)
             self._totals.update(items)
-            self._change.notify()
+        self._worker.wake()
 
     def _tallied(self) -> list[LedgerRow]:
         return [
@@ -132,31 +135,13 @@ class Ledger:
             for (signal, fate), items in self._tally.items()
         ]
 
-    def _run(self) -> None:
-        pause = GATHER
-        while not (self._wait(pause) and not self._due()):
-            try:
-                self._flush()
-                pause = GATHER
-            except Exception as error:
-                logger.warning("the ledger cannot be written yet: %s", error)
-                if self._closing:
-                    return
-                pause = min(2 * pause, LONGEST_PAUSE)
-
-    def _wait(self, pause: float) -> bool:
-        """Wait until there is something to enter, and then for more; whether to close."""
-        with self._change:
-            beat = self._last_beat + HEARTBEAT - time.monotonic() if self._last_beat else 0
-            self._change.wait_for(lambda: self._closing or self._due(), max(0, beat))
-            self._change.wait_for(lambda: self._closing, pause)
-            return self._closing
-
-    def _due(self) -> bool:
-        return bool(self._known or self._tally)
+    def _run(self, _: Stop) -> float:
+        """Enter what is known; seconds until the next heartbeat."""
+        self._flush()
+        return max(0.0, self._last_beat + HEARTBEAT - time.monotonic())
 
     def _flush(self) -> None:
-        with self._change:
+        with self._lock:
             now = time.monotonic()
             if not self._last_beat or now - self._last_beat >= HEARTBEAT:
                 self._last_beat = now
@@ -167,7 +152,7 @@ class Ledger:
                 self._tally.clear()
             entering = dict(self._known)
         self._enter([row for rows in entering.values() for row in rows])
-        with self._change:
+        with self._lock:
             for segment in entering:
                 del self._known[segment]
             files = [self._files.pop(each) for each in entering if each in self._files]

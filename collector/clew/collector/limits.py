@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
 
@@ -21,15 +20,6 @@ RETRY_AFTER = 1  # seconds that clients are asked to wait
 
 class Overloaded(Exception):
     """Nothing of the request was kept. Try again later."""
-
-
-Admit = Callable[[str], HTTPStatus]
-"""Whether a client with this Authorization header may send: OK, UNAUTHORIZED or FORBIDDEN."""
-
-REFUSALS = {
-    HTTPStatus.UNAUTHORIZED: "send a valid API key: Authorization: Bearer <key>",
-    HTTPStatus.FORBIDDEN: "this API key is not for sending telemetry: its scopes lack `ingest`",
-}
 
 
 class Tally(Protocol):

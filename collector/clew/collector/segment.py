@@ -33,6 +33,7 @@ from pathlib import Path
 import xxhash
 
 from clew.collector.otlp import Batch
+from clew.storage.files import sync_directory
 
 logger = logging.getLogger(__name__)
 
@@ -303,23 +304,6 @@ def _items_lost(data: bytes, kept: list[tuple[int, int, int]]) -> int:
             position = found[0] + _RECORD_SIZE
         position = end + _RECORD_SIZE
     return lost
-
-
-def make_directory(directory: Path) -> None:
-    """Make the directory, and those above it, so that a power cut does not take them away."""
-    if not directory.is_dir():
-        make_directory(directory.parent)
-        directory.mkdir(exist_ok=True)
-    sync_directory(directory.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Have the directory's entries on the disk: a new or renamed file outlasts a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _varint(data: bytes | mmap.mmap, position: int) -> tuple[int, int]:

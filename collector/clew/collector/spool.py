@@ -18,7 +18,8 @@ from pathlib import Path
 from clew.collector import segment as segments
 from clew.collector.limits import Footprint, Overloaded
 from clew.collector.otlp import Batch
-from clew.collector.segment import Segment, make_directory, sync_directory
+from clew.collector.segment import Segment
+from clew.storage.files import make_directory, sync_directory
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
+from clew.access import Authenticator
 from clew.analysis import Registry
 from clew.api import (
     attributes,
@@ -23,7 +24,7 @@ from clew.api import (
     traces,
     transactions,
 )
-from clew.api.access import Admit, KeysOnly
+from clew.api.access import Authentication
 from clew.api.clients import PerClient
 from clew.api.problems import add_problem_handlers, document
 from clew.api.reference import describe
@@ -38,11 +39,11 @@ def create_app(
     reader: Reader,
     ready: Callable[[], bool],
     pending: ledger.Pending = list,
-    admit: Admit | None = None,
+    authenticator: Authenticator | None = None,
     registry: Registry | None = None,
 ) -> FastAPI:
     """The application. `ready` says whether ingest and queries work; `pending` what was received
-    and is not in the ledger's table yet; `admit` what a client may do, anything when it is None;
+    and is not in the ledger's table yet; `authenticator` finds who a client is, without it anyone;
     `registry` has the definitions."""
     app = FastAPI(
         title="clew",
@@ -57,9 +58,9 @@ def create_app(
     app.state.pending = pending
     add_problem_handlers(app)
     jaeger.add_malformed_handler(app)
-    app.add_middleware(PerClient, by_key=admit is not None)
-    if admit is not None:
-        app.add_middleware(KeysOnly, admit=admit)
+    authenticator = authenticator or Authenticator()
+    app.add_middleware(PerClient, by_key=authenticator.has_keys)
+    app.add_middleware(Authentication, authenticator=authenticator)
     for module in (
         funnel,
         transactions,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clew.api.access import OPEN
@@ -20,7 +19,7 @@ class PerClient:
     """At most so many requests of one client at a time, so that others go on; the statements of a
     client that has gone are ended.
 
-    `by_key`: a client is its API key (which was checked before), else its address."""
+    `by_key`: a client is the principal of its API key, else its address."""
 
     def __init__(self, app: ASGIApp, by_key: bool) -> None:
         self._app = app
@@ -45,8 +44,10 @@ class PerClient:
                 del self._in_flight[client]
 
     def _client(self, scope: Scope) -> str:
+        if self._by_key:
+            return str(scope["state"]["principal"].name)
         host, _ = scope["client"] or ("", 0)
-        return Headers(scope=scope).get("authorization", host) if self._by_key else str(host)
+        return str(host)
 
 
 async def _while_it_waits(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,6 +14,7 @@ from clew.analysis.documents import MAX_BYTES, Form
 from clew.analysis.transactions.definitions import json_schema, write
 from clew.analysis.transactions.registry import revision_from_rows
 from clew.api import models
+from clew.api.access import requires
 from clew.api.parameters import Answering
 from clew.api.problems import Problem
 from clew.api.reference import REFERENCE, request_body, routes
@@ -86,6 +87,7 @@ def definitions_schema() -> Response:
     openapi_extra=request_body(models.DefinitionsBody, JSON, YAML),
     response_model=None,
 )
+@requires("admin")
 async def replace_definitions(
     request: Request,
     content_type: Annotated[str, Header()] = "",

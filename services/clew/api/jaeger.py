@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+from clew.api.access import ScopedRoute
 from clew.api.parameters import (
     EARLIEST,
     LATEST,
@@ -31,7 +32,7 @@ from clew.api.reference import JSON, json_response
 from clew.api.traces import newest, summaries
 from clew.storage import AttributeFilter, Row, of_traces_with_a_span, span_filters
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=ScopedRoute)
 
 DAY = 86400 * SECOND
 MAX_NAMES = 10_000

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from clew.access import AccessError, Unauthenticated
 from clew.analysis import DocumentError
 from clew.storage import Cancelled, FilterError, LimitExceeded, StorageError
 
@@ -38,6 +39,10 @@ def add_problem_handlers(app: FastAPI) -> None:
         ]
         detail = "; ".join(f"{each['parameter']}: {each['detail']}" for each in errors)
         return document(422, detail, errors=errors)
+
+    @app.exception_handler(AccessError)
+    def forbidden(request: Request, error: AccessError) -> JSONResponse:
+        return refusal(error)
 
     @app.exception_handler(FilterError)
     def unreadable(request: Request, error: FilterError) -> JSONResponse:
@@ -71,6 +76,14 @@ def add_problem_handlers(app: FastAPI) -> None:
     def broken(request: Request, error: Exception) -> JSONResponse:
         logger.error("%s %s", request.method, request.url.path, exc_info=error)
         return document(500, "an error in clew; its log says which")
+
+
+def refusal(error: AccessError) -> JSONResponse:
+    """The problem document for a request without a valid key (401) or whose key's scopes do not
+    allow it (403)."""
+    response = document(401 if isinstance(error, Unauthenticated) else 403, str(error))
+    response.headers["www-authenticate"] = 'Bearer realm="clew"'
+    return response
 
 
 def document(

@@ -13,9 +13,10 @@ from typing import Any
 
 import pydantic_core
 from fastapi import APIRouter, FastAPI, Response
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
+
+from clew.api.access import ScopedRoute
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 METHODS = ("get", "put", "post", "delete", "patch")
@@ -101,7 +102,7 @@ class ProblemDocument(Model):
     errors: list[ProblemError] | None = None
 
 
-class Route(APIRoute):
+class Route(ScopedRoute):
     """A route whose endpoint's dict goes out as JSON as it is; `response_model` documents it.
 
     Written out at once, in the endpoint's thread: 59 MB take 0.25 s, by way of the model's schema

@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from clew.cli import keys
+from clew.access import SCOPES, KeysError, add_key, new_key
 from clew.cli import settings as settings_module
 from clew.cli.settings import API_KEYS, UsageError
 
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         if parsed.command == "key":
             return _key(parsed)
         return _server_command(parsed)
-    except UsageError as error:
+    except (UsageError, KeysError) as error:
         print(f"clew: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     key.add_argument(
         "--scope",
         action="append",
-        choices=keys.SCOPES,
+        choices=SCOPES,
         help="what it is for; may be given twice (default ingest)",
     )
     settings_module.add_flag(key, API_KEYS)
@@ -127,9 +127,9 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _key(parsed: argparse.Namespace) -> int:
-    key, line = keys.new_key(parsed.name, parsed.scope or ["ingest"])
+    key, line = new_key(parsed.name, parsed.scope or ["ingest"])
     if path := settings_module.api_keys(parsed):
-        keys.add(path, line)
+        add_key(path, line)
         print(key)
     else:
         print(f"{key}\n\nThe line for the file that --api-keys names:\n{line}")
@@ -175,12 +175,8 @@ def _server_command(parsed: argparse.Namespace) -> int:
         elif parsed.command == "demo":
             demo.run(settings, rate=parsed.rate, seconds=parsed.seconds)
         else:
-            platform.run(
-                settings,
-                collect=parsed.command in ("up", "collect"),
-                serve=parsed.command in ("up", "serve"),
-                report=_report,
-            )
+            parts = {"up": platform.UP, "collect": platform.COLLECT, "serve": platform.SERVE}
+            platform.run(settings, parts[parsed.command], _report)
     except StorageError as error:
         raise UsageError(str(error)) from error
     return 0

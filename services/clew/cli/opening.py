@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TextIO
 
 from clew.cli.settings import Settings, UsageError
-from clew.collector.segment import make_directory
 from clew.storage import Cluster, Store
+from clew.storage.files import make_directory
 
 
 class InUse(UsageError):

@@ -19,11 +19,13 @@ from contextlib import (
     ExitStack,
     asynccontextmanager,
     contextmanager,
+    suppress,
 )
 from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
+from clew.access import Authenticator, Principal, Unauthenticated
 from clew.clickhouse import inserts, native
 from clew.clickhouse.body import BodyMemory, Receive
 from clew.clickhouse.query import (
@@ -52,8 +54,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# The scopes of the API key with this name and this secret; None when there is none.
-Admit = Callable[[str, str], frozenset[str] | None]
+# Who a user is where there are no API keys: `default` without a password, as on a new server.
+DEFAULT_USER = Principal("default", frozenset(("read",)))
 
 MAX_RUNNING = 4  # statements of all clients that the engine runs at a time
 MAX_PER_CLIENT = 8  # statements of one client, waiting or running
@@ -77,16 +79,19 @@ class Application:
 
     sessions      run the statements
     new_segment   returns the id of a new segment, for one insert
-    admit         returns the scopes of a user's key; without it there is one user, `default`,
-                  without a password, who may read
+    authenticator finds who a user with a password is, which is an API key; without keys there is
+                  one user, `default`, without a password, who may read
     """
 
     def __init__(
-        self, sessions: Sessions, new_segment: Callable[[], int], admit: Admit | None = None
+        self,
+        sessions: Sessions,
+        new_segment: Callable[[], int],
+        authenticator: Authenticator | None = None,
     ) -> None:
         self._sessions = sessions
         self._new_segment = new_segment
-        self._admit = admit
+        self._authenticator = authenticator or Authenticator()
         self._client_pool = _Pool("clickhouse", MAX_RUNNING, MAX_PER_CLIENT)
         self._peer_pool = _Pool("clickhouse-peer", PEER_MAX_RUNNING, PEER_MAX_PER_CLIENT)
         self._client_slots = weakref.WeakValueDictionary[str, asyncio.Semaphore]()
@@ -150,13 +155,11 @@ class Application:
         self, scope: AsgiScope, parameters: Mapping[str, str], headers: Mapping[str, str]
     ) -> User:
         name, key = credentials(parameters, headers)
-        if self._admit is None:
-            scopes = frozenset(("read",)) if (name, key) == ("default", "") else None
-            client = str((scope["client"] or ("",))[0])
-        else:
-            scopes, client = self._admit(name, key), name
-        if scopes is not None:
-            return User(client, scopes)
+        if self._authenticator.has_keys:
+            with suppress(Unauthenticated):
+                return User(name, self._authenticator.authenticate(key, name))
+        elif (name, key) == ("default", ""):
+            return User(str((scope["client"] or ("",))[0]), DEFAULT_USER)
         if (name, key) == ("default", ""):
             raise refusal(
                 ErrorCode.REQUIRED_PASSWORD,
@@ -281,7 +284,7 @@ class Application:
             )
         head = inserts.parse_head(statement)
         database = head.database or query.database
-        if database != DEFAULT_DATABASE or "ingest" not in query.user.scopes:
+        if database != DEFAULT_DATABASE or not query.user.principal.may("ingest"):
             raise refusal(
                 ErrorCode.ACCESS_DENIED,
                 f"{query.user.name}: Not enough privileges. To execute this query, it's necessary "
@@ -340,7 +343,7 @@ class Application:
         when one insert is refused it sends the others again too."""
         maximum = self._pool(user).max_per_client
         slots = self._client_slots.setdefault(user.name, asyncio.Semaphore(maximum))
-        seconds = RUN_TIMEOUT if "ingest" in user.scopes else CLIENT_TIMEOUT
+        seconds = RUN_TIMEOUT if user.principal.may("ingest") else CLIENT_TIMEOUT
         return _slot(slots, seconds, f"{maximum} of {user.name} are running or waiting")
 
     def _run_slot(self, user: User) -> AbstractAsyncContextManager[None]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from clew.access import Principal
 from clew.clickhouse import encodings, inserts
 from clew.storage import DESCRIBE, PEER, READ, ErrorCode, refusal
 
@@ -36,16 +37,15 @@ REFUSED_PARAMETERS = {"role": "roles are not chosen here"}
 
 @dataclass(frozen=True)
 class User:
-    """The sender of a request. Limits for one client apply to `name`; `scopes` are those of its API
-    key."""
+    """The sender of a request. Limits for one client apply to `name`."""
 
     name: str
-    scopes: frozenset[str]
+    principal: Principal
 
     @property
     def is_peer(self) -> bool:
         """Whether it is another clew, which uses this one as its ClickHouse server."""
-        return "database" in self.scopes
+        return self.principal.may("database")
 
     @property
     def max_body(self) -> int:
@@ -57,7 +57,7 @@ class User:
         """The engine's role for its statements, other than inserts of a client's rows."""
         if self.is_peer:
             return PEER
-        return READ if "read" in self.scopes else DESCRIBE
+        return READ if self.principal.may("read") else DESCRIBE
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ import xxhash
 from clickhouse_connect.driver.client import Client
 
 from clew.storage.errors import BackupError
+from clew.storage.files import sync_directory
 from clew.storage.ingest import SIGNALS
 from clew.storage.store import Store
 
@@ -148,7 +149,7 @@ def write(manifest: dict[str, Any], target: Path) -> None:
             del complete["directory"]
             out.finish(json.dumps(complete, indent=1).encode())
         partial.rename(target)
-        _sync(target.parent)
+        sync_directory(target.parent)
     except OSError as error:
         with suppress(OSError):
             _remove(partial)
@@ -169,7 +170,7 @@ def restore(source: Path, directory: Path) -> dict[str, int]:
             rows: dict[str, int] = backup.manifest["rows"]
         _check(partial, rows)
         partial.rename(directory)
-        _sync(directory.parent)
+        sync_directory(directory.parent)
     except (OSError, tarfile.TarError, KeyError, TypeError, ValueError) as error:
         raise BackupError(f"{source} cannot be restored: {error}") from error
     finally:
@@ -194,7 +195,7 @@ def _extract(backup: _Reader, directory: Path) -> None:
         path.symlink_to(to)
     for path in directory.rglob("*"):
         if path.is_dir() and not path.is_symlink():
-            _sync(path)
+            sync_directory(path)
 
 
 def _check(directory: Path, rows: dict[str, int]) -> None:
@@ -264,7 +265,7 @@ class _DirectoryWriter:
             os.fsync(out.fileno())
         for path in (self._directory, *self._directory.rglob("*")):
             if path.is_dir():
-                _sync(path)
+                sync_directory(path)
 
 
 class _TarWriter:
@@ -366,14 +367,6 @@ def _copy(file: BinaryIO, out: BinaryIO) -> tuple[int, str]:
 def _expect(name: str, copied: int, size: int) -> None:
     if copied != size:
         raise OSError(f"{name} changed while it was copied")
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,8 +16,7 @@ from clew.storage.store import Store
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY = 30.0  # seconds; at 100 MB/s of inserts, 3 GB
-STOP_WITHIN = 1.0  # seconds; a drop that is cut short is done again by the next look
+CHECK_EVERY = 30.0  # seconds; at 100 MB/s of inserts, 3 GB
 # What the database may take of its disk unless told otherwise: the spool has a tenth for itself,
 # and a merge needs room for its result beside its sources. It never fills the last 5 %, where
 # filesystems slow down and the spool has to refuse; of a large disk that others have filled to
@@ -91,10 +89,11 @@ class Room:
 
 
 class Guard:
-    """A thread that keeps the database below its limit by dropping whole days, the oldest first.
+    """Keeps the database below its limit by dropping whole days, the oldest first: call `check`
+    every CHECK_EVERY seconds.
 
-    `paused` holds up what inserts, for as long as it is entered; `shortened` is told of traces of
-    which a part is gone."""
+    `paused` holds up what inserts, for as long as it is entered; `shortened` is called with the ids
+    of traces that lost a part."""
 
     def __init__(
         self,
@@ -107,37 +106,20 @@ class Guard:
         self._limit = limit
         self._paused = paused
         self._shortened = shortened
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
+        self._reported = False
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            self._thread.join(STOP_WITHIN)
-
-    def _run(self) -> None:
-        told = False
-        while True:
-            try:
-                room = make_room(self._store, self._limit, self._paused)
-                excess = room.excess
-                self._shortened(room.shortened)
-                if excess > 0 and not told:
-                    logger.error(
-                        "the database is %d MiB over its limit, or the disk that much too full, "
-                        "and only today is left to drop: raise --database-limit, make room, or "
-                        "have services send less",
-                        -(-excess >> 20),
-                    )
-                told = excess > 0
-            except Exception as error:  # the next look may succeed
-                logger.warning("the size of the database cannot be kept for now: %s", error)
-            if self._stop.wait(LOOK_EVERY):
-                return
+    def check(self) -> None:
+        """Drop what is too much; log once when only today is left and it is still too much."""
+        room = make_room(self._store, self._limit, self._paused)
+        self._shortened(room.shortened)
+        if room.excess > 0 and not self._reported:
+            logger.error(
+                "the database is %d MiB over its limit, or the disk that much too full, and only "
+                "today is left to drop: raise --database-limit, make room, or have services send "
+                "less",
+                -(-room.excess >> 20),
+            )
+        self._reported = room.excess > 0
 
 
 def make_room(

@@ -1,9 +1,9 @@
-"""One thread that has whole traces worked out when spans of them have come.
+"""Background thread that settles traces: computes per-trace results once new spans have arrived.
 
-A pass takes the traces with rows since the last one, newest first, and those that have been quiet
-for a while once more. How far it has come is in the tables (clew_settler): a restart goes on from
-there, and does again what was cut short. Of several processes on one server the one that has the
-lease works.
+A pass takes the traces with rows since the last pass, newest first, and once more those that have
+been quiet for a while. Behind it, steps (clew.analysis.steps) compute what rests on settled traces.
+How far each has come is in the tables (clew_settler): a restart goes on from there, and does again
+what was cut short. Of several processes on one server the one that holds the lease works.
 """
 
 from __future__ import annotations
@@ -12,50 +12,50 @@ import logging
 import math
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Protocol
 
+from clew.analysis.steps import Interval, Step
+from clew.analysis.traces.cursor import QUIET, REMEMBERED, InsertCursor
 from clew.analysis.traces.settling import (
-    AGAIN_AT_ONCE,
-    LAST_SECOND,
+    REQUEUED_AT_ONCE,
     Chunk,
     Progress,
     Settling,
     Window,
+    statements_of,
 )
+from clew.background import Stop, Stopped, Worker
 from clew.storage import Store
+from clew.storage.statements import Statements
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 5.0  # seconds; only on a server, where others write too
 SHORTEST_REST = 3.0  # seconds after a pass: the smallest costs 0.3 s, for its planning,
 REST = 4  # or so many times what it took: a fifth of one core at the most
-QUIET = 30  # seconds without a new row, after which a trace is looked at once more
-SUM_UP_EVERY = 10.0  # seconds: a minute's edges are made from all of its traces each time
-AT_ONCE = 40_000  # traces that a pass settles
-MOST_ONE_IN = 64
-REMEMBERED = 3600  # seconds for which it matters that traces were passed over
 LEASE = 120.0  # seconds
 AGREE_WITHIN = 0.5  # seconds for others who want the lease to say so
 ATTEMPTS = 3  # of a pass, before what fails in it is looked for
 MOST_LEFT_OUT = 20  # traces of a chunk
-LONGEST_PAUSE = 30.0  # seconds before the next attempt
+LONGEST_PAUSE = 30.0  # seconds before the next attempt of a pass,
+LONGEST_STEP_PAUSE = 600.0  # and of a step
 NO_CHUNK = (1 << 32) - 1
-PASS, EDGES, ATTRIBUTES = "pass", "edges", "attributes"  # in clew_settler
+PASSES = "pass"  # the row of the passes in clew_settler
 
 
 class Definitions(Protocol):
-    """What else is worked out for whole traces: storage.Occurrences."""
+    """What else is computed for whole traces, chunk by chunk: clew.analysis.Occurrences."""
 
     def log_attributes(self) -> Sequence[str]:
         """The attributes that log records are looked at for."""
 
     def settle(self, trace_ids: Sequence[str], start: str, end: str, version: int) -> None:
-        """Make what is known of these traces again. All their spans lie in `start` … `end`;
-        `version` is greater by two or more than that of any call before."""
+        """Make the rows of these traces again. All their spans lie in `start` … `end`; `version` is
+        greater by two or more than that of any call before."""
 
     def stop(self) -> None:
         """Begin nothing more, and end what is running; for another thread."""
@@ -63,339 +63,248 @@ class Definitions(Protocol):
 
 class Settler:
     """`wake` it when spans or log records were inserted; where others insert too, as on a server,
-    it looks by itself as well."""
+    it looks by itself as well.
 
-    def __init__(self, store: Store, definitions: Definitions | None = None) -> None:
-        self._settling = Settling(store)
-        self._definitions = definitions
+    `statements`: those of the steps, when they have any (statements_of(store)). `steps` run in
+    their order."""
+
+    def __init__(
+        self,
+        store: Store,
+        definitions: Definitions | None = None,
+        statements: Statements | None = None,
+        steps: Sequence[Step] = (),
+    ) -> None:
         self._store = store
-        # One process has the embedded engine: what it held before it was killed is its own.
+        self._statements = statements or statements_of(store)
+        self._settling = Settling(store, self._statements)
+        self._definitions = definitions
+        self._steps = [_Schedule(step) for step in steps]
+        # One process has the embedded engine: a lease from before it was killed is its own.
         self._holder = "embedded" if store.embedded else uuid.uuid4().hex
-        self._course: Course | None = None
-        self._edges_from = 0.0  # what was inserted since then is not in the edges yet,
-        self._attributes_from = 0.0  # nor counted in the attributes
-        self._summed_up = -math.inf
-        self._unsummed = False
-        self._until = 0.0
-        self._failed = 0  # passes, one after the other
+        self._lease_until = 0.0
+        self._cursor: InsertCursor | None = None
         self._left_out = 0
-        self._again: list[str] = []
-        self._change = threading.Condition()
-        self._woken = True  # what came in before the start is looked at
-        self._due = 0.0
-        self._not_before = 0.0
-        self._held = 0
-        self._working = False
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
+        self._requeued: list[str] = []
+        self._lock = threading.Lock()  # of what is requeued
+        self._worker = Worker(
+            "settler",
+            self._run,
+            "traces are not settled yet",
+            pauses=(1.0, LONGEST_PAUSE),
+            rest=lambda took: max(SHORTEST_REST, REST * took),
+        )
 
     def start(self) -> None:
-        self._thread.start()
+        self._worker.start()
 
     def wake(self) -> None:
         """Something was inserted."""
-        with self._change:
-            self._woken = True
-            self._change.notify_all()
+        self._worker.wake()
 
-    def again(self, trace_ids: Sequence[str]) -> None:
-        """These have lost spans. Nothing is kept of this: who ends before they were settled again
-        leaves them without a row, as traces that are too large are."""
-        with self._change:
-            self._again += trace_ids
-            self._woken |= bool(trace_ids)
-            self._change.notify_all()
+    def requeue(self, trace_ids: Sequence[str]) -> None:
+        """Settle these traces again: they have lost spans. Kept in memory only: when the process
+        ends first, they are left without a row, as traces that are too large are."""
+        if trace_ids:
+            with self._lock:
+                self._requeued += trace_ids
+            self._worker.wake()
 
     def stop(self) -> None:
         """Begin nothing more, and end the statement that is running."""
-        with self._change:
-            self._stopping = True
-            self._change.notify_all()
+        self._worker.stop()
         with suppress(Exception):  # the engine may be what is in trouble
-            self._settling.cancel()
+            self._statements.cancel()
             if self._definitions is not None:
                 self._definitions.stop()
 
     def close(self, seconds: float) -> bool:
         """Whether the thread has ended within that time. What was cut short is done again."""
         self.stop()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
-        return not self._thread.is_alive()
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Nothing is written from when this is entered until it is left."""
-        with self._change:
-            self._held += 1
-            self._change.wait_for(lambda: not self._working)
-        try:
-            yield
-        finally:
-            with self._change:
-                self._held -= 1
-                self._change.notify_all()
-
-    def _run(self) -> None:
-        while self._take_turn():
-            began = monotonic()
-            try:
-                rest = self._pass()
-                self._failed = 0
-                took = monotonic() - began
-                self._due = monotonic() + rest
-                self._not_before = monotonic() + max(SHORTEST_REST, REST * took)
-            except Exception as error:  # of any kind: the thread goes on
-                if self._stopping:
-                    break
-                self._failed += 1
-                pause = min(2.0 ** (self._failed - 1), LONGEST_PAUSE)
-                logger.warning("traces are not settled yet, again in %.0f s: %s", pause, error)
-                self._due = self._not_before = monotonic() + pause
-        if self._store.shared and self._course is not None:
-            self._until = 0.0
+        ended = self._worker.close(seconds)
+        if ended and self._store.shared and self._cursor is not None:
+            self._lease_until = 0.0
             with suppress(Exception):  # others wait until the lease has run out
-                self._put_down()
+                self._save_progress()
+        return ended
 
-    def _take_turn(self) -> bool:
-        """Wait until there is something to do; False when it is time to end."""
-        with self._change:
-            while not self._stopping:
-                at = self._not_before if self._woken else max(self._due, self._not_before)
-                if at <= monotonic():
-                    self._woken = False
-                    return True
-                self._change.wait(None if at == math.inf else at - monotonic())
-        return False
+    def paused(self) -> AbstractContextManager[None]:
+        """Nothing is written from when this is entered until it is left."""
+        return self._worker.paused()
 
-    @contextmanager
-    def _step(self) -> Iterator[None]:
-        """A piece of work that is not begun while somebody has paused it."""
-        with self._change:
-            self._change.wait_for(lambda: not self._held or self._stopping)
-            if self._stopping:
-                raise InterruptedError("the settler is to end")
-            self._working = True
-        try:
-            yield
-        finally:
-            with self._change:
-                self._working = False
-                self._change.notify_all()
-
-    def _pass(self) -> float:
-        """Settle what there is; in how many seconds to look again though nobody wakes it."""
+    def _run(self, stop: Stop) -> float:
+        """A pass, and the steps that are due; in how many seconds to run though nobody wakes it."""
         settling = self._settling
         now, oldest_insert = settling.clock()
         if not self._has_lease(now):
             return LOOK_EVERY
-        if self._course is None:
-            self._course = self._resume(now)
-        course = self._course
-        pending = settling.pending(course.frontier)
-        window = course.window(now, pending)
-        again = self._again[:AGAIN_AT_ONCE]
-        if pending or again or not course.is_quiet:
-            with self._step():
-                chunks = settling.find(window, again)
+        if self._cursor is None:
+            self._cursor = self._resume(now)
+        cursor = self._cursor
+        pending = settling.pending(cursor.settled_up_to)
+        window = cursor.window(now, pending)
+        with self._lock:
+            requeued = self._requeued[:REQUEUED_AT_ONCE]
+        chunks: list[Chunk] = []
+        if pending or requeued or not cursor.is_quiet:
+            stop.check()
+            chunks = settling.find(window, requeued)
             for chunk in chunks:
-                with self._step():
-                    self._work(chunk)
-        else:
-            chunks = []
-        with self._step():
-            self._settle_logged(window, chunks)
-            if self._has_lease(now):
-                course.done(window, now, oldest_insert)
-                self._until = now + LEASE
-                self._put_down()
-                self._sum_up(course.low)
-        with self._change:
-            del self._again[: len(again)]
-            return 0 if self._again else self._rest(now)
+                stop.check()
+                self._settle_or_leave_out(chunk)
+        stop.check()
+        self._settle_logged(window, chunks)
+        if self._has_lease(now):
+            cursor.advance(window, now, oldest_insert)
+            self._lease_until = now + LEASE
+            self._save_progress()
+            self._run_steps(stop)
+        with self._lock:
+            del self._requeued[: len(requeued)]
+            return 0 if self._requeued else self._seconds_until_due(now)
 
-    def _resume(self, now: float) -> Course:
-        """Where the last one was, before the last start or on another node."""
+    def _resume(self, now: float) -> InsertCursor:
+        """Where the last process was, before the last start or on another node."""
         progress = self._settling.progress()
-        if PASS in progress:
-            low = progress[PASS].settled_until
+        if PASSES in progress:
+            start = progress[PASSES].settled_until
         else:
             oldest = self._settling.oldest()
-            low = now - 1 if oldest is None else oldest
-        course = Course(low, self._settling.thinned(now - REMEMBERED))
-        edges = progress[EDGES].settled_until if EDGES in progress else low
-        self._edges_from = min(edges, course.quiet)
-        self._attributes_from = (
-            progress[ATTRIBUTES].settled_until if ATTRIBUTES in progress else low
-        )
-        self._unsummed = True
-        return course
+            start = now - 1 if oldest is None else oldest
+        for schedule in self._steps:
+            saved = progress.get(schedule.step.name)
+            schedule.since = saved.settled_until if saved else start
+            schedule.is_stale = True
+        return InsertCursor(start, self._settling.thinned(now - REMEMBERED))
 
-    def _work(self, chunk: Chunk) -> None:
+    def _settle_or_leave_out(self, chunk: Chunk) -> None:
         try:
             self._settle(chunk)
         except Exception as error:
-            if self._failed < ATTEMPTS - 1 or self._stopping:
+            if self._worker.failures < ATTEMPTS - 1 or self._worker.stopping:
                 raise
             self._left_out = 0
-            self._search(chunk, error)
+            self._leave_out(chunk, error)
 
     def _settle(self, chunk: Chunk) -> None:
         if self._definitions is not None:
-            ids = self._settling.trace_ids(chunk)
+            trace_ids = self._settling.trace_ids(chunk)
             version = self._settling.next_version()
-            self._definitions.settle(ids, chunk.start, chunk.end, version)
+            self._definitions.settle(trace_ids, chunk.start, chunk.end, version)
         if chunk.number:
             self._settling.settle(chunk)
-            self._unsummed = True
+            for schedule in self._steps:
+                schedule.is_stale = True
 
-    def _search(self, chunk: Chunk, error: Exception) -> None:
-        """Leave out the traces that cannot be settled, found by halves; of many, the rest of the
-        chunk with them."""
-        ids = self._settling.trace_ids(chunk)
-        if not ids:
+    def _leave_out(self, chunk: Chunk, error: Exception) -> None:
+        """Find by halves the traces that cannot be settled, and leave them out; when there are
+        many, the rest of the chunk with them."""
+        trace_ids = self._settling.trace_ids(chunk)
+        if not trace_ids:
             return
-        if len(ids) == 1 or self._left_out >= MOST_LEFT_OUT:
+        if len(trace_ids) == 1 or self._left_out >= MOST_LEFT_OUT:
             self._settle(replace(chunk, number=NO_CHUNK))  # or is it the engine that cannot?
             self._left_out += 1
-            some = f"{ids[0]} and {len(ids) - 1} more" if len(ids) > 1 else ids[0]
-            logger.error("traces cannot be settled and are left out: %s: %s", some, error)
+            more = f" and {len(trace_ids) - 1} more" if len(trace_ids) > 1 else ""
+            logger.error(
+                "traces cannot be settled and are left out: %s%s: %s", trace_ids[0], more, error
+            )
             return
         for half in chunk.halves():
             try:
                 self._settle(half)
-            except Exception as again:
-                if self._stopping:
+            except Exception as half_error:
+                if self._worker.stopping:
                     raise
-                self._search(half, again)
+                self._leave_out(half, half_error)
 
     def _settle_logged(self, window: Window, chunks: Sequence[Chunk]) -> None:
+        """Apply the definitions to traces that got log records and no spans."""
         if self._definitions is not None:
             attributes = self._definitions.log_attributes()
-            for some in self._settling.logged(window, chunks, attributes):
+            for traces in self._settling.logged(window, chunks, attributes):
                 version = self._settling.next_version()
-                self._definitions.settle(some.trace_ids, some.start, some.end, version)
+                self._definitions.settle(traces.trace_ids, traces.start, traces.end, version)
 
-    def _sum_up(self, low: float) -> None:
-        """Make the edges, and count the attributes, of what was inserted before `low`. A row whose
-        counting is cut short is not counted again: then it would count twice."""
-        if not self._unsummed or monotonic() < self._summed_up + SUM_UP_EVERY:
-            return
-        assert self._course is not None
-        self._settling.make_edges(self._edges_from)
-        attributes = self._settling.attributes(self._attributes_from, low)
-        # What a later pass settles was inserted since then, or was not quiet for long enough yet.
-        self._edges_from = self._course.quiet
-        self._attributes_from = max(low, self._attributes_from)
-        self._summed_up = monotonic()
-        self._unsummed = self._course.last >= low
-        self._put_down()
-        self._settling.count_attributes(attributes)
+    def _run_steps(self, stop: Stop) -> None:
+        """Run the steps that are due. One that fails waits longer each time; the others go on."""
+        assert self._cursor is not None
+        until = self._cursor.oldest_possible
+        for schedule in self._steps:
+            if not schedule.is_stale or monotonic() < schedule.due:
+                continue
+            stop.check()
+            interval = Interval(
+                schedule.since, max(schedule.since, until), self._settling.next_version()
+            )
+            try:
+                schedule.step.run(interval, stop)
+            except Stopped:
+                raise
+            except Exception as error:
+                if self._worker.stopping:
+                    raise
+                schedule.failed(error)
+                continue
+            # What was inserted later is settled later: then there is more to do.
+            schedule.done(interval, is_stale=self._cursor.newest >= until)
+            self._save_progress()
 
     def _has_lease(self, now: float) -> bool:
-        """On a server: whether it is this one's turn, which it asks for when it is nobody's."""
+        """On a server: whether it is this process's turn. It asks for the lease when that is
+        nobody's."""
         if not self._store.shared:
             return True
-        held = self._settling.progress().get(PASS)
+        held = self._settling.progress().get(PASSES)
         if held is not None and held.holder != self._holder and held.until > now:
-            self._course = None
+            self._cursor = None
             return False
         if held is None or held.holder != self._holder:
-            self._course = self._resume(now)
-            self._until = now + LEASE
-            self._put_down()
-            with self._change:
-                self._change.wait_for(lambda: self._stopping, AGREE_WITHIN)
-            return self._settling.progress()[PASS].holder == self._holder
+            self._cursor = self._resume(now)
+            self._lease_until = now + LEASE
+            self._save_progress()
+            self._worker.wait(AGREE_WITHIN)
+            return self._settling.progress()[PASSES].holder == self._holder
         return True
 
-    def _put_down(self) -> None:
-        assert self._course is not None
-        come = {
-            PASS: self._course.low,
-            EDGES: self._edges_from,
-            ATTRIBUTES: self._attributes_from,
-        }
+    def _save_progress(self) -> None:
+        assert self._cursor is not None
+        reached = {PASSES: self._cursor.oldest_possible}
+        reached |= {schedule.step.name: schedule.since for schedule in self._steps}
         self._settling.advance(
-            {name: Progress(self._holder, self._until, low) for name, low in come.items()}
+            {name: Progress(self._holder, self._lease_until, at) for name, at in reached.items()}
         )
 
-    def _rest(self, now: float) -> float:
-        assert self._course is not None
-        rests = [math.inf]
-        if self._course.is_behind:
-            rests.append(0)
-        if not self._course.is_quiet:
-            rests.append(self._course.last + QUIET + 2 - now)
-        if self._unsummed:
-            rests.append(self._summed_up + SUM_UP_EVERY - monotonic())
+    def _seconds_until_due(self, now: float) -> float:
+        assert self._cursor is not None
+        seconds = [math.inf]
+        if self._cursor.is_behind:
+            seconds.append(0)
+        if not self._cursor.is_quiet:
+            seconds.append(self._cursor.newest + QUIET + 2 - now)
+        seconds += [schedule.due - monotonic() for schedule in self._steps if schedule.is_stale]
         if self._store.shared:
-            rests.append(LOOK_EVERY)
-        return min(rests)
+            seconds.append(LOOK_EVERY)
+        return min(seconds)
 
 
-class Course:
-    """Which traces come next, by the second in which their rows were inserted. Rows can be seen
-    once their insert has ended: `low` is before all that may still appear, `frontier` where the
-    passes have got to. `thinned` as Settling has it."""
+@dataclass
+class _Schedule:
+    """When a step runs next (`due`, by monotonic()), from which second of insertion on (`since`),
+    and whether there is anything for it to do (`is_stale`)."""
 
-    def __init__(self, low: float, thinned: tuple[int, float, float] | None = None) -> None:
-        self.low = self.frontier = self.last = low
-        self.quiet = low - 2 * QUIET
-        self.is_behind = False
-        self.one_in = 1
-        self._lag = math.inf
-        self._thinned, self._thinned_since, self._thinned_until = thinned or (1, 0.0, 0.0)
+    step: Step
+    since: float = 0.0
+    due: float = -math.inf
+    is_stale: bool = False
+    failures: int = 0
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether everything was looked at once more after it was quiet."""
-        return self.quiet > self.last
+    def done(self, interval: Interval, *, is_stale: bool) -> None:
+        self.since, self.is_stale, self.failures = interval.until, is_stale, 0
+        self.due = monotonic() + self.step.every
 
-    def window(self, now: float, pending: Sequence[tuple[int, int]]) -> Window:
-        """The next window. Where more comes in than is settled, the lag grows: then one trace in
-        twice as many is, until that lets up."""
-        if pending:
-            self.last = max(self.last, pending[-1][0])
-        until = self._until(pending)
-        lag = now - self.frontier
-        if self.is_behind and until < LAST_SECOND and lag > self._lag:
-            self.one_in = min(2 * self.one_in, MOST_ONE_IN)
-            until = self._until(pending)
-        elif 4 * sum(traces for _, traces in pending) < AT_ONCE * self.one_in:
-            self.one_in = max(1, self.one_in // 2)
-        self.is_behind = until < LAST_SECOND
-        self._lag = lag
-        if self.one_in > 1:
-            self._thinned_since = self._thinned_since or self.low
-            self._thinned_until = now
-            self._thinned = max(self._thinned, self.one_in)
-        elif now > self._thinned_until + REMEMBERED:
-            self._thinned, self._thinned_since, self._thinned_until = 1, 0.0, 0.0
-        return Window(
-            since=self.low,
-            until=until,
-            quiet_since=self.quiet,
-            quiet_until=max(self.quiet, self._reached(until, now) - QUIET),
-            one_in=self.one_in,
-            thinned=self._thinned,
-            thinned_since=self._thinned_since or LAST_SECOND,
-            thinned_until=self._thinned_until,
-        )
-
-    def done(self, window: Window, now: float, oldest_insert: float) -> None:
-        """All that was to be seen in the window is settled."""
-        self.frontier = self._reached(window.until, now)
-        self.low = min(self.frontier, math.floor(oldest_insert) - 1)
-        self.quiet = window.quiet_until
-
-    def _until(self, pending: Sequence[tuple[int, int]]) -> float:
-        room = AT_ONCE * self.one_in
-        for second, traces in pending:
-            if room <= 0:
-                return second
-            room -= traces
-        return LAST_SECOND
-
-    def _reached(self, until: float, now: float) -> float:
-        return min(until, math.floor(now) - 1)
+    def failed(self, error: Exception) -> None:
+        pause = min(self.step.every * 2.0**self.failures, LONGEST_STEP_PAUSE)
+        self.failures += 1
+        self.due = monotonic() + pause
+        logger.warning("%s: not computed yet, again in %.0f s: %s", self.step.name, pause, error)

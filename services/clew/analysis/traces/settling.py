@@ -1,4 +1,4 @@
-"""Whole traces out of their spans: clew_settled, one row for each, and the edges made from it.
+"""Whole traces out of their spans: clew_settled, one row for each trace.
 
 The statements are queries/settling/*.sql; clew.analysis.traces.settler decides when they run. All
 of it may be done again, after it failed or was killed at any point: rows are replaced by version.
@@ -9,19 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from clew.analysis.traces.paths import (
-    CLIENT,
-    CONSUMER,
-    PRODUCER,
-    SERVER,
-    Timed,
-    entry_of,
-    first_of_each,
-    times_of,
-)
+from clew.analysis.traces.times import LAST_SECOND, moment_of, second_of
+from clew.analysis.traces.trace_row import Span, row_of
 from clew.storage.sql import ANALYSIS
 from clew.storage.statements import Statements
 from clew.storage.store import Store
@@ -30,7 +21,7 @@ from clew.storage.store import Store
 # planned, and 100 MB.
 CHUNK = 250_000  # spans in a chunk; a trace weighs more the more it has
 LARGE = 200  # spans of a trace that is worked out by itself, in Python
-AGAIN_AT_ONCE = 1000  # traces that are named: a server takes 128 KiB for a parameter
+REQUEUED_AT_ONCE = 1000  # traces that are named: a server takes 128 KiB for a parameter
 MOST = 100_000  # spans of a trace beyond which it is not settled: no row, and nobody waits for it
 
 # Without short circuits the statement over whole traces takes a fifth of the time: with them, what
@@ -45,16 +36,6 @@ COLUMNS = (
     *("OneIn", "Version", "IsDeleted", "InsertedAt"),
 )
 STALE = "ServiceName, SpanName, Timestamp, TraceId, Version, IsDeleted"
-# Attributes to be completed: of one window, how many spans and log records are looked at; how many
-# values of a key in a service are counted, there and in an hour; how long they are.
-LOOKED_AT = 2000
-VALUES_AT_ONCE = 50
-VALUES_IN_AN_HOUR = 200
-LONGEST_VALUE = 128
-HOURS_IN_MIND = 48
-HOUR = 3600
-FIRST, LAST = "1900-01-01 00:00:00", "2262-04-11 00:00:00"  # that a DateTime64(9) has
-LAST_SECOND = (1 << 32) - 1  # that a DateTime has
 
 
 @dataclass(frozen=True)
@@ -133,15 +114,20 @@ class Progress:
     settled_until: float
 
 
+def statements_of(store: Store) -> Statements:
+    """The statements of the settler's thread: its own and those of the steps that it runs, so that
+    one `cancel` ends whichever is running."""
+    return Statements(store, ANALYSIS, SETTINGS)
+
+
 class Settling:
     """What the settler does in the tables. For one thread."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, statements: Statements | None = None) -> None:
         self._store = store
         self._version = 0
-        self._offered = Offered()
-        self._statements = Statements(store, ANALYSIS, SETTINGS)
-        self._rows, self._insert = self._statements.rows, self._statements.insert
+        self.statements = statements or statements_of(store)
+        self._rows, self._insert = self.statements.rows, self.statements.insert
 
     def clock(self) -> tuple[float, float]:
         """The database's time, and when the oldest insert that is under way began."""
@@ -155,7 +141,7 @@ class Settling:
 
     def pending(self, since: float) -> list[tuple[int, int]]:
         """By second of their insertion, how many traces came since: about."""
-        rows = self._rows("settle_pending", since=_second(since))
+        rows = self._rows("settle_pending", since=second_of(since))
         return [(row["second"], row["traces"]) for row in rows]
 
     def progress(self) -> dict[str, Progress]:
@@ -173,14 +159,14 @@ class Settling:
             "clew_settler",
             "settle_advance",
             rows=[
-                (name, at.holder, _moment(at.until), _moment(at.settled_until), version)
+                (name, at.holder, moment_of(at.until), moment_of(at.settled_until), version)
                 for name, at in progress.items()
             ],
         )
 
-    def find(self, window: Window, again: Sequence[str] = ()) -> list[Chunk]:
-        """Draw up the chunks of a pass, the newest first; `again`: further traces, at most
-        AGAIN_AT_ONCE."""
+    def find(self, window: Window, requeued: Sequence[str] = ()) -> list[Chunk]:
+        """Draw up the chunks of a pass, the newest first; `requeued`: further traces, at most
+        REQUEUED_AT_ONCE."""
         pass_ = self.next_version()
         with self._store.client() as client:
             client.command("TRUNCATE TABLE otel.clew_settling")
@@ -188,17 +174,17 @@ class Settling:
             "clew_settling",
             "settle_dirty",
             of_pass=pass_,
-            since=_second(window.since),
-            until=_second(window.until),
-            quiet_since=_second(window.quiet_since),
-            quiet_until=_second(window.quiet_until),
+            since=second_of(window.since),
+            until=second_of(window.until),
+            quiet_since=second_of(window.quiet_since),
+            quiet_until=second_of(window.quiet_until),
             one_in=window.one_in,
             thinned=window.thinned,
-            thinned_since=_second(window.thinned_since),
-            thinned_until=_moment(window.thinned_until),
+            thinned_since=second_of(window.thinned_since),
+            thinned_until=moment_of(window.thinned_until),
             large=LARGE,
             chunk_weight=CHUNK,
-            again=list(again),
+            requeued=list(requeued),
         )
         rows = self._rows("settle_chunks", of_pass=pass_)
         return [Chunk(pass_, **row) for row in rows]
@@ -217,8 +203,8 @@ class Settling:
         rows = self._rows(
             "settle_logged",
             of_pass=chunks[0].pass_ if chunks else 0,
-            since=_second(window.since),
-            until=_second(window.until),
+            since=second_of(window.since),
+            until=second_of(window.until),
             names=list(attributes),
         )
         return [Traces(**row) for row in rows]
@@ -226,7 +212,7 @@ class Settling:
     def thinned(self, since: float) -> tuple[int, float, float] | None:
         """Whether a trace was settled since that stands for others: for how many at the most, since
         when, and when the last of them began."""
-        (row,) = self._rows("settle_thinned", since=_second(since))
+        (row,) = self._rows("settle_thinned", since=second_of(since))
         return (row["thinned"], row["since"], row["until"]) if row["thinned"] else None
 
     def settle(self, chunk: Chunk) -> None:
@@ -242,46 +228,9 @@ class Settling:
             settled = chunk.parameters | {"one_in": chunk.one_in, "version": version}
             self._insert("clew_settled", "settle_traces", **settled)
 
-    def make_edges(self, since: float) -> None:
-        """Make the edges again of every minute in which a trace was settled since."""
-        for row in self._rows("settle_minutes", since=_second(since)):
-            hour = row["hour"]
-            self._insert(
-                "clew_edges_1m",
-                "settle_edges",
-                minutes=[_second(minute) for minute in row["minutes"]],
-                start=FIRST if hour == 0 else _second(hour),
-                end=LAST if hour + HOUR > LAST_SECOND else _second(hour + HOUR),
-                version=self.next_version(),
-            )
-
-    def attributes(self, since: float, until: float) -> list[Attribute]:
-        """The attributes of what was inserted between the times, as far as they are to be counted.
-
-        A key that has had its values of the hour gets no more of them: user ids and the like would
-        fill the table. What it has beyond them counts under an empty value."""
-        between = {"since": _second(since), "until": _second(until)}
-        (new,) = self._rows("settle_counts", **between)
-        rows = self._rows(
-            "settle_attributes",
-            **between,
-            spans_in=max(1, new["spans"] // LOOKED_AT),
-            logs_in=max(1, new["logs"] // LOOKED_AT),
-            longest=LONGEST_VALUE,
-            values=VALUES_AT_ONCE,
-        )
-        return self._offered.choose(rows)
-
-    def count_attributes(self, attributes: Sequence[Attribute]) -> None:
-        """Add them to those of before."""
-        if attributes:
-            columns = ("Hour", "Source", "Key", "ServiceName", "Value", "Count")
-            with self._store.client() as client:
-                client.insert("otel.clew_attributes", attributes, column_names=columns)
-
     def cancel(self) -> None:
         """Have the statement that is running end; for another thread."""
-        self._statements.cancel()
+        self.statements.cancel()
 
     def _settle_large(self, chunk: Chunk, version: int) -> None:
         spans = [Span(**row) for row in self._rows("settle_large", **chunk.parameters, limit=MOST)]
@@ -295,168 +244,3 @@ class Settling:
         """Greater than any before, even if the clock was set back; the next one is free as well."""
         self._version = max(time.time_ns(), self._version + 2)
         return self._version
-
-
-class Attribute(NamedTuple):
-    """How often a key, with a value, was on what a service sent in an hour."""
-
-    hour: int
-    source: str
-    key: str
-    service: str
-    value: str
-    times: int
-
-
-class Offered:
-    """Which values of each key are counted in an hour: those that came first."""
-
-    def __init__(self) -> None:
-        self._hours: dict[int, dict[tuple[str, str, str], set[str]]] = {}
-
-    def choose(self, rows: Sequence[dict[str, Any]]) -> list[Attribute]:
-        """The rows whose values are counted, and one for what else each key has."""
-        chosen: list[Attribute] = []
-        rest: dict[tuple[int, str, str, str], int] = {}
-        for row in rows:
-            key = (row["source"], row["key"], row["service"])
-            values = self._hours.setdefault(row["hour"], {}).setdefault(key, set())
-            left = rest.setdefault((row["hour"], *key), row["total"])
-            if row["value"] and (row["value"] in values or len(values) < VALUES_IN_AN_HOUR):
-                values.add(row["value"])
-                chosen.append(Attribute(row["hour"], *key, row["value"], row["count"]))
-                rest[row["hour"], *key] = left - row["count"]
-        for hour in sorted(self._hours)[:-HOURS_IN_MIND]:
-            del self._hours[hour]
-        return chosen + [Attribute(*of, "", count) for of, count in rest.items() if count]
-
-
-class Span(NamedTuple):
-    """A row of queries/settle_large.sql."""
-
-    id: str
-    parent: str
-    began: int
-    ended: int
-    failed: bool
-    type: int
-    service: str
-    name: str
-    kind: str
-    environment: str
-    target: str
-    summary: str
-    inserted: int
-
-
-EXTERNAL, DATABASE, QUEUE, TAKEN = 1, 2, 3, 4
-TYPES = {EXTERNAL: "external", DATABASE: "database", QUEUE: "queue", TAKEN: "consumed"}
-
-
-class Call(NamedTuple):
-    source: str
-    target: str
-    type: str
-    summary: str
-    duration: int
-    failed: bool
-
-
-def row_of(trace_id: str, spans: Sequence[Span]) -> list[Any]:
-    """The row of a trace up to OneIn, as queries/settle_traces.sql makes it of the same spans."""
-    timed = [Timed(span.id, span.parent, span.kind, span.began, span.ended) for span in spans]
-    times = times_of(timed)
-    number = entry_of(timed)
-    entry = spans[number]
-    operations: dict[tuple[str, str, str], list[int]] = {}
-    for span, its in zip(spans, times, strict=True):
-        path = operations.setdefault((span.service, span.name, span.kind), [0, 0, 0])
-        path[0] += 1
-        path[1] += its.self_ns
-        path[2] += its.path_ns
-    calls = calls_of(spans, timed)
-    return [
-        entry.service,
-        entry.name,
-        entry.began,
-        trace_id,
-        entry.environment,
-        entry.ended - entry.began,
-        entry.failed,
-        timed[number].rank,
-        sorted({span.service for span in spans}),
-        len(spans),
-        *([key[part] for key in operations] for part in range(3)),
-        *([path[part] for path in operations.values()] for part in range(3)),
-        *([call[part] for call in calls] for part in range(len(Call._fields))),
-    ]
-
-
-def calls_of(spans: Sequence[Span], timed: Sequence[Timed]) -> list[Call]:
-    """Who called whom: services by the parents of their spans; where the far side sent none, what a
-    span's attributes name."""
-    firsts = first_of_each(timed)
-    callers = {
-        number: firsts[span.parent] if span.parent in firsts and span.parent != span.id else None
-        for number, span in ((number, spans[number]) for number in firsts.values())
-    }
-    calls: list[Call] = []
-    answered, passing_on = set[int | None](), set[int | None]()
-    for number, caller in callers.items():
-        span, code = spans[number], timed[number].code
-        by_queue = code == CONSUMER and span.type == TAKEN
-        if caller is None:
-            if span.parent and code in (SERVER, CONSUMER) and not by_queue:
-                calls.append(_call("", span, span, span.failed))
-            continue
-        of, is_calling = spans[caller], timed[caller].code in (CLIENT, PRODUCER)
-        if is_calling and code in (CLIENT, PRODUCER) and of.service == span.service:
-            passing_on.add(caller)
-        is_entered = is_calling and code in (SERVER, CONSUMER)
-        if (of.service != span.service or is_entered) and not by_queue:
-            answered.add(caller)
-            failed = span.failed or (is_calling and of.failed)
-            calls.append(_call(of.service, span, of if is_calling else span, failed))
-    for number, caller in callers.items():
-        span = spans[number]
-        if (
-            span.target
-            and not (caller is not None and _is_part(number, caller, spans, timed))
-            and not (span.type in (EXTERNAL, DATABASE) and number in answered)
-            and not (span.type == EXTERNAL and number in passing_on)
-        ):
-            ends = (
-                (span.target, span.service) if span.type == TAKEN else (span.service, span.target)
-            )
-            summary = span.summary[:200] or span.name
-            took = span.ended - span.began
-            calls.append(Call(*ends, TYPES[span.type], summary, took, span.failed))
-    return calls
-
-
-def _call(source: str, span: Span, took: Span, failed: bool) -> Call:
-    return Call(source, span.service, "service", span.name, took.ended - took.began, failed)
-
-
-def _is_part(number: int, caller: int, spans: Sequence[Span], timed: Sequence[Timed]) -> bool:
-    """Whether what a span reaches is reached by its caller already: a driver's call within the call
-    of an object mapper, a message that is processed within its receipt."""
-    span, of = spans[number], spans[caller]
-    if span.service != of.service:
-        return False
-    if {timed[number].code, timed[caller].code} <= {CLIENT, PRODUCER} and of.type in (
-        DATABASE,
-        QUEUE,
-    ):
-        return True
-    return span.type == of.type == TAKEN
-
-
-def _second(seconds: float) -> str:
-    """A DateTime's text; times that it does not have become the nearest that it has."""
-    return f"{datetime.fromtimestamp(min(max(seconds, 0), LAST_SECOND), UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def _moment(seconds: float) -> str:
-    """A DateTime64(3)'s text."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]

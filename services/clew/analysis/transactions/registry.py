@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 from clew.analysis import documents
 from clew.analysis.documents import DocumentError
 from clew.analysis.transactions.definitions import Definition, read_file
+from clew.background import Stop, WatchedFiles, Worker
 from clew.storage.errors import StorageError
 from clew.storage.reader import Reader, Row
 from clew.storage.store import Store
@@ -60,7 +61,7 @@ class Registry:
         self._lock = threading.RLock()
         self._current = stored_revision(Reader(store))
         self._refreshed_at = time.monotonic()
-        self._file_state = file and _file_state(file)
+        self._watched = WatchedFiles(file) if file else None
         if file is not None:
             self._store_revision(read_file(file), str(file))
 
@@ -91,16 +92,15 @@ class Registry:
     def reload_if_changed(self) -> None:
         """Reads the file again if it has changed. If it cannot be used, the definitions stay as
         they are and the log says why."""
-        if self.file is None or (state := _file_state(self.file)) == self._file_state:
+        if self.file is None or self._watched is None or not self._watched.changed():
             return
-        self._file_state = state
         try:
             with self._lock:
                 self._store_revision(read_file(self.file), str(self.file))
         except DocumentError as error:
             logger.error("%s\nthe definitions stay as they are", error)
         except StorageError as error:
-            self._file_state = None
+            self._watched.forget()
             logger.error("the definitions cannot be stored now: %s", error)
 
     @contextmanager
@@ -109,19 +109,13 @@ class Registry:
         if self.file is None:
             yield
             return
-        stop = threading.Event()
 
-        def watch() -> None:
-            while not stop.wait(CHECK_EVERY):
-                self.reload_if_changed()
+        def check(_: Stop) -> float:
+            self.reload_if_changed()
+            return CHECK_EVERY
 
-        thread = threading.Thread(target=watch, name="definitions", daemon=True)
-        thread.start()
-        try:
+        with Worker("definitions", check, "the definitions stay as they are").running():
             yield
-        finally:
-            stop.set()
-            thread.join()
 
     def _refresh(self) -> None:
         self._refreshed_at = time.monotonic()
@@ -177,12 +171,3 @@ def revision_from_rows(rows: Sequence[Row]) -> Revision:
 
 def _stored_text(definition: Definition) -> str:
     return json.dumps(definition.document, ensure_ascii=False)
-
-
-def _file_state(path: Path) -> tuple[int, int, int] | None:
-    """What changes with the file; None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,6 +1,6 @@
 -- The traces with spans that were inserted between two times and of which clew_settled does not say what
 -- they are now; among them those that were quiet for a while and are looked at once more, and the traces in
--- `again`, which have lost spans. For each the chunk that it is settled in: so many spans, of one hour and one
+-- `requeued`, which have lost spans. For each the chunk that it is settled in: so many spans, of one hour and one
 -- after the other, that a statement's memory and what it has to read are bounded (what is worked out for a
 -- trace grows with the square of its spans),
 -- traces of more than an hour apart, for they have more rows read; a large one has a chunk to itself, and
@@ -22,7 +22,7 @@ found AS
         SELECT TraceId FROM otel.clew_traces
         WHERE (InsertedAt >= {since:DateTime} AND InsertedAt < {until:DateTime})
             OR (InsertedAt >= {quiet_since:DateTime} AND InsertedAt < {quiet_until:DateTime}))
-        OR TraceId IN {again:Array(String)}
+        OR TraceId IN {requeued:Array(String)}
     GROUP BY TraceId
     HAVING (TraceId, SpanCount) NOT IN (
         SELECT TraceId, toUInt64(SpanCount) FROM otel.clew_settled

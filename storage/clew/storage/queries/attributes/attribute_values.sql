@@ -1,11 +1,18 @@
 -- The values of one attribute, the most frequent first, as far as they were counted.
-SELECT Value AS value, sum(attributes.Count) AS count
-FROM otel.clew_attributes AS attributes
-WHERE Key = {key:String}
-    AND Hour >= toStartOfHour(toDateTime({start:DateTime64(9)})) AND Hour < toDateTime({end:DateTime64(9)})
-    AND ({source:Nullable(String)} IS NULL OR Source = {source:Nullable(String)})
-    AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
-    AND startsWith(Value, {prefix:String})
+WITH
+counted AS
+(
+    SELECT Value, sum(attributes.Count) + arraySum(mapValues(maxMap(attributes.Counts))) AS Count
+    FROM otel.clew_attributes AS attributes
+    WHERE Key = {key:String}
+        AND Hour >= toStartOfHour(toDateTime({start:DateTime64(9)})) AND Hour < toDateTime({end:DateTime64(9)})
+        AND ({source:Nullable(String)} IS NULL OR Source = {source:Nullable(String)})
+        AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
+        AND startsWith(Value, {prefix:String})
+    GROUP BY Source, ServiceName, Value, Hour
+)
+SELECT Value AS value, sum(counted.Count) AS count
+FROM counted
 GROUP BY value
 ORDER BY count DESC, value
 LIMIT {limit:UInt32}

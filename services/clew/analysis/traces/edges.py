@@ -1,0 +1,35 @@
+"""The service map by the minute: clew_edges_1m, made from settled traces."""
+
+from __future__ import annotations
+
+from clew.analysis.steps import REVISED, Interval
+from clew.analysis.traces.times import EARLIEST, HOUR, LAST_SECOND, LATEST, second_of
+from clew.background import Stop
+from clew.storage.statements import Statements
+
+
+class Edges:
+    """The step that makes the edges of each minute in which a trace was settled again, from all
+    traces of that minute. Rows are replaced by version."""
+
+    name = "edges"
+    every = 10.0
+    on_demand = True
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    def run(self, settled: Interval, stop: Stop) -> None:
+        """See Step. What was inserted after `until` and is settled already is in the edges too."""
+        since = second_of(settled.since - REVISED)
+        for row in self._statements.rows("settle_minutes", since=since):
+            stop.check()
+            hour = row["hour"]
+            self._statements.insert(
+                "clew_edges_1m",
+                "settle_edges",
+                minutes=[second_of(minute) for minute in row["minutes"]],
+                start=EARLIEST if hour == 0 else second_of(hour),
+                end=LATEST if hour + HOUR > LAST_SECOND else second_of(hour + HOUR),
+                version=settled.version,
+            )

@@ -1,0 +1,27 @@
+"""Answers to commands on the same machine, over a socket in the data directory."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+
+from clew.cli import backfill, backup
+from clew.cli import control as commands
+from clew.cli.parts.shared import Shared
+
+
+@contextlib.asynccontextmanager
+async def control(shared: Shared) -> AsyncIterator[dict[str, str]]:
+    """Answer `clew backup` and `clew backfill`, while this is entered; on a server they need no
+    answer."""
+    if not shared.store.embedded:
+        yield {}
+        return
+    paused = partial(shared.pauses.paused, backup.SETTLED_WITHIN)
+    answers = {
+        "backup": backup.answering(shared.store, paused),
+        "backfill": backfill.answering(shared.occurrences, shared.registry),
+    }
+    async with commands.serve(shared.settings.data, answers):
+        yield {}

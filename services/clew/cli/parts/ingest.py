@@ -1,0 +1,161 @@
+"""OTLP in: receivers, spool, loader and ledger; and the guard of the database's size."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+
+from clew.background import Stop, Worker
+from clew.cli.parts.shared import Shared, host_port, listen
+from clew.cli.servers import Server
+from clew.cli.settings import Settings, UsageError
+from clew.collector import deadletter
+from clew.collector.grpc import GrpcReceiver
+from clew.collector.http import Receiver
+from clew.collector.ledger import Ledger
+from clew.collector.limits import InFlight, default_in_flight, default_spool
+from clew.collector.loader import Loader
+from clew.collector.segment import Segment
+from clew.collector.spool import Spool
+from clew.collector.telemetry import Telemetry, into_tables
+from clew.storage import SIGNALS, Guard, Ingest, LedgerRow, Limit, Stored, default_limit
+from clew.storage.retention import CHECK_EVERY
+
+# Seconds. All of it within 10.
+GRACE = 3  # for the requests that are being answered when the process is to stop
+PATIENCE = 2.5  # for the inserts that are under way, then for the ledger
+GUARD_PATIENCE = 1.0  # a drop that is cut short is done again by the next check
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """From a request's bytes to the tables. As a Source it says what is not in them yet."""
+
+    spool: Spool
+    loader: Loader
+    ledger: Ledger
+    telemetry: Telemetry
+
+    def accepts(self) -> bool:
+        return self.spool.accepts()
+
+    def pending(self) -> list[LedgerRow]:
+        return self.ledger.pending()
+
+    def start(self) -> None:
+        self.ledger.start()
+        self.loader.start()
+
+    def close(self) -> bool:
+        """Seal what is open, finish the inserts that are under way and enter them into the ledger;
+        whether they ended in time. What was acknowledged is on the disk either way."""
+        self.spool.close()
+        self.telemetry.close()
+        ended = self.loader.close(PATIENCE)
+        self.ledger.close(PATIENCE if ended else 0.0)
+        return ended
+
+
+@contextlib.asynccontextmanager
+async def ingest(shared: Shared) -> AsyncIterator[dict[str, str]]:
+    """Take OTLP in over HTTP and gRPC, while this is entered."""
+    settings, access = shared.settings, shared.access
+    listening = listen(settings.otlp_http, "--otlp-http")
+    listen(settings.otlp_grpc, "--otlp-grpc").close()  # gRPC would not say what is wrong with it
+    pipeline = _pipeline(shared)
+    shared.freshness.register(pipeline)
+    shared.pauses.register(pipeline.loader)
+    in_flight = InFlight(settings.in_flight_limit or default_in_flight())
+    append, ledger = pipeline.spool.append, pipeline.ledger
+    grpc = GrpcReceiver(append, in_flight, ledger, access.authenticator)
+    receiver = Receiver(
+        append,
+        in_flight,
+        ledger,
+        access.authenticator,
+        settings.cors_origins,
+        pipeline.accepts,
+    )
+    http = Server(receiver, access.certificate, GRACE)
+    pipeline.start()
+    serving = asyncio.create_task(http.serve([listening]))
+    try:
+        grpc_port = await _start(grpc, shared)
+        with _guard(shared):
+            yield {
+                "otlp_http": access.url(*listening.getsockname()[:2]),
+                "otlp_grpc": access.url(settings.otlp_grpc[0], grpc_port),
+            }
+    finally:
+        http.should_exit = True
+        await grpc.stop()
+        await serving
+        if not await asyncio.to_thread(pipeline.close):
+            shared.stuck.set()
+
+
+def _pipeline(shared: Shared) -> Pipeline:
+    settings, events = shared.settings, shared.events
+    sink = Ingest(shared.store)
+    ledger = Ledger(sink.enter)
+    telemetry = Telemetry(
+        ledger, lambda: spool.size(), into_tables(sink, settings.data / "own-metrics")
+    )
+
+    def loaded(segment: Segment, stored: Mapping[str, Stored]) -> None:
+        ledger.loaded(segment, stored)
+        events.inserted(segment.signal)
+
+    loader = Loader(
+        sink,
+        loaded=loaded,
+        inserted=telemetry.inserted,
+        dead_letters=settings.data / deadletter.FOLDER,
+    )
+    spool = Spool(
+        settings.data / "spool",
+        tuple(SIGNALS),
+        loader.offer,
+        loader.is_idle,
+        settings.spool_limit or default_spool(settings.data),
+        ledger.received,
+        telemetry.synced,
+    )
+    return Pipeline(spool, loader, ledger, telemetry)
+
+
+async def _start(grpc: GrpcReceiver, shared: Shared) -> int:
+    certificate = shared.access.certificate
+    credentials = certificate.for_grpc() if certificate else None
+    try:
+        return await grpc.start(host_port(*shared.settings.otlp_grpc), credentials)
+    except OSError as error:
+        raise UsageError(f"--otlp-grpc: {error}") from error
+
+
+@contextlib.contextmanager
+def _guard(shared: Shared) -> Iterator[None]:
+    """Keep the database below its limit."""
+    limit = _database_limit(shared)
+    if limit is None:
+        yield
+        return
+    guard = Guard(shared.store, limit, shared.pauses.paused, shared.events.shortened)
+
+    def check(_: Stop) -> float:
+        guard.check()
+        return CHECK_EVERY
+
+    failure = "the size of the database cannot be kept for now"
+    worker = Worker("guard", check, failure, pauses=(CHECK_EVERY, CHECK_EVERY))
+    with worker.running(GUARD_PATIENCE):
+        yield
+
+
+def _database_limit(shared: Shared) -> Limit | None:
+    settings: Settings = shared.settings
+    if settings.database_limit is None:
+        return default_limit(shared.store)
+    return Limit(settings.database_limit)

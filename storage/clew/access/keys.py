@@ -1,0 +1,117 @@
+"""API keys: a file of their hashes, read again when it changes.
+
+A line is `NAME SCOPE[,SCOPE] sha256:HEX`; what follows # is a comment. The same name may have
+several lines, so that a new key can be given out before the old one is taken away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from clew.access.errors import KeysError
+from clew.access.principal import SCOPES, Principal
+from clew.background import WatchedFiles
+
+logger = logging.getLogger(__name__)
+
+CHECK_EVERY = 1.0  # seconds
+_LINE = re.compile(r"(?P<name>[^\s#]+)\s+(?P<scopes>[a-z,]+)\s+sha256:(?P<hash>[0-9a-fA-F]{64})")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One line: what whoever has the key of this hash may do."""
+
+    name: str
+    scopes: frozenset[str]
+    hash: bytes
+
+    def __str__(self) -> str:
+        scopes = ",".join(scope for scope in SCOPES if scope in self.scopes)
+        return f"{self.name} {scopes} sha256:{self.hash.hex()}"
+
+
+class Keys:
+    """The keys of a file. Raises KeysError when it cannot be read; later on, a file that cannot be
+    read leaves the keys as they were."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._watched = WatchedFiles(path, every=CHECK_EVERY)
+        self._keys = _read(path)
+
+    def principal(self, key: str, name: str | None = None) -> Principal | None:
+        """Who has this key, or None. With `name`, only if the key is of that name."""
+        self._reload_if_changed()
+        digest = _hash(key)
+        # Every key is compared, whichever it is: how long that takes tells nothing.
+        matches = [line for line in self._keys if hmac.compare_digest(line.hash, digest)]
+        if name is not None:
+            matches = [line for line in matches if line.name == name]
+        if not matches:
+            return None
+        return Principal(matches[0].name, frozenset().union(*(line.scopes for line in matches)))
+
+    def _reload_if_changed(self) -> None:
+        if not self._watched.changed():
+            return
+        try:
+            self._keys = _read(self._path)
+        except KeysError as error:
+            logger.error("%s: the keys stay as they were", error)
+        else:
+            logger.info("read %d API keys from %s", len(self._keys), self._path)
+
+
+def new_key(name: str, scopes: list[str]) -> tuple[str, Key]:
+    """A new random key, and what goes into the file for it."""
+    if not re.fullmatch(r"[^\s#]+", name):
+        raise KeysError(f"key {name!r}: a name has no spaces and no #")
+    key = f"clew_{secrets.token_urlsafe(32)}"
+    return key, Key(name, frozenset(scopes), _hash(key))
+
+
+def add_key(path: Path, key: Key) -> None:
+    """Append a key to a file, which is made when there is none. Raises KeysError."""
+    try:
+        with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as file:
+            before = file.read()
+            file.write(b"\n" if before and not before.endswith(b"\n") else b"")
+            file.write(f"{key}\n".encode())
+    except OSError as error:
+        raise KeysError(f"--api-keys: cannot write {path}: {error.strerror}") from error
+
+
+def _read(path: Path) -> tuple[Key, ...]:
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, ValueError) as error:
+        raise KeysError(f"--api-keys: cannot read {path}: {error}") from error
+    keys = []
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        if text:
+            keys.append(_key(text, f"{path}, line {number}"))
+    return tuple(keys)
+
+
+def _key(text: str, where: str) -> Key:
+    # The line itself is not shown: somebody may have written the key into it.
+    line = _LINE.fullmatch(text)
+    if line is None:
+        raise KeysError(f"--api-keys: {where}: write NAME SCOPE[,SCOPE] sha256:HEX")
+    scopes = frozenset(line["scopes"].split(","))
+    if not scopes <= set(SCOPES):
+        raise KeysError(f"--api-keys: {where}: a scope is {', '.join(SCOPES[:-1])} or {SCOPES[-1]}")
+    return Key(line["name"], scopes, bytes.fromhex(line["hash"]))
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
