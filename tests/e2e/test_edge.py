@@ -21,23 +21,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from clew.access import add_key, new_key
+from support.certificates import make_certificate
 from support.processes import CLEW_UP, Clew
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
-
-
-def make_certificate(directory: Path) -> None:
-    """A self-signed certificate for 127.0.0.1, as cert.pem and key.pem."""
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-keyout", str(directory / "key.pem"), "-out", str(directory / "cert.pem")),
-            *("-days", "2", "-subj", "/CN=clew", "-addext", "subjectAltName=IP:127.0.0.1"),
-        ],
-        check=True,
-        capture_output=True,
-    )
 
 
 def make_key(file: Path, scope: str) -> str:

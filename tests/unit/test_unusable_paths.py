@@ -45,6 +45,33 @@ def test_a_data_directory_that_cannot_be_made(
     assert str(file) in refused(command, *source, *addresses, "--data", file / below)
 
 
+@pytest.mark.parametrize("name", ["a*", "a?", "{a", "a}", "x.tar :: y", "x.ZIP::y", "a\udcff"])
+def test_a_path_that_the_engine_reads_as_something_else(
+    refused: Run, tmp_path: Path, name: str
+) -> None:
+    for path in ("--data", tmp_path / name), ("--dsn", f"chdb://{tmp_path}/{name}"):
+        data = ("--data", tmp_path / "data")
+        error = refused("up", *FREE_ADDRESSES, *data, *path)
+        assert ascii(name)[1:-1] in error
+        assert "choose" in error or "UTF-8" in error
+    assert not (tmp_path / "data" / "spool").exists()
+
+
+@pytest.mark.parametrize("name", ["a&b", "a\\b", "a\tb", "a\nb"])
+def test_a_path_that_the_engines_configuration_cannot_have(
+    refused: Run, tmp_path: Path, name: str
+) -> None:
+    assert "configuration" in refused("up", *FREE_ADDRESSES, "--data", tmp_path / name)
+    assert not (tmp_path / name / "db").exists()
+
+
+@pytest.mark.parametrize(
+    "dsn", ["clickhouse://h:port", "clickhouse://[::1", "clickhouse://a:b#c@h"]
+)
+def test_a_server_that_cannot_be_named_so(refused: Run, tmp_path: Path, dsn: str) -> None:
+    assert "CLEW_DSN" in refused("migrate", "--data", tmp_path, "--dsn", dsn)
+
+
 def test_a_loop_of_links(refused: Run, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert "--data" in refused("up", *FREE_ADDRESSES, "--data", tmp_path / "loop" / "x")

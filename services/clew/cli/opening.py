@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from clew.cli.settings import Settings, UsageError
-from clew.storage import Cluster, Store
+from clew.storage import Cluster, Store, check_segment_directory
 from clew.storage.files import make_directory
 
 
@@ -20,8 +20,12 @@ class InUse(UsageError):
 
 def open_store(settings: Settings, *, patient: bool = False) -> Store:
     """The database of the settings; with `patient`, once its server answers."""
-    if settings.cluster and settings.dsn.startswith("chdb:"):
-        raise UsageError("--cluster: the embedded engine has none; name a node of it with --dsn")
+    if settings.dsn.startswith("chdb:"):
+        check_segment_directory(settings.data)
+        if settings.cluster:
+            raise UsageError(
+                "--cluster: the embedded engine has none; name a node of it with --dsn"
+            )
     return Store(settings.dsn, settings.memory_limit, Cluster(settings.cluster), patient=patient)
 
 

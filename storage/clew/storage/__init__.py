@@ -25,6 +25,7 @@ Errors, all under StorageError:
 """
 
 from clew.storage.cluster import Cluster
+from clew.storage.engine_paths import check_segment_directory
 from clew.storage.errors import (
     BackupError,
     EngineError,
@@ -101,6 +102,7 @@ __all__ = [
     "Summary",
     "Unacceptable",
     "attribute_filters",
+    "check_segment_directory",
     "default_limit",
     "make_room",
     "migrate",

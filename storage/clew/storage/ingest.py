@@ -20,6 +20,7 @@ from clew.storage.errors import InsertError, NestedValues, Unacceptable
 from clew.storage.kinds import KINDS, kinds_in
 from clew.storage.ledger import LATE_AFTER, LedgerRow, enter
 from clew.storage.migrations import statement
+from clew.storage.quoting import literal
 from clew.storage.store import Store
 
 # What ClickHouse answers when it cannot make sense of what it is given: parsing, converting,
@@ -235,7 +236,7 @@ class Ingest:
                 # A schema given as a string would leave a copy of it in the working directory.
                 schema: dict[str, int | str] = {"format_schema": f"{OTLP_PROTO}:{message}"}
                 client.command(
-                    f"INSERT INTO {table} FROM INFILE '{path}' "
+                    f"INSERT INTO {table} FROM INFILE {literal(str(path))} "
                     f"SETTINGS {_clause(INSERT_SETTINGS | schema)} FORMAT ProtobufSingle"
                 )
             else:
@@ -346,9 +347,10 @@ def _marks(segment: int) -> dict[str, int | str]:
 
 
 def _clause(settings: dict[str, int | str]) -> str:
-    escaped = {name: str(value).replace("'", "\\'") for name, value in settings.items()}
     return ", ".join(
-        f"{name} = '{value}'" for name, value in escaped.items() if name != "wait_end_of_query"
+        f"{name} = {literal(str(value))}"
+        for name, value in settings.items()
+        if name != "wait_end_of_query"
     )
 
 

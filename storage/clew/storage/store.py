@@ -23,15 +23,13 @@ from clickhouse_connect.driver.exceptions import OperationalError
 
 from clew.storage import rights
 from clew.storage.cluster import ALONE, Cluster
+from clew.storage.engine_paths import check_engine_directory
 from clew.storage.errors import SettingError, StorageError
 
 logger = logging.getLogger(__name__)
 
 DATABASE = "otel"
 OLDEST_SERVER = (26, 2)
-
-# What an INFILE path reads as a pattern and not as a name.
-GLOB_CHARACTERS = frozenset("*?{}[]'\\")
 
 # The embedded engine shares the machine: half of its memory at most, where the default is 90 %.
 # And its caches: their defaults add up to more than 20 GiB; at 20M spans they let resident memory
@@ -150,15 +148,20 @@ class Store:
             client.close()
 
     def _connect(self) -> Client:
+        # The directory by itself: in a DSN, # ? and % would mean something.
         options: dict[str, Any] = (
-            {"chdb_options": {name: str(size) for name, size in self._options.items()}}
+            {
+                "interface": "chdb",
+                "path": str(self.directory),
+                "chdb_options": {name: str(size) for name, size in self._options.items()},
+            }
             if self.embedded
-            else {"autogenerate_session_id": False, "send_receive_timeout": 600}
+            else {"dsn": self.dsn, "autogenerate_session_id": False, "send_receive_timeout": 600}
         )
         try:
             client = _patiently(
                 lambda: clickhouse_connect.get_client(
-                    dsn=self.dsn, settings=SESSION_SETTINGS | self.cluster.settings, **options
+                    settings=SESSION_SETTINGS | self.cluster.settings, **options
                 ),
                 attempts=1 if self._clients else self._attempts,
                 # A server that answers, and lets nobody in, is not worth waiting for.
@@ -195,10 +198,17 @@ def _shortened(error: Exception) -> Exception:
 
 
 def _is_embedded(dsn: str) -> bool:
-    scheme = urlsplit(dsn).scheme
+    scheme = dsn.partition(":")[0]
     if scheme == "chdb":
         return True
     if scheme in ("clickhouse", "clickhouses", "http", "https"):
+        try:
+            urlsplit(dsn).port  # noqa: B018 - whether there can be one
+        except ValueError as error:
+            raise SettingError(
+                "CLEW_DSN: its host or port cannot be read; write "
+                "clickhouse://user:password@host:8123/, with %23 for # and such in a password"
+            ) from error
         return False
     raise SettingError(
         f"CLEW_DSN {dsn!r}: write chdb:///absolute/directory for the embedded engine, or "
@@ -207,23 +217,19 @@ def _is_embedded(dsn: str) -> bool:
 
 
 def _prepare_directory(dsn: str) -> Path:
-    parts = urlsplit(dsn)
-    if parts.netloc or not parts.path.startswith("/"):
+    path = dsn.removeprefix("chdb://")
+    if not path.startswith("/"):
         raise SettingError(f"CLEW_DSN {dsn!r}: write three slashes, chdb:///absolute/directory")
-    if GLOB_CHARACTERS & set(parts.path):
-        raise SettingError(
-            f"{parts.path!r}: the engine would read {' '.join(sorted(GLOB_CHARACTERS))} in a path "
-            "as a pattern; choose a directory without them (--data or --dsn)"
-        )
+    directory = Path(path).resolve()
+    check_engine_directory(directory)
     # The partition of a row is its day in the engine's time zone: one zone, wherever it runs.
     os.environ["TZ"] = "UTC"
     time.tzset()
-    directory = Path(parts.path)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(f"CLEW_DSN: cannot make {directory}: {error.strerror}") from error
-    return directory.resolve()
+    return directory
 
 
 def _configure(directory: Path, memory: int) -> Path | None:
@@ -270,9 +276,8 @@ def _remove_torn_mutations(directory: Path) -> None:
 
 def _assert_path(client: Client, directory: Path) -> None:
     """Asked for wrongly, the embedded engine takes a temporary directory and says nothing."""
-    used = Path(
-        str(client.command("SELECT path FROM system.disks WHERE name = 'default'"))
-    ).resolve()
+    ((path,),) = client.query("SELECT path FROM system.disks WHERE name = 'default'").result_rows
+    used = Path(path).resolve()
     if used != directory:
         raise StorageError(f"the embedded engine works in {used}, not in {directory}")
 
@@ -300,7 +305,7 @@ def _explain(dsn: str, error: Exception) -> str:
     text = str(error).splitlines()[0]
     if _is_embedded(dsn):
         return (
-            f"cannot open the embedded engine in {urlsplit(dsn).path}: {text} "
+            f"cannot open the embedded engine in {dsn.removeprefix('chdb://')}: {text} "
             "(one process at a time may have it open: is another clew running there?)"
         )
     if isinstance(error, OperationalError):
