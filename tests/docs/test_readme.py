@@ -30,7 +30,7 @@ def table(heading: str) -> list[list[str]]:
 def commands() -> dict[str, argparse.ArgumentParser]:
     (choices,) = (
         action.choices
-        for action in main._parser()._actions
+        for action in main.parser()._actions
         if isinstance(action, argparse._SubParsersAction)
     )
     return dict(choices)

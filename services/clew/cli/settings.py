@@ -1,34 +1,111 @@
-"""Every setting of the platform: one row each. A flag goes before the environment, that before the
-default."""
+"""Every setting of the platform: one row each, with the function that reads its text.
+
+A flag goes before the environment, the environment before the default.
+"""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-logger = logging.getLogger(__name__)
+from typing import Any
 
 SIGNALS = ("traces", "logs", "metrics")
 DEFAULT_DAYS = 14
-UNITS = {"": 20, "MiB": 20, "GiB": 30, "TiB": 40}
-_RETENTION = (
-    "--retention {!r}: write a number of days, such as 14d, or some by signal, such as "
-    "traces=14d,logs=7d,metrics=30d"
-)
+MAX_DAYS = 36_500
+SHIFTS = {"": 20, "MiB": 20, "GiB": 30, "TiB": 40}  # of a number of bytes; alone it is MiB
+
+
+class UsageError(Exception):
+    """A setting or a command that cannot be used; says what to write instead."""
+
+
+def read_address(text: str) -> tuple[str, int]:
+    """Host and port of `host:port`; port 0 picks a free one."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise UsageError("write host:port, such as 127.0.0.1:0")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def read_optional_address(text: str) -> tuple[str, int] | None:
+    """As read_address; None for an empty text."""
+    return read_address(text) if text else None
+
+
+def read_path(text: str) -> Path | None:
+    """An absolute path; None for an empty text."""
+    try:
+        return Path(text).expanduser().resolve() if text else None
+    except (OSError, RuntimeError) as error:  # a loop of links; a user who has no home
+        raise UsageError(str(error)) from error
+
+
+def read_directory(text: str) -> Path:
+    """An absolute path; an empty text is the working directory."""
+    return read_path(text) or Path.cwd()
+
+
+def read_cluster(text: str) -> str:
+    """A cluster's name, or ""."""
+    if text and not re.fullmatch(r"[A-Za-z0-9_.-]+", text):
+        raise UsageError("write its name as in system.clusters")
+    return text
+
+
+def read_origins(text: str) -> frozenset[str]:
+    """Origins of web pages, separated by commas; `*` is any."""
+    origins = frozenset(origin.strip() for origin in text.split(",") if origin.strip())
+    for origin in origins - {"*"}:
+        if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#@*]+", origin):
+            raise UsageError("write scheme://host or scheme://host:port, or *")
+    return origins
+
+
+def read_retention(text: str) -> dict[str, int]:
+    """Days by signal; a signal that is not named has the default."""
+    named = [entry.strip().partition("=") for entry in text.split(",")]
+    if "=" not in text:
+        named = [(signal, "=", text) for signal in SIGNALS]
+    days = {signal: _read_days(value) for signal, _, value in named}
+    if len(days) < len(named) or not days.keys() <= set(SIGNALS) or None in days.values():
+        raise UsageError(
+            "write a number of days, such as 14d, or some by signal, such as "
+            "traces=14d,logs=7d,metrics=30d"
+        )
+    return dict.fromkeys(SIGNALS, DEFAULT_DAYS) | {
+        signal: number for signal, number in days.items() if number is not None
+    }
+
+
+def _read_days(text: str) -> int | None:
+    days = text.strip().removesuffix("d")
+    is_number = days.isascii() and days.isdecimal()
+    return int(days) if is_number and 1 <= int(days) <= MAX_DAYS else None
+
+
+def read_bytes(text: str) -> int | None:
+    """Bytes of a size such as 50GiB; a number alone is MiB; None for an empty text."""
+    if not text:
+        return None
+    size = re.fullmatch(r"([0-9]{1,12})\s*(MiB|GiB|TiB|)", text.strip())
+    if size is None or not 1 <= int(size[1]) <= 1 << (50 - SHIFTS[size[2]]):
+        raise UsageError("write a size such as 50GiB, or a number of MiB")
+    return int(size[1]) << SHIFTS[size[2]]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """`name` is the attribute, the flag (`--name`) and the variable (`CLEW_NAME`)."""
+    """`name` is the attribute of Settings, the flag (`--name`) and the variable (`CLEW_NAME`).
+    `read` makes the value of a text, or raises UsageError."""
 
     name: str
     default: str
     doc: str
+    read: Callable[[str], Any]
 
     @property
     def flag(self) -> str:
@@ -38,68 +115,97 @@ class Setting:
     def variable(self) -> str:
         return f"CLEW_{self.name.upper()}"
 
+    def text(self, arguments: argparse.Namespace, environ: Mapping[str, str]) -> str:
+        """What was written for it: by its flag, else in the environment, else the default."""
+        flag: str | None = getattr(arguments, self.name, None)
+        return environ.get(self.variable, self.default) if flag is None else flag
+
+    def value(self, text: str) -> Any:
+        """The value of a text. Raises UsageError, which names the flag and the text."""
+        try:
+            return self.read(text)
+        except UsageError as error:
+            raise UsageError(f"{self.flag} {text!r}: {error}") from error
+
 
 API_KEYS = Setting(
-    "api_keys", "", "file of API keys (`clew key` makes them); with it, every client needs one"
+    "api_keys",
+    "",
+    "file of API keys (`clew key` makes them); with it, every client needs one",
+    read_path,
 )
 SETTINGS = (
-    Setting("data", "./data", "directory for the spool and the embedded database"),
+    Setting("data", "./data", "directory for the spool and the embedded database", read_directory),
     Setting(
         "dsn",
         "",
         "database: chdb:///dir (default <data>/db) or clickhouse://user:password@host:8123/",
+        str,
     ),
     Setting(
         "cluster",
         "",
         "name of the ClickHouse cluster whose nodes --dsn is to reach: its tables are made on all",
+        read_cluster,
     ),
-    Setting("otlp_http", "127.0.0.1:4318", "address for OTLP over HTTP"),
-    Setting("otlp_grpc", "127.0.0.1:4317", "address for OTLP over gRPC"),
-    Setting("api", "127.0.0.1:4319", "address for the REST API"),
+    Setting("otlp_http", "127.0.0.1:4318", "address for OTLP over HTTP", read_address),
+    Setting("otlp_grpc", "127.0.0.1:4317", "address for OTLP over gRPC", read_address),
+    Setting("api", "127.0.0.1:4319", "address for the REST API", read_address),
     Setting(
         "clickhouse",
         "127.0.0.1:8123",
         "address for ClickHouse over HTTP, while the engine is embedded; empty turns it off",
+        read_optional_address,
     ),
     Setting(
         "transactions",
         "",
         "YAML file that defines business transactions; read again when it changes",
+        read_path,
     ),
     API_KEYS,
-    Setting("tls_cert", "", "PEM file of the certificate and its chain, for every address"),
-    Setting("tls_key", "", "PEM file of the certificate's key"),
+    Setting(
+        "tls_cert", "", "PEM file of the certificate and its chain, for every address", read_path
+    ),
+    Setting("tls_key", "", "PEM file of the certificate's key", read_path),
     Setting(
         "cors_origins",
         "",
         "origins, comma separated, or *, whose pages may send OTLP over HTTP",
+        read_origins,
     ),
     Setting(
         "retention",
         f"{DEFAULT_DAYS}d",
         "how long rows are kept, in days: 30d, or by signal: traces=14d,logs=7d,metrics=30d",
+        read_retention,
     ),
     Setting(
         "database_limit",
         "",
         "what the tables may hold, such as 50GiB: past it the oldest days go; by default 80 %% of "
         "the disk and never its last 5 %% (or 10 GiB), on a server no limit",
+        read_bytes,
     ),
     Setting(
-        "spool_limit", "", "what the spool may hold, such as 2GiB; by default a tenth of its disk"
+        "spool_limit",
+        "",
+        "what the spool may hold, such as 2GiB; by default a tenth of its disk",
+        read_bytes,
     ),
     Setting(
         "in_flight_limit",
         "",
         "requests being received, such as 256MiB; by default 1/32 of the memory, 128 MiB at least, "
         "1 GiB at most",
+        read_bytes,
     ),
     Setting(
         "memory_limit",
         "",
         "memory of the embedded engine, such as 4GiB; by default half of the machine's. What would "
         "need more is refused, or waits",
+        read_bytes,
     ),
 )
 
@@ -128,16 +234,14 @@ class Settings:
     texts: Mapping[str, str] = field(default_factory=dict, compare=False)  # as written, by name
 
 
-class UsageError(Exception):
-    """A setting that cannot be used; says what to write instead."""
-
-
 def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Every setting as a flag."""
     for setting in SETTINGS:
         add_flag(parser, setting)
 
 
 def add_flag(parser: argparse.ArgumentParser, setting: Setting) -> None:
+    """One setting as a flag."""
     parser.add_argument(
         setting.flag,
         metavar="VALUE",
@@ -147,28 +251,12 @@ def add_flag(parser: argparse.ArgumentParser, setting: Setting) -> None:
 
 def resolve(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings from flags, environment and defaults. Raises UsageError."""
-    values = {setting.name: _value(setting, arguments, environ) for setting in SETTINGS}
-    data = _path(values["data"], "--data") or Path.cwd()
-    return Settings(
-        data=data,
-        dsn=values["dsn"] or f"chdb://{data / 'db'}",
-        cluster=_cluster(values["cluster"], values["database_limit"]),
-        otlp_http=_address(values["otlp_http"], "--otlp-http"),
-        otlp_grpc=_address(values["otlp_grpc"], "--otlp-grpc"),
-        api=_address(values["api"], "--api"),
-        clickhouse=_address(values["clickhouse"], "--clickhouse") if values["clickhouse"] else None,
-        transactions=_path(values["transactions"], "--transactions"),
-        api_keys=_path(values["api_keys"], API_KEYS.flag),
-        tls_cert=_path(values["tls_cert"], "--tls-cert"),
-        tls_key=_path(values["tls_key"], "--tls-key"),
-        cors_origins=_origins(values["cors_origins"]),
-        retention=_retention(values["retention"]),
-        database_limit=_bytes(values["database_limit"], "--database-limit"),
-        spool_limit=_bytes(values["spool_limit"], "--spool-limit"),
-        in_flight_limit=_bytes(values["in_flight_limit"], "--in-flight-limit"),
-        memory_limit=_bytes(values["memory_limit"], "--memory-limit"),
-        texts=values,
-    )
+    texts = {setting.name: setting.text(arguments, environ) for setting in SETTINGS}
+    values = {setting.name: setting.value(texts[setting.name]) for setting in SETTINGS}
+    if values["cluster"] and values["database_limit"]:
+        raise UsageError("--database-limit: a cluster's disks are kept by --retention alone")
+    values["dsn"] = values["dsn"] or f"chdb://{values['data'] / 'db'}"
+    return Settings(**values, texts=texts)
 
 
 def variables(settings: Settings, **others: str) -> dict[str, str]:
@@ -178,70 +266,6 @@ def variables(settings: Settings, **others: str) -> dict[str, str]:
 
 
 def api_keys(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """This setting alone."""
-    return _path(_value(API_KEYS, arguments, environ), API_KEYS.flag)
-
-
-def _value(setting: Setting, arguments: argparse.Namespace, environ: Mapping[str, str]) -> str:
-    candidates = (getattr(arguments, setting.name, None), environ.get(setting.variable))
-    return next((each for each in candidates if each is not None), setting.default)
-
-
-def _address(text: str, flag: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"{flag} {text!r}: write host:port, such as 127.0.0.1:0")
-    return host.strip("[]") or "127.0.0.1", int(port)
-
-
-def _path(text: str, flag: str) -> Path | None:
-    try:
-        return Path(text).expanduser().resolve() if text else None
-    except (OSError, RuntimeError) as error:  # a loop of links; a user who has no home
-        raise UsageError(f"{flag} {text!r}: {error}") from error
-
-
-def _cluster(name: str, limit: str) -> str:
-    if name and not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-        raise UsageError(f"--cluster {name!r}: write its name as in system.clusters")
-    if name and limit:
-        raise UsageError("--database-limit: a cluster's disks are kept by --retention alone")
-    return name
-
-
-def _origins(text: str) -> frozenset[str]:
-    origins = frozenset(each.strip() for each in text.split(",") if each.strip())
-    for origin in origins - {"*"}:
-        if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#@*]+", origin):
-            raise UsageError(
-                f"--cors-origins {origin!r}: write scheme://host or scheme://host:port, or *"
-            )
-    return origins
-
-
-def _retention(text: str) -> dict[str, int]:
-    """Days by signal; a signal that is not named has the default."""
-    if "=" not in text:
-        return dict.fromkeys(SIGNALS, _days(text, text))
-    named = [entry.strip().partition("=") for entry in text.split(",")]
-    days = {signal: _days(value, text) for signal, _, value in named}
-    if len(days) < len(named) or not days.keys() <= set(SIGNALS):
-        raise UsageError(_RETENTION.format(text))
-    return dict.fromkeys(SIGNALS, DEFAULT_DAYS) | days
-
-
-def _days(value: str, text: str) -> int:
-    days = value.strip().removesuffix("d")
-    if not (days.isascii() and days.isdecimal()) or not 1 <= int(days) <= 36500:
-        raise UsageError(_RETENTION.format(text))
-    return int(days)
-
-
-def _bytes(text: str, flag: str) -> int | None:
-    """Bytes; a number alone is MiB; None for the default."""
-    if not text:
-        return None
-    match = re.fullmatch(r"([0-9]{1,12})\s*(MiB|GiB|TiB|)", text.strip())
-    if match is None or not 1 <= int(match[1]) <= 1 << (50 - UNITS[match[2]]):
-        raise UsageError(f"{flag} {text!r}: write a size such as 50GiB, or a number of MiB")
-    return int(match[1]) << UNITS[match[2]]
+    """The file of API keys, without the other settings. Raises UsageError."""
+    path: Path | None = API_KEYS.value(API_KEYS.text(arguments, environ))
+    return path

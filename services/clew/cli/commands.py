@@ -1,0 +1,251 @@
+"""Every command of `clew`: one row each, with its flags and the function that runs it.
+
+Commands of the platform need the extra `server`; `clew run` and `clew key` do with the agent alone.
+So a command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clew.access import SCOPES, add_key, new_key
+from clew.cli.settings import API_KEYS, SETTINGS, Setting, Settings, UsageError, api_keys, resolve
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag (`--name`) or a positional argument (`name`)."""
+
+    name: str
+    options: Mapping[str, Any]
+
+
+def flag(name: str, **options: Any) -> Flag:
+    """`options` as argparse's add_argument takes them."""
+    return Flag(name, options)
+
+
+@dataclass(frozen=True)
+class Command:
+    """`run` gets the parsed arguments and returns the exit status. It may raise UsageError,
+    StorageError and KeysError, whose text is then printed. `settings` are flags too; a platform's
+    command takes all of them."""
+
+    name: str
+    help: str
+    run: Callable[[argparse.Namespace], int]
+    flags: Sequence[Flag] = ()
+    settings: Sequence[Setting] = SETTINGS
+    usage: str | None = None
+    description: str = ""
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from clew.cli.run import run
+
+    command = arguments.cmd[1:] if arguments.cmd[:1] == ["--"] else arguments.cmd
+    if not command:
+        raise UsageError("run: say what to start: clew run -- python app.py")
+    run(command, service_name=arguments.service, endpoint=arguments.endpoint)
+
+
+def _key(arguments: argparse.Namespace) -> int:
+    key, line = new_key(arguments.name, arguments.scope or ["ingest"])
+    if path := api_keys(arguments):
+        add_key(path, line)
+        print(key)
+    else:
+        print(f"{key}\n\nThe line for the file that --api-keys names:\n{line}")
+    return 0
+
+
+def _platform(arguments: argparse.Namespace) -> int:
+    settings = _start(arguments)
+    from clew.cli import platform
+
+    parts = {"up": platform.UP, "collect": platform.COLLECT, "serve": platform.SERVE}
+    platform.run(settings, parts[arguments.command], _report)
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    settings = _start(arguments)
+    from clew.cli import demo
+
+    demo.run(settings, rate=arguments.rate, seconds=arguments.seconds)
+    return 0
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    settings = _start(arguments)
+    from clew.cli.opening import open_store
+    from clew.storage import migrate
+
+    for migration in migrate(open_store(settings), dry_run=arguments.dry_run):
+        pending = " (pending)" if arguments.dry_run else ""
+        print(f"{migration.version:04}_{migration.name}{pending}")
+    return 0
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    settings = _start(arguments)
+    from clew.cli import backup
+
+    backup.backup(settings, arguments.target)
+    return 0
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    settings = _start(arguments)
+    from clew.cli import backup
+
+    backup.restore(settings, arguments.source)
+    return 0
+
+
+def _move(arguments: argparse.Namespace) -> int:
+    settings = _start(arguments)
+    from clew.cli import move
+
+    return 0 if move.move(settings, arguments.target) else 1
+
+
+def _backfill(arguments: argparse.Namespace) -> int:
+    settings = _start(arguments)
+    from clew.cli import backfill
+
+    backfill.backfill(settings, arguments.start, arguments.end, arguments.only)
+    return 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    settings = _start(arguments)
+    from clew.cli import replay
+
+    if arguments.list:
+        replay.show(settings.data)
+        return 0
+    return 1 if replay.replay(settings.data) else 0
+
+
+COMMANDS = (
+    Command(
+        "run",
+        "start CMD with automatic instrumentation",
+        _run,
+        (
+            flag("--service", metavar="NAME", help="the service's name (OTEL_SERVICE_NAME)"),
+            flag("--endpoint", metavar="URL", help="where OTLP goes (OTEL_EXPORTER_OTLP_ENDPOINT)"),
+            flag("cmd", nargs=argparse.REMAINDER, metavar="-- CMD…"),
+        ),
+        settings=(),
+        usage="clew run [options] -- CMD…",
+    ),
+    Command(
+        "key",
+        "make an API key",
+        _key,
+        (
+            flag("name", metavar="NAME", help="whose key it is"),
+            flag(
+                "--scope",
+                action="append",
+                choices=SCOPES,
+                help="what it is for; may be given twice (default ingest)",
+            ),
+        ),
+        settings=(API_KEYS,),
+        description="Print a new API key, once, and put its hash into the file of keys.",
+    ),
+    Command("up", "collector, database and API in one process, on the embedded engine", _platform),
+    Command(
+        "demo",
+        "up, and a small shop under automatic instrumentation with a load on it",
+        _demo,
+        (
+            flag("--rate", type=float, default=20.0, help="requests per second (default 20)"),
+            flag("--seconds", type=float, help="stop by itself after this long"),
+        ),
+    ),
+    Command("collect", "an OTLP collector that writes to --dsn", _platform),
+    Command("serve", "the API over --dsn", _platform),
+    Command(
+        "migrate",
+        "bring the schema up to date",
+        _migrate,
+        (flag("--dry-run", action="store_true", help="only say what would be run"),),
+    ),
+    Command(
+        "backup",
+        "copy the embedded database to a file or directory, while clew up runs or not",
+        _backup,
+        (
+            flag(
+                "target",
+                type=Path,
+                metavar="FILE_OR_DIR",
+                help="a new file whose name ends in .tar, or else a new directory",
+            ),
+        ),
+    ),
+    Command(
+        "restore",
+        "make the database of an empty --data directory from a backup",
+        _restore,
+        (flag("source", type=Path, metavar="FILE_OR_DIR", help="the backup"),),
+    ),
+    Command(
+        "move",
+        "copy the embedded database to a ClickHouse server, and compare the two",
+        _move,
+        (flag("target", metavar="DSN", help="clickhouse://user:password@host:8123/"),),
+    ),
+    Command(
+        "backfill",
+        "apply the definitions of business transactions to what is stored",
+        _backfill,
+        (
+            flag("--start", metavar="TIME", help="RFC 3339, or such as -7d"),
+            flag("--end", metavar="TIME", help="likewise"),
+            flag("--transaction", metavar="ID", dest="only", help="this definition alone"),
+        ),
+    ),
+    Command(
+        "replay",
+        "send again what the engine refused and the collector set aside",
+        _replay,
+        (flag("--list", action="store_true", help="only say what there is, and why"),),
+    ),
+)
+
+
+def _start(arguments: argparse.Namespace) -> Settings:
+    """The settings of a command of the platform, once its packages are there and it logs. Raises
+    UsageError."""
+    settings = resolve(arguments)
+    try:
+        import clew.cli.platform  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"clew {arguments.command} needs the server's packages ({error.name} is missing): "
+            "pip install 'clew[server]'"
+        ) from error
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for library in ("uvicorn", "httpx"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    for library in ("urllib3", "clickhouse_connect"):  # callers log what became of their statements
+        logging.getLogger(library).setLevel(logging.ERROR)
+    return settings
+
+
+def _report(endpoints: dict[str, str]) -> None:
+    print("clew is ready", flush=True)
+    for name, url in endpoints.items():
+        print(f"  {name:<10} {url}", flush=True)
