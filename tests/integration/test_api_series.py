@@ -484,6 +484,45 @@ def test_a_cut_step_is_as_long_as_what_is_in_the_window(api: Api) -> None:
         assert a["value"] == pytest.approx(b["value"] / 30)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_sum_that_is_not_a_finite_number_has_no_points(api: Api, value: float) -> None:
+    store: Store = api.app.state.reader.store
+    day_before, name = BEGAN - 86_400, f"odd.{value}"
+    window = {"start": rfc3339(day_before * SECOND), "end": rfc3339((day_before + 60) * SECOND)}
+    points = [
+        Said("web", "web-a", "/x", day_before + 10 * number, value, day_before, count=number)
+        for number in (1, 2)
+    ]
+    _insert(store, "gauge", name, points, Value=lambda said: said.value)
+    _insert(
+        store, "sum", f"{name}.sum", points, Value=lambda said: said.value,
+        AggregationTemporality=lambda _: DELTA, IsMonotonic=lambda _: True,
+    )  # fmt: skip
+    for kind in ("histogram", "exponential_histogram", "summary"):
+        of_kind = {} if kind == "summary" else {"AggregationTemporality": lambda _: DELTA}
+        _insert(
+            store, kind, f"{name}.{kind}", points, Count=lambda said: said.count,
+            Sum=lambda said: said.value, **of_kind,
+        )  # fmt: skip
+    for metric, aggregation in (
+        (name, "avg"),
+        (f"{name}.sum", "sum"),
+        (f"{name}.sum", "rate"),
+        (f"{name}.histogram", "avg"),
+        (f"{name}.summary", "avg"),
+    ):
+        answer = api.get(
+            "/api/v1/metrics/query", **window, name=metric, aggregation=aggregation, step=STEP
+        )
+        assert answer["series"] == [], (metric, aggregation)
+    for kind in ("histogram", "exponential_histogram", "summary"):
+        answer = api.get(
+            "/api/v1/metrics/query", **window, name=f"{name}.{kind}", aggregation="rate", step=STEP
+        )
+        ((point,),) = (series["points"] for series in answer["series"])
+        assert point["value"] > 0, kind
+
+
 def test_metrics_by_name(api: Api) -> None:
     listed = api.get("/api/v1/metrics", **WINDOW)["metrics"]
     assert [(row["name"], row["type"]) for row in listed] == sorted(

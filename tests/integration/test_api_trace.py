@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -305,7 +306,7 @@ def test_what_counts_up_is_shown_by_its_rate_and_an_exemplar_links_a_histogram(
         [
             *(
                 Point("requests", "1", "sum", WEB, BEGAN + second * SECOND, value)
-                for second, value in ((-20, 100), (-10, 130), (0, 10), (10, 30))
+                for second, value in ((-20, 100), (-10, 130), (0, 10), (10, 30), (20, math.nan))
             ),
             Point(
                 "duration", "s", "histogram", WEB, BEGAN, 9, buckets=(1, 8, 1), bounds=(1.0, 2.0),

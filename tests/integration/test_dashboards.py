@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import build
-from clew.storage import Reader, Sessions, Store
+from clew.storage import Reader, Sessions, Store, queries
 from support.grafana import ALL, Grafana, Value, filtered
 from support.seeded import Seeded, seed
 
@@ -198,7 +198,13 @@ def test_the_lists_say_what_the_api_says(shop: Shop) -> None:
     minutes = {"first_minute": str(seeded.start), "last_minute": str(seeded.end)}
     no_hours = {"first_hour": str(seeded.start), "last_hour": str(seeded.start)}
     rows = reading.rows(
-        "transactions", **window, **minutes, **no_hours, limit=100, after_count=None, after_id=""
+        queries.TRANSACTIONS,
+        **window,
+        **minutes,
+        **no_hours,
+        limit=100,
+        after_count=None,
+        after_id="",
     )
     shown = panel_of("clew-overview", "Automatic transactions")
     result = shop.ask(shown["targets"][0]["rawSql"], shop.variables("clew-overview"))
@@ -214,7 +220,7 @@ def test_the_lists_say_what_the_api_says(shop: Shop) -> None:
     (_, *steps), *_ = (
         row["steps"]
         for row in reading.rows(
-            "funnel",
+            queries.FUNNEL,
             **window,
             defined="checkout",
             unit=0,
@@ -227,8 +233,8 @@ def test_the_lists_say_what_the_api_says(shop: Shop) -> None:
     shown = panel_of("clew-slo", "Steps")
     result = shop.ask(shown["targets"][0]["rawSql"], shop.variables("clew-slo"))
     assert result.column("name") == ["Checkout", "pay", "stock"]
-    assert result.column("reached")[1:] == [step[1] for step in steps]
-    assert result.column("lost")[1:] == pytest.approx([step[5] or 0 for step in steps])
+    assert result.column("reached")[1:] == [step["reached"] for step in steps]
+    assert result.column("lost")[1:] == pytest.approx([step["lost"] or 0 for step in steps])
 
 
 def panel_of(uid: str, title: str) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from clew.storage import Cancelled, LimitExceeded, Limits, Reader, StorageError, Store
+from clew.storage import Cancelled, LimitExceeded, Limits, Query, Reader, StorageError, Store
 from clew.storage import reader as reader_module
+from clew.storage.sql import STORAGE
 from support.asking import Api
 
 QUERIES = {
@@ -20,6 +22,7 @@ QUERIES = {
     "broken": "SELECT * FROM otel.no_such_table",
     "definitions": "SELECT 1 AS n WHERE 0",
 }
+BRIEF, ENDLESS = Query[Any](STORAGE, "brief"), Query[Any](STORAGE, "endless")
 # Each is past one of these alone.
 SECONDS = Limits(seconds=0.3, rows_read=10**13)
 MEMORY = Limits(memory=32 << 20)
@@ -50,25 +53,25 @@ def test_a_query_past_a_limit_is_ended_and_says_which(
     store: Store, query: str, limits: Limits, says: str, retry: bool
 ) -> None:
     with pytest.raises(LimitExceeded, match=says) as raised:
-        Reader(store, limits).begin().rows(query)
+        Reader(store, limits).begin().rows(Query[Any](STORAGE, query))
     assert raised.value.retry is retry
-    assert Reader(store, limits).begin().rows("brief") == [{"n": 1}]
+    assert Reader(store, limits).begin().rows(BRIEF) == [{"n": 1}]
 
 
 def test_a_failing_query_is_not_past_a_limit(store: Store) -> None:
     with pytest.raises(StorageError) as raised:
-        Reader(store).begin().rows("broken")
+        Reader(store).begin().rows(Query[Any](STORAGE, "broken"))
     assert not isinstance(raised.value, LimitExceeded)
 
 
 def test_the_statements_of_one_request_share_its_time(store: Store) -> None:
     reading = Reader(store, SECONDS).begin()
-    assert reading.rows("brief")
+    assert reading.rows(BRIEF)
     with pytest.raises(LimitExceeded):
-        reading.rows("endless")
+        reading.rows(ENDLESS)
     with pytest.raises(LimitExceeded):
-        reading.rows("brief")
-    assert Reader(store, SECONDS).begin().rows("brief")
+        reading.rows(BRIEF)
+    assert Reader(store, SECONDS).begin().rows(BRIEF)
 
 
 def test_what_nobody_waits_for_is_ended(store: Store) -> None:
@@ -77,7 +80,7 @@ def test_what_nobody_waits_for_is_ended(store: Store) -> None:
 
     def ask() -> None:
         try:
-            reading.rows("endless")
+            reading.rows(ENDLESS)
         except StorageError as error:
             ended.append(error)
 
@@ -89,7 +92,7 @@ def test_what_nobody_waits_for_is_ended(store: Store) -> None:
     assert [type(error) for error in ended] == [Cancelled]
     assert _running(store) == 0
     with pytest.raises(Cancelled):
-        reading.rows("brief")
+        reading.rows(BRIEF)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+import write_queries
 
 from clew.storage import (
     DESCRIBE,
@@ -23,7 +23,7 @@ from clew.storage import (
 )
 from clew.storage.examination import OUTSIDE_FUNCTIONS, TABLE_FUNCTIONS
 from clew.storage.rights import EXPORTER_TABLES, SYSTEM_TABLES
-from clew.storage.sql import ANALYSIS, STORAGE, sql_of
+from clew.storage.sql import ANALYSIS, STORAGE
 
 DENIED = ErrorCode.ACCESS_DENIED
 CONSTRAINT = ErrorCode.SETTING_CONSTRAINT_VIOLATION
@@ -388,27 +388,10 @@ def test_a_reader_may_list_and_describe_tables(sessions: Sessions) -> None:
 
 def test_the_queries_of_clew_pass_the_examination(sessions: Sessions) -> None:
     """The syntax tree covers the whole statement, however large it is."""
-    root = Path(__file__).parents[2]
-    folders = {
-        STORAGE: root / "storage/clew/storage/queries",
-        ANALYSIS: root / "services/clew/analysis/queries",
-    }
-    for package, folder in folders.items():
-        texts = {path.stem: path.read_text() for path in sorted(folder.rglob("*.sql"))}
-        included = {
-            name for text in texts.values() for name in re.findall(r"\A-- with (\w+)\n", text)
-        }
-        forms = {
-            name: next(form for form in texts if form.startswith(f"{name}_"))
-            for name in included - texts.keys()
-        }
-        parts = tuple(f"{name}_" for name in forms)
-        for name in texts.keys() - included:
-            if name.startswith(parts or " "):
-                continue
-            sql = sql_of(package, name, **forms).replace("/*filters*/", "")
+    for package in (STORAGE, ANALYSIS):
+        for name, texts in write_queries.whole_queries(package).items():
             try:
-                run(sessions, sql)
+                run(sessions, texts[0].replace("/*filters*/", ""))
             except EngineError as error:
                 # Its parameters are missing, and nothing else is wrong with it.
                 assert error.code == 456, (name, error)  # noqa: PT017

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from clew.api.answer import Answer
 from clew.api.parameters import (
     ANY_TIME,
     LATEST,
     SECOND,
-    Answer,
     Window,
     as_parameter,
     common,
@@ -24,6 +24,7 @@ from clew.api.parameters import (
     time_parameter,
 )
 from clew.api.problems import Problem
+from clew.storage.sql import STORAGE, Query
 
 NOW = 1_780_308_000 * SECOND + 5
 MINUTE = 60 * SECOND
@@ -211,22 +212,28 @@ def test_the_extent_of_traces_is_from_the_first_start_to_the_last_end() -> None:
     assert extent([off]) == extent([*traces, off]) == ANY_TIME
 
 
+NUMBERS = Query[Any](STORAGE, "numbers")
+
+
 class _Rows:
     """A reading that has the rows it is given, within the limit it is asked for."""
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
         self._rows = rows
         self.statements = ["SELECT 1"]
+        self.together = None
 
-    def rows(self, query: str, filters: str, forms: None, *, limit: int) -> list[dict[str, Any]]:
+    def rows(
+        self, query: Query[Any], filters: str, forms: None, *, limit: int
+    ) -> list[dict[str, Any]]:
         return self._rows[:limit]
 
 
 def test_an_answer_that_was_cut_says_so() -> None:
     rows = [{"n": n} for n in range(3)]
     whole = Answer(_Rows(rows), explain=False)  # type: ignore[arg-type]
-    assert whole.most("any", 3) == rows
+    assert whole.most(NUMBERS, 3) == rows
     assert whole.of(rows=rows) == {"rows": rows, "truncated": False}
     cut = Answer(_Rows(rows), explain=True)  # type: ignore[arg-type]
-    assert cut.most("any", 2) == rows[:2]
+    assert cut.most(NUMBERS, 2) == rows[:2]
     assert cut.of() == {"truncated": True, "sql": ["SELECT 1"]}

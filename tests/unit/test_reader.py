@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from pathlib import Path
 
 import pytest
+import write_queries
 
+from clew.analysis import queries as analysis_queries
+from clew.storage import queries as storage_queries
 from clew.storage.reader import spelled_out
-from clew.storage.sql import ANALYSIS, STORAGE, sql_of
+from clew.storage.sql import ANALYSIS, STORAGE, Query
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = {STORAGE: ROOT / "storage/clew/storage", ANALYSIS: ROOT / "services/clew/analysis"}
@@ -22,12 +24,7 @@ QUERIES = list(PACKAGES)
 SCHEMA = sorted((FOLDERS[STORAGE] / "schema").glob("*.sql"))
 AREAS = ("collector", "storage", "services")
 SOURCE = "".join(path.read_text() for area in AREAS for path in (ROOT / area).rglob("*.py"))
-# What stands behind `-- with`, and the files that it may be.
-FORMS = {
-    name: [path.stem for path in QUERIES if re.match(f"{name}(_|$)", path.stem)]
-    for path in QUERIES
-    for name in re.findall(r"\A-- with (\w+)\n", path.read_text())
-}
+TEXTS = {package: write_queries.whole_queries(package) for package in FOLDERS}
 
 
 def _bare(sql: str) -> str:
@@ -35,18 +32,20 @@ def _bare(sql: str) -> str:
     return re.sub(r"--[^\n]*|'(?:[^'\\]|\\.)*'|`[^`]*`", "", sql)
 
 
-def test_every_query_is_used_by_name_and_every_name_has_a_query() -> None:
-    asked = set(re.findall(r"\.(?:_?rows|row|most|text)\(\s*\"(\w+)\"", SOURCE))
-    asked |= set(re.findall(r"\._?insert\(\s*(?:(?:\"\w+\"|[A-Z]+),\s*)?\"(\w+)\"", SOURCE))
-    asked |= set(re.findall(r"\b_whole\(answer, \"(\w+)\"", SOURCE))
-    included = {
-        form
-        for name, forms in FORMS.items()
-        for form in forms
-        if form == name or f'"{form}"' in SOURCE
+def test_every_query_is_used_and_every_file_is_in_one() -> None:
+    known = {
+        query
+        for module in (storage_queries, analysis_queries)
+        for query in vars(module).values()
+        if isinstance(query, Query)
     }
-    assert asked | included == {path.stem for path in QUERIES}
-    assert not asked & included
+    whole = {(package, name) for package, texts in TEXTS.items() for name in texts}
+    assert {(query.package, query.name) for query in known} == whole
+    used = set(re.findall(r"\bqueries\.([A-Z0-9_]+)\b", SOURCE))
+    assert used == {query.name.upper() for query in known}
+    parts = {path.stem for path, package in PACKAGES.items() if path.stem not in TEXTS[package]}
+    included = set(re.findall(r"-- with (\w+)\n", "".join(path.read_text() for path in QUERIES)))
+    assert all(name in included or f'"{name}"' in SOURCE for name in parts)
 
 
 def test_a_name_is_one_file_whatever_the_folder() -> None:
@@ -65,12 +64,14 @@ def test_a_file_is_one_statement_and_nothing_is_formatted_into_it(path: Path) ->
     assert "%" not in bare
 
 
-@pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
-def test_a_query_reads_the_tables_of_its_database_by_their_full_names(path: Path) -> None:
-    for chosen in itertools.product(*FORMS.values()):
-        _reads_tables_by_their_full_names(
-            _bare(sql_of(PACKAGES[path], path.stem, **dict(zip(FORMS, chosen, strict=True))))
-        )
+@pytest.mark.parametrize(
+    ("package", "name"), [(package, name) for package, texts in TEXTS.items() for name in texts]
+)
+def test_a_query_reads_the_tables_of_its_database_by_their_full_names(
+    package: str, name: str
+) -> None:
+    for text in TEXTS[package][name]:
+        _reads_tables_by_their_full_names(_bare(text))
 
 
 def _reads_tables_by_their_full_names(bare: str) -> None:

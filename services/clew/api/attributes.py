@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 from fastapi import Path, Query
 
 from clew.api import models
-from clew.api.parameters import Answering, CommonParameters
+from clew.api.answer import Answering
+from clew.api.parameters import CommonParameters
 from clew.api.reference import routes
+from clew.storage import queries
 
 router = routes("attributes")
 
@@ -32,7 +34,7 @@ def list_attributes(
     it was."""
     return answer.of(
         attributes=answer.most(
-            "attributes",
+            queries.ATTRIBUTES,
             common.limit,
             **common.window.parameters,
             source=source,
@@ -56,7 +58,7 @@ def list_values(
     return answer.of(
         key=key,
         values=answer.most(
-            "attribute_values",
+            queries.ATTRIBUTE_VALUES,
             common.limit,
             **common.window.parameters,
             key=key,

@@ -11,15 +11,8 @@ from typing import Annotated, Any
 from fastapi import Query
 
 from clew.api import models
-from clew.api.parameters import (
-    Answer,
-    Answering,
-    CommonParameters,
-    Window,
-    as_parameter,
-    parse_time,
-    rfc3339,
-)
+from clew.api.answer import Answer, Answering
+from clew.api.parameters import CommonParameters, Window, as_parameter, parse_time, rfc3339
 from clew.api.problems import Problem
 from clew.api.reference import routes
 from clew.api.traces import Attributes, entered_at, is_automatic
@@ -27,9 +20,9 @@ from clew.storage import (
     ENTERED_AT,
     OF_TRACES_IN_OCCURRENCES,
     AttributeFilter,
-    Row,
     of_traces_with_a_span,
     of_traces_without_a_span,
+    queries,
     span_filters,
 )
 
@@ -110,7 +103,8 @@ def compare(
     rows_a, rows_b = answer.together(
         lambda: _traces(answer, population, a), lambda: _traces(answer, population, b)
     )
-    attributes, operations = [], []
+    attributes: list[dict[str, Any]] = []
+    operations: list[dict[str, Any]] = []
     if rows_a and rows_b:
         attributes, operations = answer.together(
             lambda: _attributes(
@@ -136,7 +130,7 @@ def _population(
     parameters: dict[str, Any] = {"environment": environment}
     filters = ""
     if is_automatic(transaction):
-        named = answer.row("transaction_names", id=transaction)
+        named = answer.row(queries.TRANSACTION_NAMES, id=transaction)
         if named is None:
             raise Problem(404, f"no transaction has the id {transaction!r}")
         filters = f" AND Rank < 2{ENTERED_AT}"
@@ -180,7 +174,7 @@ def _split(
     answer: Answer, population: Population, a: Chosen, b: Chosen, same_time: bool
 ) -> tuple[Chosen, Chosen]:
     """A's slow traces, and B's; where B is of the same time and conditions, its others."""
-    row = answer.rows("compare_p95", population.filters + a.filters, **_asked(population, a))
+    row = answer.rows(queries.COMPARE_P95, population.filters + a.filters, **_asked(population, a))
     p95 = int(row[0]["p95"] or 0) if row else 0
     slow = Chosen(a.window, a.filters, a.parameters, longer_than=p95)
     if same_time and b.filters == a.filters:
@@ -197,9 +191,11 @@ def _asked(population: Population, chosen: Chosen) -> dict[str, Any]:
     }
 
 
-def _traces(answer: Answer, population: Population, chosen: Chosen) -> list[Row]:
+def _traces(
+    answer: Answer, population: Population, chosen: Chosen
+) -> list[queries.CompareTracesRow]:
     return answer.rows(
-        "compare_traces",
+        queries.COMPARE_TRACES,
         population.filters + chosen.filters,
         **_asked(population, chosen),
         longer_than=chosen.longer_than,
@@ -208,23 +204,22 @@ def _traces(answer: Answer, population: Population, chosen: Chosen) -> list[Row]
     )
 
 
-def _described(chosen: Chosen, rows: list[Row]) -> dict[str, Any]:
-    nothing: Row = {"traces": 0, "errors": 0, "one_in": 1, "quantiles": [None, None]}
-    first = rows[0] if rows else nothing
-    p50, p95 = (each if each is None else each / 1e6 for each in first["quantiles"])
+def _described(chosen: Chosen, rows: list[queries.CompareTracesRow]) -> dict[str, Any]:
+    first = rows[0] if rows else None
+    p50, p95 = (each / 1e6 for each in first["quantiles"]) if first else (None, None)
     return {
         "start": rfc3339(chosen.window.start),
         "end": rfc3339(chosen.window.end),
-        "traces": first["traces"],
+        "traces": first["traces"] if first else 0,
         "looked_at": len(rows),
-        "errors": first["errors"],
-        "error_rate": first["errors"] / first["traces"] if rows else None,
+        "errors": first["errors"] if first else 0,
+        "error_rate": first["errors"] / first["traces"] if first else None,
         "duration_ms": {"p50": p50, "p95": p95},
-        "sampled": first["one_in"] > 1 or len(rows) == SAMPLE,
+        "sampled": bool(first and first["one_in"] > 1) or len(rows) == SAMPLE,
     }
 
 
-Sampled = tuple[Chosen, list[Row]]
+Sampled = tuple[Chosen, list[queries.CompareTracesRow]]
 
 
 def _both(a: Sampled, b: Sampled) -> dict[str, Any]:
@@ -252,7 +247,11 @@ def _attributes(
 ) -> list[dict[str, Any]]:
     """Values whose share differs by more than chance, the greatest difference first."""
     rows = answer.rows(
-        "compare_attributes", **_both(a, b), chosen_by=chosen_by, least=LEAST, limit=CANDIDATES
+        queries.COMPARE_ATTRIBUTES,
+        **_both(a, b),
+        chosen_by=chosen_by,
+        least=LEAST,
+        limit=CANDIDATES,
     )
     of_a, of_b = len(a[1]), len(b[1])
     found = []
@@ -289,23 +288,23 @@ def two_proportions(a: int, of_a: int, b: int, of_b: int) -> float:
 
 
 def _operations(answer: Answer, limit: int, a: Sampled, b: Sampled) -> list[dict[str, Any]]:
-    rows = answer.most("compare_operations", limit, **_both(a, b))
+    rows = answer.most(queries.COMPARE_OPERATIONS, limit, **_both(a, b))
     return [_operation(row, len(a[1]), len(b[1])) for row in rows]
 
 
-def _operation(row: Row, of_a: int, of_b: int) -> dict[str, Any]:
-    sides = {
-        side: {
-            "calls_per_trace": row[f"{side}_calls"] / of,
-            "self_ms_per_trace": row[f"{side}_self"] / of / 1e6,
-        }
-        for side, of in (("a", of_a), ("b", of_b))
-    }
+def _operation(row: queries.CompareOperationsRow, of_a: int, of_b: int) -> dict[str, Any]:
+    a = _per_trace(row["a_calls"], row["a_self"], of_a)
+    b = _per_trace(row["b_calls"], row["b_self"], of_b)
     return {
         "service": row["service"],
         "operation": row["operation"],
         "kind": row["kind"],
-        **sides,
-        "change_ms": sides["a"]["self_ms_per_trace"] - sides["b"]["self_ms_per_trace"],
-        "change_calls": sides["a"]["calls_per_trace"] - sides["b"]["calls_per_trace"],
+        "a": a,
+        "b": b,
+        "change_ms": a["self_ms_per_trace"] - b["self_ms_per_trace"],
+        "change_calls": a["calls_per_trace"] - b["calls_per_trace"],
     }
+
+
+def _per_trace(calls: int, self_ns: int, traces: int) -> dict[str, float]:
+    return {"calls_per_trace": calls / traces, "self_ms_per_trace": self_ns / traces / 1e6}

@@ -10,8 +10,9 @@ from fastapi import Depends, Request
 
 from clew.analysis import Registry
 from clew.analysis.transactions.definitions import Definition, Slo
-from clew.api.parameters import Answer, Window
-from clew.storage import Row
+from clew.api.answer import Answer
+from clew.api.parameters import Window
+from clew.storage import queries
 
 APDEX_MS = 500.0
 BURN_WINDOWS = ("1h", "6h", "3d")
@@ -33,14 +34,14 @@ def carried(definition: Definition) -> list[tuple[str, str]]:
 
 def counted(
     answer: Answer, defined: Collection[Definition], window: Window, environment: str | None
-) -> list[Row]:
+) -> list[queries.DefinedTransactionsRow]:
     """The counts of the defined transactions in the window, of those that occurred in it or in
     what their burn rates look back to."""
     if not defined:
         return []
     latencies = [each.slo.latency_ms if each.slo else None for each in defined]
     rows = answer.rows(
-        "defined_transactions",
+        queries.DEFINED_TRANSACTIONS,
         **window.parameters,
         environment=environment,
         ids=[each.id for each in defined],
@@ -50,16 +51,33 @@ def counted(
     return [row for row in rows if row["count"] or any(row["recent"])]
 
 
-def none(id: str) -> Row:
+def none(id: str) -> queries.DefinedTransactionsRow:
     """The counts of a defined transaction that did not occur."""
-    counts = dict.fromkeys(
-        ("count", "errors", "satisfied", "tolerating", "value", "lost", "at_risk", "good_count"), 0
-    )
-    empty: Row = {"quantiles": [None] * 4, "max": None, "services": [], "entry": ["", ""]}
-    return {"id": id, **counts, **empty, "recent": [0] * 3, "recent_bad": [0] * 3}
+    return {
+        "id": id,
+        "count": 0,
+        "errors": 0,
+        "satisfied": 0,
+        "tolerating": 0,
+        "nanoseconds": [],
+        "quantiles": [None] * 4,
+        "max": None,
+        "value": None,
+        "lost": None,
+        "at_risk": None,
+        "good_count": 0,
+        "recent": [0] * 3,
+        "recent_bad": [0] * 3,
+        "services": [],
+        "entry": ("", ""),
+        "earliest": "",
+        "latest": "",
+    }
 
 
-def transaction(row: Row, defined: Definition, window: Window) -> dict[str, Any]:
+def transaction(
+    row: queries.DefinedTransactionsRow, defined: Definition, window: Window
+) -> dict[str, Any]:
     """A defined transaction, in the form of the automatic ones."""
     count = row["count"]
     p50, p90, p95, p99 = row["quantiles"]
@@ -86,7 +104,7 @@ def transaction(row: Row, defined: Definition, window: Window) -> dict[str, Any]
     }
 
 
-def _slo(row: Row, slo: Slo) -> dict[str, Any]:
+def _slo(row: queries.DefinedTransactionsRow, slo: Slo) -> dict[str, Any]:
     """How much of what may go wrong has. A burn rate of 1 spends the budget exactly."""
     good, total, allowed = row["good_count"], row["count"], 1 - slo.objective
     return {
@@ -103,7 +121,7 @@ def _slo(row: Row, slo: Slo) -> dict[str, Any]:
     }
 
 
-def point(row: Row) -> dict[str, Any]:
+def point(row: queries.DefinedSeriesRow | queries.TransactionSeriesRow) -> dict[str, Any]:
     """A point of a series."""
     p50, _, p95, p99 = row["quantiles"]
     return {
@@ -112,7 +130,7 @@ def point(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def instance(row: Row, defined: Definition) -> dict[str, Any]:
+def instance(row: queries.DefinedInstancesRow, defined: Definition) -> dict[str, Any]:
     """An occurrence."""
     return {
         "key": row["key"],
@@ -133,7 +151,7 @@ def instance(row: Row, defined: Definition) -> dict[str, Any]:
     }
 
 
-def _step(step: dict[str, Any], defined: Definition) -> dict[str, Any]:
+def _step(step: queries.DefinedInstancesSteps, defined: Definition) -> dict[str, Any]:
     number = step["number"]
     return {
         "name": defined.steps[number].name if number < len(defined.steps) else str(number),

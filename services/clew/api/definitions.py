@@ -15,9 +15,10 @@ from clew.analysis.transactions.definitions import json_schema, write
 from clew.analysis.transactions.registry import revision_from_rows
 from clew.api import models
 from clew.api.access import requires
-from clew.api.parameters import Answering
+from clew.api.answer import Answering
 from clew.api.problems import Problem
 from clew.api.reference import REFERENCE, request_body, routes
+from clew.storage import queries
 
 router = routes("definitions")
 
@@ -65,7 +66,7 @@ def definitions(
 
     Every change makes a new `revision`, which is also the ETag. `origin` is the file that the
     definitions come from, or `api`."""
-    revision = revision_from_rows(answer.rows("definitions"))
+    revision = revision_from_rows(answer.rows(queries.DEFINITIONS))
     if (format or _preferred(accept)) == "yaml":
         return _yaml(revision, str(request.url_for("definitions_schema")))
     return _json(revision, answer.of())

@@ -8,11 +8,13 @@ from fastapi import Query
 
 from clew.analysis.transactions.definitions import Definition
 from clew.api import models
+from clew.api.answer import Answering
 from clew.api.defined import Defined
-from clew.api.parameters import Answering, CommonParameters, rfc3339
+from clew.api.parameters import CommonParameters, rfc3339
 from clew.api.problems import Problem
 from clew.api.reference import routes
 from clew.api.transactions import named_by
+from clew.storage import queries
 
 router = routes("transactions")
 
@@ -20,6 +22,16 @@ UNITS = {"day": 86400, "hour": 3600}
 ATTRIBUTE = "attr:"
 GROUPS = 200
 MOST = 200_000  # occurrences whose entries are looked up for an attribute
+
+NOT_REACHED: queries.FunnelSteps = {
+    "number": 0,
+    "reached": 0,
+    "p50_ms": None,
+    "p95_ms": None,
+    "errors": 0,
+    "lost": None,
+    "failed": 0,
+}
 
 By = Annotated[
     str | None, Query(description="day, hour, or attr:KEY for an attribute of the entry")
@@ -48,7 +60,7 @@ def funnel(
     if by is not None and by not in UNITS and not attribute:
         raise Problem(422, f"by={by!r}: write day, hour or attr:KEY")
     rows = answer.rows(
-        "funnel",
+        queries.FUNNEL,
         **common.window.parameters,
         environment=common.environment,
         defined=transaction_id,
@@ -58,8 +70,9 @@ def funnel(
         most=MOST,
         limit=GROUPS + 2,
     )
-    whole, groups = (rows[0]["steps"], rows[1:]) if rows else ([], [])
-    if len(groups) > GROUPS or (attribute and whole and whole[0][1] > MOST):
+    whole = rows[0]["steps"] if rows else []
+    groups = rows[1:]
+    if len(groups) > GROUPS or (attribute and whole and whole[0]["reached"] > MOST):
         answer.was_cut()
     found = [
         {"group": row["group"], "steps": _steps(row["steps"], definition)}
@@ -78,24 +91,25 @@ def funnel(
     )
 
 
-def _steps(rows: list[list[Any]], definition: Definition) -> list[dict[str, Any]]:
+def _steps(reached: list[queries.FunnelSteps], definition: Definition) -> list[dict[str, Any]]:
     """Every step of the definition, the entry before them."""
-    reached = {row[0]: row for row in rows}
+    by_number = {step["number"]: step for step in reached}
     before = 0
     steps = []
     for number, name in enumerate([definition.name, *(step.name for step in definition.steps)]):
-        _, count, p50, p95, errors, lost, failed = reached.get(
-            number, [number, 0, None, None, 0, None, 0]
-        )
+        step = by_number.get(number, NOT_REACHED)
+        count = step["reached"]
         steps.append(
             {
                 "name": name,
                 "reached": count,
                 "drop_off": max(0.0, 1 - count / before) if before else 0.0,
-                "from_previous_ms": {"p50": p50, "p95": p95} if number else None,
-                "errors": errors,
-                "lost_value": lost or 0.0,
-                "failed": failed,
+                "from_previous_ms": {"p50": step["p50_ms"], "p95": step["p95_ms"]}
+                if number
+                else None,
+                "errors": step["errors"],
+                "lost_value": step["lost"] or 0.0,
+                "failed": step["failed"],
             }
         )
         before = count or before

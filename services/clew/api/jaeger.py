@@ -17,20 +17,11 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from clew.api.access import ScopedRoute
-from clew.api.parameters import (
-    EARLIEST,
-    LATEST,
-    SECOND,
-    Answer,
-    Answering,
-    Common,
-    Window,
-    extent,
-    read_rfc3339,
-)
+from clew.api.answer import Answer, Answering
+from clew.api.parameters import EARLIEST, LATEST, SECOND, Common, Window, extent, read_rfc3339
 from clew.api.reference import JSON, json_response
 from clew.api.traces import newest, summaries
-from clew.storage import AttributeFilter, Row, of_traces_with_a_span, span_filters
+from clew.storage import AttributeFilter, Query, of_traces_with_a_span, queries, span_filters
 
 router = APIRouter(include_in_schema=False, route_class=ScopedRoute)
 
@@ -148,12 +139,12 @@ def find_traces(asked: Asking, answer: Answering) -> Response:
             longest=asked.duration("maxDuration"),
             limit=asked.limit("limit"),
         )
-    return _data(_whole(answer, "jaeger_traces", ids))
+    return _data(_whole(answer, queries.JAEGER_TRACES, ids))
 
 
 @router.get("/api/traces/{trace_id}")
 def get_trace(trace_id: str, answer: Answering) -> Response:
-    found = _whole(answer, "jaeger_traces", [trace_id])
+    found = _whole(answer, queries.JAEGER_TRACES, [trace_id])
     return _data(found) if found else _refused(404, "trace not found")
 
 
@@ -188,12 +179,12 @@ def find_traces_v3(asked: Asking, answer: Answering) -> Response:
         longest=asked.duration("query.durationMax", "query.duration_max"),
         limit=asked.limit("query.searchDepth", "query.search_depth", "query.num_traces"),
     )
-    return _result(_whole(answer, "jaeger_resource_spans", ids))
+    return _result(_whole(answer, queries.JAEGER_RESOURCE_SPANS, ids))
 
 
 @router.get("/api/v3/traces/{trace_id}")
 def get_trace_v3(trace_id: str, answer: Answering) -> Response:
-    return _result(_whole(answer, "jaeger_resource_spans", [trace_id]))
+    return _result(_whole(answer, queries.JAEGER_RESOURCE_SPANS, [trace_id]))
 
 
 @router.get("/api/v3/dependencies")
@@ -212,16 +203,18 @@ def add_malformed_handler(app: FastAPI) -> None:
 
 
 def _services(answer: Answer) -> list[str]:
-    return [row["service"] for row in answer.rows("jaeger_services", limit=MAX_NAMES)]
+    return [row["service"] for row in answer.rows(queries.JAEGER_SERVICES, limit=MAX_NAMES)]
 
 
-def _operations(answer: Answer, service: str, kind: str = "") -> list[Row]:
-    return answer.rows("jaeger_operations", service=service, kind=kind.lower(), limit=MAX_NAMES)
+def _operations(answer: Answer, service: str, kind: str = "") -> list[queries.JaegerOperationsRow]:
+    return answer.rows(
+        queries.JAEGER_OPERATIONS, service=service, kind=kind.lower(), limit=MAX_NAMES
+    )
 
 
-def _dependencies(answer: Answer, start: int, end: int) -> list[Row]:
+def _dependencies(answer: Answer, start: int, end: int) -> list[queries.JaegerDependenciesRow]:
     window = _window(start, end)
-    return answer.rows("jaeger_dependencies", **window.parameters, limit=MAX_EDGES)
+    return answer.rows(queries.JAEGER_DEPENDENCIES, **window.parameters, limit=MAX_EDGES)
 
 
 def _search(
@@ -261,7 +254,7 @@ def _window(start: int, end: int) -> Window:
     return Window(earliest, latest)
 
 
-def _whole(answer: Answer, query: str, ids: Iterable[str]) -> list[bytes]:
+def _whole(answer: Answer, query: Query[Any], ids: Iterable[str]) -> list[bytes]:
     """The traces of these ids as JSON, those that there are. Ids may lack zeros in front."""
     known = summaries(answer, {id.lower().zfill(32) for id in ids})
     if not known:

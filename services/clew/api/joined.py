@@ -6,16 +6,19 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-from clew.api.parameters import SECOND, Answer, Window, as_parameter
-from clew.storage import Forms, Row
+from clew.api.answer import Answer
+from clew.api.parameters import SECOND, Window, as_parameter
+from clew.storage import Forms, queries
 
 LOGS = 50  # of each way they are linked
 EXCEPTIONS = 50
 DEPLOYMENTS = 100
 OPERATIONS = 200
 DEPENDENCIES = 200
+T = TypeVar("T")
+
 SAMPLE = 40  # traces that processes are looked for in
 PLACES = 8  # in the window, where there are enough of them
 PROCESSES = 4  # of each service
@@ -106,7 +109,7 @@ def processes(answer: Answer, about: About) -> Processes:
     """The processes that a sample of the traces ran in."""
     stride = -(-(about.window.end - about.window.start) // PLACES)
     rows = answer.rows(
-        "processes",
+        queries.PROCESSES,
         **about.parameters,
         stride=stride,
         part=stride // 12,
@@ -120,7 +123,9 @@ def processes(answer: Answer, about: About) -> Processes:
     )
 
 
-def trace_logs(answer: Answer, about: About, count: int, limit: int = LOGS) -> list[Row]:
+def trace_logs(
+    answer: Answer, about: About, count: int, limit: int = LOGS
+) -> list[queries.LinkedLogsRow]:
     """The newest log records with the id of one of the traces. A frequent automatic transaction,
     that ran `count` times, is likely to have enough in the last part of the window: of the traces
     that began in it or within an hour before it."""
@@ -129,34 +134,36 @@ def trace_logs(answer: Answer, about: About, count: int, limit: int = LOGS) -> l
         newest = window.end - (window.end - window.start) // SLICES
         began = Window(max(window.start, newest - 3600 * SECOND), window.end).parameters
         last = about.parameters | began | {"from": as_parameter(newest)}
-        rows = answer.rows("linked_logs", **last, limit=limit + 1)
+        rows = answer.rows(queries.LINKED_LOGS, **last, limit=limit + 1)
         if len(rows) > limit:
             answer.was_cut()
             return rows[:limit]
-    return answer.most("linked_logs", limit, **about.parameters)
+    return answer.most(queries.LINKED_LOGS, limit, **about.parameters)
 
 
 def process_logs(
     answer: Answer, window: dict[str, str], ran: Processes, limit: int = LOGS
-) -> list[Row]:
+) -> list[queries.ProcessLogsRow]:
     """The newest log records without a trace, of the processes."""
     if not ran.instances:
         return []
-    return answer.most("process_logs", limit, **window, **ran.parameters)
+    return answer.most(queries.PROCESS_LOGS, limit, **window, **ran.parameters)
 
 
-def exceptions(answer: Answer, about: About) -> list[Row]:
+def exceptions(answer: Answer, about: About) -> list[dict[str, Any]]:
     """Exceptions by service, type, message and the innermost frame of the service's own code."""
     return [
-        row | {"frame": row["frame"] or None}
-        for row in answer.most("exceptions", EXCEPTIONS, **about.parameters)
+        {**row, "frame": row["frame"] or None}
+        for row in answer.most(queries.EXCEPTIONS, EXCEPTIONS, **about.parameters)
     ]
 
 
-def deployments(answer: Answer, services: Collection[str], environment: str | None) -> list[Row]:
+def deployments(
+    answer: Answer, services: Collection[str], environment: str | None
+) -> list[queries.DeploymentsRow]:
     """The first sight of each version of the services."""
     return answer.most(
-        "deployments", DEPLOYMENTS, services=sorted(services), environment=environment
+        queries.DEPLOYMENTS, DEPLOYMENTS, services=sorted(services), environment=environment
     )
 
 
@@ -168,8 +175,8 @@ def breakdown(answer: Answer, about: About, p95_ms: float | None, count: int) ->
     parameters = about.parameters | slices
     parameters["slower_than"] = NEVER if p95_ms is None else p95_ms * 1e6
     rows, called = answer.together(
-        lambda: answer.rows("breakdown", **parameters, limit=OPERATIONS + 2),
-        lambda: answer.most("dependencies", DEPENDENCIES, **parameters),
+        lambda: answer.rows(queries.BREAKDOWN, **parameters, limit=OPERATIONS + 2),
+        lambda: answer.most(queries.DEPENDENCIES, DEPENDENCIES, **parameters),
     )
     whole, operations = (rows[0], rows[1:]) if rows else (None, [])
     if len(operations) > OPERATIONS:
@@ -195,13 +202,15 @@ def breakdown(answer: Answer, about: About, p95_ms: float | None, count: int) ->
     }
 
 
-def _p95_without(whole: Row, operations: list[Row]) -> dict[Operation, float]:
+def _p95_without(
+    whole: queries.BreakdownRow, operations: list[queries.BreakdownRow]
+) -> dict[Operation, float]:
     """The p95 by the operation that would take no time, from the counts of durations."""
     every = _by_number(whole["without"])
     return {_operation(row): _p95(every, _by_number(row["without"])) for row in operations}
 
 
-def _by_number(sums: list[list[Any]]) -> dict[int, Any]:
+def _by_number(sums: tuple[list[int], list[T]]) -> dict[int, T]:
     """What sumMap said: the keys, and their sums."""
     return dict(zip(*sums, strict=True))
 
@@ -216,63 +225,91 @@ def _p95(counts: dict[int, int], change: dict[int, int]) -> float:
     return 0.0
 
 
-def _operation(row: Row) -> Operation:
+def _operation(row: queries.BreakdownRow) -> Operation:
     return row["service"], row["operation"], row["kind"]
 
 
 def _part(
-    row: Row, whole: Row, times: float, less: float | None, p95_ms: float | None
+    row: queries.BreakdownRow,
+    whole: queries.BreakdownRow,
+    times: float,
+    less: float | None,
+    p95_ms: float | None,
 ) -> dict[str, Any]:
     """An operation's part in the time of all traces (`whole`), `times` as many as were read."""
-    typical = {
-        name: row[name] - row[f"slow_{name}"] for name in ("calls", "self_time_ms", "critical_ms")
-    }
-    others = {
-        name: whole[name] - whole[f"slow_{name}"]
-        for name in ("calls", "self_time_ms", "critical_ms")
-    }
-    slow = {name: row[f"slow_{name}"] for name in typical}
-    slowest = {name: whole[f"slow_{name}"] for name in typical}
     return {
-        **dict(zip(("service", "operation", "kind"), _operation(row), strict=True)),
+        "service": row["service"],
+        "operation": row["operation"],
+        "kind": row["kind"],
         "calls": round(row["calls"] * times),
-        "self_time_ms": row["self_time_ms"] * times,
-        "share": _ratio(row["self_time_ms"], whole["self_time_ms"]),
-        "critical_share": _ratio(row["critical_ms"], whole["critical_ms"]),
-        "slow": _cohort(slow, slowest),
-        "typical": _cohort(typical, others),
+        "self_time_ms": row["self_ns"] / 1e6 * times,
+        "share": _ratio(row["self_ns"], whole["self_ns"]),
+        "critical_share": _ratio(row["critical_ns"], whole["critical_ns"]),
+        "slow": _cohort(_slow(row), _slow(whole)),
+        "typical": _cohort(_typical(row), _typical(whole)),
         "p95_without_ms": p95_ms if less is None or p95_ms is None else min(less, p95_ms),
     }
 
 
-def _cohort(part: dict[str, Any], whole: dict[str, Any]) -> dict[str, float]:
+class Sums(NamedTuple):
+    """Of an operation in some traces; of the traces as wholes, `calls` is their number."""
+
+    calls: int
+    self_ns: int
+    critical_ns: int
+
+
+def _slow(row: queries.BreakdownRow) -> Sums:
+    return Sums(row["slow_calls"], row["slow_self_ns"], row["slow_critical_ns"])
+
+
+def _typical(row: queries.BreakdownRow) -> Sums:
+    slow = _slow(row)
+    return Sums(
+        row["calls"] - slow.calls,
+        row["self_ns"] - slow.self_ns,
+        row["critical_ns"] - slow.critical_ns,
+    )
+
+
+def _cohort(part: Sums, whole: Sums) -> dict[str, float]:
     return {
-        "calls_per_trace": _ratio(part["calls"], whole["calls"]),
-        "self_time_ms_per_trace": _ratio(part["self_time_ms"], whole["calls"]),
-        "share": _ratio(part["self_time_ms"], whole["self_time_ms"]),
-        "critical_share": _ratio(part["critical_ms"], whole["critical_ms"]),
+        "calls_per_trace": _ratio(part.calls, whole.calls),
+        "self_time_ms_per_trace": _ratio(part.self_ns / 1e6, whole.calls),
+        "share": _ratio(part.self_ns, whole.self_ns),
+        "critical_share": _ratio(part.critical_ns, whole.critical_ns),
     }
 
 
-def _error(row: Row, whole: Row) -> float:
+def _error(row: queries.BreakdownRow, whole: queries.BreakdownRow) -> float:
     """The standard error of the operation's share: 0 where every trace was settled and read. Of
     slices it is from how far they differ, which has in it what only some traces settled do."""
-    share = _ratio(row["self_time_ms"], whole["self_time_ms"])
+    share = _ratio(row["self_ns"], whole["self_ns"])
     slices, own = _by_number(whole["parts"]), _by_number(row["parts"])
     if len(slices) > 1:
-        squares = sum((own.get(at, 0.0) - share * of) ** 2 for at, of in slices.items())
+        squares = sum((own.get(at, 0) - share * of) ** 2 for at, of in slices.items())
         squares *= len(slices) / (len(slices) - 1)
     else:
-        squares = row["deviation"] - 2 * share * row["covariance"] + share**2 * whole["deviation"]
-    return _ratio(math.sqrt(max(0.0, squares)), whole["self_time_ms"])
+        squares = (
+            (row["deviation"] or 0.0)
+            - 2 * share * (row["covariance"] or 0.0)
+            + share**2 * (whole["deviation"] or 0.0)
+        )
+    return _ratio(math.sqrt(max(0.0, squares)), whole["self_ns"])
 
 
-def _dependency(row: Row, whole: Row, times: float) -> dict[str, Any]:
-    p50, p95 = row.pop("quantiles")
-    return row | {
+def _dependency(
+    row: queries.DependenciesRow, whole: queries.BreakdownRow, times: float
+) -> dict[str, Any]:
+    p50, p95 = row["quantiles"]
+    return {
+        "type": row["type"],
+        "name": row["name"],
+        "source": row["source"],
+        "summary": row["summary"],
         "calls": round(row["calls"] * times),
         "errors": round(row["errors"] * times),
-        "total_ms": row["total_ms"] * times,
+        "total_ms": row["total_ns"] / 1e6 * times,
         "error_rate": _ratio(row["errors"], row["calls"]),
         "calls_per_trace": _ratio(row["calls"], whole["calls"]),
         "duration_ms": {"p50": p50, "p95": p95},

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from fastapi import Request
 
 from clew.api import models
-from clew.api.parameters import SECOND, Answering, CommonParameters, Window, rfc3339
+from clew.api.answer import Answering
+from clew.api.parameters import SECOND, CommonParameters, Window, rfc3339
 from clew.api.reference import routes
-from clew.storage import SIGNALS, LedgerRow, Row
+from clew.storage import SIGNALS, LedgerRow, queries
 from clew.storage import ledger as fates
 
 router = routes("ledger")
@@ -34,13 +35,13 @@ def ledger(request: Request, common: CommonParameters, answer: Answering) -> dic
     `expired` the days that were dropped to keep the database below its limit."""
     # First what the table may not say yet, then the table without it: nothing counts twice.
     pending = request.app.state.pending()
-    rows: list[Row] = answer.rows(
-        "ledger",
+    rows = answer.rows(
+        queries.LEDGER,
         **common.window.parameters,
         without=sorted({row.segment for row in pending}),
     )
     rows += [_as_row(row) for row in pending if _is_in(common.window, row)]
-    expired = answer.most("expired", MAX_EXPIRED, **common.window.parameters)
+    expired = answer.most(queries.EXPIRED, MAX_EXPIRED, **common.window.parameters)
     accounts = {name: _Account() for name in SIGNALS}
     minutes: dict[str, dict[int, _Account]] = {name: defaultdict(_Account) for name in SIGNALS}
     for row in rows:
@@ -62,7 +63,7 @@ def ledger(request: Request, common: CommonParameters, answer: Answering) -> dic
             for name, account in accounts.items()
         ],
         unreadable_requests=sum(each.unreadable_requests for each in accounts.values()),
-        expired=[row | {"time": f"{row['time'].replace(' ', 'T')}Z"} for row in expired],
+        expired=[{**row, "time": f"{row['time'].replace(' ', 'T')}Z"} for row in expired],
         outages=_outages(
             common.window, [row["minute"] for row in rows if row["fate"] == fates.ALIVE]
         ),
@@ -83,7 +84,7 @@ class _Account:
         default_factory=lambda: defaultdict(lambda: Counter(stored=0, late=0))
     )
 
-    def add(self, row: Row) -> None:
+    def add(self, row: queries.LedgerRow) -> None:
         items = row["items"]
         match row["fate"]:
             case fates.RECEIVED:
@@ -108,9 +109,15 @@ class _Account:
         return vars(self) | {"reasons": dict(self.reasons), "services": services}
 
 
-def _as_row(row: LedgerRow) -> Row:
-    minute = int(row.received_at) // MINUTE * MINUTE
-    return asdict(row) | {"minute": minute}
+def _as_row(row: LedgerRow) -> queries.LedgerRow:
+    return {
+        "signal": row.signal,
+        "service": row.service,
+        "fate": row.fate,
+        "minute": int(row.received_at) // MINUTE * MINUTE,
+        "items": row.items,
+        "late": row.late,
+    }
 
 
 def _is_in(window: Window, row: LedgerRow) -> bool:

@@ -11,18 +11,11 @@ from typing import Annotated, Any
 from fastapi import Query
 
 from clew.api import models
-from clew.api.parameters import (
-    Answering,
-    Common,
-    CommonParameters,
-    Window,
-    page,
-    read_rfc3339,
-    time_parameter,
-)
+from clew.api.answer import Answering
+from clew.api.parameters import Common, CommonParameters, Window, page, read_rfc3339, time_parameter
 from clew.api.reference import routes
 from clew.api.traces import Attributes, stretches
-from clew.storage import AttributeFilter, Row, attribute_filters
+from clew.storage import AttributeFilter, attribute_filters, queries
 
 router = routes("logs")
 
@@ -53,12 +46,12 @@ def search_logs(
     level = severity.upper() if severity else None
     band = ALIASES.get(level, level) if level else None
     wanted = Wanted.read(query or "")
-    rows: list[Row] = []
+    rows: list[queries.LogsRow] = []
     # Those of the cursor's time and sequence that were shown are in the newest stretch.
     skips = chain([common.after.get("count", 0)], repeat(0))
     for stretch, skip in zip(stretches(_left(common)), skips, strict=False):
         rows += answer.rows(
-            "logs",
+            queries.LOGS,
             filters,
             **values,
             **stretch.parameters,
@@ -117,7 +110,7 @@ def _left(common: Common) -> Window:
     return Window(common.window.start, min(common.window.end, shown + 1))
 
 
-def _next_cursor(common: Common, rows: Sequence[Row]) -> str:
+def _next_cursor(common: Common, rows: Sequence[queries.LogsRow]) -> str:
     """Behind the last row, and behind how many that are the same as it in time and sequence."""
     positions = [{"time": time_parameter(row["time"]), "sequence": row["sequence"]} for row in rows]
     last, after = positions[-1], common.after

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from clew.api.answer import Answer
 from clew.api.joined import About, Processes
-from clew.api.parameters import SECOND, Answer, read_rfc3339, rfc3339
-from clew.storage import Row
+from clew.api.parameters import SECOND, read_rfc3339, rfc3339
+from clew.storage import queries
 
 LINKS = ("exemplar", "attribute", "resource")  # the strongest first
 MOST = 40  # series of each
+Linked = queries.LinkedHistogramsRow | queries.LinkedGaugesRow | queries.LinkedSumsRow
 
 
 def linked_metrics(
@@ -41,11 +43,11 @@ def linked_metrics(
         "carried": carried or [],
     }
     kinds = answer.together(
-        lambda: answer.most("linked_histograms", MOST, each="linked_by", **asked),
-        lambda: answer.most("linked_gauges", MOST, each="linked_by", **asked),
-        lambda: answer.most("linked_sums", MOST, each="linked_by", **asked),
+        lambda: answer.most(queries.LINKED_HISTOGRAMS, MOST, each="linked_by", **asked),
+        lambda: answer.most(queries.LINKED_GAUGES, MOST, each="linked_by", **asked),
+        lambda: answer.most(queries.LINKED_SUMS, MOST, each="linked_by", **asked),
     )
-    links: dict[str, list[tuple[float, int, Row]]] = {link: [] for link in LINKS}
+    links: dict[str, list[tuple[float, int, Linked]]] = {link: [] for link in LINKS}
     seen: Counter[tuple[str, str, str]] = Counter()
     for row in (row for rows in kinds for row in rows):
         kind = (row["linked_by"], row["service"], row["name"])
@@ -60,7 +62,16 @@ def linked_metrics(
     ]
 
 
-def _metric(row: Row) -> dict[str, Any]:
-    del row["pearson"], row["alike"]
-    points = [{"time": rfc3339(time * SECOND), "value": value} for time, value in row.pop("points")]
-    return row | {"points": points}
+def _metric(row: Linked) -> dict[str, Any]:
+    return {
+        "name": row["name"],
+        "unit": row["unit"],
+        "service": row["service"],
+        "resource": row["resource"],
+        "attributes": row["attributes"],
+        "linked_by": row["linked_by"],
+        "correlation": row["correlation"],
+        "points": [
+            {"time": rfc3339(time * SECOND), "value": value} for time, value in row["points"]
+        ],
+    }

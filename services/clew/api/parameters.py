@@ -7,16 +7,16 @@ import binascii
 import json
 import re
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict, TypeVar
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query
 
 from clew.api.problems import Problem
-from clew.storage import Forms, Reader, Reading, Row
+
+T = TypeVar("T")
 
 SECOND = 1_000_000_000
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -143,7 +143,14 @@ def time_parameter(text: str) -> str:
     return text.replace("T", " ").removesuffix("Z")
 
 
-def extent(traces: Collection[Mapping[str, str]], around: int = 0) -> dict[str, Any]:
+class Extent(TypedDict):
+    """A row with a start and an end, both RFC 3339."""
+
+    start: str
+    end: str
+
+
+def extent(traces: Collection[Extent], around: int = 0) -> dict[str, Any]:
     """As the queries' {start:DateTime64(9)} and {end:DateTime64(9)}: the time from the first start
     to the last end, and `around` nanoseconds more on both sides. All of time where a clock was off
     by decades: what lies past the tables' range is not found by its time."""
@@ -154,7 +161,7 @@ def extent(traces: Collection[Mapping[str, str]], around: int = 0) -> dict[str, 
     return Window(start, end).parameters
 
 
-def window_of(traces: Collection[Mapping[str, str]], around: int = 0) -> Window:
+def window_of(traces: Collection[Extent], around: int = 0) -> Window:
     """The same as a window, with the last end in it, as far as times can be asked for."""
     start = min(read_rfc3339(trace["start"]) for trace in traces) - around
     end = max(read_rfc3339(trace["end"]) for trace in traces) + around
@@ -195,67 +202,9 @@ def _read_cursor(cursor: str) -> dict[str, Any]:
     return position
 
 
-class Answer:
-    """One request's reading of the database, and the answer that comes of it."""
-
-    def __init__(self, reading: Reading, explain: bool) -> None:
-        self._reading = reading
-        self._explain = explain
-        self._cut = False
-
-    def rows(
-        self, query: str, filters: str = "", forms: Forms | None = None, **parameters: Any
-    ) -> list[Row]:
-        return self._reading.rows(query, filters, forms, **parameters)
-
-    def text(self, query: str, **parameters: Any) -> bytes:
-        """The rows as lines of JSON."""
-        return self._reading.text(query, **parameters)
-
-    def together(self, *calls: Callable[[], Any]) -> list[Any]:
-        """What each of the calls returns; see `Reading.together`."""
-        return self._reading.together(*calls)
-
-    def row(self, query: str, **parameters: Any) -> Row | None:
-        return next(iter(self.rows(query, **parameters)), None)
-
-    def most(self, query: str, limit: int, *, each: str = "", **parameters: Any) -> list[Row]:
-        """At most `limit` rows (of each value of the column `each`, where the query limits by it);
-        the answer says that it was cut when there are more."""
-        rows = self.rows(query, **parameters, limit=limit + 1)
-        found: Counter[Any] = Counter()
-        kept = []
-        for row in rows:
-            found[row.get(each)] += 1
-            if found[row.get(each)] <= limit:
-                kept.append(row)
-        if len(kept) < len(rows):
-            self.was_cut()
-        return kept
-
-    def was_cut(self) -> None:
-        self._cut = True
-
-    def of(self, **members: Any) -> dict[str, Any]:
-        """The answer's document, with the statements that produced it where they were asked for."""
-        explained = {"sql": self._reading.statements} if self._explain else {}
-        return members | {"truncated": self._cut} | explained
-
-
-def answer(
-    request: Request,
-    explain: Annotated[bool, Query(description="add the SQL that produced the answer")] = False,
-) -> Answer:
-    reader: Reader = request.app.state.reader
-    reading = reader.begin()
-    request.state.readings.append(reading)
-    return Answer(reading, explain)
-
-
-def page(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], bool]:
+def page(rows: Sequence[T], limit: int) -> tuple[Sequence[T], bool]:
     """The rows of this page, of `limit` + 1 that were asked for, and whether there are more."""
     return rows[:limit], len(rows) > limit
 
 
 CommonParameters = Annotated[Common, Depends(common)]
-Answering = Annotated[Answer, Depends(answer)]

@@ -6,25 +6,17 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
-from fastapi import Query
+from fastapi import Query as Parameter
 
 from clew.api import models
-from clew.api.parameters import (
-    SECOND,
-    Answer,
-    Answering,
-    Common,
-    CommonParameters,
-    Window,
-    page,
-    rfc3339,
-)
+from clew.api.answer import Answer, Answering
+from clew.api.parameters import SECOND, Common, CommonParameters, Window, page, rfc3339
 from clew.api.problems import Problem
 from clew.api.reference import routes
 from clew.api.traces import Attributes
-from clew.storage import AttributeFilter, Row, attribute_filters
+from clew.storage import AttributeFilter, Query, RowT, attribute_filters, queries
 
 router = routes("metrics")
 
@@ -49,7 +41,7 @@ def list_metrics(
     common: CommonParameters,
     answer: Answering,
     service: str | None = None,
-    prefix: Annotated[str, Query(description="how the name begins")] = "",
+    prefix: Annotated[str, Parameter(description="how the name begins")] = "",
 ) -> dict[str, Any]:
     """The metrics that have points in the window, by name; one name may have several types."""
     rows, more = page(
@@ -66,16 +58,8 @@ def list_metrics(
         common.limit,
     )
     return answer.of(
-        metrics=[
-            {
-                name: row[name]
-                for name in ("name", "type", "unit", "description", "services", "is_monotonic")
-            }
-            for row in rows
-        ],
-        next_cursor=common.next_cursor(id=rows[-1]["name"], sequence=rows[-1]["type"])
-        if more
-        else None,
+        metrics=[vars(kind) for kind in rows],
+        next_cursor=common.next_cursor(id=rows[-1].name, sequence=rows[-1].type) if more else None,
     )
 
 
@@ -83,19 +67,19 @@ def list_metrics(
 def query_metric(
     common: CommonParameters,
     answer: Answering,
-    name: Annotated[str, Query(description="the metric's name")],
+    name: Annotated[str, Parameter(description="the metric's name")],
     service: str | None = None,
     aggregation: Annotated[
         Aggregation | None,
-        Query(
+        Parameter(
             description="of what falls into a step; by default a gauge's avg, a sum's rate per "
             "second, a histogram's p95"
         ),
     ] = None,
     by: Annotated[
-        list[str], Query(description="attributes that tell series apart; repeatable")
+        list[str], Parameter(description="attributes that tell series apart; repeatable")
     ] = [],  # noqa: B006 (FastAPI copies it)
-    step: Annotated[int | None, Query(ge=1, le=604_800, description="seconds")] = None,
+    step: Annotated[int | None, Parameter(ge=1, le=604_800, description="seconds")] = None,
     attr: Attributes = [],  # noqa: B006
 ) -> dict[str, Any]:
     """Series of one metric, one for each service and each set of values of `by`."""
@@ -113,7 +97,7 @@ def query_metric(
         chosen = chosen or allowed[0]
         if chosen not in allowed:
             one_of = ", ".join(allowed)
-            raise Problem(400, f"aggregation={chosen}: of {_named(kind)} it is one of {one_of}")
+            raise Problem(400, f"aggregation={chosen}: of {kind} it is one of {one_of}")
         filters, values = attribute_filters(
             [AttributeFilter.parse(text) for text in attr], "Attributes"
         )
@@ -128,8 +112,8 @@ def query_metric(
         points = read(_Asked(answer, chosen, step, common.window, filters, asked))
     return answer.of(
         name=name,
-        unit=kind["unit"] if kind else None,
-        type=kind["type"] if kind else None,
+        unit=kind.unit if kind else None,
+        type=kind.type if kind else None,
         aggregation=chosen,
         step=step,
         series=_series(answer, by, points),
@@ -149,7 +133,7 @@ class _Asked:
     def quantile(self) -> float:
         return QUANTILES.get(self.aggregation, 0.5)
 
-    def rows(self, query: str, **more: Any) -> list[Row]:
+    def rows(self, query: Query[RowT], **more: Any) -> list[RowT]:
         return self.answer.rows(query, self.filters, **self.parameters, **more)
 
     def seconds(self, time: int) -> float:
@@ -166,22 +150,61 @@ class _Point:
     value: float | None
 
 
-def _kinds(answer: Answer, common: Common, **asked: Any) -> list[Row]:
+class _Labelled(TypedDict):
+    """A row of a series: its labels are the values of `by`."""
+
+    service: str
+    labels: list[str]
+    time: int
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A metric of one type."""
+
+    name: str
+    type: str
+    unit: str
+    description: str
+    services: list[str]
+    is_monotonic: bool
+
+    @property
+    def is_counter(self) -> bool:
+        return self.type == "sum" and self.is_monotonic
+
+    def __str__(self) -> str:
+        if self.type == "sum":
+            return "a sum that only goes up" if self.is_monotonic else "a sum that goes up and down"
+        return f"a {self.type}".replace("a e", "an e").replace("_", " ")
+
+
+def _kinds(answer: Answer, common: Common, **asked: Any) -> list[_Kind]:
     asked |= {"environment": common.environment, **common.window.parameters}
-    rows = answer.rows("metrics", **asked)
+    rows = answer.rows(queries.METRICS, **asked)
     last = sorted({(row["name"], row["last"]) for row in rows})
+    if not last:
+        return []
     details = {
-        (row.pop("name"), row.pop("type")): row
-        for row in (
-            answer.rows("metric_details", **common.window.parameters, last=last) if last else []
-        )
+        (row["name"], row["type"]): row
+        for row in answer.rows(queries.METRIC_DETAILS, **common.window.parameters, last=last)
     }
-    return [row | details[row["name"], row["type"]] for row in rows]
+    return [
+        _Kind(
+            name=row["name"],
+            type=row["type"],
+            unit=details[row["name"], row["type"]]["unit"],
+            description=details[row["name"], row["type"]]["description"],
+            services=row["services"],
+            is_monotonic=row["is_monotonic"],
+        )
+        for row in rows
+    ]
 
 
-def _reading(kind: Row) -> tuple[tuple[str, ...], Any]:
+def _reading(kind: _Kind) -> tuple[tuple[str, ...], Any]:
     """What may be asked of a metric of this kind, and what reads its points."""
-    if kind["type"] == "sum" and kind["is_monotonic"]:
+    if kind.is_counter:
         return COUNTERS, _counter
     return {
         "gauge": (LEVELS, _level),
@@ -189,13 +212,7 @@ def _reading(kind: Row) -> tuple[tuple[str, ...], Any]:
         "histogram": (HISTOGRAMS, _histogram),
         "exponential_histogram": (HISTOGRAMS, _exponential),
         "summary": (SUMMARIES, _summary),
-    }[kind["type"]]
-
-
-def _named(kind: Row) -> str:
-    if kind["type"] != "sum":
-        return f"a {kind['type']}".replace("a e", "an e").replace("_", " ")
-    return "a sum that only goes up" if kind["is_monotonic"] else "a sum that goes up and down"
+    }[kind.type]
 
 
 def _series(answer: Answer, by: list[str], points: Iterable[_Point]) -> list[dict[str, Any]]:
@@ -217,28 +234,31 @@ def _series(answer: Answer, by: list[str], points: Iterable[_Point]) -> list[dic
     ]
 
 
-def _point(row: Row, value: float | None) -> _Point:
+def _point(row: _Labelled, value: float | None) -> _Point:
     return _Point(row["service"], tuple(row["labels"]), row["time"], value)
 
 
 def _level(asked: _Asked) -> Iterator[_Point]:
     rows = asked.rows(
-        "series_levels", step=asked.step, aggregation=asked.aggregation, quantile=asked.quantile
+        queries.SERIES_LEVELS,
+        step=asked.step,
+        aggregation=asked.aggregation,
+        quantile=asked.quantile,
     )
     return (_point(row, row["value"]) for row in rows)
 
 
 def _counter(asked: _Asked) -> Iterator[_Point]:
-    for row in asked.rows("series_rates", step=asked.step, before=BEFORE):
+    for row in asked.rows(queries.SERIES_RATES, step=asked.step, before=BEFORE):
         value = row["added"]
-        if asked.aggregation == "rate":
+        if asked.aggregation == "rate" and value is not None:
             value /= asked.seconds(row["time"])
         yield _point(row, value)
 
 
 def _summary(asked: _Asked) -> Iterator[_Point]:
     for row in asked.rows(
-        "series_summaries", step=asked.step, before=BEFORE, quantile=asked.quantile
+        queries.SERIES_SUMMARIES, step=asked.step, before=BEFORE, quantile=asked.quantile
     ):
         if asked.aggregation in QUANTILES:
             yield _point(row, row["value"])
@@ -248,22 +268,24 @@ def _summary(asked: _Asked) -> Iterator[_Point]:
 
 def _histogram(asked: _Asked) -> Iterator[_Point]:
     steps: dict[tuple[str, tuple[str, ...], int], _Step] = defaultdict(_Step)
-    for row in asked.rows("series_histograms", step=asked.step, before=BEFORE):
+    for row in asked.rows(queries.SERIES_HISTOGRAMS, step=asked.step, before=BEFORE):
         into = steps[row["service"], tuple(row["labels"]), row["time"]]
         into.add(row["count"], row["total"], row["least"], row["most"])
-        edges = [-math.inf, *row["bounds"], math.inf]
+        # JSON has no infinity: a bound that is one arrives as None.
+        bounds = (math.inf if bound is None else bound for bound in row["bounds"])
+        edges = [-math.inf, *bounds, math.inf]
         for number, count in enumerate(row["counts"]):
             into.buckets[edges[number], edges[number + 1]] += count
     return _of_steps(asked, steps)
 
 
 def _exponential(asked: _Asked) -> Iterator[_Point]:
-    rows = asked.rows("series_exponential", before=BEFORE, limit=MAX_RAW + 1)
+    rows = asked.rows(queries.SERIES_EXPONENTIAL, before=BEFORE, limit=MAX_RAW + 1)
     if len(rows) > MAX_RAW:
         asked.answer.was_cut()
         rows = rows[:MAX_RAW]
     steps: dict[tuple[str, tuple[str, ...], int], _Step] = defaultdict(_Step)
-    last: Row | None = None
+    last: queries.SeriesExponentialRow | None = None
     for row in rows:
         before, last = last if last and last["series"] == row["series"] else None, row
         if row["time"] * SECOND < asked.window.start:
@@ -274,11 +296,9 @@ def _exponential(asked: _Asked) -> Iterator[_Point]:
             continue
         time = row["time"] // asked.step * asked.step
         into = steps[row["service"], tuple(row["labels"]), time]
-        nothing = {"count": 0, "total": 0}
-        had = before or nothing
-        into.add(
-            row["count"] - had["count"], row["total"] - had["total"], row["least"], row["most"]
-        )
+        count, total = (before["count"], before["total"]) if before else (0, 0.0)
+        added = None if row["total"] is None or total is None else row["total"] - total
+        into.add(row["count"] - count, added, row["least"], row["most"])
         scale = min(row["scale"], before["scale"]) if before else row["scale"]
         buckets = _buckets(row, scale)
         for bucket, count in (_buckets(before, scale) if before else {}).items():
@@ -288,13 +308,15 @@ def _exponential(asked: _Asked) -> Iterator[_Point]:
     return _of_steps(asked, steps)
 
 
-def _began_again(row: Row, before: Row | None) -> bool:
+def _began_again(
+    row: queries.SeriesExponentialRow, before: queries.SeriesExponentialRow | None
+) -> bool:
     return before is not None and (
         row["count"] < before["count"] or row["started"] > before["time"]
     )
 
 
-def _buckets(row: Row, scale: int) -> dict[tuple[float, float], int]:
+def _buckets(row: queries.SeriesExponentialRow, scale: int) -> dict[tuple[float, float], int]:
     """Counts by (above, up to), at a scale that is not finer than the point's own."""
     found: dict[tuple[float, float], int] = defaultdict(int)
     found[0.0, 0.0] = row["zeros"]
@@ -318,17 +340,17 @@ def _bound(index: int, scale: int) -> float:
 
 @dataclass
 class _Step:
-    """What came into the buckets of a histogram in a step."""
+    """A histogram's increase in one step. The total is None when a point's sum is not finite."""
 
     count: int = 0
-    total: float = 0.0
+    total: float | None = 0.0
     least: float = math.inf
     most: float = -math.inf
     buckets: dict[tuple[float, float], int] = field(default_factory=lambda: defaultdict(int))
 
     def add(self, count: int, total: float | None, least: float | None, most: float | None) -> None:
         self.count += count
-        self.total += total or 0.0
+        self.total = None if total is None or self.total is None else self.total + total
         self.least = min(self.least, least if least is not None else math.inf)
         self.most = max(self.most, most if most is not None else -math.inf)
 
@@ -363,9 +385,9 @@ def _of_steps(
         yield _Point(service, labels, time, value)
 
 
-def _counted(asked: _Asked, time: int, count: int, total: float) -> float | None:
+def _counted(asked: _Asked, time: int, count: int, total: float | None) -> float | None:
     if asked.aggregation == "avg":
-        return total / count if count else None
+        return total / count if count and total is not None else None
     if asked.aggregation == "sum":
         return total
     return count / asked.seconds(time) if asked.aggregation == "rate" else count

@@ -6,9 +6,10 @@ from itertools import groupby
 from typing import Any
 
 from clew.api import models
-from clew.api.parameters import SECOND, Answering, CommonParameters, Window, rfc3339
+from clew.api.answer import Answering
+from clew.api.parameters import SECOND, CommonParameters, Window, rfc3339
 from clew.api.reference import routes
-from clew.storage import Row
+from clew.storage import queries
 
 router = routes("services")
 
@@ -16,6 +17,7 @@ MAX_OPERATIONS = 10_000
 MAX_EDGES = 5_000
 MINUTE = 60 * SECOND
 # clew_edges_1m's Type says what the target is, and the source is a service; but for these.
+Red = queries.MapServicesRow | queries.MapEdgesRow
 ENDS = {"consumed": ("queue", "service")}
 
 
@@ -25,7 +27,7 @@ def list_services(
 ) -> dict[str, Any]:
     """Every service of the window with its operations, the most frequent first."""
     rows = answer.most(
-        "services",
+        queries.SERVICES,
         MAX_OPERATIONS,
         **common.window.parameters,
         environment=common.environment,
@@ -53,16 +55,16 @@ def service_map(common: CommonParameters, answer: Answering) -> dict[str, Any]:
     )
     asked: dict[str, Any] = {**window.parameters, "environment": common.environment}
     found, services = answer.together(
-        lambda: answer.most("map_edges", MAX_EDGES, each="is_node", **asked),
-        lambda: answer.rows("map_services", **asked),
+        lambda: answer.most(queries.MAP_EDGES, MAX_EDGES, each="is_node", **asked),
+        lambda: answer.rows(queries.MAP_SERVICES, **asked),
     )
     edges = [row for row in found if not row["is_node"]]
     nodes: dict[str, dict[str, Any]] = {}
-    for row in services:
+    for service in services:
         # The requests it took count, all its operations where it took none.
-        id = _node_id("service", row["service"])
-        if row["is_taken"] or id not in nodes:
-            nodes[id] = _node("service", row["service"], row)
+        id = _node_id("service", service["service"])
+        if service["is_taken"] or id not in nodes:
+            nodes[id] = _node("service", service["service"], service)
     for row in found:
         if row["is_node"]:
             nodes.setdefault(_node_id(*_target(row)), _node(*_target(row), row))
@@ -77,12 +79,12 @@ def service_map(common: CommonParameters, answer: Answering) -> dict[str, Any]:
     )
 
 
-def _source(row: Row) -> tuple[str, str]:
+def _source(row: queries.MapEdgesRow) -> tuple[str, str]:
     kind = ENDS.get(row["type"], ("service", ""))[0]
     return ("unknown", "") if not row["source"] else (kind, row["source"])
 
 
-def _target(row: Row) -> tuple[str, str]:
+def _target(row: queries.MapEdgesRow) -> tuple[str, str]:
     return ENDS.get(row["type"], ("", row["type"]))[1], row["target"]
 
 
@@ -90,7 +92,7 @@ def _node_id(kind: str, name: str) -> str:
     return f"{kind}:{name}" if name else kind
 
 
-def _node(kind: str, name: str, row: Row | None) -> dict[str, Any]:
+def _node(kind: str, name: str, row: Red | None) -> dict[str, Any]:
     """What calls and is not called has no rate of its own."""
     node = {"id": _node_id(kind, name), "type": kind, "name": name}
     if row is None:
@@ -98,7 +100,7 @@ def _node(kind: str, name: str, row: Row | None) -> dict[str, Any]:
     return node | _red(row)
 
 
-def _edge(row: Row, window: Window) -> dict[str, Any]:
+def _edge(row: queries.MapEdgesRow, window: Window) -> dict[str, Any]:
     return {
         "source": _node_id(*_source(row)),
         "target": _node_id(*_target(row)),
@@ -107,7 +109,7 @@ def _edge(row: Row, window: Window) -> dict[str, Any]:
     } | _red(row)
 
 
-def _red(row: Row) -> dict[str, Any]:
+def _red(row: Red) -> dict[str, Any]:
     p50, p90, p95, p99 = row["quantiles"]
     return {
         "calls": row["calls"],
@@ -117,7 +119,7 @@ def _red(row: Row) -> dict[str, Any]:
     }
 
 
-def _service(name: str, rows: list[Row], window: Window) -> dict[str, Any]:
+def _service(name: str, rows: list[queries.ServicesRow], window: Window) -> dict[str, Any]:
     """A service's own rate is that of the requests it took: its SERVER and CONSUMER operations, or
     all of them where it has none."""
     taken = [row for row in rows if row["kind"] in ("Server", "Consumer")] or rows
@@ -133,7 +135,7 @@ def _service(name: str, rows: list[Row], window: Window) -> dict[str, Any]:
     }
 
 
-def _operation(row: Row, window: Window) -> dict[str, Any]:
+def _operation(row: queries.ServicesRow, window: Window) -> dict[str, Any]:
     p50, p90, p95, p99 = row["quantiles"]
     return {
         "operation": row["operation"],

@@ -7,7 +7,7 @@ A trace of 100,000 spans is some 90 MB of JSON; read into objects it would be a 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from sys import intern
 from typing import Any, NamedTuple
@@ -16,8 +16,9 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 
 from clew.analysis.traces.paths import Timed, Times, entry_of, times_of
-from clew.api.parameters import SECOND, Answer, extent, rfc3339
-from clew.storage import Row
+from clew.api.answer import Answer
+from clew.api.parameters import SECOND, extent, rfc3339
+from clew.storage import queries
 
 MAX_SPANS = 100_000
 MAX_LOGS = 1000  # of each way they are linked
@@ -31,6 +32,8 @@ WHOLE = ("start", "duration_ms", "services", "span_count", "error_count")
 AT_ONCE = 1000  # spans in a piece of the answer
 ERRORS = frozenset(("Error", "STATUS_CODE_ERROR"))
 CUMULATIVE = 2
+Point = tuple[int, float | None]  # seconds since 1970, and the value
+Processed = queries.TraceGaugesRow | queries.TraceSumsRow  # a series of a process
 BACKWARDS = '["ends_before_start"]'
 
 
@@ -85,18 +88,18 @@ class Trace:
 def read_trace(answer: Answer, trace_id: str) -> Trace | None:
     """The trace of this id; None where there is none."""
     text, occurrences = answer.together(
-        lambda: answer.text("trace_spans", trace_id=trace_id, limit=MAX_SPANS + 1),
-        lambda: answer.most("trace_occurrences", MAX_OCCURRENCES, trace_id=trace_id),
+        lambda: answer.text(queries.TRACE_SPANS, trace_id=trace_id, limit=MAX_SPANS + 1),
+        lambda: answer.most(queries.TRACE_OCCURRENCES, MAX_OCCURRENCES, trace_id=trace_id),
     )
     spans = sorted(_spans(text), key=lambda span: (span.timed.began, span.timed.id))
     if not spans:
         return None
-    whole: Row = {}
+    whole: dict[str, Any] = {}
     if len(spans) > MAX_SPANS:
         answer.was_cut()
         spans = spans[:MAX_SPANS]
-        (row,) = answer.rows("traces_by_id", trace_ids=[trace_id])
-        whole = {name: row[name] for name in WHOLE}
+        (row,) = answer.rows(queries.TRACES_BY_ID, trace_ids=[trace_id])
+        whole = {name: value for name, value in row.items() if name in WHOLE}
     began = spans[0].timed.began
     ended = max(span.timed.ended for span in spans)
     processes = sorted({(span.service, span.instance) for span in spans})
@@ -140,7 +143,7 @@ def _spans(text: bytes) -> Iterator[Span]:
             heads, rests = [], []
 
 
-def _span(row: Row, rest: slice) -> Span:
+def _span(row: queries.TraceSpansRow, rest: slice) -> Span:
     # Of what is the same in many spans there is one text.
     timed = Timed(
         row["span_id"], row["parent_span_id"], intern(row["kind"]), row["began"], _ended(row)
@@ -157,9 +160,9 @@ def _span(row: Row, rest: slice) -> Span:
     )
 
 
-def _ended(row: Row) -> int:
+def _ended(row: queries.TraceSpansRow) -> int:
     """As clew_end has it: a span that ends before it starts, or after all of time, takes none."""
-    ended: int = row["began"] + row["lasted"]
+    ended = row["began"] + row["lasted"]
     return ended if ended < 1 << 63 else row["began"]
 
 
@@ -185,14 +188,14 @@ def _is_complete(spans: list[Span]) -> bool:
 
 
 def _transactions(
-    answer: Answer, trace_id: str, spans: list[Span], occurrences: list[Row]
+    answer: Answer, trace_id: str, spans: list[Span], occurrences: list[queries.TraceOccurrencesRow]
 ) -> list[dict[str, Any]]:
     """The defined transactions that the trace belongs to, those first in which one of its spans
     matches, and the automatic one."""
     found = []
     if occurrences:
         is_entry = {(row["id"], row["key"]): row["is_entry"] for row in occurrences}
-        named = answer.rows("trace_occurrence_names", keys=sorted(is_entry))
+        named = answer.rows(queries.TRACE_OCCURRENCE_NAMES, keys=sorted(is_entry))
         named.sort(key=lambda row: not is_entry[row["id"], row["key"]])
         found = [
             {
@@ -212,9 +215,9 @@ def _transactions(
 
 def _logs(
     answer: Answer, trace_id: str, began: int, ended: int, processes: list[tuple[str, str]]
-) -> list[Row]:
+) -> list[queries.TraceLogsRow]:
     return answer.most(
-        "trace_logs",
+        queries.TRACE_LOGS,
         MAX_LOGS,
         each="linked_by",
         trace_id=trace_id,
@@ -240,9 +243,9 @@ def _metrics(
     }
     of_processes = asked | {"processes": processes, "names": max(1, MAX_METRICS // len(services))}
     exemplars, gauges, sums = answer.together(
-        lambda: answer.rows("trace_exemplars", **asked),
-        lambda: answer.rows("trace_gauges", **of_processes),
-        lambda: answer.rows("trace_sums", **of_processes),
+        lambda: answer.rows(queries.TRACE_EXEMPLARS, **asked),
+        lambda: answer.rows(queries.TRACE_GAUGES, **of_processes),
+        lambda: answer.rows(queries.TRACE_SUMS, **of_processes),
     )
     found = [
         *_of_histograms(exemplars),
@@ -252,11 +255,15 @@ def _metrics(
     return sorted(found, key=lambda series: str(series["linked_by"]))
 
 
-def _link(row: Row) -> str:
+def _link(row: Processed) -> str:
     return "exemplar" if row["by_exemplar"] else "resource"
 
 
-def _series(row: Row, points: list[Any], linked_by: str) -> dict[str, Any]:
+def _series(
+    row: Processed | queries.TraceExemplarsRow,
+    points: Sequence[Point],
+    linked_by: str,
+) -> dict[str, Any]:
     return {
         "name": row["name"],
         "unit": row["unit"],
@@ -269,21 +276,22 @@ def _series(row: Row, points: list[Any], linked_by: str) -> dict[str, Any]:
     }
 
 
-def _rates(row: Row) -> list[tuple[int, float]]:
+def _rates(row: queries.TraceSumsRow) -> list[Point]:
     """A level as it is; what counts up as its rate per second, from 0 again where it fell."""
-    points: list[tuple[int, float]] = row["points"]
+    points = row["points"]
     if not row["is_monotonic"]:
         return points
-    rates = []
+    rates: list[Point] = []
     for (before, last), (time, value) in pairwise(points):
+        if value is None or last is None or time <= before:
+            continue
         added = value - last if row["temporality"] == CUMULATIVE and value >= last else value
-        if time > before:
-            rates.append((time, added / (time - before)))
+        rates.append((time, added / (time - before)))
     return rates
 
 
-def _of_histograms(rows: list[Row]) -> Iterator[dict[str, Any]]:
-    series: dict[str, list[Row]] = {}
+def _of_histograms(rows: list[queries.TraceExemplarsRow]) -> Iterator[dict[str, Any]]:
+    series: dict[str, list[queries.TraceExemplarsRow]] = {}
     for row in rows:
         key = json.dumps([row["name"], row["service"], row["resource"], row["attributes"]])
         series.setdefault(key, []).append(row)
@@ -292,7 +300,7 @@ def _of_histograms(rows: list[Row]) -> Iterator[dict[str, Any]]:
         yield _series(found[0], points, "exemplar")
 
 
-def _p95(row: Row) -> float | None:
+def _p95(row: queries.TraceExemplarsRow) -> float | None:
     """The upper bound of the bucket that it lies in; the last one has none, and gives its lower."""
     wanted = 0.95 * sum(row["counts"])
     if not row["bounds"] or not wanted:
@@ -301,5 +309,5 @@ def _p95(row: Row) -> float | None:
     for count, bound in zip(row["counts"], [*row["bounds"], row["bounds"][-1]], strict=False):
         reached += count
         if reached >= wanted:
-            return float(bound)
+            return bound
     return None

@@ -10,10 +10,9 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Response
 
 from clew.api import models
+from clew.api.answer import Answer, Answering
 from clew.api.parameters import (
     SECOND,
-    Answer,
-    Answering,
     Common,
     CommonParameters,
     Window,
@@ -28,8 +27,8 @@ from clew.storage import (
     OF_TRACES_ENTERED_AT,
     OF_TRACES_IN_OCCURRENCES,
     AttributeFilter,
-    Row,
     of_traces_with_a_span,
+    queries,
     span_filters,
 )
 
@@ -38,6 +37,13 @@ router = routes("traces")
 FIRST_STRETCH = 300 * SECOND
 GROWTH = 8
 FOR_EVER = float("inf")
+NOWHERE: queries.TransactionNamesRow = {
+    "service": "",
+    "operation": "",
+    "names": [],
+    "named": True,
+    "rootless": False,
+}
 AUTOMATIC = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 Attributes = Annotated[
@@ -77,7 +83,7 @@ def search_traces(
     matching = (
         trace
         for trace in newest(answer, common, filters, parameters)
-        if min_duration_ms <= trace["duration_ms"] <= most
+        if min_duration_ms <= (trace["duration_ms"] or 0.0) <= most
         and (not is_automatic(transaction) or _is_entered(trace, parameters))
     )
     found, more = page(list(islice(matching, common.limit + 1)), common.limit)
@@ -101,18 +107,21 @@ def of_transaction(answer: Answer, transaction: str) -> tuple[str, dict[str, Any
     that have a span of an automatic transaction's name and another entry."""
     if not is_automatic(transaction):
         return OF_TRACES_IN_OCCURRENCES, {"transaction": transaction}
-    row = answer.row("transaction_names", id=transaction)
-    named: Row = row or {"service": "", "names": [], "named": True}
-    return OF_TRACES_ENTERED_AT, entered_at(named)
+    row = answer.row(queries.TRANSACTION_NAMES, id=transaction)
+    return OF_TRACES_ENTERED_AT, entered_at(row or NOWHERE)
 
 
-def entered_at(named: Row) -> dict[str, Any]:
+def entered_at(named: queries.TransactionNamesRow) -> dict[str, Any]:
     """The parameters of a fragment for what an automatic transaction is entered at, from the row of
     `transaction_names`."""
-    return {f"entry_{name}": named[name] for name in ("service", "names", "named")}
+    return {
+        "entry_service": named["service"],
+        "entry_names": named["names"],
+        "entry_named": named["named"],
+    }
 
 
-def _is_entered(trace: dict[str, Any], entered: Mapping[str, Any]) -> bool:
+def _is_entered(trace: queries.TracesByIdRow, entered: Mapping[str, Any]) -> bool:
     """Whether the trace's own entry is one of an automatic transaction's."""
     return (
         trace["transaction_id"] is not None
@@ -133,7 +142,7 @@ def stretches(window: Window) -> Iterator[Window]:
 
 def newest(
     answer: Answer, common: Common, filters: str, parameters: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[queries.TracesByIdRow]:
     """Traces that began in the window and behind the cursor, newest first."""
     shown = (str(common.after.get("time", "")), str(common.after.get("id", "")))
     for stretch in stretches(common.window):
@@ -141,7 +150,7 @@ def newest(
         time, id = shown if "" < shown[0] < until else (until, "")
         while time > since:
             rows = answer.rows(
-                "trace_search",
+                queries.TRACE_SEARCH,
                 filters,
                 **parameters,
                 since=since,
@@ -169,15 +178,10 @@ def get_trace(trace_id: str, answer: Answering) -> Response:
     return trace.response(answer.of(**trace.members))
 
 
-def summaries(answer: Answer, trace_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+def summaries(answer: Answer, trace_ids: Iterable[str]) -> dict[str, queries.TracesByIdRow]:
     """What is known of traces as wholes, by trace id."""
     ids = sorted(trace_ids)
     return {
-        row["trace_id"]: _summary(row)
-        for row in (answer.rows("traces_by_id", trace_ids=ids) if ids else [])
+        row["trace_id"]: row
+        for row in (answer.rows(queries.TRACES_BY_ID, trace_ids=ids) if ids else [])
     }
-
-
-def _summary(row: Row) -> dict[str, Any]:
-    has_entry = row.pop("has_entry")
-    return row | {"transaction_id": row["transaction_id"] if has_entry else None}

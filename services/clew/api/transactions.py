@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
@@ -10,6 +11,7 @@ from fastapi import Query
 from clew.analysis.transactions.definitions import Definition
 from clew.api import defined as definitions
 from clew.api import models
+from clew.api.answer import Answer, Answering
 from clew.api.defined import Defined
 from clew.api.joined import (
     About,
@@ -25,8 +27,6 @@ from clew.api.metrics import linked_metrics
 from clew.api.parameters import (
     ANY_TIME,
     SECOND,
-    Answer,
-    Answering,
     Common,
     CommonParameters,
     Window,
@@ -40,7 +40,7 @@ from clew.api.problems import Problem
 from clew.api.reference import routes
 from clew.api.trace import read_trace
 from clew.api.traces import summaries
-from clew.storage import Row
+from clew.storage import queries
 
 router = routes("transactions")
 
@@ -60,12 +60,15 @@ def list_transactions(
 ) -> dict[str, Any]:
     """Every business transaction of the window, the most frequent first."""
     automatic, own, services, overflow = answer.together(
-        lambda: answer.rows("transactions", **_counting(common), limit=common.limit + 1),
+        lambda: answer.rows(queries.TRANSACTIONS, **_counting(common), limit=common.limit + 1),
         lambda: _defined_rows(answer, defined, common),
         lambda: _services(answer, common),
-        lambda: answer.most("overflow", MOST_OVERFLOWING),
+        lambda: answer.most(queries.OVERFLOW, MOST_OVERFLOWING),
     )
-    found = [_transaction(row, common.window, services) for row in automatic]
+    found = [
+        _transaction(row["id"], row["service"], row["operation"], row, common.window, services)
+        for row in automatic
+    ]
     found += [each for each in own if _is_after(each, common)]
     found.sort(key=lambda row: (-row["count"], row["id"]))
     rows, more = page(found, common.limit)
@@ -93,7 +96,7 @@ def joined_view(
     about = _about(named, common)
     series, services, ran, raised = answer.together(
         lambda: answer.rows(
-            "transaction_series",
+            queries.TRANSACTION_SERIES,
             **about.parameters,
             **common.window.rollup,
             step=common.window.step,
@@ -104,10 +107,7 @@ def joined_view(
     )
     total = next(row for row in series if not row["time"])
     transaction = _transaction(
-        (total if total["count"] else _NOTHING)
-        | {"id": transaction_id, "service": named["service"], "operation": named["operation"]},
-        common.window,
-        services,
+        transaction_id, named["service"], named["operation"], total, common.window, services
     )
     points = [definitions.point(row) for row in series if row["time"]]
     return _joined(answer, common, about, transaction, points, ran, raised, [])
@@ -117,7 +117,7 @@ def _joined_defined(answer: Answer, common: Common, named: Definition) -> dict[s
     rows, series = answer.together(
         lambda: definitions.counted(answer, [named], common.window, common.environment),
         lambda: answer.rows(
-            "defined_series",
+            queries.DEFINED_SERIES,
             **common.window.parameters,
             environment=common.environment,
             defined=named.id,
@@ -126,7 +126,7 @@ def _joined_defined(answer: Answer, common: Common, named: Definition) -> dict[s
     )
     row = rows[0] if rows else definitions.none(named.id)
     extent = (
-        {"start": time_parameter(row["from"]), "end": time_parameter(row["to"])}
+        {"start": time_parameter(row["earliest"]), "end": time_parameter(row["latest"])}
         if row["count"]
         else None
     )
@@ -149,7 +149,7 @@ def _joined(
     transaction: dict[str, Any],
     series: list[dict[str, Any]],
     ran: Processes,
-    raised: list[Row],
+    raised: list[dict[str, Any]],
     carried: list[tuple[str, str]],
 ) -> dict[str, Any]:
     """The parts that the first ones (`transaction`, `series`, the processes) are needed for."""
@@ -197,47 +197,43 @@ def list_instances(
         "limit": common.limit + 1,
     }
     if isinstance(named, Definition):
-        rows = answer.rows(
-            "defined_instances",
-            **common.window.parameters,
-            environment=common.environment,
-            defined=named.id,
-            key=None,
-            user=user,
-            **asked,
+        occurrences, more = page(
+            answer.rows(
+                queries.DEFINED_INSTANCES,
+                **common.window.parameters,
+                environment=common.environment,
+                defined=named.id,
+                key=None,
+                user=user,
+                **asked,
+            ),
+            common.limit,
         )
-        return _instances(
-            answer, common, rows, "at", "key", lambda row: definitions.instance(row, named)
+        return answer.of(
+            instances=[definitions.instance(row, named) for row in occurrences],
+            next_cursor=_cursor(common, occurrences[-1]["at"], occurrences[-1]["key"])
+            if more
+            else None,
         )
     # What is not defined has no users.
     about = _about(named, common)
-    rows = answer.rows("transaction_entries", **about.parameters, **asked) if user is None else []
-    known = summaries(answer, {row["trace_id"] for row in rows[: common.limit]})
-    return _instances(
-        answer,
-        common,
-        rows,
-        "start",
-        "trace_id",
-        lambda row: _instance(row, known.get(row["trace_id"])),
+    entries, more = page(
+        answer.rows(queries.TRANSACTION_ENTRIES, **about.parameters, **asked)
+        if user is None
+        else [],
+        common.limit,
+    )
+    known = summaries(answer, {row["trace_id"] for row in entries})
+    return answer.of(
+        instances=[_instance(row, known.get(row["trace_id"])) for row in entries],
+        next_cursor=_cursor(common, entries[-1]["start"], entries[-1]["trace_id"])
+        if more
+        else None,
     )
 
 
-def _instances(
-    answer: Answer,
-    common: Common,
-    rows: list[Row],
-    time: str,
-    id: str,
-    shaped: Callable[[Row], dict[str, Any]],
-) -> dict[str, Any]:
-    """A page of occurrences, in the order of their columns `time` and `id`."""
-    shown, more = page(rows, common.limit)
-    last = shown[-1] if shown else None
-    cursor = (
-        common.next_cursor(time=time_parameter(last[time]), id=last[id]) if more and last else None
-    )
-    return answer.of(instances=[shaped(row) for row in shown], next_cursor=cursor)
+def _cursor(common: Common, time: str, id: str) -> str:
+    return common.next_cursor(time=time_parameter(time), id=id)
 
 
 @router.get("/{transaction_id}/instances/{key:path}", response_model=models.OneInstance)
@@ -249,7 +245,7 @@ def get_instance(
     carried: list[tuple[str, str]] = []
     if isinstance(named, Definition):
         row = answer.row(
-            "defined_instances",
+            queries.DEFINED_INSTANCES,
             **ANY_TIME,
             environment=None,
             defined=named.id,
@@ -264,8 +260,8 @@ def get_instance(
         found = definitions.instance(row, named) if row else None
         carried = [("business.key", key), *((source.attr, key) for source in named.key)]
     else:
-        row = answer.row("trace_entry", id=key)
-        found = _occurrence(answer, named, row) if row else None
+        entry = answer.row(queries.TRACE_ENTRY, id=key)
+        found = _occurrence(answer, named, entry) if entry else None
     if found is None:
         raise Problem(404, f"{transaction_id} has no occurrence with the key {key!r}")
     ids = found["trace_ids"]
@@ -277,15 +273,13 @@ def get_instance(
         raise Problem(404, f"the traces of {key!r} are no longer stored")
     window = window_of(stored)
     about = About(window, trace_ids=tuple(ids), extent=extent(stored))
-    ran, apart, logs, raised, *traces = answer.together(
+    oldest = sorted(known, key=lambda id: (known[id]["start"], id))[:MOST_TRACES]
+    ran, apart, logs, raised, traces = answer.together(
         lambda: processes(answer, about),
         lambda: breakdown(answer, about, None, len(ids)),
         lambda: trace_logs(answer, about, len(ids)),
         lambda: exceptions(answer, about),
-        *(
-            lambda id=id: _whole(answer, id)
-            for id in sorted(known, key=lambda id: (known[id]["start"], id))[:MOST_TRACES]
-        ),
+        lambda: answer.together(*(partial(_whole, answer, id) for id in oldest)),
     )
     around = window_of(stored, AROUND)
     metrics, more_logs, deployed = answer.together(
@@ -312,7 +306,9 @@ def _whole(answer: Answer, trace_id: str) -> dict[str, Any]:
     return trace.document() if trace else {}
 
 
-def _occurrence(answer: Answer, named: Row, row: Row) -> dict[str, Any] | None:
+def _occurrence(
+    answer: Answer, named: queries.TransactionNamesRow, row: queries.TraceEntryRow
+) -> dict[str, Any] | None:
     """The trace as an occurrence of the automatic transaction, if it is one of it."""
     if row["service"] != named["service"]:
         return None
@@ -355,7 +351,7 @@ def _services(
 ) -> dict[tuple[str, str], list[str]]:
     """The services that each (service, operation) went through."""
     rows = answer.rows(
-        "transaction_services",
+        queries.TRANSACTION_SERVICES,
         **common.window.parameters,
         **common.window.rollup,
         service=service,
@@ -366,13 +362,13 @@ def _services(
 
 def named_by(
     answer: Answer, defined: Mapping[str, Definition], transaction_id: str
-) -> Definition | Row:
+) -> Definition | queries.TransactionNamesRow:
     """What has this id: a definition, or an automatic transaction's row of transaction_names.
 
     Raises a 404 for an unknown id."""
     if transaction_id in defined:
         return defined[transaction_id]
-    row = answer.row("transaction_names", id=transaction_id)
+    row = answer.row(queries.TRANSACTION_NAMES, id=transaction_id)
     if row is None:
         raise Problem(
             404,
@@ -381,7 +377,7 @@ def named_by(
     return row
 
 
-def _about(named: Row, common: Common) -> About:
+def _about(named: queries.TransactionNamesRow, common: Common) -> About:
     """The traces of an automatic transaction."""
     return About(
         common.window,
@@ -393,20 +389,18 @@ def _about(named: Row, common: Common) -> About:
     )
 
 
-_NOTHING: Row = {
-    **dict.fromkeys(("count", "errors", "satisfied", "tolerating"), 0),
-    "quantiles": [None] * 4,
-    "max": None,
-}
-
-
 def _transaction(
-    row: Row, window: Window, services: dict[tuple[str, str], list[str]]
+    id: str,
+    service: str,
+    operation: str,
+    row: queries.TransactionsRow | queries.TransactionSeriesRow,
+    window: Window,
+    services: dict[tuple[str, str], list[str]],
 ) -> dict[str, Any]:
-    service, operation, count = row["service"], row["operation"], row["count"]
-    p50, p90, p95, p99 = row["quantiles"]
+    count = row["count"]
+    p50, p90, p95, p99, longest = [*row["quantiles"], row["max"]] if count else [None] * 5
     return {
-        "id": row["id"],
+        "id": id,
         "name": f"{service}: {operation}",
         "source": "auto",
         "service": service,
@@ -416,7 +410,7 @@ def _transaction(
         "errors": row["errors"],
         "error_rate": row["errors"] / count if count else 0.0,
         "per_second": count / window.seconds,
-        "duration_ms": {"p50": p50, "p90": p90, "p95": p95, "p99": p99, "max": row["max"]},
+        "duration_ms": {"p50": p50, "p90": p90, "p95": p95, "p99": p99, "max": longest},
         "apdex": (row["satisfied"] + row["tolerating"] / 2) / count if count else None,
         "value": None,
         "slo": None,
@@ -425,19 +419,25 @@ def _transaction(
 
 def _traces(
     answer: Answer, about: About, count: int, p99_ms: float | None
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, list[queries.TracesByIdRow]]:
     """Traces worth opening, as summaries. (Where they are many, the slowest took the p99, which may
     be 1 % off, or longer.)"""
-    kinds = ("slowest", "errors", "typical")
     slices = about.slices(count)
     slow = 0.97e6 * p99_ms if slices["sliced"] and p99_ms is not None else 0.0
-    row = answer.row("transaction_traces", **about.parameters, **slices, slow=slow)
-    chosen: Row = row or {kind: [] for kind in kinds}
-    known = summaries(answer, {id for kind in kinds for id in chosen[kind]})
-    return {kind: [known[id] for id in chosen[kind] if id in known] for kind in kinds}
+    row = answer.row(queries.TRANSACTION_TRACES, **about.parameters, **slices, slow=slow)
+    if row is None:
+        return {"slowest": [], "errors": [], "typical": []}
+    known = summaries(answer, {*row["slowest"], *row["errors"], *row["typical"]})
+    return {
+        "slowest": [known[id] for id in row["slowest"] if id in known],
+        "errors": [known[id] for id in row["errors"] if id in known],
+        "typical": [known[id] for id in row["typical"] if id in known],
+    }
 
 
-def _instance(row: Row, trace: dict[str, Any] | None) -> dict[str, Any]:
+def _instance(
+    row: queries.TransactionEntriesRow | queries.TraceEntryRow, trace: queries.TracesByIdRow | None
+) -> dict[str, Any]:
     return {
         "key": row["trace_id"],
         "trace_ids": [row["trace_id"]],

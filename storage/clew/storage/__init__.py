@@ -53,11 +53,12 @@ from clew.storage.ingest import SIGNALS, Ingest, Signal, Stored
 from clew.storage.ledger import LedgerRow
 from clew.storage.migrations import Migration, migrate
 from clew.storage.moving import Moved, move
-from clew.storage.reader import Cancelled, Forms, LimitExceeded, Limits, Reader, Reading, Row
+from clew.storage.reader import Cancelled, Forms, LimitExceeded, Limits, Reader, Reading
 from clew.storage.retention import Guard, Limit, default_limit, make_room, set_retention
 from clew.storage.rights import DESCRIBE, PEER, READ, WRITE
 from clew.storage.session import Insert, Session, Summary
 from clew.storage.sessions import Sessions
+from clew.storage.sql import Query, RowT
 from clew.storage.store import Store
 
 __all__ = [
@@ -88,9 +89,10 @@ __all__ = [
     "Migration",
     "Moved",
     "NestedValues",
+    "Query",
     "Reader",
     "Reading",
-    "Row",
+    "RowT",
     "SchemaError",
     "Session",
     "Sessions",

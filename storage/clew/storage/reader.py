@@ -7,20 +7,26 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import StorageError
-from clew.storage.sql import STORAGE, sql_of
+from clew.storage.sql import Query, RowT, sql_of
 from clew.storage.store import Store
 
-Row = dict[str, Any]
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+Call = Callable[[], A]
 Forms = Mapping[str, str]  # by what stands behind `-- with`, the file for it
 
 # Part of each statement: a session's settings would outlast it. readonly=1 also blocks the
@@ -114,7 +120,24 @@ class Reading:
         here: list[str] = getattr(self._here, "statements", self._all)
         return here
 
-    def together(self, *calls: Callable[[], Any]) -> list[Any]:
+    @overload
+    def together(self, a: Call[A], b: Call[B], /) -> tuple[A, B]: ...
+    @overload
+    def together(self, a: Call[A], b: Call[B], c: Call[C], /) -> tuple[A, B, C]: ...
+    @overload
+    def together(self, a: Call[A], b: Call[B], c: Call[C], d: Call[D], /) -> tuple[A, B, C, D]: ...
+    @overload
+    def together(
+        self, a: Call[A], b: Call[B], c: Call[C], d: Call[D], e: Call[E], /
+    ) -> tuple[A, B, C, D, E]: ...
+    @overload
+    def together(
+        self, a: Call[A], b: Call[B], c: Call[C], d: Call[D], e: Call[E], f: Call[F], /
+    ) -> tuple[A, B, C, D, E, F]: ...
+    @overload
+    def together(self, *calls: Call[A]) -> Sequence[A]: ...
+
+    def together(self, *calls: Call[Any]) -> Sequence[Any]:
         """What each of the calls returns. They run at the same time as far as threads are free, and
         the calling thread takes part, so calls may do the same again. Their statements stand in the
         calls' order; of several errors the first call's is raised, once nothing runs any more."""
@@ -132,7 +155,7 @@ class Reading:
             else:
                 done.append(_outcome(future.result))
         ours.extend(statement for branch in branches for statement in branch)
-        return [outcome() for outcome in done]
+        return tuple(outcome() for outcome in done)
 
     def _apart(self, call: Callable[[], Any], branch: list[str]) -> Any:
         outer = getattr(self._here, "statements", None)
@@ -146,18 +169,18 @@ class Reading:
                 self._here.statements = outer
 
     def rows(
-        self, query: str, filters: str = "", forms: Forms | None = None, **parameters: Any
-    ) -> list[Row]:
-        """The rows of a query of storage, each a dict by column.
+        self, query: Query[RowT], filters: str = "", forms: Forms | None = None, **parameters: Any
+    ) -> list[RowT]:
+        """The rows of a query, each a dict by column.
 
         Raises LimitExceeded when the query is past the limits, Cancelled after `cancel`,
         StorageError when it fails."""
-        sql = sql_of(STORAGE, query, **(forms or {})).replace("/*filters*/", filters)
-        return [json.loads(line) for line in self._read(query, sql, parameters).splitlines()]
+        sql = sql_of(query.package, query.name, **(forms or {})).replace("/*filters*/", filters)
+        return [json.loads(line) for line in self._read(query.name, sql, parameters).splitlines()]
 
-    def text(self, query: str, **parameters: Any) -> bytes:
-        """The rows of a query of storage as lines of JSON, times as RFC 3339. Raises as `rows`."""
-        return self._read(query, sql_of(STORAGE, query), parameters, TIMES)
+    def text(self, query: Query[Any], **parameters: Any) -> bytes:
+        """The rows of a query as lines of JSON, times as RFC 3339. Raises as `rows`."""
+        return self._read(query.name, sql_of(query.package, query.name), parameters, TIMES)
 
     def _read(self, query: str, sql: str, parameters: dict[str, Any], settings: str = "") -> bytes:
         self.statements.append(spelled_out(sql, parameters))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Never
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import StorageError
-from clew.storage.sql import sql_of
+from clew.storage.sql import Query, RowT, sql_of
 from clew.storage.store import Store
 
 # optimize_on_insert would look for rows to replace among those that are inserted, where there are
@@ -29,31 +29,31 @@ SETTINGS: dict[str, int | str] = {
 
 
 class Statements:
-    """Runs the queries of a package with bound parameters. All of it raises StorageError."""
+    """Runs queries with bound parameters. All of it raises StorageError."""
 
-    def __init__(
-        self, store: Store, package: str, settings: Mapping[str, int | str] | None = None
-    ) -> None:
+    def __init__(self, store: Store, settings: Mapping[str, int | str] | None = None) -> None:
         self._store = store
-        self._package = package
         self._mark = f"clew {secrets.token_hex(16)}"
         self._stopped = False
         of_all = SETTINGS | dict(settings or {}) | {"log_comment": self._mark}
         self._settings = ", ".join(f"{name} = '{value}'" for name, value in of_all.items())
 
-    def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
-        """What a query returns."""
+    def rows(self, query: Query[RowT], **parameters: Any) -> list[RowT]:
+        """The rows of a query, each a dict by column."""
         with self._client(query) as client:
-            sql = self._store.cluster.asked(sql_of(self._package, query))
+            sql = self._store.cluster.asked(sql_of(query.package, query.name))
             answer = client.query(f"{sql}\nSETTINGS {self._settings}", parameters=parameters)
-            return list(answer.named_results())
+            rows: Iterator[Any] = answer.named_results()
+            return list(rows)
 
-    def insert(self, table: str, query: str, columns: str = "*", **parameters: Any) -> None:
+    def insert(
+        self, table: str, query: Query[Never], columns: str = "*", **parameters: Any
+    ) -> None:
         """Put the rows of a query into a table."""
         with self._client(query) as client:
             insert = f"INSERT INTO otel.{table} ({columns}) SETTINGS {self._settings}\n"
             # Not as a command: those have their parameters in the URL, however long they are.
-            client.raw_query(insert + sql_of(self._package, query), parameters=parameters)
+            client.raw_query(insert + sql_of(query.package, query.name), parameters=parameters)
 
     def stop(self) -> None:
         """Begin no further statement, and have the one that is running end; for another thread."""
@@ -66,11 +66,11 @@ class Statements:
             client.command(self._store.cluster.kill, parameters={"tag": self._mark})
 
     @contextmanager
-    def _client(self, query: str) -> Iterator[Client]:
+    def _client(self, query: Query[Any]) -> Iterator[Client]:
         if self._stopped:
-            raise StorageError(f"{query}: clew is stopping")
+            raise StorageError(f"{query.name}: clew is stopping")
         with self._store.client() as client:
             try:
                 yield client
             except ClickHouseError as error:
-                raise StorageError(f"{query}: {error}") from error
+                raise StorageError(f"{query.name}: {error}") from error

@@ -6,10 +6,11 @@ Autocompletion reads it (clew.api.attributes).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
+from clew.analysis import queries
 from clew.analysis.steps import Interval
 from clew.analysis.traces.times import second_of
 from clew.background import Stop
@@ -45,10 +46,10 @@ class Attributes:
         A key that has had its values of the hour gets no more of them: user ids and the like would
         fill the table. What it has beyond them counts under an empty value."""
         interval = {"since": second_of(settled.since), "until": second_of(settled.until)}
-        (new,) = self._statements.rows("settle_counts", **interval)
+        (new,) = self._statements.rows(queries.SETTLE_COUNTS, **interval)
         stop.check()
         rows = self._statements.rows(
-            "settle_attributes",
+            queries.SETTLE_ATTRIBUTES,
             **interval,
             spans_in=max(1, new["spans"] // SAMPLE),
             logs_in=max(1, new["logs"] // SAMPLE),
@@ -87,7 +88,7 @@ class ValueQuota:
     def __init__(self) -> None:
         self._hours: dict[int, dict[tuple[str, str, str], set[str]]] = {}
 
-    def choose(self, rows: Sequence[dict[str, Any]]) -> list[Attribute]:
+    def choose(self, rows: Sequence[queries.SettleAttributesRow]) -> list[Attribute]:
         """The rows whose values are counted, and one for what else each key has."""
         chosen: list[Attribute] = []
         rest: dict[tuple[int, str, str, str], int] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clew.analysis import queries
 from clew.analysis.steps import REVISED, Interval
 from clew.analysis.traces.times import EARLIEST, HOUR, LAST_SECOND, LATEST, second_of
 from clew.background import Stop
@@ -22,12 +23,12 @@ class Edges:
     def run(self, settled: Interval, stop: Stop) -> None:
         """See Step. What was inserted after `until` and is settled already is in the edges too."""
         since = second_of(settled.since - REVISED)
-        for row in self._statements.rows("settle_minutes", since=since):
+        for row in self._statements.rows(queries.SETTLE_MINUTES, since=since):
             stop.check()
             hour = row["hour"]
             self._statements.insert(
                 "clew_edges_1m",
-                "settle_edges",
+                queries.SETTLE_EDGES,
                 minutes=[second_of(minute) for minute in row["minutes"]],
                 start=EARLIEST if hour == 0 else second_of(hour),
                 end=LATEST if hour + HOUR > LAST_SECOND else second_of(hour + HOUR),

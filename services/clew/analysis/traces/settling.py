@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from clew.analysis import queries
 from clew.analysis.traces.times import LAST_SECOND, moment_of, second_of
 from clew.analysis.traces.trace_row import Span, row_of
-from clew.storage.sql import ANALYSIS
 from clew.storage.statements import Statements
 from clew.storage.store import Store
 
@@ -117,7 +117,7 @@ class Progress:
 def statements_of(store: Store) -> Statements:
     """The statements of the settler's thread: its own and those of the steps that it runs, so that
     one `cancel` ends whichever is running."""
-    return Statements(store, ANALYSIS, SETTINGS)
+    return Statements(store, SETTINGS)
 
 
 class Settling:
@@ -131,22 +131,22 @@ class Settling:
 
     def clock(self) -> tuple[float, float]:
         """The database's time, and when the oldest insert that is under way began."""
-        (row,) = self._rows("settle_clock")
+        (row,) = self._rows(queries.SETTLE_CLOCK)
         return row["now"], row["oldest"]
 
     def oldest(self) -> float | None:
         """When the oldest traces were inserted; None without any."""
-        (row,) = self._rows("settle_oldest")
+        (row,) = self._rows(queries.SETTLE_OLDEST)
         return row["oldest"] if row["traces"] else None
 
     def pending(self, since: float) -> list[tuple[int, int]]:
         """By second of their insertion, how many traces came since: about."""
-        rows = self._rows("settle_pending", since=second_of(since))
+        rows = self._rows(queries.SETTLE_PENDING, since=second_of(since))
         return [(row["second"], row["traces"]) for row in rows]
 
     def progress(self) -> dict[str, Progress]:
         """By name."""
-        rows = self._rows("settle_progress")
+        rows = self._rows(queries.SETTLE_PROGRESS)
         self._version = max(self._version, *(row["version"] for row in rows), 0)
         return {
             row["name"]: Progress(row["holder"], row["until"], row["settled_until"]) for row in rows
@@ -157,7 +157,7 @@ class Settling:
         version = self.next_version()
         self._insert(
             "clew_settler",
-            "settle_advance",
+            queries.SETTLE_ADVANCE,
             rows=[
                 (name, at.holder, moment_of(at.until), moment_of(at.settled_until), version)
                 for name, at in progress.items()
@@ -172,7 +172,7 @@ class Settling:
             client.command("TRUNCATE TABLE otel.clew_settling")
         self._insert(
             "clew_settling",
-            "settle_dirty",
+            queries.SETTLE_DIRTY,
             of_pass=pass_,
             since=second_of(window.since),
             until=second_of(window.until),
@@ -186,12 +186,12 @@ class Settling:
             chunk_weight=CHUNK,
             requeued=list(requeued),
         )
-        rows = self._rows("settle_chunks", of_pass=pass_)
+        rows = self._rows(queries.SETTLE_CHUNKS, of_pass=pass_)
         return [Chunk(pass_, **row) for row in rows]
 
     def trace_ids(self, chunk: Chunk) -> list[str]:
         """The ids of the chunk's traces."""
-        return [row["trace_id"] for row in self._rows("settle_ids", **chunk.parameters)]
+        return [row["trace_id"] for row in self._rows(queries.SETTLE_IDS, **chunk.parameters)]
 
     def logged(
         self, window: Window, chunks: Sequence[Chunk], attributes: Sequence[str]
@@ -201,7 +201,7 @@ class Settling:
         if not attributes:
             return []
         rows = self._rows(
-            "settle_logged",
+            queries.SETTLE_LOGGED,
             of_pass=chunks[0].pass_ if chunks else 0,
             since=second_of(window.since),
             until=second_of(window.until),
@@ -212,7 +212,7 @@ class Settling:
     def thinned(self, since: float) -> tuple[int, float, float] | None:
         """Whether a trace was settled since that stands for others: for how many at the most, since
         when, and when the last of them began."""
-        (row,) = self._rows("settle_thinned", since=second_of(since))
+        (row,) = self._rows(queries.SETTLE_THINNED, since=second_of(since))
         return (row["thinned"], row["since"], row["until"]) if row["thinned"] else None
 
     def settle(self, chunk: Chunk) -> None:
@@ -221,19 +221,21 @@ class Settling:
             return
         version = self.next_version()
         stale = chunk.parameters | {"version": version}
-        self._insert("clew_settled", "settle_stale", STALE, **stale)
+        self._insert("clew_settled", queries.SETTLE_STALE, STALE, **stale)
         if chunk.is_large:
             self._settle_large(chunk, version + 1)
         else:
             settled = chunk.parameters | {"one_in": chunk.one_in, "version": version}
-            self._insert("clew_settled", "settle_traces", **settled)
+            self._insert("clew_settled", queries.SETTLE_TRACES, **settled)
 
     def cancel(self) -> None:
         """Have the statement that is running end; for another thread."""
         self.statements.cancel()
 
     def _settle_large(self, chunk: Chunk, version: int) -> None:
-        spans = [Span(**row) for row in self._rows("settle_large", **chunk.parameters, limit=MOST)]
+        spans = [
+            Span(**row) for row in self._rows(queries.SETTLE_LARGE, **chunk.parameters, limit=MOST)
+        ]
         for trace_id in self.trace_ids(chunk):
             inserted = max(span.inserted for span in spans)
             row = [*row_of(trace_id, spans), chunk.one_in, version, False, inserted]

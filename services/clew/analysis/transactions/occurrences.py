@@ -19,9 +19,9 @@ from typing import Any
 
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
+from clew.analysis import queries
 from clew.analysis.transactions.definitions import AttributeSource, Definition, Match
 from clew.storage.errors import StorageError
-from clew.storage.sql import ANALYSIS
 from clew.storage.statements import Statements
 from clew.storage.store import Store
 
@@ -65,7 +65,7 @@ class Occurrences:
         self, store: Store, definitions_supplier: Callable[[], Sequence[Definition]]
     ) -> None:
         self._store = store
-        self._statements = Statements(store, ANALYSIS)
+        self._statements = Statements(store)
         self._rows, self._insert = self._statements.rows, self._statements.insert
         self._definitions = definitions_supplier
         self._lock = threading.Lock()
@@ -105,7 +105,7 @@ class Occurrences:
         if only is None:
             self._remove_all_but([each.id for each in definitions])
         windows = (
-            _joined(self._rows("backfill_windows", start=start, end=end), TRACES_AT_ONCE)
+            _joined(self._rows(queries.BACKFILL_WINDOWS, start=start, end=end), TRACES_AT_ONCE)
             if definitions
             else []
         )
@@ -118,7 +118,7 @@ class Occurrences:
                 "latest": _moved(window["end"], DAY),
             }
             within = {"start": window["start"], "end": window["end"]}
-            rows = self._rows("backfill_traces", **within, **reach)
+            rows = self._rows(queries.BACKFILL_TRACES, **within, **reach)
             for first in range(0, len(rows), TRACES_AT_ONCE):
                 some = rows[first : first + TRACES_AT_ONCE]
                 traces = [row["trace_id"] for row in some]
@@ -154,22 +154,22 @@ class Occurrences:
             self._ask_about(traces, version)
             self._insert(
                 "clew_candidates",
-                "occurrence_candidates",
+                queries.OCCURRENCE_CANDIDATES,
                 **asked,
                 definitions=_matches(definitions),
                 sources=_keys(definitions),
                 batch_spans=SPANS_AT_ONCE,
             )
-            batches = self._rows("occurrence_batches", **of_pass)
+            batches = self._rows(queries.OCCURRENCE_BATCHES, **of_pass)
             if thorough:
                 stored = extent | of_pass | of_version
-                self._insert(TRACES, "occurrence_traces_stored", COLUMNS, **stored)
+                self._insert(TRACES, queries.OCCURRENCE_TRACES_STORED, COLUMNS, **stored)
             elif not batches:
                 return
             for row in batches:
                 self._insert(
                     TRACES,
-                    "occurrence_traces",
+                    queries.OCCURRENCE_TRACES,
                     COLUMNS,
                     **asked,
                     **of_version,
@@ -179,10 +179,10 @@ class Occurrences:
                 )
         finally:
             self._forget(version)
-        (touched,) = self._rows("occurrence_touched", **of_version, most=MOST_TRACES)
+        (touched,) = self._rows(queries.OCCURRENCE_TOUCHED, **of_version, most=MOST_TRACES)
         if touched["occurrences"]:
             within = {"start": touched["start"], "end": touched["end"]}
-            self._insert("clew_occurrences", "occurrences", COLUMNS, **of_version, **within)
+            self._insert("clew_occurrences", queries.OCCURRENCES, COLUMNS, **of_version, **within)
         self._report({(id, key) for id, key in touched["overflowing"]})
 
     def _ask_about(self, traces: list[str], version: int) -> None:
@@ -231,9 +231,11 @@ def _in_groups(definitions: Sequence[Definition]) -> Iterator[list[Definition]]:
         yield group
 
 
-def _joined(windows: list[dict[str, Any]], at_once: int) -> list[dict[str, Any]]:
+def _joined(
+    windows: list[queries.BackfillWindowsRow], at_once: int
+) -> list[queries.BackfillWindowsRow]:
     """Windows, newest first, of as many traces as a statement takes where they have fewer."""
-    joined: list[dict[str, Any]] = []
+    joined: list[queries.BackfillWindowsRow] = []
     for window in windows:
         if joined and joined[-1]["traces"] + window["traces"] <= at_once:
             joined[-1]["start"] = window["start"]

@@ -21,8 +21,9 @@ from clew.analysis import documents
 from clew.analysis.documents import DocumentError
 from clew.analysis.transactions.definitions import Definition, read_file
 from clew.background import Stop, WatchedFiles, Worker
+from clew.storage import queries
 from clew.storage.errors import StorageError
-from clew.storage.reader import Reader, Row
+from clew.storage.reader import Reader
 from clew.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -150,10 +151,10 @@ class Registry:
 
 def stored_revision(reader: Reader) -> Revision:
     """The revision in force in the database."""
-    return revision_from_rows(reader.begin().rows("definitions"))
+    return revision_from_rows(reader.begin().rows(queries.DEFINITIONS))
 
 
-def revision_from_rows(rows: Sequence[Row]) -> Revision:
+def revision_from_rows(rows: Sequence[queries.DefinitionsRow]) -> Revision:
     """A revision from the rows of definitions.sql. A definition that cannot be read, such as one
     that a newer clew wrote, is left out and logged."""
     if not rows:

@@ -2,4 +2,4 @@
 -- seen yet.
 SELECT
     toFloat64(now64(3)) AS now,
-    now - (SELECT max(elapsed) FROM system.processes WHERE query_kind IN ('Insert', 'AsyncInsertFlush')) AS oldest
+    now - assumeNotNull((SELECT max(elapsed) FROM system.processes WHERE query_kind IN ('Insert', 'AsyncInsertFlush'))) AS oldest

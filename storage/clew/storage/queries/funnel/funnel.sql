@@ -26,7 +26,8 @@ entered AS
 SELECT
     `group`,
     whole,
-    arraySort(groupArray((number, reached, since[1], since[2], errors, lost, failed))) AS steps,
+    arraySort(groupArray((number, reached, since[1], since[2], errors, lost, failed)))
+        ::Array(Tuple(number UInt16, reached UInt64, p50_ms Float64, p95_ms Float64, errors UInt64, lost Nullable(Float64), failed UInt64)) AS steps,
     max(reached) AS most
 FROM
 (

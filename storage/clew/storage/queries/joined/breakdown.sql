@@ -10,15 +10,15 @@ SELECT
     operation,
     kind,
     sum(called * weight) AS calls,
-    sum(self * weight) / 1e6 AS self_time_ms,
-    sum(critical * weight) / 1e6 AS critical_ms,
+    sum(self * weight) AS self_ns,
+    sum(critical * weight) AS critical_ns,
     sumIf(called * weight, slow) AS slow_calls,
-    sumIf(self * weight, slow) / 1e6 AS slow_self_time_ms,
-    sumIf(critical * weight, slow) / 1e6 AS slow_critical_ms,
+    sumIf(self * weight, slow) AS slow_self_ns,
+    sumIf(critical * weight, slow) AS slow_critical_ns,
     count() AS traces,
-    sum(weight * (weight - 1) * pow(self / 1e6, 2)) AS deviation,
-    sum(weight * (weight - 1) * (self / 1e6) * (whole / 1e6)) AS covariance,
-    sumMapIf([slice], [self * weight / 1e6], {sliced:Bool}) AS parts,
+    sum(weight * (weight - 1) * pow(self, 2)) AS deviation,
+    sum(weight * (weight - 1) * toFloat64(self) * whole) AS covariance,
+    sumMapIf([slice], [self * weight], {sliced:Bool}) AS parts,
     sumMapIf([before, after], [if(kind = '(all)', 0, -toInt64(weight)), toInt64(weight)],
         last AND (critical > 0 OR kind = '(all)') AND {slower_than:Float64} < inf) AS without
 FROM
@@ -33,5 +33,5 @@ FROM
         ('', '', '(all)', toUInt32(1), arraySum(selves), arraySum(criticals))) AS step
 )
 GROUP BY service, operation, kind
-ORDER BY kind = '(all)' DESC, self_time_ms DESC, service, operation, kind
+ORDER BY kind = '(all)' DESC, self_ns DESC, service, operation, kind
 LIMIT {limit:UInt32}

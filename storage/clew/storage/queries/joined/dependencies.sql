@@ -8,10 +8,10 @@ SELECT
     call.4 AS summary,
     sum(weight) AS calls,
     sumIf(weight, call.6) AS errors,
-    sum(call.5 * weight) / 1e6 AS total_ms,
+    sum(call.5 * weight) AS total_ns,
     arrayMap(x -> x / 1e6, quantilesDD(0.01, 0.5, 0.95)(call.5)) AS quantiles
 FROM settled
 ARRAY JOIN arrayZip(sources, targets, types, summaries, durations, failures) AS call
 GROUP BY type, name, source, summary
-ORDER BY total_ms DESC, type, name, source, summary
+ORDER BY total_ns DESC, type, name, source, summary
 LIMIT {limit:UInt32}

@@ -1,10 +1,10 @@
--- What is known of some traces as wholes.
+-- What is known of some traces as wholes. One without a root or an entry span belongs to no automatic
+-- transaction.
 SELECT
     TraceId AS trace_id,
     argMinMerge(traces.Entry).6 AS root_service,
     argMinMerge(traces.Entry).2 AS root_operation,
-    bitShiftRight(min(EntryKey), 62) < 2 AS has_entry,
-    clew_transaction_id(root_service, root_operation) AS transaction_id,
+    if(bitShiftRight(min(EntryKey), 62) < 2, clew_transaction_id(root_service, root_operation), NULL) AS transaction_id,
     clew_time(min(traces.Start)) AS start,
     clew_time(max(traces.End)) AS end,
     (toUnixTimestamp64Nano(max(traces.End)) - toUnixTimestamp64Nano(min(traces.Start))) / 1e6 AS duration_ms,

@@ -19,8 +19,8 @@ SELECT
     [countIf(since <= 3600 AND NOT good), countIf(since <= 21600 AND NOT good), countIf(since <= 259200 AND NOT good)] AS recent_bad,
     arraySort(groupUniqArrayArrayIf(arrayMap(service -> toString(service), Services), inside)) AS services,
     topKIf(1)((toString(EntryService), toString(EntryOperation)), inside)[1] AS entry,
-    clew_time(minIf(Start, inside)) AS from,
-    clew_time(maxIf(End, inside)) AS to
+    clew_time(minIf(Start, inside)) AS earliest,
+    clew_time(maxIf(End, inside)) AS latest
 FROM
 (
     SELECT *,
