@@ -1,7 +1,7 @@
-"""`clew backfill`: the definitions that are in force, applied to what is stored.
+"""`clew backfill`: applies the definitions in force to the stored traces.
 
-By the clew that runs on the data directory, or else by this process. Other work goes first: after
-each step it rests for as long as the step took.
+The clew that runs on the data directory does the work; when none runs, this process does. Other
+work goes first: after each step it rests for as long as the step took.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ ALL = ("1970-01-01T00:00:00Z", "2106-01-01T00:00:00Z")
 def backfill(
     settings: Settings, start: str | None, end: str | None, transaction: str | None
 ) -> None:
-    """Apply the definitions, or one, to the traces of that time; progress goes to stderr."""
+    """Apply the definitions, or the one with the id `transaction`, to the traces that begin from
+    `start` until `end` (RFC 3339, or relative such as -7d); progress goes to stderr. Raises
+    UsageError."""
     now = time.time_ns()
     try:
         first = as_parameter(parse_time(start or ALL[0], now, "--start"))
@@ -56,7 +58,7 @@ def backfill(
 
 
 def answering(occurrences: Occurrences, registry: Registry) -> control.Answer:
-    """Does the work in the running platform, and says how far it is."""
+    """Does the work in the running platform, and sends a line for each step of it."""
 
     async def answer(
         request: control.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -70,11 +72,11 @@ def answering(occurrences: Occurrences, registry: Registry) -> control.Answer:
                 try:
                     progress = await asyncio.to_thread(next, steps, None)
                 except StorageError as error:
-                    await control.say(writer, {"error": str(error)})
+                    await control.send_line(writer, {"error": str(error)})
                     return
                 if progress is None:
                     return
-                await control.say(writer, progress)
+                await control.send_line(writer, progress)
                 await asyncio.wait([gone], timeout=time.monotonic() - began)
         finally:
             gone.cancel()
@@ -88,7 +90,7 @@ def _steps(settings: Settings, request: dict[str, Any]) -> Iterator[dict[str, An
             try:
                 stack.enter_context(only_one(settings.data))
             except InUse:
-                yield from stack.enter_context(_asked(settings, request))
+                yield from stack.enter_context(_request(settings, request))
                 return
         store = stack.enter_context(contextlib.closing(open_store(settings)))
         migrate(store)
@@ -102,10 +104,10 @@ def _steps(settings: Settings, request: dict[str, Any]) -> Iterator[dict[str, An
 
 
 @contextlib.contextmanager
-def _asked(settings: Settings, request: dict[str, Any]) -> Iterator[Iterator[dict[str, Any]]]:
+def _request(settings: Settings, request: dict[str, Any]) -> Iterator[Iterator[dict[str, Any]]]:
     try:
         stack = contextlib.ExitStack()
-        answers = stack.enter_context(control.asked(settings.data, request))
+        answers = stack.enter_context(control.request_lines(settings.data, request))
     except OSError as error:
         raise UsageError(
             f"the clew that runs on {settings.data} does not answer: {error}"
@@ -118,7 +120,7 @@ def _work(
     occurrences: Occurrences, registry: Registry, request: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     only = request["only"]
-    known = [each.id for each in registry.definitions()]
+    known = [definition.id for definition in registry.definitions()]
     if only is not None and only not in known:
         yield {"error": f"there is no definition {only!r}; there are: {', '.join(known) or 'none'}"}
         return

@@ -1,8 +1,8 @@
 """`clew backup` and `clew restore`.
 
-One process owns the embedded engine. While one runs, `clew backup` asks it (clew.cli.control): it
-freezes the tables, says what to copy, and lets go when the connection ends, however it ends. The
-copying is done here, with the rights of whoever asked for it.
+One process owns the embedded engine. While one runs, `clew backup` sends it a request
+(clew.cli.control): it freezes the tables, answers with the files to copy, and releases them when
+the connection ends. This process copies the files, with its own user's rights.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ SETTLED_WITHIN = 60.0  # seconds for what an insert that failed left in the tabl
 def answering(
     store: Store, paused: Callable[[], contextlib.AbstractContextManager[object]]
 ) -> control.Answer:
-    """Freezes the tables and says what to copy, or an error; lets go when the connection ends."""
+    """Freezes the tables and sends the manifest of what to copy, or an error; releases them when
+    the connection ends."""
     backups.let_go(store)
 
     async def answer(
@@ -38,12 +39,12 @@ def answering(
         try:
             enter = backups.frozen(store, paused)
             try:
-                said = await asyncio.to_thread(frozen.enter_context, enter)
-                logger.info("a backup is being taken from %s", said["directory"])
+                manifest = await asyncio.to_thread(frozen.enter_context, enter)
+                logger.info("a backup is being taken from %s", manifest["directory"])
             except Exception as error:
                 logger.warning("no backup: %s", error)
-                said = {"error": str(error)}
-            await control.say(writer, said)
+                manifest = {"error": str(error)}
+            await control.send_line(writer, manifest)
             await reader.read()
         finally:
             await asyncio.to_thread(frozen.close)
@@ -73,7 +74,8 @@ def restore(settings: Settings, source: Path) -> None:
 
 @contextlib.contextmanager
 def _manifest(settings: Settings) -> Iterator[dict[str, Any]]:
-    """What is frozen, by the process that runs on the data directory or else by this one."""
+    """Freeze the tables, in the process that runs on the data directory or else in this one; gives
+    the manifest of what to copy."""
     directory = _database(settings)
     with contextlib.ExitStack() as stack:
         try:
@@ -81,12 +83,12 @@ def _manifest(settings: Settings) -> Iterator[dict[str, Any]]:
                 raise BackupError(f"there is no database in {directory}")
             stack.enter_context(only_one(settings.data))
         except InUse:
-            yield stack.enter_context(_asked(settings.data))
+            yield stack.enter_context(_request(settings.data))
             return
-        if left := [*(settings.data / "spool").glob("*/*.loading")]:
+        if loading := [*(settings.data / "spool").glob("*/*.loading")]:
             raise BackupError(
-                f"clew was killed while it loaded {len(left)} segments, parts of which may be in "
-                "the tables: start clew up once, which settles that"
+                f"clew was killed while it loaded {len(loading)} segments, parts of which may be "
+                "in the tables: start clew up once, which loads them again"
             )
         store = stack.enter_context(contextlib.closing(Store(settings.dsn)))
         backups.let_go(store)
@@ -94,9 +96,9 @@ def _manifest(settings: Settings) -> Iterator[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _asked(data: Path) -> Iterator[dict[str, Any]]:
+def _request(data: Path) -> Iterator[dict[str, Any]]:
     try:
-        with control.asked(data, {"ask": "backup"}) as answers:
+        with control.request_lines(data, {"ask": "backup"}) as answers:
             yield next(answers)
     except (OSError, ValueError, StopIteration) as error:
         raise BackupError(f"the clew that runs on {data} does not answer: {error}") from error

@@ -1,8 +1,8 @@
-"""Asking the clew that runs on a data directory, over a socket in it.
+"""Commands to the clew that runs on a data directory, over a Unix socket in that directory.
 
-None but the directory's owner can open it, and nothing of it is on the network. Whoever connects
-sends one line of JSON and gets lines of JSON; the connection's end, whatever ended it, ends what
-was asked for.
+Only the directory's owner can open the socket, and nothing of it is on the network. A client sends
+one line of JSON, the request, and gets lines of JSON; when the connection ends, the work for it
+ends too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "clew.sock"
-ASKED_WITHIN = 10.0  # seconds
+REQUEST_WITHIN = 10.0  # seconds from the connection to the end of the request
 
 Request = dict[str, Any]
 Answer = Callable[[Request, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -25,21 +25,22 @@ Answer = Callable[[Request, asyncio.StreamReader, asyncio.StreamWriter], Awaitab
 
 @contextlib.asynccontextmanager
 async def serve(data: Path, answers: Mapping[str, Answer]) -> AsyncIterator[None]:
-    """Answer those who connect, by what they `ask` for."""
-    asked: set[asyncio.Task[None]] = set()
+    """Answer requests, while this is entered: `answers` by the name of the command, which is the
+    member `ask` of the request."""
+    running: set[asyncio.Task[None]] = set()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        asked.add(task)
+        running.add(task)
         try:
-            request = json.loads(await asyncio.wait_for(reader.readline(), ASKED_WITHIN))
+            request = json.loads(await asyncio.wait_for(reader.readline(), REQUEST_WITHIN))
             await answers[request["ask"]](request, reader, writer)
         except (ConnectionError, TimeoutError, ValueError, KeyError, TypeError):
             pass
         finally:
             writer.close()
-            asked.discard(task)
+            running.discard(task)
 
     path = data / NAME
     path.unlink(missing_ok=True)
@@ -52,22 +53,22 @@ async def serve(data: Path, answers: Mapping[str, Answer]) -> AsyncIterator[None
         yield
     finally:
         server.close()
-        for task in asked:
+        for task in running:
             task.cancel()
-        await asyncio.gather(*asked, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         path.unlink(missing_ok=True)
 
 
-async def say(writer: asyncio.StreamWriter, what: Mapping[str, Any]) -> None:
-    """One line of an answer. Raises ConnectionError when nobody is there any more."""
-    writer.write(json.dumps(what).encode() + b"\n")
+async def send_line(writer: asyncio.StreamWriter, line: Mapping[str, Any]) -> None:
+    """Send one line of an answer. Raises ConnectionError when the client has gone."""
+    writer.write(json.dumps(line).encode() + b"\n")
     await writer.drain()
 
 
 @contextlib.contextmanager
-def asked(data: Path, request: Request) -> Iterator[Iterator[dict[str, Any]]]:
-    """The lines that answer the request. Raises OSError when nobody answers, ValueError for a line
-    that was cut off."""
+def request_lines(data: Path, request: Request) -> Iterator[Iterator[dict[str, Any]]]:
+    """Send a request; gives the lines of its answer. Raises OSError when no clew runs there,
+    ValueError for a line that was cut off."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         with _reachable(data / NAME) as address:
             connection.connect(address)

@@ -153,9 +153,9 @@ def _wait_for_port(name: str, port: int) -> None:
 def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        for listening in sockets:
+            listening.bind(("127.0.0.1", 0))
+        return [listening.getsockname()[1] for listening in sockets]
 
 
 def _watch(
@@ -189,10 +189,10 @@ def _show(
         print(f"ClickHouse {endpoints['clickhouse']}   read only: SQL, Grafana, BI tools")
     print(f"the shop   http://127.0.0.1:{storefront}   logs in {data / 'logs'}\n")
     print(f"{'business transaction':<44}{'per second':>12}{'errors':>10}{'p95 ms':>10}")
-    for each in transactions:
+    for transaction in transactions:
         print(
-            f"{each['name'][:43]:<44}{each['per_second']:>12.2f}"
-            f"{each['error_rate']:>10.1%}{each['duration_ms']['p95']:>10.1f}"
+            f"{transaction['name'][:43]:<44}{transaction['per_second']:>12.2f}"
+            f"{transaction['error_rate']:>10.1%}{transaction['duration_ms']['p95']:>10.1f}"
         )
     print("\nCtrl-C stops it all" if sys.stdout.isatty() else "", flush=True)
 

@@ -1,4 +1,4 @@
-"""`clew move`: an embedded database into a ClickHouse server, once one machine is not enough."""
+"""`clew move`: copies an embedded database to a ClickHouse server."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 def move(settings: Settings, target: str) -> bool:
-    """Copy the tables of a data directory, whose clew is stopped, to the server at `target`.
+    """Copy the tables of a data directory on which no clew runs to the server at `target`, a DSN.
 
-    Prints how they compare; whether all are equal."""
+    Prints how the tables compare, and returns whether all are equal. Raises UsageError,
+    StorageError."""
     if not settings.dsn.startswith("chdb:"):
         raise UsageError("move is from the embedded database of --data: leave --dsn out")
     if target.startswith("chdb:"):
@@ -30,10 +31,10 @@ def move(settings: Settings, target: str) -> bool:
     ):
         tables = move_tables(ours, theirs, logger.info)
     _print(tables)
-    left = [*settings.data.glob("spool/*/*")]
-    if left:
+    spooled = [*settings.data.glob("spool/*/*")]
+    if spooled:
         print(
-            f"{len(left)} segments of the spool are not, or not for certain, in the tables: "
+            f"{len(spooled)} segments of the spool are not in the tables, or not for certain: "
             f"clew collect --data {settings.data} with the server as --dsn loads them into it, "
             "each exactly once"
         )

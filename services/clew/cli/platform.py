@@ -1,6 +1,6 @@
 """The platform as one process: what `clew up`, `clew collect` and `clew serve` start.
 
-This is where the parts are put together; each is handed what it shares with the others.
+This is where the parts are put together.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COLLECT: tuple[Part, ...] = (analysis, ingest, control)
 SERVE: tuple[Part, ...] = (read, sql_port, control)
 UP: tuple[Part, ...] = (analysis, ingest, read, sql_port, control)
 
-# The settings with the addresses that a part listens on.
+# The names of the settings that have the addresses on which a part listens.
 ADDRESSES: Mapping[Part, tuple[str, ...]] = {
     ingest: ("otlp_http", "otlp_grpc"),
     read: ("api",),

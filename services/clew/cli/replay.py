@@ -1,4 +1,4 @@
-"""`clew replay`: send again what the engine refused and the collector set aside."""
+"""`clew replay`: sends again the requests that the engine refused and the collector set aside."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ def show(data: Path) -> None:
 def replay(data: Path, environ: Mapping[str, str] = os.environ) -> int:
     """Send every request that was set aside to the clew that runs on the data directory.
 
-    What it takes is removed from the folder (and set aside again if the engine refuses it again).
-    Returns how many it did not take. Keys and certificates are those of an OTLP exporter:
-    OTEL_EXPORTER_OTLP_HEADERS and OTEL_EXPORTER_OTLP_CERTIFICATE. Raises UsageError.
+    A request that it takes is removed from the folder (and set aside again if the engine refuses it
+    again). Returns the number of requests that it did not take. Keys and certificates are those of
+    an OTLP exporter: OTEL_EXPORTER_OTLP_HEADERS and OTEL_EXPORTER_OTLP_CERTIFICATE. Raises
+    UsageError.
     """
     url = _otlp_http(data)
     headers = {"content-type": "application/x-protobuf", **_headers(environ)}
-    left = 0
+    refused = 0
     with httpx.Client(
         headers=headers,
         timeout=TIMEOUT,
@@ -44,9 +45,9 @@ def replay(data: Path, environ: Mapping[str, str] = os.environ) -> int:
             if problem is None:
                 letter.remove()
             else:
-                left += 1
+                refused += 1
             print(f"{letter.path.name}  {letter.items} {letter.signal}  {problem or 'taken'}")
-    return left
+    return refused
 
 
 def _otlp_http(data: Path) -> str:

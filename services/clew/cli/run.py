@@ -23,7 +23,7 @@ def run(command: list[str], *, service_name: str | None, endpoint: str | None) -
     stderr: status 127 if there is no such command, 126 if it cannot be executed, 2 if it is empty.
     """
     if not command:
-        _fail("no command given; for example: clew run -- python app.py", 2)
+        _fail("no command python_path; for example: clew run -- python app.py", 2)
     env = environment(command, service_name=service_name, endpoint=endpoint)
     try:
         os.execvpe(command[0], command, env)  # noqa: S606 - becoming another program is the point
@@ -54,11 +54,11 @@ def environment(
     return env
 
 
-def _python_path(given: str) -> str:
+def _python_path(python_path: str) -> str:
     # Python imports the `sitecustomize` that it finds first: this directory's sets the agent up.
     hook = str(Path(auto_instrumentation.__file__).parent)
-    others = [part for part in given.split(os.pathsep) if part and part != hook]
-    return os.pathsep.join([hook, *others])
+    paths = [part for part in python_path.split(os.pathsep) if part and part != hook]
+    return os.pathsep.join([hook, *paths])
 
 
 def _fail(message: str, status: int) -> NoReturn:

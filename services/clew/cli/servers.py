@@ -1,7 +1,7 @@
 """The web servers of the platform: uvicorn, with TLS and with limits for its clients.
 
-uvicorn itself waits for ever: for a request's first byte, for the end of its headers, for its body;
-and it keeps headers of any size.
+uvicorn alone has no time limit for a request's first byte, the end of its headers or its body, and
+no limit for the size of headers.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import grpc
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from clew.background import WatchedFiles
 from clew.cli.settings import UsageError
 
 logger = logging.getLogger(__name__)
@@ -84,15 +85,12 @@ class Certificate:
             raise UsageError(f"--tls-cert {chain}, --tls-key {key}: {error}") from error
 
     def watch(self) -> Callable[[], bool]:
-        """A function that says whether there is another usable certificate since its last call."""
-        seen = self._stamps()
+        """A function that returns whether there is a new usable certificate since its last call."""
+        watched = WatchedFiles(*self.files)
 
         def changed() -> bool:
-            nonlocal seen
-            stamps = self._stamps()
-            if stamps == seen:
+            if not watched.changed():
                 return False
-            seen = stamps
             try:
                 self._try()
             except OSError as error:
@@ -114,14 +112,8 @@ class Certificate:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self.files)
 
     def _pair(self) -> grpc.ServerCertificateConfiguration:
-        chain, key = (each.read_bytes() for each in self.files)
+        chain, key = (path.read_bytes() for path in self.files)
         return grpc.ssl_server_certificate_configuration([(key, chain)])
-
-    def _stamps(self) -> list[int] | None:
-        try:
-            return [each.stat().st_mtime_ns for each in self.files]
-        except OSError:
-            return None
 
 
 def raise_file_limit() -> None:
@@ -132,7 +124,7 @@ def raise_file_limit() -> None:
 
 
 class _Protocol(HttpToolsProtocol):
-    """A connection whose client has to get to the end of what it begins."""
+    """A connection with time limits for the client: for the headers, and for the body."""
 
     _deadline: asyncio.TimerHandle | None = None
     _in_body = False
@@ -148,7 +140,7 @@ class _Protocol(HttpToolsProtocol):
             )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._met()
+        self._end_deadline()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -161,12 +153,12 @@ class _Protocol(HttpToolsProtocol):
         # Almost always a request comes whole, and no timer is ever made.
         elif self._deadline is None:
             if self._in_body:
-                self._deadline = self.loop.call_later(BODY_WITHIN, self._too_late)
+                self._deadline = self.loop.call_later(BODY_WITHIN, self._time_out)
             elif self.cycle is None or self.cycle.response_complete:
-                self._deadline = self.loop.call_later(HEADERS_WITHIN, self._too_late)
+                self._deadline = self.loop.call_later(HEADERS_WITHIN, self._time_out)
 
     def on_headers_complete(self) -> None:
-        self._met()
+        self._end_deadline()
         self._in_body = True
         super().on_headers_complete()
 
@@ -175,17 +167,17 @@ class _Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._met()
+        self._end_deadline()
         self._in_body = False
         super().on_message_complete()
 
-    def _met(self) -> None:
+    def _end_deadline(self) -> None:
         self._unused = 0
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _too_late(self) -> None:
+    def _time_out(self) -> None:
         self._hang_up(b"408 Request Timeout")
 
     def _hang_up(self, status: bytes) -> None:

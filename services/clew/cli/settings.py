@@ -259,9 +259,9 @@ def resolve(arguments: argparse.Namespace, environ: Mapping[str, str] = os.envir
     return Settings(**values, texts=texts)
 
 
-def variables(settings: Settings, **others: str) -> dict[str, str]:
-    """The environment in which another clew has the same settings, except `others`, by name."""
-    texts = {**settings.texts, **others}
+def variables(settings: Settings, **changes: str) -> dict[str, str]:
+    """The environment in which another clew has the same settings but for `changes`, by name."""
+    texts = {**settings.texts, **changes}
     return {setting.variable: texts[setting.name] for setting in SETTINGS}
 
 

@@ -154,13 +154,13 @@ def _stock_of(session: Session, skus: list[str], faults: Faults) -> dict[str, in
 
 def _take(session: Session, order_id: str, item: Item) -> None:
     enough = (Stock.sku == item.sku) & (Stock.available >= item.quantity)
-    taken = session.scalars(
+    stock = session.scalars(
         update(Stock)
         .where(enough)
         .values(available=Stock.available - item.quantity)
         .returning(Stock.available)
     ).all()
-    if not taken:
+    if not stock:
         _log.warning("out of stock", extra={"order_id": order_id, "sku": item.sku})
         raise HTTPException(409, f"not enough of {item.sku} in stock")
     session.add(Reservation(order_id=order_id, sku=item.sku, quantity=item.quantity))
