@@ -77,7 +77,7 @@ def spans_stored(store: Store) -> tuple[int, int]:
         "sides-only-and-twice",
     ],
 )
-def test_settling_makes_it_exact(
+def test_reloading_makes_it_exact(
     store: Store, ingest: Ingest, tmp_path: Path, damage: list[str]
 ) -> None:
     load(ingest, tmp_path / "before", ("traces", traces(1)))
@@ -93,7 +93,7 @@ def test_settling_makes_it_exact(
                     statement.format(id=segment.id),
                 )
             )
-    ingest.settle(signal, segment.path, segment.id, segment.items, segment.began)
+    ingest.reload(signal, segment.path, segment.id, segment.items, segment.began)
     assert spans_stored(store) == (2400, 2400)
     assert sides_equal_their_base(store)
 
@@ -112,7 +112,7 @@ def test_an_engine_that_leaves_out_what_it_has_seen_is_told_not_to(
                 f"ALTER TABLE {store.cluster.stored(table)} MODIFY SETTING {window} = 100"
             )
         for _ in range(3):
-            ingest.settle(signal, segment.path, segment.id, segment.items, segment.began)
+            ingest.reload(signal, segment.path, segment.id, segment.items, segment.began)
         for table in tables:
             client.command(f"ALTER TABLE {store.cluster.stored(table)} RESET SETTING {window}")
     assert spans_stored(store) == (1200, 1200)
@@ -141,14 +141,14 @@ def test_what_another_process_loads_in_between_is_noticed(
     monkeypatch.setattr(Ingest, "_delete", load_another)
     monkeypatch.setattr(store, "shared", True)
     with pytest.raises(InsertError, match="others write"):
-        ingest.settle(signal, segment.path, segment.id, segment.items, segment.began)
+        ingest.reload(signal, segment.path, segment.id, segment.items, segment.began)
     assert not sides_equal_their_base(store)
-    ingest.settle(signal, segment.path, segment.id, segment.items, segment.began)
+    ingest.reload(signal, segment.path, segment.id, segment.items, segment.began)
     assert spans_stored(store) == (2400, 2400)
     assert sides_equal_their_base(store)
 
 
-def test_exceptions_in_logs_are_settled_with_them(
+def test_exceptions_in_logs_are_reloaded_with_them(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
     segments = [seal_segment(tmp_path / str(seed), "logs", logs(seed)) for seed in range(2)]
@@ -161,7 +161,7 @@ def test_exceptions_in_logs_are_settled_with_them(
         )
     assert not sides_equal_their_base(store)
     segment = segments[0]
-    ingest.settle(SIGNALS["logs"], segment.path, segment.id, segment.items, segment.began)
+    ingest.reload(SIGNALS["logs"], segment.path, segment.id, segment.items, segment.began)
     assert rows(store, "SELECT count() AS n FROM otel.clew_log_exceptions") == [{"n": 20}]
     assert sides_equal_their_base(store)
 
@@ -179,12 +179,12 @@ def logs(seed: int) -> bytes:
     return request.SerializeToString()
 
 
-def test_settling_what_never_began_is_loading_it(
+def test_reloading_what_never_began_is_loading_it(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
     segment = seal_segment(tmp_path, "traces", traces(3))
     for _ in range(2):
-        ingest.settle(SIGNALS["traces"], segment.path, segment.id, segment.items, segment.began)
+        ingest.reload(SIGNALS["traces"], segment.path, segment.id, segment.items, segment.began)
         assert spans_stored(store) == (1200, 1200)
         assert sides_equal_their_base(store)
 
@@ -281,9 +281,9 @@ class Faulty:
         self._perhaps("reply lost")
         return stored
 
-    def settle(self, *arguments: Any) -> dict[str, Stored]:
+    def reload(self, *arguments: Any) -> dict[str, Stored]:
         self._perhaps("refused")
-        stored = self._ingest.settle(*arguments)
+        stored = self._ingest.reload(*arguments)
         self._perhaps("reply lost")
         return stored
 

@@ -32,9 +32,9 @@ class Picky:
         self._check("load", path)
         return self._ingest.load(signal, path, *arguments)
 
-    def settle(self, signal: Any, path: Path, *arguments: Any) -> dict[str, Stored]:
-        self._check("settle", path)
-        return self._ingest.settle(signal, path, *arguments)
+    def reload(self, signal: Any, path: Path, *arguments: Any) -> dict[str, Stored]:
+        self._check("reload", path)
+        return self._ingest.reload(signal, path, *arguments)
 
     def count(self, *arguments: Any) -> dict[str, Stored]:
         return self._ingest.count(*arguments)
@@ -146,7 +146,7 @@ def test_neighbours_of_a_segment_that_never_loads_go_on(
     assert sides_equal_their_base(store)
 
 
-def test_an_engine_that_is_down_makes_few_segments_unsettled(
+def test_an_engine_that_is_down_leaves_few_segments_ambiguous(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
     sink = Picky(ingest)
@@ -155,19 +155,19 @@ def test_an_engine_that_is_down_makes_few_segments_unsettled(
     segments = [
         seal_segment(tmp_path / str(number), "traces", traces(number, 5)) for number in range(20)
     ]
-    unsettled: list[int] = []
+    ambiguous: list[int] = []
 
     def watch() -> None:
         while time.monotonic() < down_until:
             time.sleep(0.01)
-        unsettled.append(len(list(tmp_path.rglob("*.loading"))))
+        ambiguous.append(len(list(tmp_path.rglob("*.loading"))))
 
     watching = threading.Thread(target=watch)
     watching.start()
     run(Loader(sink), *segments)
     watching.join()
     assert spans_stored(store) == (300, 300)
-    assert unsettled[0] < 6
+    assert ambiguous[0] < 6
     assert sides_equal_their_base(store)
 
 
@@ -196,7 +196,7 @@ def test_while_it_is_paused_nothing_is_inserted(
     assert spans_stored(store) == (1200, 1200)
 
 
-def test_paused_and_settled_waits_for_what_is_partly_loaded(
+def test_paused_and_reloaded_waits_for_what_is_partly_loaded(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
     picky = Picky(ingest)
@@ -206,10 +206,10 @@ def test_paused_and_settled_waits_for_what_is_partly_loaded(
     loader.start()
     while len(picky.attempts) < 2:
         time.sleep(0.01)
-    with pytest.raises(TimeoutError), loader.paused(settled_within=0.3):
+    with pytest.raises(TimeoutError), loader.paused(reloaded_within=0.3):
         pass
     picky.broken = lambda: False
-    with loader.paused(settled_within=30):
+    with loader.paused(reloaded_within=30):
         assert spans_stored(store) == (1200, 1200)
     wait_until_drained(loader)
     assert loader.close()
@@ -223,7 +223,7 @@ def test_closing_does_not_wait_for_an_insert_that_does_not_end(tmp_path: Path) -
             stuck.wait(30)
             raise InsertError("too late")
 
-        settle = count = load
+        reload = count = load
 
     loader = Loader(Stuck())
     loader.start()

@@ -56,7 +56,7 @@ def spoil_the_engine() -> None:
 
         return attempt
 
-    for name in ("load", "settle"):
+    for name in ("load", "reload"):
         setattr(Ingest, name, spoilt(getattr(Ingest, name)))
 
 

@@ -65,7 +65,7 @@ def at_its_limit(spoilt: Spoilt, book: Book, seconds: float) -> None:
 
 @pytest.mark.slow
 def test_an_engine_that_is_back_finds_what_waited(spoilt: Spoilt) -> None:
-    """Half of it unsettled, over a restart."""
+    """Some of its segments are ambiguous, over a restart."""
     spoilt.switch_on("reply-lost", 1)
     with Load(book := Book(), spoilt) as load:
         load.wait_for_answers(1)

@@ -35,7 +35,7 @@ class Sink(Protocol):
         self, signal: Signal, path: Path, segment: int, items: int, began: float
     ) -> Mapping[str, Stored]: ...
 
-    def settle(
+    def reload(
         self, signal: Signal, path: Path, segment: int, items: int, began: float
     ) -> Mapping[str, Stored]: ...
 
@@ -49,10 +49,9 @@ Inserted = Callable[[str, float, float], None]
 class Loader:
     """A few threads that load what they are offered, in order of age.
 
-    A segment whose insert did not report success is unsettled. To settle it the others finish what
-    they are at, and nothing else is loaded meanwhile. When that fails too, one of its neighbours
-    is tried before it is tried again: nothing waits for a segment that never can be loaded, and
-    while the engine loads nothing at all, few segments become unsettled.
+    A segment whose insert did not report success is ambiguous. It is reloaded while nothing else is
+    loaded. If the reload fails, one other segment is loaded before the next attempt: no segment
+    waits for one that can never be loaded, and while the engine is down, few become ambiguous.
 
     Requests that the engine refuses, alone among their neighbours, are put into `dead_letters`.
     `loaded` is told of a segment that is in the tables for certain, whose file is then its to
@@ -74,7 +73,7 @@ class Loader:
         self._dead_letters = dead_letters
         self._ready: list[tuple[int, int, Segment]] = []
         self._order = itertools.count()
-        self._unsettled: deque[Segment] = deque()
+        self._ambiguous: deque[Segment] = deque()
         self._change = threading.Condition()
         self._loading = 0
         self._alone = False  # what is loading now has the tables for itself
@@ -125,24 +124,24 @@ class Loader:
             return not any(self._outstanding.values())
 
     @contextmanager
-    def paused(self, settled_within: float | None = None) -> Iterator[None]:
-        """No insert is under way, and none begins, until this is left.
+    def paused(self, reloaded_within: float | None = None) -> Iterator[None]:
+        """A context in which no insert runs.
 
-        `settled_within`: nor is a segment left of which some is in the tables. Raises TimeoutError
-        when that does not come about within so many seconds."""
+        With `reloaded_within`, it is entered only once no segment is ambiguous. Raises TimeoutError
+        if that takes longer, in seconds."""
         with self._change:
-            deadline = monotonic() + (settled_within or 0.0)
+            deadline = monotonic() + (reloaded_within or 0.0)
             while True:
                 self._held += 1
                 self._change.wait_for(lambda: not self._loading)
-                if settled_within is None or not self._unsettled:
+                if reloaded_within is None or not self._ambiguous:
                     break
                 self._held -= 1
                 self._change.notify_all()
                 if not self._change.wait_for(
-                    lambda: not self._unsettled and not self._alone, deadline - monotonic()
+                    lambda: not self._ambiguous and not self._alone, deadline - monotonic()
                 ):
-                    raise TimeoutError("a segment that is partly loaded cannot be settled")
+                    raise TimeoutError("a segment that may be partly loaded could not be reloaded")
         try:
             yield
         finally:
@@ -152,7 +151,7 @@ class Loader:
 
     def _put(self, segment: Segment) -> None:
         if segment.ambiguous:
-            self._unsettled.append(segment)
+            self._ambiguous.append(segment)
         else:
             heapq.heappush(self._ready, (segment.id, next(self._order), segment))
 
@@ -182,8 +181,8 @@ class Loader:
             return None
 
     def _next(self) -> Segment | None:
-        if self._unsettled and not (self._neighbour_first and self._ready):
-            return None if self._loading else self._unsettled.popleft()
+        if self._ambiguous and not (self._neighbour_first and self._ready):
+            return None if self._loading else self._ambiguous.popleft()
         self._neighbour_first = False
         return heapq.heappop(self._ready)[2] if self._ready else None
 
@@ -197,7 +196,7 @@ class Loader:
         if not segment.items:
             self._done(segment, {})
         elif segment.ambiguous:
-            self._done(*self._settle(signal, segment))
+            self._done(*self._reload(signal, segment))
         else:
             if monotonic() < self._written_out_until.get(segment.signal, 0.0):
                 write_out(segment)
@@ -213,9 +212,9 @@ class Loader:
             write_out(segment)
             return segment, self._sink.load(*arguments)
 
-    def _settle(self, signal: Signal, segment: Segment) -> tuple[Segment, Mapping[str, Stored]]:
+    def _reload(self, signal: Signal, segment: Segment) -> tuple[Segment, Mapping[str, Stored]]:
         def attempt(segment: Segment) -> tuple[Segment, Mapping[str, Stored]]:
-            return segment, self._sink.settle(
+            return segment, self._sink.reload(
                 signal, segment.path, segment.id, segment.items, segment.began
             )
 
@@ -240,7 +239,7 @@ class Loader:
             probe.write_bytes(segments.file_of(batches, segment.id))
             items = sum(batch.items for batch in batches)
             try:
-                self._sink.settle(signal, probe, segment.id, items, segment.began)
+                self._sink.reload(signal, probe, segment.id, items, segment.began)
             except Unacceptable as error:
                 return error
             return None

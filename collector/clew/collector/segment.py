@@ -108,7 +108,7 @@ class Segment:
         return segment
 
     def finish(self) -> Segment:
-        """Say that it is loaded. A power cut may undo that: then it is settled once more."""
+        """Mark it as loaded. A power cut may undo that: then it is reloaded."""
         return self._renamed(".loaded")
 
     def drop(self) -> None:

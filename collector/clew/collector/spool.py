@@ -64,7 +64,7 @@ class Spool:
             make_directory(directory / signal)
             leftover += _recover(directory / signal, signal, self._ids)
         sync_directory(directory.parent)
-        # What is ambiguous comes first: nothing is loaded before it is settled.
+        # Ambiguous segments first: nothing else is loaded before they are reloaded.
         for segment in sorted(leftover, key=lambda segment: (not segment.ambiguous, segment.id)):
             received(segment.signal, segment.id, segment.received, segment.began)
             sealed(segment)

@@ -22,7 +22,7 @@ from clew.storage import backup as backups
 
 logger = logging.getLogger(__name__)
 
-SETTLED_WITHIN = 60.0  # seconds for what an insert that failed left in the tables
+RELOADED_WITHIN = 60.0  # seconds to wait until ambiguous segments are reloaded
 
 
 def answering(
@@ -88,7 +88,7 @@ def _manifest(settings: Settings) -> Iterator[dict[str, Any]]:
         if loading := [*(settings.data / "spool").glob("*/*.loading")]:
             raise BackupError(
                 f"clew was killed while it loaded {len(loading)} segments, parts of which may be "
-                "in the tables: start clew up once, which loads them again"
+                "in the tables: start clew up once, which reloads them"
             )
         store = stack.enter_context(contextlib.closing(Store(settings.dsn)))
         backups.let_go(store)

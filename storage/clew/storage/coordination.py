@@ -46,9 +46,9 @@ class Freshness:
 class Writer(Protocol):
     """What writes to the tables in the background."""
 
-    def paused(self, settled_within: float | None = None) -> AbstractContextManager[None]:
-        """Write nothing from when this is entered until it is left. With `settled_within`, enter
-        only when no segment is stored in part; raises TimeoutError after so many seconds."""
+    def paused(self, reloaded_within: float | None = None) -> AbstractContextManager[None]:
+        """A context in which nothing is written. With `reloaded_within`, it is entered only once no
+        segment is stored in part; raises TimeoutError if that takes longer, in seconds."""
 
 
 class Pauses:
@@ -63,12 +63,12 @@ class Pauses:
         self._writers.append(writer)
 
     @contextmanager
-    def paused(self, settled_within: float | None = None) -> Iterator[None]:
+    def paused(self, reloaded_within: float | None = None) -> Iterator[None]:
         """Nothing is written from when this is entered until it is left. Raises TimeoutError, see
         Writer."""
         with ExitStack() as stack:
             for writer in self._writers:
-                stack.enter_context(writer.paused(settled_within))
+                stack.enter_context(writer.paused(reloaded_within))
             # Last: a writer that is about to stand still may be waiting for it.
             stack.enter_context(self._store.writing)
             yield

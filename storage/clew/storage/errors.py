@@ -16,7 +16,7 @@ class SchemaError(StorageError):
 
 
 class InsertError(StorageError):
-    """An insert did not report success: what it stored is unknown until it is settled."""
+    """An insert did not report success: what it stored is unknown until the segment is reloaded."""
 
 
 class NestedValues(InsertError):

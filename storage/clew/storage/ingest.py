@@ -156,26 +156,26 @@ class Ingest:
     def load(
         self, signal: Signal, path: Path, segment: int, items: int, began: float
     ) -> dict[str, Stored]:
-        """Insert the segment in `path`, of whose id no row is stored, and count what arrived.
+        """Insert the segment in `path`, of whose id no row is stored yet, and count its rows.
 
-        Returns only when all of its `items` are stored: how many, by service. Raises NestedValues
-        when nothing was stored and nothing will be until its nested values are written out;
-        Unacceptable when the bytes themselves are the reason; InsertError when what was stored is
-        unknown: `settle` it.
+        Returns the counts by service, only if all of its `items` are stored. Raises NestedValues
+        when nothing was stored, since the segment contains arrays or maps: write them out as text
+        first. Raises Unacceptable when the engine cannot decode the bytes, InsertError when it is
+        unknown what was stored: `reload` the segment.
         """
         with self._store.client() as client:
             self._insert(client, signal, path, segment)
             return _all_of(items, segment, _count(client, signal, segment, began))
 
-    def settle(
+    def reload(
         self, signal: Signal, path: Path, segment: int, items: int, began: float
     ) -> dict[str, Stored]:
-        """Load a segment of which nobody knows how much is stored: all, some or nothing.
+        """Load an ambiguous segment: all, some or none of it may be stored.
 
-        Nothing else of this process may be loaded meanwhile; what another one loads in between is
-        noticed, and is an InsertError. Rows of its id are removed, the segment is inserted, and
-        every side row that it has a part in is made again from the base table. May be called again
-        after it failed, or was killed, at any point.
+        The rows with its id are removed, the segment is inserted, and every side row that it
+        touches is rebuilt from the base table. The caller loads nothing else meanwhile. An insert
+        of another process in between is detected and raises InsertError. The call can be repeated
+        after it failed, or was killed, at any point. Returns and raises as `load`.
         """
         with self._store.writing, self._store.client() as client:
             if not self._store.embedded:

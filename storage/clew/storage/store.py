@@ -54,8 +54,8 @@ SESSION_SETTINGS: dict[str, int | str] = {
     "async_insert": 0,
     "session_timezone": "UTC",
 }
-# A replicated table leaves out an insert that it has seen before: also one whose rows were deleted
-# since, as `Ingest.settle` does. Which of these an engine knows depends on its version.
+# A replicated table skips an insert that it has seen before, also one whose rows were deleted by
+# `Ingest.reload`. Which of these settings an engine knows depends on its version.
 SETTINGS_WHERE_KNOWN = {"insert_deduplicate": 0, "deduplicate_insert": "disable"}
 PAUSE = 0.1  # seconds between attempts to open it
 EMBEDDED_ATTEMPTS = 20
@@ -260,8 +260,8 @@ def _memory() -> int:
 
 
 def _remove_torn_mutations(directory: Path) -> None:
-    """On a full disk a DELETE leaves an empty file, and the engine will not open what has one. Who
-    asked for it was told that it failed, or nothing at all: `Ingest.settle` does it again."""
+    """On a full disk a DELETE leaves an empty file, and the engine does not open a database that
+    has one. Its caller got an error or no answer, so `Ingest.reload` repeats the DELETE."""
     mutations = list(directory.glob("store/*/*/mutation_*.txt"))
     torn = [path for path in mutations if not path.read_bytes().endswith(b"\n")]
     if not torn:

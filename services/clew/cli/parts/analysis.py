@@ -53,5 +53,5 @@ class _Paused:
     def __init__(self, settler: Settler) -> None:
         self._settler = settler
 
-    def paused(self, settled_within: float | None = None) -> AbstractContextManager[None]:
+    def paused(self, reloaded_within: float | None = None) -> AbstractContextManager[None]:
         return self._settler.paused()

@@ -18,7 +18,7 @@ async def control(shared: Shared) -> AsyncIterator[dict[str, str]]:
     if not shared.store.embedded:
         yield {}
         return
-    paused = partial(shared.pauses.paused, backup.SETTLED_WITHIN)
+    paused = partial(shared.pauses.paused, backup.RELOADED_WITHIN)
     answers = {
         "backup": backup.answering(shared.store, paused),
         "backfill": backfill.answering(shared.occurrences, shared.registry),
