@@ -20,7 +20,7 @@ from clew.storage.errors import InsertError, NestedValues, Unacceptable
 from clew.storage.kinds import KINDS, kinds_in
 from clew.storage.ledger import LATE_AFTER, LedgerRow, enter
 from clew.storage.migrations import statement
-from clew.storage.quoting import literal
+from clew.storage.quoting import assignments, literal
 from clew.storage.store import Store
 
 # What ClickHouse answers when it cannot make sense of what it is given: parsing, converting,
@@ -44,7 +44,6 @@ INSERT_SETTINGS: dict[str, int | str] = {
     "throw_on_max_partitions_per_insert_block": 0,
     "max_partitions_per_insert_block": 0,
     "async_insert": 0,
-    "wait_end_of_query": 1,
     # Indexes on attributes are made by the first merge, not on insert: for the 39 strings of a span
     # with its resource they cost a quarter of the insert, and parts not yet merged are small.
     "exclude_materialize_skip_indexes_on_insert": ", ".join(
@@ -234,13 +233,14 @@ class Ingest:
         try:
             if self._store.embedded:
                 # A schema given as a string would leave a copy of it in the working directory.
-                schema: dict[str, int | str] = {"format_schema": f"{OTLP_PROTO}:{message}"}
+                settings = INSERT_SETTINGS | {"format_schema": f"{OTLP_PROTO}:{message}"}
                 client.command(
                     f"INSERT INTO {table} FROM INFILE {literal(str(path))} "
-                    f"SETTINGS {_clause(INSERT_SETTINGS | schema)} FORMAT ProtobufSingle"
+                    f"SETTINGS {assignments(settings)} FORMAT ProtobufSingle"
                 )
             else:
-                schema = {
+                settings = INSERT_SETTINGS | {
+                    "wait_end_of_query": 1,
                     "format_schema_source": "string",
                     "format_schema": OTLP_PROTO.read_text(encoding="utf-8"),
                     "format_schema_message_name": message,
@@ -250,7 +250,7 @@ class Ingest:
                         table,
                         insert_block=body,
                         fmt="ProtobufSingle",
-                        settings=INSERT_SETTINGS | schema | _marks(segment),
+                        settings=settings | _marks(segment),
                     )
         except ClickHouseError as error:
             if "clew: nested value" in str(error):
@@ -344,14 +344,6 @@ def _query_id(segment: int) -> str:
 
 def _marks(segment: int) -> dict[str, int | str]:
     return dict.fromkeys(("query_id", "log_comment"), _query_id(segment))
-
-
-def _clause(settings: dict[str, int | str]) -> str:
-    return ", ".join(
-        f"{name} = {literal(str(value))}"
-        for name, value in settings.items()
-        if name != "wait_end_of_query"
-    )
 
 
 def _count(client: Client, signal: Signal, segment: int, began: float) -> dict[str, Stored]:

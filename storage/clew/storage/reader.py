@@ -17,6 +17,7 @@ from typing import Any, TypeVar, overload
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import StorageError
+from clew.storage.quoting import literal
 from clew.storage.sql import Query, RowT, sql_of
 from clew.storage.store import Store
 
@@ -238,24 +239,9 @@ def _outcome(call: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def spelled_out(sql: str, parameters: Mapping[str, Any]) -> str:
-    """The statement with its parameters as literals: to be read, and run, by a person."""
+    """The statement with its parameters as literals: for people to read, and to run."""
 
-    def literal(match: re.Match[str]) -> str:
-        return f"CAST({_literal(parameters[match[1]])}, {_literal(match[2])})"
+    def cast(placeholder: re.Match[str]) -> str:
+        return f"CAST({literal(parameters[placeholder[1]])}, {literal(placeholder[2])})"
 
-    return re.sub(r"\{(\w+):([^{}]+)\}", literal, sql).strip()
-
-
-def _literal(value: Any) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list):
-        return f"[{', '.join(map(_literal, value))}]"
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_literal, value))})"
-    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return re.sub(r"\{(\w+):([^{}]+)\}", cast, sql).strip()

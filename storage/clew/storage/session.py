@@ -22,7 +22,7 @@ from clew.storage.errors import EngineError, ErrorCode, StorageError, refusal
 from clew.storage.examination import PEER_RULES, READ_RULES, check_setting, examine
 from clew.storage.formats import STREAMED, STREAMED_WITH_HEADER, header_of
 from clew.storage.ingest import INSERT_SETTINGS
-from clew.storage.quoting import identifier, literal, parameter_value
+from clew.storage.quoting import assignments, identifier, literal, parameter_value
 from clew.storage.rights import (
     BODIES,
     FIXED_SETTINGS,
@@ -40,7 +40,6 @@ from clew.storage.rights import (
 from clew.storage.store import Store
 
 SEGMENT = "Segment"  # the column of the exporter's tables that names an insert
-WAIT = "wait_end_of_query"  # of a server's HTTP interface; the embedded engine does not know it
 MAX_WHOLE_ANSWER = 256 << 20  # bytes of an answer that cannot be streamed: it is held in memory
 KILL_KIND = "KillQueryQuery"
 KILL_PEER_STATEMENT = f"KILL QUERY WHERE Settings['{PEER_TAG}'] = {{tag:String}} ASYNC"
@@ -147,7 +146,7 @@ class Session:
         types = self._column_types(insert)
         names = ", ".join(map(identifier, types))
         structure = ", ".join(f"{identifier(name)} {kind}" for name, kind in types.items())
-        fixed = {name: str(value) for name, value in INSERT_SETTINGS.items() if name != WAIT}
+        fixed = {name: str(value) for name, value in INSERT_SETTINGS.items()}
         self.restrict(checked | fixed | {"readonly": "0"})
         self._execute(
             f"INSERT INTO otel.{insert.table} ({names}, {SEGMENT}) SELECT {names}, {segment} "
@@ -279,8 +278,7 @@ class Session:
     def _set(self, settings: Mapping[str, str]) -> None:
         if not settings:
             return
-        values = (f"{name} = {literal(value)}" for name, value in settings.items())
-        self._execute(f"SET {', '.join(values)}")
+        self._execute(f"SET {assignments(settings)}")
 
 
 def _check_connected(is_connected: Callable[[], bool]) -> None:

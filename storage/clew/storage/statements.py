@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import StorageError
+from clew.storage.quoting import assignments
 from clew.storage.sql import Query, RowT, sql_of
 from clew.storage.store import Store
 
@@ -36,7 +37,7 @@ class Statements:
         self._mark = f"clew {secrets.token_hex(16)}"
         self._stopped = False
         of_all = SETTINGS | dict(settings or {}) | {"log_comment": self._mark}
-        self._settings = ", ".join(f"{name} = '{value}'" for name, value in of_all.items())
+        self._settings = assignments(of_all)
 
     def rows(self, query: Query[RowT], **parameters: Any) -> list[RowT]:
         """The rows of a query, each a dict by column."""
