@@ -50,7 +50,7 @@ def emptied(engine: Store) -> Callable[[], Store]:
     def empty() -> Store:
         with engine.client() as client:
             for (table,) in client.query(TABLES).result_rows:
-                client.command(f"TRUNCATE TABLE {engine.cluster.rows_of(table)}")
+                client.command(f"TRUNCATE TABLE {engine.cluster.local_table(table)}")
         return engine
 
     return empty

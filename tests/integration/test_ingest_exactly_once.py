@@ -89,7 +89,7 @@ def test_reloading_makes_it_exact(
             client.command(
                 re.sub(
                     r"^(DELETE FROM) otel\.(\w+)",
-                    lambda found: f"{found[1]} {store.cluster.stored(found[2])}",
+                    lambda found: f"{found[1]} {store.cluster.shard_table(found[2])}",
                     statement.format(id=segment.id),
                 )
             )
@@ -109,12 +109,12 @@ def test_an_engine_that_leaves_out_what_it_has_seen_is_told_not_to(
     with store.client() as client:
         for table in tables:
             client.command(
-                f"ALTER TABLE {store.cluster.stored(table)} MODIFY SETTING {window} = 100"
+                f"ALTER TABLE {store.cluster.shard_table(table)} MODIFY SETTING {window} = 100"
             )
         for _ in range(3):
             ingest.reload(signal, segment.path, segment.id, segment.items, segment.began)
         for table in tables:
-            client.command(f"ALTER TABLE {store.cluster.stored(table)} RESET SETTING {window}")
+            client.command(f"ALTER TABLE {store.cluster.shard_table(table)} RESET SETTING {window}")
     assert spans_stored(store) == (1200, 1200)
     assert sides_equal_their_base(store)
 

@@ -1,5 +1,6 @@
-"""A cluster of the one node that the embedded engine is: Distributed tables over a shard of its own.
-ON CLUSTER it does not have, nor a second node, nor replicas (they need a server's ports)."""
+"""A cluster of one node, the embedded engine: Distributed tables over its own shard.
+
+It has no ON CLUSTER, no second node and no replicas, which need a server's ports."""
 
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ READS = "<query>GRANT SHOW, SELECT ON otel.*</query>"
 
 
 class OneNode(Cluster):
-    """Statements as for a cluster, but run here alone, and tables without replicas."""
+    """Makes a cluster's statements, without ON CLUSTER and with tables that are not replicated."""
 
-    everywhere = ""
+    on_cluster = ""
 
     def engine(self, table: str, engine: str | None, arguments: str | None) -> str:
         return f"ENGINE = {engine}({arguments or ''})" if engine else "ENGINE = Memory"
@@ -33,11 +34,11 @@ class OneNode(Cluster):
 def store(directory: Path, shards: int = 1) -> Store:
     """The embedded engine as a node of the cluster `clew`.
 
-    With two shards, both are this node: every row is found twice."""
-    write = rights.write_configuration
+    With two shards, both are this node: every query returns each row twice."""
+    write_configuration = rights.write_configuration
 
     def with_cluster(folder: Path, memory: int, names: Callable[[str], Iterable[str]]) -> Path:
-        config = write(folder, memory, names)
+        config = write_configuration(folder, memory, names)
         users = config.with_name("users.xml")
         text = users.read_text().replace(READS, READS + READS.replace("otel", "otel_local"))
         settings = "".join(f"<{name}>{value}</{name}>" for name, value in SETTINGS.items())

@@ -117,7 +117,7 @@ def test_killed_in_the_middle_of_a_backup(clew: Clew, tmp_path: Path) -> None:
     if (tmp_path / "half").exists():
         refused = run("restore", tmp_path / "half", "--data", tmp_path / "no")
         assert refused.returncode == 2
-        assert "no complete backup" in refused.stderr
+        assert "not a complete backup" in refused.stderr
         assert not (tmp_path / "no" / "db").exists()
     check(clew, book)
 
@@ -146,10 +146,10 @@ def test_a_damaged_backup_is_refused(clew: Clew, tmp_path: Path) -> None:
     manifest["files"] = {"../../stolen": [1, "0"]}
     (outside / "manifest.json").write_text(json.dumps(manifest))
     for backup, why in (
-        (half, "no complete backup"),
-        (tmp_path / "spoilt", "is not what was backed up"),
-        (outside, "leads out of it"),
-        (tmp_path / "nowhere", "there is no"),
+        (half, "not a complete backup"),
+        (tmp_path / "spoilt", "is damaged"),
+        (outside, "leads out of the backup"),
+        (tmp_path / "nowhere", "does not exist"),
     ):
         refused = run("restore", backup, "--data", elsewhere)
         assert refused.returncode == 2

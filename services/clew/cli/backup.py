@@ -30,14 +30,14 @@ def answering(
 ) -> control.Answer:
     """Freezes the tables and sends the manifest of what to copy, or an error; releases them when
     the connection ends."""
-    backups.let_go(store)
+    backups.release_frozen(store)
 
     async def answer(
         request: control.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         frozen = contextlib.ExitStack()
         try:
-            enter = backups.frozen(store, paused)
+            enter = backups.freeze_tables(store, paused)
             try:
                 manifest = await asyncio.to_thread(frozen.enter_context, enter)
                 logger.info("a backup is being taken from %s", manifest["directory"])
@@ -91,8 +91,8 @@ def _manifest(settings: Settings) -> Iterator[dict[str, Any]]:
                 "in the tables: start clew up once, which reloads them"
             )
         store = stack.enter_context(contextlib.closing(Store(settings.dsn)))
-        backups.let_go(store)
-        yield stack.enter_context(backups.frozen(store, contextlib.nullcontext))
+        backups.release_frozen(store)
+        yield stack.enter_context(backups.freeze_tables(store, contextlib.nullcontext))
 
 
 @contextlib.contextmanager

@@ -1,11 +1,11 @@
-"""A copy of the embedded engine's tables as they were at one instant, and the way back.
+"""Backups of the embedded engine's tables as they were at one instant, and restoring them.
 
     backup = a directory, or a tar file of it:
-        db/…              the engine's directory: parts of every table, and what describes them
-        manifest.json     written last: without it, the rest is half a backup
+        db/…              the engine's directory: parts of every table, and its metadata
+        manifest.json     written last: a backup without it is incomplete
 
-Parts never change once they are written, so the instant costs a hard link for each of their files;
-copying them takes its time while the engine goes on.
+A part never changes once it is written, so freezing the tables costs one hard link per file of a
+part. The frozen files are copied while the engine continues.
 """
 
 from __future__ import annotations
@@ -35,27 +35,31 @@ ATTEMPTS = 5
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 CHUNK = 1 << 20
-_FROZEN = "clew_backup_"  # letters that the engine writes into a path as they are
+# Prefix of the names that backups freeze under, of characters that the engine does not escape in a
+# path.
+_FREEZE_PREFIX = "clew_backup_"
+_INCOMPLETE = "{} is not a complete backup: the manifest or other files are missing"
 
 
 @contextmanager
-def frozen(
-    store: Store, paused: Callable[[], AbstractContextManager[object]]
+def freeze_tables(
+    store: Store, pause: Callable[[], AbstractContextManager[object]]
 ) -> Iterator[dict[str, Any]]:
-    """Hold on to the tables as they are now; what to copy, from where, while this is entered.
+    """Freeze all tables and yield the manifest: the directory to copy from, its files with their
+    sizes, its symbolic links, and the rows of each base table. The files are released at the end.
 
-    Nothing may be inserted while `paused` is entered: then side tables agree with their base, and
-    every segment is in as a whole or not at all."""
+    `pause` stops inserts while it is entered, so that side tables agree with their base tables and
+    every segment is in the tables completely or not at all. Raises BackupError."""
     if store.directory is None:
-        raise BackupError("clew backup is for the embedded engine: a server has BACKUP of its own")
-    directory = store.directory / "shadow" / f"{_FROZEN}{secrets.token_hex(4)}"
+        raise BackupError("clew backup is for the embedded engine: use BACKUP of the server")
+    directory = store.directory / "shadow" / f"{_FREEZE_PREFIX}{secrets.token_hex(4)}"
     try:
-        with paused():
+        with pause():
             rows = _freeze(store, directory.name)
-            _describe(store.directory, directory)
+            _copy_metadata(store.directory, directory)
         parts = sum(int(count.read_text()) for count in directory.rglob("count.txt"))
         if parts < sum(rows.values()):
-            raise BackupError(f"the engine froze {parts} of {sum(rows.values())} rows")
+            raise BackupError(f"the engine froze only {parts} of {sum(rows.values())} rows")
         yield {
             "format": FORMAT,
             "clew": version("clew"),
@@ -76,31 +80,31 @@ def frozen(
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def let_go(store: Store) -> None:
-    """Remove what a process that was killed in a backup held on to."""
+def release_frozen(store: Store) -> None:
+    """Remove the frozen files that a killed process left behind."""
     if store.directory is not None:
-        for directory in (store.directory / "shadow").glob(f"{_FROZEN}*"):
+        for directory in (store.directory / "shadow").glob(f"{_FREEZE_PREFIX}*"):
             shutil.rmtree(directory, ignore_errors=True)
 
 
 def _freeze(store: Store, name: str) -> dict[str, int]:
-    """Hard links to every part under shadow/<name>; the rows of the base tables."""
+    """Make hard links to every part in shadow/<name>; returns the rows of each base table."""
     with store.client() as client:
         tables = client.query(
             "SELECT name FROM system.tables WHERE database = 'otel' AND engine LIKE '%MergeTree'"
         ).result_rows
         for _ in range(ATTEMPTS):
-            before = _rows(client)
+            rows = _count_rows(client)
             for (table,) in tables:
                 client.command(f"ALTER TABLE otel.{table} FREEZE WITH NAME '{name}'")
-            if _rows(client) == before:
-                return before
-            # Not all comes through the loader: clew's own metrics, other writers.
+            if _count_rows(client) == rows:
+                return rows
+            # Clew's own metrics and other writers do not pass through the loader.
             shutil.rmtree(store.directory / "shadow" / name)  # type: ignore[operator]
-    raise BackupError("somebody else writes into the tables all the time: stop that meanwhile")
+    raise BackupError("another client keeps writing to the tables: stop it during the backup")
 
 
-def _rows(client: Client) -> dict[str, int]:
+def _count_rows(client: Client) -> dict[str, int]:
     base = [table for signal in SIGNALS.values() for table in signal.tables]
     return {table: _count(client, table) for table in base}
 
@@ -110,15 +114,15 @@ def _count(client: Client, table: str) -> int:
     return int(str(client.command(count, parameters={"table": table})))
 
 
-def _describe(database: Path, directory: Path) -> None:
-    """What the engine needs besides parts: the statements that made tables and functions."""
-    described = [
+def _copy_metadata(database: Path, directory: Path) -> None:
+    """Copy what the engine needs besides parts: the statements that create tables and functions."""
+    metadata = [
         *(database / "metadata").glob("*.sql"),
         *(database / "metadata" / "otel").resolve().glob("*.sql"),
         *(database / "user_defined").glob("*.sql"),
         *(database / "data" / "otel").glob("*/format_version.txt"),
     ]
-    for path in described:
+    for path in metadata:
         path = path.resolve()
         copy = directory / path.relative_to(database)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -130,11 +134,12 @@ def _links(database: Path) -> Iterator[Path]:
 
 
 def write(manifest: dict[str, Any], target: Path) -> None:
-    """Copy what is frozen to `target`: a tar file if its name ends in .tar, else a directory.
+    """Copy the frozen files of `manifest` to `target`: a tar file if its name ends in .tar, else a
+    directory.
 
-    It has that name only when it is complete and on the disk. Raises BackupError."""
+    `target` appears only when it is complete and synced to disk. Raises BackupError."""
     if target.exists():
-        raise BackupError(f"{target} exists: a backup is written to a new file or directory")
+        raise BackupError(f"{target} exists: write the backup to a new file or directory")
     source = Path(manifest["directory"])
     partial = target.with_name(target.name + PARTIAL)
     try:
@@ -157,9 +162,10 @@ def write(manifest: dict[str, Any], target: Path) -> None:
 
 
 def restore(source: Path, directory: Path) -> dict[str, int]:
-    """Make the engine's directory from a backup, and count its rows: by table.
+    """Make the engine's directory from a backup; returns the rows of each base table.
 
-    `directory` must not be there yet, and is there only when all of it is as it was."""
+    `directory` must not exist, and appears only when every file and row count equals the
+    manifest's. Raises BackupError."""
     partial = directory.with_name(directory.name + PARTIAL)
     for path in (directory, partial):
         if path.exists():
@@ -183,38 +189,42 @@ def _extract(backup: _Reader, directory: Path) -> None:
         path = directory / _inside(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with backup.open(f"db/{name}") as file, path.open("xb") as out:
-            if (copied := _copy(file, out)) != (size, digest):
-                raise BackupError(f"{name} is not what was backed up: {copied[0]} of {size} bytes")
+            if (copy := _copy(file, out)) != (size, digest):
+                raise BackupError(
+                    f"the file {name} is damaged: its checksum differs, it has {copy[0]} of {size} "
+                    "bytes"
+                )
             out.flush()
             os.fsync(out.fileno())
-    for name, to in backup.manifest["links"].items():
+    for name, target in backup.manifest["links"].items():
         path = directory / _inside(name)
-        if not (path.parent / to).resolve().is_relative_to(directory.resolve()):
-            raise BackupError(f"a link in it leads out of it: {name} to {to}")
+        if not (path.parent / target).resolve().is_relative_to(directory.resolve()):
+            raise BackupError(f"a symbolic link leads out of the backup: {name} to {target}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.symlink_to(to)
+        path.symlink_to(target)
     for path in directory.rglob("*"):
         if path.is_dir() and not path.is_symlink():
             sync_directory(path)
 
 
 def _check(directory: Path, rows: dict[str, int]) -> None:
-    """Have the engine open it and count. Retention is for the next start to set: it may be longer
-    than it was, and until then nothing may go."""
+    """Open the tables with the engine and compare their row counts with `rows`.
+
+    Removes the tables' TTL, because no row may expire before the next start sets the retention,
+    which may be longer than it was."""
     with closing(Store(f"chdb://{directory.resolve()}")) as store, store.client() as client:
         client.command("SYSTEM STOP MERGES")
-        known = {table for signal in SIGNALS.values() for table in signal.tables}
+        base_tables = {table for signal in SIGNALS.values() for table in signal.tables}
         for table, expected in rows.items():
-            if table not in known:
-                raise BackupError(f"it has a table that this clew does not know: {table!r}")
-            found = _count(client, table)
-            if found != expected:
-                raise BackupError(f"{found} of {expected} rows of {table} are there")
-        kept = client.query(
+            if table not in base_tables:
+                raise BackupError(f"the backup has a table that this clew does not know: {table!r}")
+            if (count := _count(client, table)) != expected:
+                raise BackupError(f"{table} has {count} of {expected} rows")
+        tables_with_ttl = client.query(
             "SELECT name FROM system.tables WHERE database = 'otel' AND engine LIKE '%MergeTree' "
             "AND create_table_query LIKE '% TTL %'"
         ).result_rows
-        for (table,) in kept:
+        for (table,) in tables_with_ttl:
             client.command(
                 "ALTER TABLE otel.{table:Identifier} REMOVE TTL", parameters={"table": table}
             )
@@ -223,14 +233,18 @@ def _check(directory: Path, rows: dict[str, int]) -> None:
 def _inside(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise BackupError(f"a name in it leads out of it: {name!r}")
+        raise BackupError(f"a file name leads out of the backup: {name!r}")
     return path
 
 
 class _Writer(Protocol):
-    def add(self, name: str, file: BinaryIO, size: int) -> str: ...
+    """Writes a backup. A context manager."""
 
-    def finish(self, manifest: bytes) -> None: ...
+    def add(self, name: str, file: BinaryIO, size: int) -> str:
+        """Copy a file of `size` bytes; returns its digest. Raises OSError."""
+
+    def finish(self, manifest: bytes) -> None:
+        """Write the manifest and sync everything to disk. Raises OSError."""
 
     def __enter__(self) -> _Writer: ...
 
@@ -252,10 +266,10 @@ class _DirectoryWriter:
         path = self._directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as out:
-            copied, digest = _copy(file, out)
+            copy_size, digest = _copy(file, out)
             out.flush()
             os.fsync(out.fileno())
-        _expect(name, copied, size)
+        _require_size(name, copy_size, size)
         return digest
 
     def finish(self, manifest: bytes) -> None:
@@ -282,10 +296,10 @@ class _TarWriter:
     def add(self, name: str, file: BinaryIO, size: int) -> str:
         info = tarfile.TarInfo(name)
         info.size = size
-        hashing = _Hashing(file)
-        self._tar.addfile(info, hashing)
-        _expect(name, hashing.size, size)
-        return hashing.digest()
+        reader = _HashingReader(file)
+        self._tar.addfile(info, reader)
+        _require_size(name, reader.size, size)
+        return reader.digest()
 
     def finish(self, manifest: bytes) -> None:
         info = tarfile.TarInfo(MANIFEST)
@@ -297,7 +311,7 @@ class _TarWriter:
 
 
 class _Reader:
-    """A backup, from a directory or a tar file."""
+    """Reads the files of a backup from a directory or a tar file."""
 
     def __init__(self, source: Path) -> None:
         self._source = source
@@ -309,7 +323,7 @@ class _Reader:
             return (self._source / name).open("rb")
         file = self._tar.extractfile(name)
         if file is None:
-            raise BackupError(f"{name} in it is not a file")
+            raise BackupError(f"{name} in the backup is not a file")
         return file  # type: ignore[return-value]
 
     def close(self) -> None:
@@ -324,23 +338,22 @@ def _reader(source: Path) -> Iterator[_Reader]:
         with closing(reader):
             with reader.open(MANIFEST) as file:
                 reader.manifest = json.load(file)
-            made = reader.manifest["format"]
-            if made != FORMAT:
-                raise BackupError(f"{source} has format {made}: install the clew that wrote it")
+            backup_format = reader.manifest["format"]
+            if backup_format != FORMAT:
+                raise BackupError(
+                    f"{source} has format {backup_format}: install the clew that wrote it"
+                )
             yield reader
     except FileNotFoundError as error:
         if source.exists():
-            raise BackupError(_HALF.format(source)) from error
-        raise BackupError(f"there is no {source}") from error
+            raise BackupError(_INCOMPLETE.format(source)) from error
+        raise BackupError(f"{source} does not exist") from error
     except (KeyError, tarfile.ReadError, EOFError) as error:
-        raise BackupError(_HALF.format(source)) from error
+        raise BackupError(_INCOMPLETE.format(source)) from error
 
 
-_HALF = "{} is no complete backup: it has no manifest, or files of it are missing"
-
-
-class _Hashing:
-    """Reads from a file, and knows the size and xxh3 of what was read."""
+class _HashingReader:
+    """Reads from a file and counts and hashes (xxh3) the bytes that it returned."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -358,14 +371,15 @@ class _Hashing:
 
 
 def _copy(file: BinaryIO, out: BinaryIO) -> tuple[int, str]:
-    hashing = _Hashing(file)
-    while data := hashing.read():
+    """Returns the size and the digest of the file."""
+    reader = _HashingReader(file)
+    while data := reader.read():
         out.write(data)
-    return hashing.size, hashing.digest()
+    return reader.size, reader.digest()
 
 
-def _expect(name: str, copied: int, size: int) -> None:
-    if copied != size:
+def _require_size(name: str, copy_size: int, size: int) -> None:
+    if copy_size != size:
         raise OSError(f"{name} changed while it was copied")
 
 

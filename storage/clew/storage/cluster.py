@@ -1,12 +1,13 @@
-"""The schema on a ClickHouse cluster, from the same files as on one node, and how tables are named
-there.
+"""The schema on a ClickHouse cluster, made from the same files as on one node, and the names of its
+tables there.
 
 On a cluster a table of the schema is one of two things. Most are *sharded*: `otel_local.X` on every
-node holds the rows of its shard (Replicated…MergeTree), and `otel.X`, the name that everybody reads
-and writes, is Distributed over them. A trace has all its rows, and those of the side tables that
-views keep, on one shard. A few small tables, of which decisions are made, are *whole*: every node
-has all rows (one replication group over all shards). Landing tables and the views that read them
-are on every node and write through the Distributed tables; plain views read those.
+node holds the rows of the node's shard (Replicated…MergeTree), and `otel.X`, the name that all
+readers and writers use, is a Distributed table over them. All rows of a trace, and its rows in the
+side tables that views keep, are on one shard. A few small tables, on which decisions depend, are
+*whole*: every node has all rows (one replication group over all shards). Landing tables and the
+views that read them are on every node and write through the Distributed tables; plain views read
+those.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _OPERATION = "cityHash64(ServiceName, SpanName)"
 _POINT = "cityHash64(ServiceName, MetricName, ResourceAttributes['service.instance.id'])"
 _OCCURRENCE = "cityHash64(Transaction, Key)"
 
-# On which shard a row is. A table whose rows replace one another has them by what is replaced, or
-# FINAL, which every shard does for itself, would leave both.
+# The sharding key of each sharded table. Rows that replace one another must have the same key:
+# every shard applies FINAL to its own rows only, and would keep both.
 SHARDED = {
     "otel_traces": _TRACE,
     "otel_logs": f"if(TraceId = '', cityHash64(ServiceName, Timestamp, Body), {_TRACE})",
@@ -47,11 +48,12 @@ SHARDED = {
 }
 
 SETTINGS: dict[str, int | str] = {
-    # An insert returns when its rows are on every shard, on most replicas of each: of two, on both.
+    # An insert returns when its rows are on every shard, on the majority of the shard's replicas.
     "distributed_foreground_insert": 1,
     "insert_quorum": "auto",
-    # Part of a statement is worked out once, where it was asked, and sent along: on each shard for
-    # itself, its LIMIT would be of the shard, and a small table's rows perhaps not there yet.
+    # Subqueries run once, on the node that received the statement, and their result is sent to the
+    # shards. If every shard ran them, a LIMIT would apply per shard, and the rows of a whole table
+    # might not have reached its node yet.
     "prefer_global_in_and_join": 1,
     "distributed_product_mode": "global",
     "parallel_distributed_insert_select": 0,
@@ -69,89 +71,94 @@ _HEADS = {
     }.items()
 }
 _ENGINE = re.compile(r"^ENGINE = (?:(\w*MergeTree)(?:\((.*)\))?|Memory)$", re.MULTILINE)
-_NAMED = re.compile(r"\botel\.(\w+)")
+_TABLE_NAME = re.compile(r"\botel\.(\w+)")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster as its servers know it by `name`; without one, a database on one node."""
+    """A ClickHouse cluster, by the name that its servers give it; with the name "", a single node.
+
+    Table names are those of the schema, without a database."""
 
     name: str = ""
 
     @property
-    def everywhere(self) -> str:
-        """What a statement says to be run on every node."""
+    def on_cluster(self) -> str:
+        """The clause that runs a statement on every node; "" on a single node."""
         return f" ON CLUSTER '{self.name}'" if self.name else ""
 
     @property
     def settings(self) -> dict[str, int | str]:
-        """What every statement is run with."""
+        """The settings that every statement needs on a cluster."""
         return SETTINGS if self.name else {}
 
     @property
     def databases(self) -> list[str]:
+        """The databases that hold clew's tables."""
         return [DATABASE, LOCAL] if self.name else [DATABASE]
 
     @property
     def kill(self) -> str:
-        """Ends the statements whose log_comment is the `tag`, and does not wait for them."""
-        return f"KILL QUERY{self.everywhere} WHERE Settings['log_comment'] = {{tag:String}} ASYNC"
+        """A statement that ends the queries whose log_comment is the parameter `tag`, without
+        waiting for their end."""
+        return f"KILL QUERY{self.on_cluster} WHERE Settings['log_comment'] = {{tag:String}} ASYNC"
 
-    def rows_of(self, table: str) -> str:
-        """The table in which a node has its rows of a table."""
-        return f"{self._home(table)}.{table}"
+    def local_table(self, table: str) -> str:
+        """The full name of the table that holds a node's own rows of `table`."""
+        return f"{self._database_of(table)}.{table}"
 
-    def stored(self, table: str) -> str:
-        """That table on every node: what ALTER and DELETE are said of."""
-        return f"{self.rows_of(table)}{self.everywhere}"
+    def shard_table(self, table: str) -> str:
+        """The local table with ON CLUSTER: the target of ALTER and DELETE."""
+        return f"{self.local_table(table)}{self.on_cluster}"
 
-    def asked(self, sql: str) -> str:
-        """A query, with what runs on every node where it asks what runs."""
+    def over_all_nodes(self, sql: str) -> str:
+        """The query with system.processes read from every node of the cluster."""
         processes = "system.processes"
-        everywhere = f"clusterAllReplicas('{self.name}', {processes})" if self.name else processes
-        return sql.replace(processes, everywhere)
+        all_nodes = f"clusterAllReplicas('{self.name}', {processes})" if self.name else processes
+        return sql.replace(processes, all_nodes)
 
     def statements(self, sql: str) -> list[str]:
-        """What is run for a statement of the schema."""
+        """The statements that apply one statement of the schema to every node."""
         if not self.name:
             return [sql]
-        for kind, head in _HEADS.items():
-            if found := head.search(sql):
-                end = found.end()
-                everywhere = f"{sql[:end]}{self.everywhere}{sql[end:]}"
-                return list(getattr(self, f"_{kind}")(everywhere, found["name"]))
+        for kind, pattern in _HEADS.items():
+            if head := pattern.search(sql):
+                end = head.end()
+                on_cluster = f"{sql[:end]}{self.on_cluster}{sql[end:]}"
+                return list(getattr(self, f"_{kind}")(on_cluster, head["name"]))
         return [sql]  # INSERT … SELECT, through the Distributed tables
 
     def engine(self, table: str, engine: str | None, arguments: str | None) -> str:
-        """A table's engine (None: Memory) with its rows on several nodes: those of its shard, or
-        all of them."""
+        """The ENGINE clause of a replicated `table`. `engine` and `arguments` are those of the
+        schema; the engine None stands for Memory."""
         group, replica = (
             ("{shard}", "{replica}") if table in SHARDED else ("all", "{shard}-{replica}")
         )
-        of = f"'/clickhouse/tables/{group}/otel/{table}', '{replica}'"
+        replication = f"'/clickhouse/tables/{group}/otel/{table}', '{replica}'"
         if engine is None:
-            return f"ENGINE = ReplicatedMergeTree({of})\nORDER BY tuple()"
-        return f"ENGINE = Replicated{engine}({', '.join(filter(None, (of, arguments)))})"
+            return f"ENGINE = ReplicatedMergeTree({replication})\nORDER BY tuple()"
+        return f"ENGINE = Replicated{engine}({', '.join(filter(None, (replication, arguments)))})"
 
     def _table(self, sql: str, name: str) -> Iterator[str]:
         local = _ENGINE.sub(lambda engine: self.engine(name, engine[1], engine[2]), sql)
         if name not in SHARDED:
             yield local
             return
-        yield _renamed(local, {name})
+        yield _use_local_tables(local, {name})
         yield (
-            f"CREATE TABLE IF NOT EXISTS {DATABASE}.{name}{self.everywhere} AS {LOCAL}.{name}\n"
+            f"CREATE TABLE IF NOT EXISTS {DATABASE}.{name}{self.on_cluster} AS {LOCAL}.{name}\n"
             f"ENGINE = Distributed('{self.name}', {LOCAL}, {name}, {SHARDED[name]})"
         )
 
     def _alter(self, sql: str, name: str) -> Iterator[str]:
-        if self._home(name) == LOCAL:
-            yield _renamed(sql, {*SHARDED, name})
-        if not name.endswith("_view") or self._home(name) == DATABASE:
+        if self._database_of(name) == LOCAL:
+            yield _use_local_tables(sql, {*SHARDED, name})
+        if not name.endswith("_view") or self._database_of(name) == DATABASE:
             yield sql
 
     def _view(self, sql: str, name: str) -> Iterator[str]:
-        yield _renamed(sql, {*SHARDED, name}) if self._home(name) == LOCAL else sql
+        is_local = self._database_of(name) == LOCAL
+        yield _use_local_tables(sql, {*SHARDED, name}) if is_local else sql
 
     def _function(self, sql: str, _: str) -> Iterator[str]:
         yield sql
@@ -160,15 +167,18 @@ class Cluster:
         yield sql
         yield sql.replace(name, LOCAL, 1)
 
-    def _home(self, name: str) -> str:
-        """The database of a table, or of a view that keeps one (X_view keeps X)."""
+    def _database_of(self, name: str) -> str:
+        """The database of a node's own rows of a table, or of the view that fills it (X_view
+        fills X)."""
         is_sharded = name.removesuffix("_view") in SHARDED
         return LOCAL if self.name and is_sharded else DATABASE
 
 
-ALONE = Cluster()
+SINGLE_NODE = Cluster()
 
 
-def _renamed(sql: str, names: Collection[str]) -> str:
-    """The statement about the rows of a node's own shard."""
-    return _NAMED.sub(lambda it: f"{LOCAL if it[1] in names else DATABASE}.{it[1]}", sql)
+def _use_local_tables(sql: str, tables: Collection[str]) -> str:
+    """The statement with these tables in the local database, that is with the node's own rows."""
+    return _TABLE_NAME.sub(
+        lambda match: f"{LOCAL if match[1] in tables else DATABASE}.{match[1]}", sql
+    )

@@ -180,7 +180,7 @@ class Ingest:
             if not self._store.embedded:
                 # Nobody may be waiting for it any more, and yet it may go on.
                 client.command(
-                    f"KILL QUERY{self._store.cluster.everywhere} "
+                    f"KILL QUERY{self._store.cluster.on_cluster} "
                     "WHERE initial_query_id = {id:String} "
                     "OR Settings['log_comment'] = {id:String} SYNC",
                     parameters={"id": _query_id(segment)},
@@ -304,7 +304,7 @@ class Ingest:
         began = time.monotonic()
         while time.monotonic() - began < LONGEST_INSERT:
             under_way = client.query(
-                self._store.cluster.asked(UNDER_WAY),
+                self._store.cluster.over_all_nodes(UNDER_WAY),
                 parameters={"since": time.monotonic() - began},
             ).result_rows[0][0]
             if not under_way:
@@ -316,7 +316,7 @@ class Ingest:
         self, client: Client, table: str, condition: str, parameters: dict[str, str] | None = None
     ) -> None:
         client.command(
-            f"DELETE FROM {self._store.cluster.stored(table)} WHERE {condition} "
+            f"DELETE FROM {self._store.cluster.shard_table(table)} WHERE {condition} "
             "SETTINGS lightweight_deletes_sync = 2",
             parameters=parameters,
         )

@@ -190,7 +190,9 @@ def _set_where_known(client: Client, cluster: Cluster) -> None:
             parameters={"databases": cluster.databases, "name": name, "which": which},
         ).result_rows
         for (table,) in tables:
-            client.command(f"ALTER TABLE {cluster.stored(table)} MODIFY SETTING {name} = {value}")
+            client.command(
+                f"ALTER TABLE {cluster.shard_table(table)} MODIFY SETTING {name} = {value}"
+            )
 
 
 def _applied(client: Client) -> dict[int, tuple[str, str]]:

@@ -87,7 +87,7 @@ def move(
         raise StorageError("move copies an embedded database to a ClickHouse server")
     migrate(source)
     with source.client() as ours, target.client() as theirs:
-        everywhere = target.cluster.everywhere
+        everywhere = target.cluster.on_cluster
         theirs.command(KILL.format(everywhere=everywhere), parameters={"mark": MARK})
         copied = [each for each in ours.query(TABLES).result_rows if each[0] not in NOT_COPIED]
         copies = partial(_Copy, source, target.cluster, ours, theirs)
@@ -136,7 +136,7 @@ def _take_views(target: Client, cluster: Cluster) -> None:
             target.command(statement)
     if int(str(target.command("EXISTS TABLE otel.clew_migrations"))):
         target.command(
-            f"DELETE FROM {cluster.stored('clew_migrations')} "
+            f"DELETE FROM {cluster.shard_table('clew_migrations')} "
             "WHERE has({views:Array(UInt32)}, Version) SETTINGS lightweight_deletes_sync = 2",
             parameters={"views": [view.version for view in views]},
         )
@@ -155,7 +155,7 @@ class _Copy:
         engine: str,
     ) -> None:
         self._source = source
-        self._stored = cluster.stored(name)
+        self._stored = cluster.shard_table(name)
         self._ours = ours
         self._theirs = theirs
         self._table = Moved(name)

@@ -45,8 +45,8 @@ def set_retention(store: Store, days: Mapping[str, int]) -> None:
     with store.client() as client:
         for table, for_days in kept.items():
             wanted = f"TTL InsertedAt + toIntervalDay({int(for_days)})"
-            created = str(client.command(f"SHOW CREATE TABLE {store.cluster.rows_of(table)}"))
-            stored = store.cluster.stored(table)
+            created = str(client.command(f"SHOW CREATE TABLE {store.cluster.local_table(table)}"))
+            stored = store.cluster.shard_table(table)
             if table == "clew_operations" and "ttl_only_drop_parts = 1" in created:
                 client.command(f"ALTER TABLE {stored} MODIFY SETTING ttl_only_drop_parts = 0")
             if wanted not in created:

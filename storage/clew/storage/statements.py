@@ -42,7 +42,7 @@ class Statements:
     def rows(self, query: Query[RowT], **parameters: Any) -> list[RowT]:
         """The rows of a query, each a dict by column."""
         with self._client(query) as client:
-            sql = self._store.cluster.asked(sql_of(query.package, query.name))
+            sql = self._store.cluster.over_all_nodes(sql_of(query.package, query.name))
             answer = client.query(f"{sql}\nSETTINGS {self._settings}", parameters=parameters)
             rows: Iterator[Any] = answer.named_results()
             return list(rows)

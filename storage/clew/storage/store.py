@@ -22,7 +22,7 @@ from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from clew.storage import rights
-from clew.storage.cluster import ALONE, Cluster
+from clew.storage.cluster import SINGLE_NODE, Cluster
 from clew.storage.engine_paths import check_engine_directory
 from clew.storage.errors import SettingError, StorageError
 
@@ -79,7 +79,7 @@ class Store:
         self,
         dsn: str,
         memory_limit: int | None = None,
-        cluster: Cluster = ALONE,
+        cluster: Cluster = SINGLE_NODE,
         *,
         patient: bool = False,
     ) -> None:

@@ -134,7 +134,7 @@ class Occurrences:
     def _remove_all_but(self, ids: list[str]) -> None:
         with self._store.client() as client:
             for table in ("clew_occurrences", TRACES):
-                statement = REMOVE.format(table=self._store.cluster.stored(table))
+                statement = REMOVE.format(table=self._store.cluster.shard_table(table))
                 client.command(statement, parameters={"ids": ids})
 
     def _settle(
