@@ -1,5 +1,5 @@
 """Unmodified services under automatic instrumentation, `clew up`, and a load that knows what it
-did: what clew then says is exactly that."""
+did: what the agent sends, and what clew then says, is exactly that."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,22 +17,29 @@ from typing import Any
 
 import pytest
 
+from clew.analysis.transactions.definitions import read_file
+from clew.analysis.transactions.occurrences import Occurrences
 from clew.cli.run import environment
 from clew.shop import fleet
 from clew.shop.queue import Queue
+from clew.storage import Ingest, Store
+from support.capture import ERROR, Capture, capturing
 from support.processes import Clew
+from support.traffic import Loader
 
-FAULTS = "payment_errors=0.2,payment_latency=0.5:300,inventory_n_plus_one=0.1,seed=5"
+FAULTS = "payment_errors=0.2,payment_latency=0.5:1500,inventory_n_plus_one=0.3,seed=5"
 RESOURCE = "service.version=3.1,deployment.environment.name=test"
 CHECKOUT = "storefront: POST /checkout"
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What the load did, and a clew that has been told of all of it."""
+    """What the load did, what the shop sent and printed, and a clew that was sent all of it."""
 
     clew: Clew
     report: dict[str, Any]
+    sent: Capture
+    output: str
     window: dict[str, str]
 
     def get(self, path: str, **parameters: Any) -> Any:
@@ -62,15 +69,17 @@ class Shown:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     directory = tmp_path_factory.mktemp("e2e")
+    shop = directory / "shop"
     began = time.time()
     clew = Clew(directory / "data")
     try:
-        with _shop(directory / "shop", clew.endpoints["otlp_http"]) as storefront:
+        with capturing(clew.endpoints["otlp_http"]) as sent, _shop(shop, sent.url) as storefront:
             report = _load(storefront, directory / "load.json")
-            _wait_until_shipped(Queue(directory / "shop" / "queue.db"), clew)
+            _wait_until_shipped(Queue(shop / "queue.db"), clew)
         # The services have ended, and sent what they had on the way out.
         window = {"start": _rfc3339(began - 1), "end": _rfc3339(time.time() + 1)}
-        shown = Shown(clew, report, window)
+        output = "".join(log.read_text() for log in shop.glob("*.log"))
+        shown = Shown(clew, report, sent, output, window)
         _wait_until_settled(shown)
         yield shown
     finally:
@@ -87,7 +96,7 @@ def _shop(directory: Path, endpoint: str) -> Iterator[int]:
             env = environment(command.argv, service_name=name, endpoint=endpoint)
             env |= command.env | {"OTEL_RESOURCE_ATTRIBUTES": RESOURCE}
             # Points of metrics that carry exemplars are to come while the load lasts.
-            env |= {"SHOP_FULFILMENT_DELAY": "0.2", "OTEL_METRIC_EXPORT_INTERVAL": "3000"}
+            env |= {"SHOP_FULFILMENT_DELAY": "0.2", "OTEL_METRIC_EXPORT_INTERVAL": "2000"}
             stack.enter_context(_running(command.argv, env, directory / f"{name}.log"))
         for name, port in ports.items():
             _wait_for_port(port, directory / f"{name}.log")
@@ -130,7 +139,7 @@ def _wait_for_port(port: int, log: Path) -> None:
 
 
 def _load(storefront: int, path: Path) -> dict[str, Any]:
-    load = fleet.load_command(storefront, rate=20, duration_s=15, seed=11, report=path)
+    load = fleet.load_command(storefront, rate=25, duration_s=8, seed=11, report=path)
     subprocess.run(load.argv, env=dict(os.environ), check=True, timeout=120)
     report: dict[str, Any] = json.loads(path.read_text())
     return report
@@ -171,9 +180,18 @@ def _rfc3339(seconds: float) -> str:
 
 
 def test_the_load_did_something_of_everything(shown: Shown) -> None:
-    assert shown.report["orders"]
-    assert shown.report["errors"]["POST /checkout"]
-    assert not shown.report["unanswered"]
+    report = shown.report
+    assert set(report["operations"]) == {
+        "GET /",
+        "GET /products",
+        "GET /products/{sku}",
+        "POST /cart",
+        "POST /checkout",
+        "GET /orders/{order_id}",
+    }
+    assert report["orders"]
+    assert report["errors"]["POST /checkout"]
+    assert not report["unanswered"]
 
 
 def test_every_request_and_every_shipment_is_counted_once(shown: Shown) -> None:
@@ -322,3 +340,111 @@ def test_no_span_was_lost_or_stored_twice(shown: Shown) -> None:
     assert by_operation["inventory", "POST /shipments/{order_id}", "Server"] == orders
     assert by_operation["orders", "POST /orders/{order_id}/shipped", "Server"] == orders
     assert by_operation["inventory", "GET /products", "Server"] == operations["GET /products"]
+
+
+# What the agent sent for it
+
+
+def services_by_trace(shown: Shown) -> dict[str, set[str]]:
+    services = defaultdict(set)
+    for span in shown.sent.spans:
+        services[span.trace_id].add(span.service)
+    return services
+
+
+def test_each_request_and_each_shipment_is_one_trace_and_nothing_else_is(shown: Shown) -> None:
+    roots = Counter(f"{span.service}: {span.proto.name}" for span in shown.sent.roots())
+    expected = {f"storefront: {name}": n for name, n in shown.report["operations"].items()}
+    expected["fulfilment: POST"] = len(shown.report["orders"])
+    assert roots == expected
+    assert len(services_by_trace(shown)) == sum(expected.values())
+
+
+def test_the_failures_are_the_ones_that_the_load_saw(shown: Shown) -> None:
+    failed = Counter(
+        span.proto.name for span in shown.sent.roots() if span.proto.status.code == ERROR
+    )
+    assert failed == {name: n for name, n in shown.report["errors"].items() if n}
+    declined = [
+        span
+        for span in shown.sent.roots()
+        if span.attributes.get("http.response.status_code") == 402
+    ]
+    assert len(declined) == shown.report["declined"]
+
+
+def test_a_checkout_goes_through_four_services_and_a_shipment_through_three(shown: Shown) -> None:
+    services = services_by_trace(shown)
+    for root in shown.sent.roots():
+        if root.proto.name == "POST /checkout":
+            everyone = {"storefront", "orders", "inventory", "payments"}
+            assert services[root.trace_id] == everyone
+        if root.service == "fulfilment":
+            assert services[root.trace_id] == {"fulfilment", "inventory", "orders"}
+
+
+def test_every_order_is_logged_in_its_checkout_and_in_its_shipment(shown: Shown) -> None:
+    traces = defaultdict(set)
+    for log in shown.sent.logs:
+        if "order_id" in log.attributes:
+            traces[log.attributes["order_id"]].add(log.trace_id)
+    names = {root.trace_id: root.proto.name for root in shown.sent.roots()}
+    for order_id in shown.report["orders"]:
+        # The worker logs outside of any trace: the empty id.
+        told = Counter(names.get(trace_id, "no trace") for trace_id in traces[order_id])
+        assert told["POST /checkout"] == told["POST"] == told["no trace"] == 1
+
+
+def test_failed_charges_leave_exceptions_on_spans_and_in_logs(shown: Shown) -> None:
+    failed = [s for s in shown.sent.spans_named("POST /charges") if s.proto.status.code == ERROR]
+    assert len(failed) == shown.report["errors"]["POST /checkout"]
+    assert all(span.proto.events[0].name == "exception" for span in failed)
+    logged = Counter(log.attributes.get("exception.type") for log in shown.sent.logs)
+    assert logged["GatewayError"] == len(failed)
+    # orders and storefront each saw a call fail.
+    assert logged["HTTPStatusError"] == 2 * len(failed)
+
+
+def test_one_query_for_each_product_is_visible_as_such(shown: Shown) -> None:
+    listings = {span.trace_id for span in shown.sent.spans_named("GET /products")}
+    queries = Counter(s.trace_id for s in shown.sent.spans if "db.query.text" in s.attributes)
+    counts = Counter(queries[trace_id] for trace_id in listings)
+    assert set(counts) == {2, 13}
+
+
+def test_the_agent_has_nothing_to_complain_about(shown: Shown) -> None:
+    assert "clew:" not in shown.output
+    assert "Failed to" not in shown.output
+
+
+def test_checkout_is_one_occurrence_from_the_storefront_to_the_workers_shipment(
+    shown: Shown, store: Store, tmp_path: Path
+) -> None:
+    loader = Loader(Ingest(store), tmp_path)
+    for signal in ("traces", "logs", "metrics"):
+        loader.request(signal, shown.sent.whole(signal))
+    definitions = read_file(fleet.TRANSACTIONS)
+    traces = sorted(services_by_trace(shown))
+    began, ended = "2000-01-01 00:00:00", "2200-01-01 00:00:00"
+    Occurrences(store, lambda: definitions).settle(traces, began, ended, 1)
+    with store.client() as client:
+        rows = client.query(
+            "SELECT Key, TraceIds, Services, IsError, User, Value, Step.Number, SpanCount "
+            "FROM otel.clew_occurrences FINAL WHERE Transaction = 'checkout'"
+        ).result_rows
+    found = {row[0]: row[1:] for row in rows}
+    report = shown.report
+    assert len(found) == report["operations"]["POST /checkout"]
+    assert sum(row[2] for row in found.values()) == report["errors"]["POST /checkout"]
+    of = Counter(span.trace_id for span in shown.sent.spans)
+    everybody = ["fulfilment", "inventory", "orders", "payments", "storefront"]
+    for key, (its, services, is_error, user, value, steps, spans) in found.items():
+        assert user.startswith("user-")
+        assert value > 0
+        assert spans == sum(of[trace] for trace in its)
+        shipped = key in report["orders"]
+        assert len(its) == (2 if shipped else 1)
+        assert services == (everybody if shipped else [s for s in everybody if s != "fulfilment"])
+        assert steps == ([0, 1, 2, 3] if shipped else [0, 1, 2])
+        assert not (shipped and is_error)
+    assert set(report["orders"]) <= found.keys()

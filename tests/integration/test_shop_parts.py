@@ -1,4 +1,4 @@
-"""The shop's queue and faults by themselves."""
+"""The shop's queue, faults and load by themselves."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
-from clew.shop import faults, fleet, queue
+from clew.shop import faults, fleet, queue, service
 from clew.shop.faults import Fault, FaultPlan, Faults
 from clew.shop.queue import Job, Queue
-from support.capture import running
+from support.capture import free_port, running
 
 
 def test_a_job_is_claimed_once_when_it_is_due(tmp_path: Path) -> None:
@@ -130,3 +131,25 @@ def test_the_load_reports_when_it_is_told_to_stop(tmp_path: Path) -> None:
     # Nobody answers: every request that was begun is accounted for as unanswered.
     assert sum(told["unanswered"].values()) > 0
     assert told["operations"] == told["errors"] == {}
+
+
+def test_faults_can_be_switched_while_the_shop_runs(tmp_path: Path) -> None:
+    port = free_port()
+    argv, env, _ = fleet.commands(
+        tmp_path, {**dict.fromkeys(fleet.WEB_SERVICES, 9), "payments": port}
+    )["payments"]
+    charge = {"order_id": "1", "user": "u", "amount": 1.0, "card": "4242"}
+    with running(argv, {**os.environ, **env}, tmp_path) as process:
+        process.wait_for_port(port)
+        url = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=url, limits=service.FRESH_CONNECTIONS) as payments:
+            assert payments.get("/health").json() == {"status": "ok"}
+            assert payments.get("/admin/faults").json() == {}
+            assert payments.post("/charges", json=charge).status_code == 201
+            assert payments.post("/charges", json={**charge, "card": "0002"}).status_code == 402
+            switched = payments.put("/admin/faults", json={"payment_errors": {"probability": 1}})
+            assert switched.json() == {"payment_errors": {"probability": 1.0, "ms": 0.0}}
+            assert payments.post("/charges", json=charge).status_code == 500
+            assert payments.put("/admin/faults", json={"nonsense": {}}).status_code == 422
+            assert payments.put("/admin/faults", json={}).json() == {}
+            assert payments.post("/charges", json=charge).status_code == 201

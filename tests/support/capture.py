@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -76,6 +77,14 @@ class Capture:
                 for scope in group.scope_metrics:
                     self.metrics += [_item(one, scope, group, False) for one in scope.metrics]
 
+    def whole(self, signal: str) -> Any:
+        """All requests of a signal as one."""
+        whole = REQUESTS[f"/v1/{signal}"]()
+        for each, request in self.requests:
+            if each == signal:
+                whole.MergeFrom(request)
+        return whole
+
     def roots(self) -> list[Item]:
         return [span for span in self.spans if not span.proto.parent_span_id]
 
@@ -101,16 +110,24 @@ def _value(value: AnyValue) -> Any:
 
 
 @contextlib.contextmanager
-def capturing() -> Iterator[Capture]:
-    """A receiver on a free port, for as long as the context lasts."""
+def capturing(forward_to: str = "") -> Iterator[Capture]:
+    """A receiver on a free port, for as long as the context lasts; it answers what the one that it
+    forwards to answers."""
     capture = Capture()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            capture.receive(self.path, self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
+            body = self.rfile.read(int(self.headers["content-length"]))
+            status = self.forward(body) if forward_to else 200
+            if status == 200:
+                capture.receive(self.path, body)
+            self.send_response(status)
             self.send_header("content-length", "0")
             self.end_headers()
+
+        def forward(self, body: bytes) -> int:
+            kind = {"content-type": self.headers["content-type"]}
+            return httpx.post(forward_to + self.path, content=body, headers=kind).status_code
 
         def log_message(self, *_: Any) -> None:
             pass
