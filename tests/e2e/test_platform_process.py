@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,10 +21,17 @@ from support.traffic import SECOND, SERVER, Process, Span, spans_request
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clew]:
-    """For tests that leave it as it is."""
+    """For tests that leave it as it is. At the end SIGTERM stops it."""
     running = Clew(tmp_path_factory.mktemp("shared") / "data")
     yield running
-    assert running.stop() == 0
+    stops_cleanly(running, signal.SIGTERM)
+
+
+def stops_cleanly(clew: Clew, number: int) -> None:
+    clew.process.send_signal(number)
+    assert clew.process.wait(30) == 0
+    assert not (clew.data / "endpoints.json").exists()
+    assert "Traceback" not in clew.log.read_text()
 
 
 def test_the_addresses_in_use_are_printed_and_written(shared: Clew) -> None:
@@ -40,16 +48,6 @@ def test_the_addresses_in_use_are_printed_and_written(shared: Clew) -> None:
         f"{written['otlp_http']}/v1/traces", headers={"content-type": "application/x-protobuf"}
     )
     assert empty.status_code == 200
-
-
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
-def test_a_signal_stops_it_cleanly(clew: Clew, number: int) -> None:
-    clew.process.send_signal(number)
-    assert clew.process.wait(30) == 0
-    assert not (clew.data / "endpoints.json").exists()
-    assert "Traceback" not in clew.log.read_text()
 
 
 def test_a_second_instance_on_the_same_data_is_refused(shared: Clew) -> None:
@@ -99,9 +97,7 @@ def test_what_it_writes_is_in_its_data_directory(tmp_path: Path) -> None:
             content=_one_span(),
             headers={"content-type": "application/x-protobuf"},
         ).raise_for_status()
-        assert clew.stop() == 0  # by SIGTERM
-        assert not (clew.data / "endpoints.json").exists()
-        assert "Traceback" not in clew.log.read_text()
+        stops_cleanly(clew, signal.SIGINT)
     finally:
         os.chdir(before)
     assert list(elsewhere.iterdir()) == []
@@ -121,21 +117,35 @@ def test_migrate_says_what_it_would_do_and_does_it(tmp_path: Path) -> None:
     pending = migrate("--dry-run")
     assert "0001_database (pending)" in pending
     assert [f"{name} (pending)" for name in migrate()] == pending
-    assert migrate("--dry-run") == migrate() == []
+    assert migrate("--dry-run") == []
 
 
-def test_the_demo_shows_the_shop_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    argv = [*CLEW, "demo", "--seconds", "10", *FREE_ADDRESSES, "--data", str(data)]
-    demo = subprocess.run(
-        argv, capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL
-    )
-    assert demo.returncode == 0, demo.stderr
-    names = _transactions_in(demo.stdout.rpartition("business transaction")[2])
-    assert len(names) >= 5, demo.stdout
-    assert {"storefront: POST /checkout", "fulfilment: POST"} <= names
-    assert "ClickHouse " not in demo.stdout  # its addresses are those that it was given
-    assert "Traceback" not in demo.stderr
+@pytest.mark.parametrize("seconds", [None, pytest.param("20", marks=pytest.mark.slow)])
+def test_the_demo_shows_the_shop_and_leaves_nothing_behind(
+    tmp_path: Path, seconds: str | None
+) -> None:
+    """It ends by Ctrl-C, here once all was shown, or after its seconds."""
+    data, output = tmp_path / "data", tmp_path / "output"
+    argv = [*CLEW, "demo", *FREE_ADDRESSES, "--data", str(data)]
+    argv += ["--seconds", seconds] if seconds else []
+    expected = {"storefront: POST /checkout", "fulfilment: POST"}
+
+    def shown() -> set[str]:
+        return _transactions_in(output.read_text().rpartition("business transaction")[2])
+
+    with output.open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as demo:
+        deadline = time.monotonic() + 180
+        while demo.poll() is None and time.monotonic() < deadline:
+            if not seconds and len(shown()) >= 5 and expected <= shown():
+                break
+            time.sleep(0.1)
+        demo.send_signal(signal.SIGINT)
+    text = output.read_text()
+    assert demo.returncode == 0, text
+    assert len(shown()) >= 5, text
+    assert expected <= shown(), text
+    assert "ClickHouse " not in text  # its addresses are those that it was given
+    assert "Traceback" not in text
     assert _processes_with(str(data)) == []
     assert not (data / "endpoints.json").exists()
 
