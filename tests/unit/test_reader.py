@@ -59,7 +59,7 @@ def test_a_file_is_one_statement_and_nothing_is_formatted_into_it(path: Path) ->
     assert ";" not in bare
     assert bare.count("(") == bare.count(")")
     for brace in re.findall(r"\{[^}]*\}?", bare):
-        assert re.fullmatch(r"\{[a-z_]+:[A-Za-z0-9(), ]+\}", brace), brace
+        assert re.fullmatch(r"\{[a-z_]+:[A-Za-z0-9_(),\s]+\}", brace), brace
     # What % could be: a modulo is written as a function here.
     assert "%" not in bare
 

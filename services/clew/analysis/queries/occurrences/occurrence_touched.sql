@@ -1,5 +1,5 @@
--- Of the occurrences that a settling touched: how many there are, the time in which all their traces lie (and
--- lay), and which of them more traces carry than are put together.
+-- The occurrences that a settling touched: how many there are, the time range of all their traces, now and before
+-- the settling, and the keys that more traces carry than one occurrence takes.
 WITH touched AS
 (
     SELECT DISTINCT Transaction, Key
