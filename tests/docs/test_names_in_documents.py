@@ -116,7 +116,7 @@ def is_module(name: str) -> bool:
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
 def test_identifiers_exist(page: Path) -> None:
-    """Names of classes, functions, constants, tables and settings, such as `Store.writing`."""
+    """Names of classes, functions, constants, tables and settings, such as `Store.write_lock`."""
     identifiers = {
         span
         for span in code_spans(page)

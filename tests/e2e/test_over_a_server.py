@@ -175,13 +175,13 @@ def test_a_database_is_moved_to_a_server(store: Store, tmp_path: Path) -> None:
                 client.command(WITHOUT_VALUE)
             first = move(store, remote)
             assert {table.name: table for table in first if not table.equal} == {}
-            sent = {table.name: table.sent for table in first}
+            sent = {table.name: table.sent_rows for table in first}
             for name in ("otel_traces", "otel_logs", "otel_metrics_sum", "clew_occurrences"):
                 assert rows(store, f"SELECT count() AS n FROM otel.{name}") == [{"n": sent[name]}]
                 assert sent[name]
             assert sides_equal_their_base(remote)
             second = move(store, remote)
-            assert [table.sent for table in second] == [0] * len(second)
+            assert [table.sent_rows for table in second] == [0] * len(second)
             assert [table.target for table in second] == [table.target for table in first]
             with remote.client() as client:
                 client.command("INSERT INTO otel.otel_logs (Body) SELECT 'not moved'")

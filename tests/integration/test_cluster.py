@@ -13,14 +13,14 @@ import pytest
 
 from clew.storage import Store
 from clew.storage.cluster import SHARDED, Cluster
-from clew.storage.migrations import LEDGER, Migration, known
+from clew.storage.migrations import LEDGER, Migration, known_migrations
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = Cluster("clew")
 STATEMENTS = [
     "CREATE DATABASE IF NOT EXISTS otel",
     LEDGER,
-    *(migration.sql for migration in known()),
+    *(migration.sql for migration in known_migrations()),
 ]
 
 
@@ -43,7 +43,7 @@ def test_every_statement_is_one_for_all_nodes_and_is_read_by_the_engine(store: S
                 assert "ON CLUSTER clew" in text, statement
 
 
-@pytest.mark.parametrize("migration", known(), ids=lambda each: each.name)
+@pytest.mark.parametrize("migration", known_migrations(), ids=lambda each: each.name)
 def test_a_node_has_the_rows_of_its_shard_and_a_view_reads_what_it_keeps(
     migration: Migration,
 ) -> None:
@@ -84,7 +84,7 @@ def test_small_tables_are_whole_on_every_node() -> None:
         in ledger
     )
     for name in ("clew_ledger", "clew_settler", "clew_definitions", "clew_settling"):
-        (table,) = in_full(next(each.sql for each in known() if each.name == name))
+        (table,) = in_full(next(each.sql for each in known_migrations() if each.name == name))
         assert f"'/clickhouse/tables/all/otel/{name}', '{{shard}}-{{replica}}'" in table
 
 

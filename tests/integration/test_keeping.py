@@ -1,4 +1,4 @@
-"""How long rows are kept and how much of the disk they take."""
+"""Retention: how long rows are kept, and how much of the disk they take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from clew.analysis.traces import settler as settlers
 from clew.analysis.traces.settler import Settler
 from clew.storage import SIGNALS, Limit, Store, default_limit, make_room, set_retention
-from clew.storage.retention import Guard, tables_of
+from clew.storage.retention import Guard, signal_tables
 from support.loading import rows, sides_equal_their_base
 
 DAYS = {"traces": 14, "logs": 14, "metrics": 14}
@@ -20,7 +20,8 @@ DAYS = {"traces": 14, "logs": 14, "metrics": 14}
 def insert(
     store: Store, at: str, age: str = "toIntervalDay(0)", spans: int = 1000, seed: str = "x"
 ) -> None:
-    """Spans, a log record and a point of a gauge at a time, inserted that long ago."""
+    """Insert spans, a log record and a point of a gauge with the time `at`; the rows' InsertedAt is
+    `age` before now. Both are expressions of SQL."""
     with store.client() as client:
         client.command(
             f"""INSERT INTO otel.otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, ServiceName, SpanName, SpanKind,
@@ -48,7 +49,7 @@ def counts(store: Store) -> dict[str, int]:
 def merge(store: Store) -> None:
     with store.client() as client:
         for signal in SIGNALS.values():
-            for table in tables_of(signal):
+            for table in signal_tables(signal):
                 client.command(f"OPTIMIZE TABLE otel.{table} FINAL")
 
 
@@ -58,7 +59,7 @@ def retained(store: Store) -> Iterator[Store]:
     set_retention(store, DAYS)
 
 
-def test_each_signal_is_kept_as_long_as_its_setting_says(retained: Store) -> None:
+def test_every_signal_is_kept_for_its_own_number_of_days(retained: Store) -> None:
     set_retention(retained, {"traces": 5, "logs": 20, "metrics": 3})
     insert(retained, "now64(9) - toIntervalDay(10)", age="toIntervalDay(10)")
     insert(retained, "now64(9) - toIntervalDay(4)", age="toIntervalDay(4)", seed="y")
@@ -69,7 +70,9 @@ def test_each_signal_is_kept_as_long_as_its_setting_says(retained: Store) -> Non
     assert rows(retained, "SELECT count() AS n FROM otel.clew_operations_1m FINAL") == [{"n": 3}]
 
 
-def test_old_and_new_of_one_day_stay_together_in_base_and_side(retained: Store) -> None:
+def test_a_day_with_old_and_new_rows_stays_complete_in_base_and_side_tables(
+    retained: Store,
+) -> None:
     set_retention(retained, DAYS)
     insert(retained, "toStartOfDay(now64(9))", age="toIntervalDay(20)", seed="old")
     insert(retained, "toStartOfDay(now64(9))", seed="new")
@@ -78,14 +81,13 @@ def test_old_and_new_of_one_day_stay_together_in_base_and_side(retained: Store) 
 
 
 @pytest.mark.slow
-def test_rows_go_by_themselves(retained: Store) -> None:
-    """Nothing comes in and nobody asks for a merge: parts that expire while they lie there go."""
+def test_expired_parts_are_dropped_without_inserts_or_merges(retained: Store) -> None:
     set_retention(retained, DAYS)
     insert(retained, "now64(9) - toIntervalDay(14)", age="toIntervalSecond(14 * 86400 - 5)")
     assert counts(retained)["otel_traces"] == 1000
     deadline = time.monotonic() + 120
     while (
-        any(counts(retained).values()) or rows(retained, "SELECT 1 FROM otel.clew_traces LIMIT 1")
+        any(counts(retained).values()) or not sides_equal_their_base(retained)
     ) and time.monotonic() < deadline:
         time.sleep(1)
     assert not any(counts(retained).values())
@@ -100,18 +102,16 @@ def size(store: Store) -> int:
 
 
 def days(store: Store) -> list[str]:
-    found = rows(
-        store, "SELECT DISTINCT toString(toDate(Timestamp)) AS d FROM otel.otel_traces ORDER BY d"
-    )
-    return [row["d"] for row in found]
+    query = "SELECT DISTINCT toString(toDate(Timestamp)) AS d FROM otel.otel_traces ORDER BY d"
+    return [row["d"] for row in rows(store, query)]
 
 
-def test_the_oldest_days_go_first_from_all_tables(store: Store) -> None:
-    held: list[bool] = []
+def test_the_oldest_days_are_dropped_first_from_all_tables(store: Store) -> None:
+    pauses: list[bool] = []
 
     @contextmanager
-    def paused() -> Iterator[None]:
-        held.append(True)
+    def pause() -> Iterator[None]:
+        pauses.append(True)
         yield
 
     for ago in (3, 2, 1, 0):
@@ -119,26 +119,28 @@ def test_the_oldest_days_go_first_from_all_tables(store: Store) -> None:
     insert(store, "toDateTime64(0, 9)", seed="epoch ")
     insert(store, "now64(9) + toIntervalDay(400)", seed="future ")
     merge(store)
-    before = days(store)
-    assert len(before) == 6
-    assert make_room(store, Limit(size(store)), paused).dropped == []
-    dropped = make_room(store, Limit(size(store) // 2 + 10_000), paused).dropped
-    # What claims to be from 1970 or from next year came in today, and is kept as long as today is.
-    epoch, *past, today, future = before
+    stored_days = days(store)
+    assert len(stored_days) == 6
+    assert make_room(store, Limit(size(store)), pause).dropped_partitions == []
+    dropped = make_room(store, Limit(size(store) // 2 + 10_000), pause).dropped_partitions
+    # Rows with times of 1970 or of next year were inserted today, and are kept as long as today's.
+    epoch, *past, today, future = stored_days
     assert dropped == [day.replace("-", "") for day in past]
-    assert len(held) == 3
+    assert len(pauses) == 3
     assert days(store) == [epoch, today, future]
     assert sides_equal_their_base(store)
     assert set(counts(store).values()) == {3000, 3}
-    said = rows(store, "SELECT * FROM otel.clew_expired ORDER BY Time, Table")
-    assert {row["Partition"] for row in said} == set(dropped)
-    assert sum(row["Rows"] for row in said if row["Table"] == "otel_traces") == 3000
-    assert {row["Table"] for row in said} == {
+    expired = rows(store, "SELECT * FROM otel.clew_expired ORDER BY Time, Table")
+    assert {row["Partition"] for row in expired} == set(dropped)
+    assert sum(row["Rows"] for row in expired if row["Table"] == "otel_traces") == 3000
+    assert {row["Table"] for row in expired} == {
         "otel_traces", "otel_logs", "otel_metrics_gauge", "clew_traces", "clew_operations_1m", "clew_operations_1h",
     }  # fmt: skip
 
 
-def test_today_stays_and_the_log_says_so(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_today_is_never_dropped_and_the_excess_is_logged_once(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO")
     for at in ("now64(9)", "now64(9) - toIntervalDay(1)", "now64(9) + toIntervalDay(40)"):
         insert(store, at, seed=at[-4:])
@@ -153,19 +155,19 @@ def test_today_stays_and_the_log_says_so(store: Store, caplog: pytest.LogCapture
     assert sides_equal_their_base(store)
 
 
-def test_a_trace_that_runs_past_midnight_is_shortened(store: Store) -> None:
+def test_a_trace_across_midnight_loses_the_spans_of_a_dropped_day(store: Store) -> None:
     midnight = "toStartOfDay(now64(9)) - toIntervalDay(1)"
     insert(store, f"{midnight} - toIntervalMillisecond(50)", seed="across ")
     insert(store, f"{midnight} + toIntervalMillisecond(10)", seed="across ", spans=300)
     insert(store, f"{midnight} + toIntervalHour(1)", seed="behind ")
     merge(store)
-    assert len(make_room(store, Limit(size(store) - 1), nullcontext).dropped) == 1
+    assert len(make_room(store, Limit(size(store) - 1), nullcontext).dropped_partitions) == 1
     assert len(days(store)) == 1
     assert sides_equal_their_base(store)
     assert rows(store, "SELECT sum(SpanCount) AS n FROM otel.clew_traces")[0]["n"] == 1800
 
 
-def test_a_trace_that_lost_its_older_half_is_settled_again(
+def test_a_trace_that_lost_spans_is_settled_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settlers, "SHORTEST_REST", 0.05)
@@ -178,24 +180,26 @@ def test_a_trace_that_lost_its_older_half_is_settled_again(
     ):
         insert(store, f"{midnight} + {at}", age="toIntervalHour(1)", seed=seed, spans=spans)
     merge(store)
-    counted = "SELECT TraceId, max(SpanCount) AS n FROM otel.clew_settled FINAL GROUP BY 1"
+    query = "SELECT TraceId, max(SpanCount) AS n FROM otel.clew_settled FINAL GROUP BY 1"
 
     def settled() -> dict[str, int]:
-        return {row["TraceId"]: row["n"] for row in rows(store, counted)}
+        return {row["TraceId"]: row["n"] for row in rows(store, query)}
 
     settler = Settler(store)
     settler.start()
     try:
         wait_for(lambda: len(settled()) == 200)
-        whole = settled()
-        room = make_room(store, Limit(size(store) - 1), settler.paused)
-        left = rows(store, "SELECT TraceId, count() AS n FROM otel.otel_traces GROUP BY 1")
+        complete = settled()
+        eviction = make_room(store, Limit(size(store) - 1), settler.paused)
+        remaining = rows(store, "SELECT TraceId, count() AS n FROM otel.otel_traces GROUP BY 1")
         assert len(days(store)) == 1
-        assert sorted(room.shortened) == sorted(f"across {number}" for number in range(50))
-        assert settled().keys() == whole.keys() - set(room.shortened)
-        settler.requeue(room.shortened)
-        wait_for(lambda: settled() == {row["TraceId"]: row["n"] for row in left})
-        assert whole != settled()
+        assert sorted(eviction.shortened_traces) == sorted(
+            f"across {number}" for number in range(50)
+        )
+        assert settled().keys() == complete.keys() - set(eviction.shortened_traces)
+        settler.requeue(eviction.shortened_traces)
+        wait_for(lambda: settled() == {row["TraceId"]: row["n"] for row in remaining})
+        assert complete != settled()
     finally:
         assert settler.close(30)
 
@@ -207,7 +211,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-# What the settler makes, and the time that a row of it belongs to.
+# The tables of the settler and its steps, and the column with the time of a row.
 DERIVED = {
     "clew_settled": "Timestamp",
     "clew_edges_1m": "Minute",
@@ -218,24 +222,28 @@ DERIVED = {
 }
 
 
-def derive(store: Store, ago: int, inserted: int) -> None:
-    """A row in each of these tables, of a time so many days ago, inserted so many days ago."""
+def derive(store: Store, age_days: int, inserted_days: int) -> None:
+    """Insert a row into each of these tables. Its time lies `age_days` days back, its InsertedAt
+    `inserted_days` days."""
     with store.client() as client:
-        for table, time_of_it in DERIVED.items():
+        for table, column in DERIVED.items():
             if table == "clew_entry_services":  # a view of clew_settled writes it
                 continue
             client.command(
-                f"INSERT INTO otel.{table} ({time_of_it}, InsertedAt) "
-                f"SELECT now() - toIntervalDay({ago}), now() - toIntervalDay({inserted})"
+                f"INSERT INTO otel.{table} ({column}, InsertedAt) "
+                f"SELECT now() - toIntervalDay({age_days}), now() - toIntervalDay({inserted_days})"
             )
 
 
-def days_of(store: Store, table: str, time_of_it: str) -> list[int]:
-    asked = f"SELECT dateDiff('day', toDate({time_of_it}), today()) AS ago FROM otel.{table} ORDER BY ago"
-    return [row["ago"] for row in rows(store, asked)]
+def ages(store: Store, table: str, column: str) -> list[int]:
+    """How many days ago the rows of a table are, ascending."""
+    query = (
+        f"SELECT dateDiff('day', toDate({column}), today()) AS age FROM otel.{table} ORDER BY age"
+    )
+    return [row["age"] for row in rows(store, query)]
 
 
-def test_what_the_settler_makes_is_kept_as_long_as_traces_are(retained: Store) -> None:
+def test_derived_tables_are_kept_as_long_as_traces(retained: Store) -> None:
     assert DERIVED.keys() == set(SIGNALS["traces"].derived)
     tables = DERIVED | {"clew_operations": "LastSeen"}
     set_retention(retained, {"traces": 5, "logs": 20, "metrics": 20})
@@ -249,34 +257,35 @@ def test_what_the_settler_makes_is_kept_as_long_as_traces_are(retained: Store) -
             )
         for table in tables:
             client.command(f"OPTIMIZE TABLE otel.{table} FINAL")
-    kept = {table: days_of(retained, table, its) for table, its in tables.items()}
-    assert kept == {table: [4] for table in tables}
+    remaining = {table: ages(retained, table, column) for table, column in tables.items()}
+    assert remaining == {table: [4] for table in tables}
 
 
-def test_what_the_settler_made_of_a_day_goes_with_it(store: Store) -> None:
+def test_derived_rows_of_a_day_are_dropped_with_it(store: Store) -> None:
     for ago in (2, 1, 0):
         insert(store, f"now64(9) - toIntervalDay({ago})", seed=f"{ago} ")
         derive(store, ago, 0)
     (two_days_ago,) = rows(store, "SELECT toString(toYYYYMMDD(today() - 2)) AS id")
-    room = make_room(store, Limit(size(store) - 1), nullcontext)
-    assert room.dropped == [two_days_ago["id"]]
-    left = {table: days_of(store, table, its) for table, its in DERIVED.items()}
-    assert left == {table: [0, 1] for table in DERIVED}
-    said = rows(store, f"SELECT Table, Rows FROM otel.clew_expired WHERE Table IN {tuple(DERIVED)}")
-    assert {row["Table"]: row["Rows"] for row in said} == dict.fromkeys(DERIVED, 1)
+    eviction = make_room(store, Limit(size(store) - 1), nullcontext)
+    assert eviction.dropped_partitions == [two_days_ago["id"]]
+    remaining = {table: ages(store, table, column) for table, column in DERIVED.items()}
+    assert remaining == {table: [0, 1] for table in DERIVED}
+    query = f"SELECT Table, Rows FROM otel.clew_expired WHERE Table IN {tuple(DERIVED)}"
+    expired = rows(store, query)
+    assert {row["Table"]: row["Rows"] for row in expired} == dict.fromkeys(DERIVED, 1)
 
 
-def test_the_free_part_of_the_disk_is_kept_free(store: Store) -> None:
+def test_a_day_is_dropped_to_leave_space_of_the_disk_free(store: Store) -> None:
     insert(store, "now64(9) - toIntervalDay(1)")
-    assert make_room(store, Limit(1 << 50, free=1), nullcontext).dropped == []
-    assert len(make_room(store, Limit(1 << 50, free=1 << 50), nullcontext).dropped) == 1
+    assert make_room(store, Limit(1 << 50, free=1), nullcontext).dropped_partitions == []
+    assert len(make_room(store, Limit(1 << 50, free=1 << 50), nullcontext).dropped_partitions) == 1
     limit = default_limit(store)
     assert limit is not None
     assert 0 < limit.free < limit.size
 
 
-def test_the_engine_keeps_no_tables_of_its_own(store: Store) -> None:
-    """Its query_log, trace_log and their like are off: nothing in `system` grows on the disk."""
+def test_the_engine_writes_no_log_tables(store: Store) -> None:
+    """query_log, trace_log and similar tables are off: no table of `system` grows on disk."""
     insert(store, "now64(9)")
     with store.client() as client:
         client.command("SYSTEM FLUSH LOGS")
@@ -286,15 +295,14 @@ def test_the_engine_keeps_no_tables_of_its_own(store: Store) -> None:
     )  # fmt: skip
 
 
-def test_what_a_merge_wrote_is_on_the_disk_before_its_sources_go(store: Store) -> None:
-    """The engine removes merged parts within a minute: what they became has been synced by then."""
+def test_a_merged_part_is_synced_before_its_source_parts_are_removed(store: Store) -> None:
     syncs = "SELECT value FROM system.events WHERE event = 'FileSync'"
     insert(store, "now64(9)")
     insert(store, "now64(9)", seed="y")
-    before = rows(store, syncs)[0]["value"]
+    syncs_before = rows(store, syncs)[0]["value"]
     with store.client() as client:
         client.command("OPTIMIZE TABLE otel.otel_traces FINAL")
-    assert rows(store, syncs)[0]["value"] > before
+    assert rows(store, syncs)[0]["value"] > syncs_before
     assert rows(
         store,
         "SELECT count() AS n FROM system.tables WHERE database = 'otel' AND engine LIKE '%MergeTree' "
@@ -303,8 +311,8 @@ def test_what_a_merge_wrote_is_on_the_disk_before_its_sources_go(store: Store) -
     ) == [{"n": 0}]
 
 
-def test_lengths_of_strings_in_maps_stay_beside_them(store: Store) -> None:
-    """What 26.3 does by default costs 10 bytes a span; a server that is older does not know it."""
+def test_the_lengths_of_strings_in_maps_have_no_stream_of_their_own(store: Store) -> None:
+    """The default of 26.3 costs 10 bytes a span; an older server does not know the setting."""
     insert(store, "now64(9)", spans=100)
     streams = rows(
         store,

@@ -30,7 +30,7 @@ def schema(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setattr(migrations, "SCHEMA", copy)
     yield copy
     monkeypatch.setattr(migrations, "SCHEMA", original)
-    known = [str(migration.version) for migration in migrations.known()]
+    known = [str(migration.version) for migration in migrations.known_migrations()]
     with store.client() as client:
         client.command(
             f"ALTER TABLE otel.clew_migrations DELETE WHERE Version NOT IN ({','.join(known)}) "

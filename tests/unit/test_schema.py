@@ -11,7 +11,7 @@ import pytest
 
 from clew.storage import SIGNALS
 from clew.storage.cluster import SHARDED
-from clew.storage.migrations import known
+from clew.storage.migrations import known_migrations
 from support.loading import sides_equal_their_base
 
 # Small tables: complete on every node of a cluster, and not freed with a signal's rows.
@@ -30,13 +30,13 @@ class View(NamedTuple):
 
 TABLES = {
     match[1]
-    for migration in known()
+    for migration in known_migrations()
     if (match := re.search(r"^CREATE TABLE IF NOT EXISTS otel\.(\w+)", migration.sql, re.M))
     and "ENGINE = Null" not in migration.sql
 }
 VIEWS = [
     View(source[1], head[1])
-    for migration in known()
+    for migration in known_migrations()
     if (head := re.search(r"^CREATE MATERIALIZED VIEW .* TO otel\.(\w+)", migration.sql, re.M))
     and (source := re.search(r"^FROM otel\.(\w+)", migration.sql, re.M))
 ]
@@ -72,6 +72,6 @@ def test_a_side_table_is_compared_with_its_base(table: str) -> None:
 
 
 def test_every_view_is_looked_at() -> None:
-    heads = "".join(migration.sql for migration in known())
+    heads = "".join(migration.sql for migration in known_migrations())
     names = re.findall(r"^CREATE MATERIALIZED VIEW IF NOT EXISTS otel\.(\w+)", heads, re.M)
     assert len(VIEWS) == len([name for name in names if not name.startswith("clew_landing_")])

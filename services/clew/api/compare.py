@@ -17,13 +17,13 @@ from clew.api.problems import Problem
 from clew.api.reference import routes
 from clew.api.traces import Attributes, entered_at, is_automatic
 from clew.storage import (
-    ENTERED_AT,
-    OF_TRACES_IN_OCCURRENCES,
+    ENTRY_FILTER,
+    TRACES_IN_OCCURRENCES,
     AttributeFilter,
-    of_traces_with_a_span,
-    of_traces_without_a_span,
     queries,
     span_filters,
+    traces_with_span,
+    traces_without_span,
 )
 
 router = routes("compare")
@@ -133,14 +133,14 @@ def _population(
         named = answer.row(queries.TRANSACTION_NAMES, id=transaction)
         if named is None:
             raise Problem(404, f"no transaction has the id {transaction!r}")
-        filters = f" AND Rank < 2{ENTERED_AT}"
+        filters = f" AND Rank < 2{ENTRY_FILTER}"
         parameters |= entered_at(named)
     elif transaction is not None:
-        filters = OF_TRACES_IN_OCCURRENCES
+        filters = TRACES_IN_OCCURRENCES
         parameters["transaction"] = transaction
     if service is not None or operation is not None:
         spans, asked = span_filters([], service=service, operation=operation)
-        filters += of_traces_with_a_span(spans)
+        filters += traces_with_span(spans)
         parameters |= asked
     return Population(filters, parameters)
 
@@ -151,12 +151,12 @@ Wanted = tuple[str | None, list[str]]  # a version, and filters on attributes
 def _chosen(window: Window, another: Window | None, a: Wanted, b: Wanted) -> tuple[Chosen, Chosen]:
     with_a, values_a = _spans(a, "a")
     with_b, values_b = _spans(b, "b")
-    first = Chosen(window, of_traces_with_a_span(with_a) if with_a else "", values_a)
+    first = Chosen(window, traces_with_span(with_a) if with_a else "", values_a)
     if with_b:
-        return first, Chosen(another or window, of_traces_with_a_span(with_b), values_b)
+        return first, Chosen(another or window, traces_with_span(with_b), values_b)
     if another or not with_a:
         return first, Chosen(another or window, first.filters, values_a)
-    return first, Chosen(window, of_traces_without_a_span(with_a), values_a)
+    return first, Chosen(window, traces_without_span(with_a), values_a)
 
 
 def _spans(wanted: Wanted, name: str) -> tuple[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ from clew.api.answer import Answer, Answering
 from clew.api.parameters import EARLIEST, LATEST, SECOND, Common, Window, extent, read_rfc3339
 from clew.api.reference import JSON, json_response
 from clew.api.traces import newest, summaries
-from clew.storage import AttributeFilter, Query, of_traces_with_a_span, queries, span_filters
+from clew.storage import AttributeFilter, Query, queries, span_filters, traces_with_span
 
 router = APIRouter(include_in_schema=False, route_class=ScopedRoute)
 
@@ -135,8 +135,8 @@ def find_traces(asked: Asking, answer: Answering) -> Response:
             service=asked.first("service"),
             operation=asked.first("operation"),
             tags=asked.tags("tag", "tags"),
-            shortest=asked.duration("minDuration"),
-            longest=asked.duration("maxDuration"),
+            min_duration_ns=asked.duration("minDuration"),
+            max_duration_ns=asked.duration("maxDuration"),
             limit=asked.limit("limit"),
         )
     return _data(_whole(answer, queries.JAEGER_TRACES, ids))
@@ -175,8 +175,8 @@ def find_traces_v3(asked: Asking, answer: Answering) -> Response:
         service=asked.first("query.serviceName", "query.service_name"),
         operation=asked.first("query.operationName", "query.operation_name"),
         tags=asked.tags("", "query.attributes"),
-        shortest=asked.duration("query.durationMin", "query.duration_min"),
-        longest=asked.duration("query.durationMax", "query.duration_max"),
+        min_duration_ns=asked.duration("query.durationMin", "query.duration_min"),
+        max_duration_ns=asked.duration("query.durationMax", "query.duration_max"),
         limit=asked.limit("query.searchDepth", "query.search_depth", "query.num_traces"),
     )
     return _result(_whole(answer, queries.JAEGER_RESOURCE_SPANS, ids))
@@ -225,8 +225,8 @@ def _search(
     service: str,
     operation: str,
     tags: dict[str, str],
-    shortest: int | None,
-    longest: int | None,
+    min_duration_ns: int | None,
+    max_duration_ns: int | None,
     limit: int,
 ) -> list[str]:
     """The newest traces in which one span is all of that."""
@@ -240,11 +240,11 @@ def _search(
         operation=operation or None,
         is_error=None if error is None else error == "true",
         kind=kind,
-        shortest=shortest,
-        longest=longest,
+        min_duration_ns=min_duration_ns,
+        max_duration_ns=max_duration_ns,
     )
     parameters |= {"min_duration_ms": 0.0, "max_duration_ms": float("inf")}
-    filters = of_traces_with_a_span(spans) if spans else ""
+    filters = traces_with_span(spans) if spans else ""
     found = newest(answer, Common(window, None, limit), filters, parameters)
     return [trace["trace_id"] for trace in islice(found, limit)]
 

@@ -24,12 +24,12 @@ from clew.api.problems import Problem
 from clew.api.reference import routes
 from clew.api.trace import read_trace
 from clew.storage import (
-    OF_TRACES_ENTERED_AT,
-    OF_TRACES_IN_OCCURRENCES,
+    TRACES_IN_OCCURRENCES,
+    TRACES_WITH_ENTRY,
     AttributeFilter,
-    of_traces_with_a_span,
     queries,
     span_filters,
+    traces_with_span,
 )
 
 router = routes("traces")
@@ -74,7 +74,7 @@ def search_traces(
         is_error=None if status is None else status == "error",
         environment=common.environment,
     )
-    filters = of_traces_with_a_span(spans) if spans else ""
+    filters = traces_with_span(spans) if spans else ""
     if transaction is not None:
         fragment, entered = of_transaction(answer, transaction)
         filters, parameters = filters + fragment, parameters | entered
@@ -106,9 +106,9 @@ def of_transaction(answer: Answer, transaction: str) -> tuple[str, dict[str, Any
     """A fragment for the traces of a transaction, and its parameters. It may let traces through
     that have a span of an automatic transaction's name and another entry."""
     if not is_automatic(transaction):
-        return OF_TRACES_IN_OCCURRENCES, {"transaction": transaction}
+        return TRACES_IN_OCCURRENCES, {"transaction": transaction}
     row = answer.row(queries.TRANSACTION_NAMES, id=transaction)
-    return OF_TRACES_ENTERED_AT, entered_at(row or NOWHERE)
+    return TRACES_WITH_ENTRY, entered_at(row or NOWHERE)
 
 
 def entered_at(named: queries.TransactionNamesRow) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import logging
 
 from clew.cli.opening import only_one
 from clew.cli.settings import Settings, UsageError
-from clew.storage import Cluster, Moved, Store
+from clew.storage import Cluster, MovedTable, Store
 from clew.storage import move as move_tables
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def move(settings: Settings, target: str) -> bool:
     return all(table.equal for table in tables)
 
 
-def _print(tables: list[Moved]) -> None:
+def _print(tables: list[MovedTable]) -> None:
     row = "{:<36} {:>12} {:>20}   {:>12} {:>20}   {}".format
     print(row("table", "rows here", "checksum", "rows there", "checksum", ""))
     for table in tables:

@@ -18,15 +18,20 @@ class InUse(UsageError):
     """Another process holds the data directory."""
 
 
-def open_store(settings: Settings, *, patient: bool = False) -> Store:
-    """The database of the settings; with `patient`, once its server answers."""
+def open_store(settings: Settings, *, wait_for_server: bool = False) -> Store:
+    """The database of the settings; with `wait_for_server`, wait until its server answers."""
     if settings.dsn.startswith("chdb:"):
         check_segment_directory(settings.data)
         if settings.cluster:
             raise UsageError(
                 "--cluster: the embedded engine has none; name a node of it with --dsn"
             )
-    return Store(settings.dsn, settings.memory_limit, Cluster(settings.cluster), patient=patient)
+    return Store(
+        settings.dsn,
+        settings.memory_limit,
+        Cluster(settings.cluster),
+        wait_for_server=wait_for_server,
+    )
 
 
 def make_data(data: Path) -> None:

@@ -58,7 +58,7 @@ def run(
     make_data(settings.data)
     with (
         only_one(settings.data),
-        contextlib.closing(open_store(settings, patient=True)) as store,
+        contextlib.closing(open_store(settings, wait_for_server=True)) as store,
     ):
         migrate(store)
         set_retention(store, settings.retention)

@@ -39,20 +39,20 @@ from clew.storage.errors import (
     refusal,
 )
 from clew.storage.filters import (
-    ENTERED_AT,
-    OF_TRACES_ENTERED_AT,
-    OF_TRACES_IN_OCCURRENCES,
+    ENTRY_FILTER,
+    TRACES_IN_OCCURRENCES,
+    TRACES_WITH_ENTRY,
     AttributeFilter,
     FilterError,
     attribute_filters,
-    of_traces_with_a_span,
-    of_traces_without_a_span,
     span_filters,
+    traces_with_span,
+    traces_without_span,
 )
 from clew.storage.ingest import SIGNALS, Ingest, Signal, Stored
 from clew.storage.ledger import LedgerRow
 from clew.storage.migrations import Migration, migrate
-from clew.storage.moving import Moved, move
+from clew.storage.moving import MovedTable, move
 from clew.storage.reader import Cancelled, Forms, LimitExceeded, Limits, Reader, Reading
 from clew.storage.retention import Guard, Limit, default_limit, make_room, set_retention
 from clew.storage.rights import DESCRIBE, PEER, READ, WRITE
@@ -63,12 +63,12 @@ from clew.storage.store import Store
 
 __all__ = [
     "DESCRIBE",
-    "ENTERED_AT",
-    "OF_TRACES_ENTERED_AT",
-    "OF_TRACES_IN_OCCURRENCES",
+    "ENTRY_FILTER",
     "PEER",
     "READ",
     "SIGNALS",
+    "TRACES_IN_OCCURRENCES",
+    "TRACES_WITH_ENTRY",
     "WRITE",
     "AttributeFilter",
     "BackupError",
@@ -87,7 +87,7 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "Migration",
-    "Moved",
+    "MovedTable",
     "NestedValues",
     "Query",
     "Reader",
@@ -109,9 +109,9 @@ __all__ = [
     "make_room",
     "migrate",
     "move",
-    "of_traces_with_a_span",
-    "of_traces_without_a_span",
     "refusal",
     "set_retention",
     "span_filters",
+    "traces_with_span",
+    "traces_without_span",
 ]

@@ -70,7 +70,7 @@ class Pauses:
             for writer in self._writers:
                 stack.enter_context(writer.paused(reloaded_within))
             # Last: a writer that is about to stand still may be waiting for it.
-            stack.enter_context(self._store.writing)
+            stack.enter_context(self._store.write_lock)
             yield
 
 

@@ -1,4 +1,7 @@
-"""The one place where SQL is put together from a request: filters on spans and their attributes."""
+"""Filters on spans and their attributes: the only place that builds SQL from a request.
+
+A fragment is text that a query has in place of `/*filters*/`; every value in it is a parameter.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,14 @@ COMPARISONS = ("<", ">")
 
 
 class FilterError(StorageError):
-    """A filter that cannot be read; says how one is written."""
+    """A filter that cannot be parsed; the message shows the syntax."""
 
 
 @dataclass(frozen=True)
 class AttributeFilter:
-    """`key`, an operator (`=`, `!=`, `~` for a part of the text, `>`, `<` for numbers), `value`."""
+    """A condition on one attribute: `key`, `operator` and `value`.
+
+    The operators are `=`, `!=`, `~` (contains), and `>` and `<` (of numbers)."""
 
     key: str
     operator: str
@@ -26,7 +31,9 @@ class AttributeFilter:
 
     @classmethod
     def parse(cls, text: str) -> AttributeFilter:
-        """From `http.route=/checkout`, `http.route~check`, `http.response.status_code>499`, …"""
+        """Parse `http.route=/checkout`, `http.route~check`, `http.response.status_code>499`, ….
+
+        Raises FilterError."""
         match = re.fullmatch(r"([^=!~<>]+)(!=|=|~|>|<)(.*)", text, re.DOTALL)
         if match is None:
             raise FilterError(
@@ -34,25 +41,32 @@ class AttributeFilter:
             )
         key, operator, value = match.groups()
         if operator in COMPARISONS and not _is_number(value):
-            raise FilterError(f"attr {text!r}: {operator} compares numbers, and {value!r} is none")
+            raise FilterError(
+                f"attr {text!r}: {operator} compares numbers; {value!r} is not a number"
+            )
         return cls(key, operator, value)
 
 
-def attribute_filters(filters: list[AttributeFilter], own: str) -> tuple[str, dict[str, Any]]:
-    """A fragment ` AND … AND …` and its parameters. A key is looked for among a row's `own`
-    attributes (a column of ours) and then among its resource's."""
+def attribute_filters(filters: list[AttributeFilter], column: str) -> tuple[str, dict[str, Any]]:
+    """A fragment ` AND … AND …` for these filters, and its parameters.
+
+    A key is looked up in the row's map `column` (`SpanAttributes` or `LogAttributes`, a name from
+    clew's code) and, when it is not there, in ResourceAttributes."""
     fragments = []
     parameters: dict[str, Any] = {}
-    for number, each in enumerate(filters):
-        compares = each.operator in COMPARISONS
+    for number, attribute in enumerate(filters):
+        is_comparison = attribute.operator in COMPARISONS
         key = f"{{attr_key_{number}:String}}"
-        value = f"{{attr_value_{number}:{'Float64' if compares else 'String'}}}"
-        found = f"if(mapContains({own}, {key}), {own}[{key}], ResourceAttributes[{key}])"
-        condition = CONDITIONS[each.operator if each.value else f"{each.operator} nothing"]
-        fragments.append(f" AND ({condition.format(found=found, value=value, key=key, own=own)})")
+        value = f"{{attr_value_{number}:{'Float64' if is_comparison else 'String'}}}"
+        current = f"if(mapContains({column}, {key}), {column}[{key}], ResourceAttributes[{key}])"
+        operator = attribute.operator if attribute.value else f"{attribute.operator} empty"
+        condition = CONDITIONS[operator].format(
+            current=current, value=value, key=key, column=column
+        )
+        fragments.append(f" AND ({condition})")
         parameters |= {
-            f"attr_key_{number}": each.key,
-            f"attr_value_{number}": float(each.value) if compares else each.value,
+            f"attr_key_{number}": attribute.key,
+            f"attr_value_{number}": float(attribute.value) if is_comparison else attribute.value,
         }
     return "".join(fragments), parameters
 
@@ -66,88 +80,87 @@ def span_filters(
     environment: str | None = None,
     version: str | None = None,
     kind: str | None = None,
-    shortest: int | None = None,
-    longest: int | None = None,
+    min_duration_ns: int | None = None,
+    max_duration_ns: int | None = None,
 ) -> tuple[str, dict[str, Any]]:
-    """A fragment ` AND … AND …` and its parameters: what is asked of one and the same span, `kind`
-    in lower case, durations in nanoseconds. Nothing that is not asked is in it: each condition
-    costs a statement time before it runs."""
+    """A fragment ` AND … AND …` that holds of one span, and its parameters.
+
+    `kind` is in lower case, such as "server". A filter that is None adds no condition, because
+    every condition costs the statement planning time."""
     fragment, parameters = attribute_filters(attributes, "SpanAttributes")
-    asked: dict[str, Any] = {
+    filters: dict[str, Any] = {
         "service": service,
         "operation": operation,
         "is_error": is_error,
         "environment": environment,
         "version": version,
         "kind": kind,
-        "shortest": shortest,
-        "longest": longest,
+        "min_duration_ns": min_duration_ns,
+        "max_duration_ns": max_duration_ns,
     }
-    for name, value in asked.items():
+    for name, value in filters.items():
         if value is not None:
-            fragment = f" AND {SPAN[name]}{fragment}"
+            fragment = f" AND {SPAN_CONDITIONS[name]}{fragment}"
             parameters[name] = value
     return fragment, parameters
 
 
-def of_traces_without_a_span(spans: str) -> str:
-    """A fragment for the other traces than `of_traces_with_a_span` is for."""
-    return of_traces_with_a_span(spans).replace("TraceId IN", "TraceId NOT IN", 1)
+def traces_with_span(span_fragment: str) -> str:
+    """A fragment for the traces of which at least one span, started from {since} on and before
+    {until} plus one hour, matches the fragment `span_fragment`."""
+    return f"{TRACE_OF_SPAN}{span_fragment})"
 
 
-SPAN = {
+def traces_without_span(span_fragment: str) -> str:
+    """A fragment for all traces that `traces_with_span` leaves out."""
+    return traces_with_span(span_fragment).replace("TraceId IN", "TraceId NOT IN", 1)
+
+
+SPAN_CONDITIONS = {
     "service": "ServiceName = {service:String}",
     "operation": "SpanName = {operation:String}",
     "is_error": "(StatusCode IN ('Error', 'STATUS_CODE_ERROR')) = {is_error:Bool}",
     "environment": "Environment = {environment:String}",
     "version": "ServiceVersion = {version:String}",
     "kind": "lower(replaceOne(toString(SpanKind), 'SPAN_KIND_', '')) = {kind:String}",
-    "shortest": "clew_duration(Duration) >= {shortest:UInt64}",
-    "longest": "clew_duration(Duration) <= {longest:UInt64}",
-    # what an automatic transaction is entered at
+    "min_duration_ns": "clew_duration(Duration) >= {min_duration_ns:UInt64}",
+    "max_duration_ns": "clew_duration(Duration) <= {max_duration_ns:UInt64}",
+    # the entry span of an automatic transaction
     "entry": "ServiceName = {entry_service:String}"
     " AND ({entry_named:Bool} AND SpanName IN {entry_names:Array(String)}"
     " OR NOT {entry_named:Bool} AND SpanName NOT IN {entry_names:Array(String)})",
 }
-
-
-def of_traces_with_a_span(spans: str) -> str:
-    """A fragment for traces that began since {since} and before {until}: one of their spans, within
-    an hour of it, is as the fragment `spans` says."""
-    return f"{SPAN_OF_A_TRACE}{spans})"
-
-
-SPAN_OF_A_TRACE = (
+TRACE_OF_SPAN = (
     " AND TraceId IN (SELECT TraceId FROM otel.otel_traces WHERE Timestamp >= {since:DateTime64(9)}"
     " AND Timestamp < {until:DateTime64(9)} + toIntervalHour(1)"
 )
-ENTERED_AT = f" AND {SPAN['entry']}"
-OF_TRACES_ENTERED_AT = of_traces_with_a_span(ENTERED_AT)
-OF_TRACES_IN_OCCURRENCES = (
+ENTRY_FILTER = f" AND {SPAN_CONDITIONS['entry']}"
+TRACES_WITH_ENTRY = traces_with_span(ENTRY_FILTER)
+TRACES_IN_OCCURRENCES = (
     " AND TraceId IN (SELECT TraceId FROM otel.clew_occurrence_traces FINAL"
     " WHERE Transaction = {transaction:String}"
     " AND Start >= {since:DateTime64(9)} AND Start < {until:DateTime64(9)})"
 )
 
 
-# A row without the key is never equal to a value, and always different from it.
-PRESENT = "(mapContains({own}, {key}) OR mapContains(ResourceAttributes, {key}))"
-# A Map says '' of a key that it does not have, so any other value need not be asked for its key:
-# over a day of 2 million spans 410 ms of CPU time instead of 610. Bloom filters leave granules out
-# either way.
-SAME = (
-    "({own}[{key}] = {value}"
-    " OR ResourceAttributes[{key}] = {value} AND NOT mapContains({own}, {key}))"
+# A row without the key equals no value and differs from every value.
+HAS_KEY = "(mapContains({column}, {key}) OR mapContains(ResourceAttributes, {key}))"
+# A Map returns '' for a missing key, so a comparison with another value needs no test for the key:
+# over a day of 2 million spans this takes 410 ms of CPU time instead of 610. Bloom filters skip
+# granules in both forms.
+EQUAL = (
+    "({column}[{key}] = {value}"
+    " OR ResourceAttributes[{key}] = {value} AND NOT mapContains({column}, {key}))"
 )
 CONDITIONS = {
-    "=": SAME,
-    "= nothing": PRESENT + " AND {found} = {value}",
-    "!=": "NOT " + SAME,
-    "!= nothing": "NOT (" + PRESENT + " AND {found} = {value})",
-    "~": PRESENT + " AND position({found}, {value}) > 0",
-    "~ nothing": PRESENT,
-    ">": PRESENT + " AND toFloat64OrNull({found}) > {value}",
-    "<": PRESENT + " AND toFloat64OrNull({found}) < {value}",
+    "=": EQUAL,
+    "= empty": HAS_KEY + " AND {current} = {value}",
+    "!=": "NOT " + EQUAL,
+    "!= empty": "NOT (" + HAS_KEY + " AND {current} = {value})",
+    "~": HAS_KEY + " AND position({current}, {value}) > 0",
+    "~ empty": HAS_KEY,
+    ">": HAS_KEY + " AND toFloat64OrNull({current}) > {value}",
+    "<": HAS_KEY + " AND toFloat64OrNull({current}) < {value}",
 }
 
 

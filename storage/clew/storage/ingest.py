@@ -176,7 +176,7 @@ class Ingest:
         of another process in between is detected and raises InsertError. The call can be repeated
         after it failed, or was killed, at any point. Returns and raises as `load`.
         """
-        with self._store.writing, self._store.client() as client:
+        with self._store.write_lock, self._store.client() as client:
             if not self._store.embedded:
                 # Nobody may be waiting for it any more, and yet it may go on.
                 client.command(
@@ -209,7 +209,7 @@ class Ingest:
     def _check_room(self, path: Path) -> None:
         """Raises InsertError while the database's disk is nearly full: a DELETE that runs out of
         space waits for it, with everything else waiting for the DELETE."""
-        free = self._store.free()
+        free = self._store.free_space()
         if free is not None and free < ROOM + 2 * path.stat().st_size:
             raise InsertError(f"the database's disk has {free >> 20} MiB left")
 

@@ -1,9 +1,9 @@
-"""The schema's numbered .sql files, and the ledger of what ran.
+"""Migrations: applies the schema's numbered .sql files, and records them in otel.clew_migrations.
 
-A file of a table runs once and is never edited. Functions and views hold no data: a file of theirs
-runs again when its text has changed, and views when any function has, since functions are written
-out into views when those are made (ADR 0009). The file of a view that is not needed any more keeps
-its number, and drops it.
+A table's file runs once and is never edited. Functions and views hold no data, so their files are
+repeatable: a file runs again when its text changed. A view also runs again when any function
+changed, because the engine expands functions when it creates a view (ADR 0009). The file of a view
+that is no longer needed keeps its number and contains DROP VIEW.
 """
 
 from __future__ import annotations
@@ -34,33 +34,34 @@ ENGINE = MergeTree
 ORDER BY Version
 """
 
-# In this order they are applied: a function needs nothing, a view functions and tables.
+# Kinds of migrations, in the order in which they are applied: views need functions and tables.
 FUNCTION, TABLE, VIEW = range(3)
 VIEW_HEAD = re.compile(
     r"^CREATE (?:MATERIALIZED )?VIEW IF NOT EXISTS otel\.(?P<name>\w+)(?P<target> TO \S+)? AS\n",
     re.MULTILINE,
 )
-VIEW_GONE = re.compile(r"^DROP VIEW IF EXISTS otel\.\w+\n", re.MULTILINE)
+VIEW_DROP = re.compile(r"^DROP VIEW IF EXISTS otel\.\w+\n", re.MULTILINE)
 
-# Of tables whose names are LIKE that, where the server knows the setting (no CREATE TABLE can have
-# one that an older server would refuse).
-# Lengths of strings inside a Map as 8-byte numbers in a stream of their own, the default since
-# 26.3, take 10.7 bytes a span (of 59.4), as ZSTD(1) sees no period in them, and a seventh of the
-# CPU time of inserting and merging.
-# An hour after the last of a day came in, its side rows are merged into one part: what is said of a
-# trace or a minute then stands in one row, and reads need not put it together.
-OURS = r"clew\_%"
-SETTINGS = (
+# Settings of the tables whose names are LIKE the third value. They are set after the tables were
+# created, and only where the server knows them, because a server refuses a CREATE TABLE with an
+# unknown setting.
+# The first: since 26.3 the lengths of strings inside a Map are 8-byte numbers in a stream of their
+# own by default. They take 10.7 of 59.4 bytes a span, because ZSTD(1) finds no period in them, and
+# a seventh of the CPU time of inserts and merges.
+# The others: one hour after the last insert into a day, the side tables' parts of that day are
+# merged into one. Then each trace or minute has one row, and reads need not aggregate several.
+CLEW_TABLES = r"clew\_%"
+TABLE_SETTINGS = (
     ("propagate_types_serialization_versions_to_nested_types", 0, "%"),
-    ("min_age_to_force_merge_seconds", 3600, OURS),
-    ("min_age_to_force_merge_on_partition_only", 1, OURS),
+    ("min_age_to_force_merge_seconds", 3600, CLEW_TABLES),
+    ("min_age_to_force_merge_on_partition_only", 1, CLEW_TABLES),
 )
 
 
 @dataclass(frozen=True)
 class Migration:
-    """One statement. `version` and `name` are from the file's name; `checksum` is of its text, and
-    of a view's together with that of all functions."""
+    """One statement of the schema. `version` and `name` are parts of the file's name. `checksum` is
+    the SHA-256 of the text in hex; that of a view includes the text of all functions."""
 
     version: int
     name: str
@@ -69,21 +70,22 @@ class Migration:
 
     @property
     def kind(self) -> int:
+        """FUNCTION, TABLE or VIEW."""
         return _kind(self.sql)
 
 
-def known() -> list[Migration]:
-    """The migrations that this clew ships, in the order in which they are applied."""
-    found = []
+def known_migrations() -> list[Migration]:
+    """The migrations of this version of clew, in the order in which they are applied."""
+    files = []
     for file in SCHEMA.iterdir():
         match = re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name)
         if match:
-            found.append((int(match[1]), match[2], file.read_text(encoding="utf-8")))
-    found.sort()
-    functions = "".join(sql for _, _, sql in found if _kind(sql) == FUNCTION)
+            files.append((int(match[1]), match[2], file.read_text(encoding="utf-8")))
+    files.sort()
+    functions = "".join(sql for _, _, sql in files if _kind(sql) == FUNCTION)
     migrations = [
         Migration(version, name, sql, _checksum(sql + functions if VIEW_HEAD.search(sql) else sql))
-        for version, name, sql in found
+        for version, name, sql in files
     ]
     return sorted(migrations, key=lambda migration: migration.kind)
 
@@ -91,7 +93,7 @@ def known() -> list[Migration]:
 def _kind(sql: str) -> int:
     if re.search("^CREATE OR REPLACE FUNCTION ", sql, re.MULTILINE):
         return FUNCTION
-    return VIEW if VIEW_HEAD.search(sql) or VIEW_GONE.search(sql) else TABLE
+    return VIEW if VIEW_HEAD.search(sql) or VIEW_DROP.search(sql) else TABLE
 
 
 def _checksum(text: str) -> str:
@@ -100,23 +102,24 @@ def _checksum(text: str) -> str:
 
 def statement(name: str) -> str:
     """The text of the migration called `name`."""
-    return next(migration.sql for migration in known() if migration.name == name)
+    return next(migration.sql for migration in known_migrations() if migration.name == name)
 
 
 def migrate(store: Store, *, dry_run: bool = False, views: bool = True) -> list[Migration]:
-    """Apply the migrations whose text the database has not seen, and return them (`dry_run`: only
-    return; without `views`: all but those, which a later run makes).
+    """Apply the migrations that are new or changed, and return them.
 
-    Each can be applied again, so a run that was cut short is simply run once more. Others may write
-    meanwhile: a view has its old query or its new one at every moment.
-    Raises SchemaError naming the table's file that was edited after it ran, or the newer database.
+    With `dry_run`, only return them. Without `views`, leave the views to a later run.
+    Every migration can be applied twice, so a run that was killed is simply repeated. Other clients
+    may write meanwhile: at every moment a view has either its old query or its new one.
+    Raises SchemaError when a table's file was edited after it ran, or when the database has
+    migrations of a newer clew.
     """
-    migrations, cluster = known(), store.cluster
+    migrations, cluster = known_migrations(), store.cluster
     with store.client() as client:
         if not dry_run:
             for sql in ("CREATE DATABASE IF NOT EXISTS otel", LEDGER):
                 _run(client, cluster, sql)
-        applied = _applied(client)
+        applied = _applied_migrations(client)
         _check(migrations, applied)
         pending = [
             migration
@@ -125,21 +128,21 @@ def migrate(store: Store, *, dry_run: bool = False, views: bool = True) -> list[
             and (views or migration.kind != VIEW)
         ]
         if not dry_run:
-            present = _present(client, cluster) if pending else {}
+            statements = _create_statements(client, cluster) if pending else {}
             for migration in pending:
-                _apply(client, cluster, migration.sql, present)
-            _set_where_known(client, cluster)
+                _apply(client, cluster, migration.sql, statements)
+            _apply_table_settings(client, cluster)
             _record(client, pending)
     return pending
 
 
 def _run(client: Client, cluster: Cluster, sql: str) -> None:
-    for each in cluster.statements(sql):
-        client.command(each)
+    for statement in cluster.statements(sql):
+        client.command(statement)
 
 
 def _apply(client: Client, cluster: Cluster, sql: str, statements: Mapping[str, str]) -> None:
-    """`statements`: those that made what is in the database, by name."""
+    """`statements`: the CREATE statements of the tables and views in the database, by name."""
     head = VIEW_HEAD.search(sql)
     if head is None:
         _run(client, cluster, sql)
@@ -150,13 +153,13 @@ def _apply(client: Client, cluster: Cluster, sql: str, statements: Mapping[str, 
     elif present.startswith("CREATE MATERIALIZED VIEW "):
         if f"{head['target']} (" in present:
             sql = f"ALTER TABLE otel.{head['name']} MODIFY QUERY\n{sql[head.end() :]}"
-        else:  # what it writes to cannot be altered
+        else:  # the target table of a view cannot be altered
             _run(client, cluster, f"DROP VIEW otel.{head['name']} SYNC")
     _run(client, cluster, sql)
 
 
-def _present(client: Client, cluster: Cluster) -> dict[str, str]:
-    """The statements that made the tables and views in the database, by name."""
+def _create_statements(client: Client, cluster: Cluster) -> dict[str, str]:
+    """The CREATE statements of the tables and views in the database, by name."""
     rows = client.query(
         "SELECT name, replaceAll(create_table_query, {local:String}, 'otel.') FROM system.tables "
         "WHERE has({databases:Array(String)}, database)",
@@ -166,11 +169,14 @@ def _present(client: Client, cluster: Cluster) -> dict[str, str]:
 
 
 def _record(client: Client, migrations: list[Migration]) -> None:
-    """All at once, since a row takes as long as a migration. The newest of a version counts: newer
-    than every other even where the clock went back."""
+    """Insert a row for each migration, with one insert, because an insert takes as long as a
+    migration.
+
+    The newest row of a version counts, so AppliedAt is later than any other even if the clock was
+    set back."""
     if not migrations:
         return
-    rows = [(each.version, each.name, each.checksum) for each in migrations]
+    rows = [(migration.version, migration.name, migration.checksum) for migration in migrations]
     client.command(
         "INSERT INTO otel.clew_migrations (Version, Name, Checksum, AppliedAt) "
         "SELECT row.1, row.2, row.3, (SELECT greatest(now64(3), "
@@ -180,14 +186,14 @@ def _record(client: Client, migrations: list[Migration]) -> None:
     )
 
 
-def _set_where_known(client: Client, cluster: Cluster) -> None:
-    for name, value, which in SETTINGS:
+def _apply_table_settings(client: Client, cluster: Cluster) -> None:
+    for name, value, table_pattern in TABLE_SETTINGS:
         tables = client.query(
             "SELECT name FROM system.tables WHERE has({databases:Array(String)}, database) "
-            "AND engine LIKE '%MergeTree' AND name LIKE {which:String} "
+            "AND engine LIKE '%MergeTree' AND name LIKE {pattern:String} "
             "AND position(create_table_query, {name:String}) = 0 "
             "AND (SELECT count() FROM system.merge_tree_settings WHERE name = {name:String})",
-            parameters={"databases": cluster.databases, "name": name, "which": which},
+            parameters={"databases": cluster.databases, "name": name, "pattern": table_pattern},
         ).result_rows
         for (table,) in tables:
             client.command(
@@ -195,7 +201,8 @@ def _set_where_known(client: Client, cluster: Cluster) -> None:
             )
 
 
-def _applied(client: Client) -> dict[int, tuple[str, str]]:
+def _applied_migrations(client: Client) -> dict[int, tuple[str, str]]:
+    """The name and the checksum of the newest row of each version."""
     exists = client.command("EXISTS TABLE otel.clew_migrations")
     if not int(str(exists)):
         return {}
@@ -208,11 +215,11 @@ def _applied(client: Client) -> dict[int, tuple[str, str]]:
 
 def _check(migrations: list[Migration], applied: dict[int, tuple[str, str]]) -> None:
     newest = max(migration.version for migration in migrations)
-    ahead = sorted(version for version in applied if version > newest)
-    if ahead:
+    newest_applied = max(applied, default=0)
+    if newest_applied > newest:
         raise SchemaError(
-            f"the database has migration {ahead[-1]:04}_{applied[ahead[-1]][0]}, newer than this "
-            f"clew knows ({newest:04}): install the newer clew that wrote it"
+            f"the database has migration {newest_applied:04}_{applied[newest_applied][0]}, newer "
+            f"than this clew knows ({newest:04}): install the newer clew that wrote it"
         )
     for migration in migrations:
         if (
@@ -222,5 +229,5 @@ def _check(migrations: list[Migration], applied: dict[int, tuple[str, str]]) -> 
         ):
             raise SchemaError(
                 f"{migration.version:04}_{migration.name}.sql was edited after it ran on this "
-                "database: put its text back and write a new migration"
+                "database: restore its text and write a new migration"
             )

@@ -1,4 +1,4 @@
-"""How long rows are kept, and how much disk they may take."""
+"""Retention: how long rows are kept, and how much disk the tables may take."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from clew.storage.store import Store
 logger = logging.getLogger(__name__)
 
 CHECK_EVERY = 30.0  # seconds; at 100 MB/s of inserts, 3 GB
-# What the database may take of its disk unless told otherwise: the spool has a tenth for itself,
-# and a merge needs room for its result beside its sources. It never fills the last 5 %, where
-# filesystems slow down and the spool has to refuse; of a large disk that others have filled to
-# 95 %, 10 GiB do, and no day has to go for their sake.
-SHARE_OF_DISK = 0.8
-KEPT_FREE = 0.05
-KEPT_FREE_AT_MOST = 10 << 30
+# The default share of the disk for the database: the spool may take a tenth of the disk, and a
+# merge needs space for its result beside its sources.
+DATABASE_SHARE = 0.8
+# The database leaves 5 % of the disk free, where filesystems slow down and the spool must refuse
+# requests, but 10 GiB at most: when other data has filled 95 % of a large disk, no day is dropped.
+FREE_SHARE = 0.05
+MAX_FREE = 10 << 30
+BATCH_IDS = 1000  # ids in the parameter of one statement
 DELETE = (
     "DELETE FROM otel.{table} WHERE has({{ids:Array(String)}}, TraceId) "
     "SETTINGS lightweight_deletes_sync = 2"
@@ -31,60 +32,64 @@ DELETE = (
 
 
 def set_retention(store: Store, days: Mapping[str, int]) -> None:
-    """Keep rows of each signal for so many days after they were inserted; side tables like their
-    base, the ledger as long as the longest. A part goes as a whole, in the background, once every
-    row in it is that old: as a rule a day late at most, as a part holds rows of one day. Names of
-    operations lie in one part, and go one by one.
+    """Set the TTL of all tables. `days`: by signal, how long rows are kept after their insert.
 
-    A delete by the event's own time would take a row with timestamp 0 while it is inserted."""
-    kept = {
+    Side tables are kept as long as their base table, the ledger as long as the longest signal. The
+    engine drops a part in the background once all its rows have expired, usually at most a day
+    late, because a part holds rows of one day. Only the rows of clew_operations, which are all in
+    one part, are deleted one by one.
+
+    The TTL counts from InsertedAt: by the event's time, a row with timestamp 0 would expire during
+    its insert."""
+    days_by_table = {
         table: days[signal.name]
         for signal in SIGNALS.values()
-        for table in (*tables_of(signal), *signal.derived)
+        for table in (*signal_tables(signal), *signal.derived)
     } | {"clew_operations": days[TRACES.name], "clew_ledger": max(days.values())}
     with store.client() as client:
-        for table, for_days in kept.items():
-            wanted = f"TTL InsertedAt + toIntervalDay({int(for_days)})"
-            created = str(client.command(f"SHOW CREATE TABLE {store.cluster.local_table(table)}"))
-            stored = store.cluster.shard_table(table)
-            if table == "clew_operations" and "ttl_only_drop_parts = 1" in created:
-                client.command(f"ALTER TABLE {stored} MODIFY SETTING ttl_only_drop_parts = 0")
-            if wanted not in created:
+        for table, table_days in days_by_table.items():
+            ttl = f"TTL InsertedAt + toIntervalDay({int(table_days)})"
+            statement = str(client.command(f"SHOW CREATE TABLE {store.cluster.local_table(table)}"))
+            shard_table = store.cluster.shard_table(table)
+            if table == "clew_operations" and "ttl_only_drop_parts = 1" in statement:
+                client.command(f"ALTER TABLE {shard_table} MODIFY SETTING ttl_only_drop_parts = 0")
+            if ttl not in statement:
                 client.command(
-                    f"ALTER TABLE {stored} MODIFY {wanted} "
+                    f"ALTER TABLE {shard_table} MODIFY {ttl} "
                     "SETTINGS materialize_ttl_after_modify = 0"
                 )
 
 
-def tables_of(signal: Signal) -> tuple[str, ...]:
+def signal_tables(signal: Signal) -> tuple[str, ...]:
     """The signal's base tables, then its side tables."""
     return (*signal.tables, *(side.name for side in signal.sides))
 
 
 @dataclass(frozen=True)
 class Limit:
-    """Bytes that the tables may take; `free`: bytes of the disk to be left free besides."""
+    """`size`: bytes that the tables may take on disk. `free`: bytes of the disk to leave free."""
 
     size: int
     free: int = 0
 
 
 def default_limit(store: Store) -> Limit | None:
-    """From the disk of the embedded engine. A server's disk is not clew's to judge: None."""
+    """The default limit for the disk of the embedded engine; None for a server, whose disk is the
+    concern of its operators."""
     if not store.embedded:
         return None
     with store.client() as client:
         total = int(str(client.command("SELECT max(total_space) FROM system.disks")))
-    return Limit(int(total * SHARE_OF_DISK), min(int(total * KEPT_FREE), KEPT_FREE_AT_MOST))
+    return Limit(int(total * DATABASE_SHARE), min(int(total * FREE_SHARE), MAX_FREE))
 
 
 @dataclass(frozen=True)
-class Room:
-    """The partitions that were dropped, the traces that lost a part with them, and the bytes by
-    which that was not enough."""
+class Eviction:
+    """What `make_room` did: the ids of the dropped partitions, the ids of the traces that lost
+    spans, and the bytes by which the database is still over its limit (0 or less: it is not)."""
 
-    dropped: list[str]
-    shortened: list[str]
+    dropped_partitions: list[str]
+    shortened_traces: list[str]
     excess: int
 
 
@@ -92,60 +97,63 @@ class Guard:
     """Keeps the database below its limit by dropping whole days, the oldest first: call `check`
     every CHECK_EVERY seconds.
 
-    `paused` holds up what inserts, for as long as it is entered; `shortened` is called with the ids
-    of traces that lost a part."""
+    `pause` stops inserts while it is entered. `report_shortened` is called with the ids of the
+    traces that lost spans."""
 
     def __init__(
         self,
         store: Store,
         limit: Limit,
-        paused: Callable[[], AbstractContextManager[object]],
-        shortened: Callable[[Sequence[str]], None] = lambda _: None,
+        pause: Callable[[], AbstractContextManager[object]],
+        report_shortened: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._limit = limit
-        self._paused = paused
-        self._shortened = shortened
-        self._reported = False
+        self._pause = pause
+        self._report_shortened = report_shortened
+        self._is_logged = False
 
     def check(self) -> None:
-        """Drop what is too much; log once when only today is left and it is still too much."""
-        room = make_room(self._store, self._limit, self._paused)
-        self._shortened(room.shortened)
-        if room.excess > 0 and not self._reported:
+        """Drop the oldest days while the database is over its limit. When only today is left and it
+        still is, log that once."""
+        eviction = make_room(self._store, self._limit, self._pause)
+        self._report_shortened(eviction.shortened_traces)
+        if eviction.excess > 0 and not self._is_logged:
             logger.error(
-                "the database is %d MiB over its limit, or the disk that much too full, and only "
-                "today is left to drop: raise --database-limit, make room, or have services send "
-                "less",
-                -(-room.excess >> 20),
+                "the database exceeds its limit, or the disk its free space, by %d MiB, and only "
+                "today's rows could still be dropped: raise --database-limit, free disk space, or "
+                "send less telemetry",
+                -(-eviction.excess >> 20),
             )
-        self._reported = room.excess > 0
+        self._is_logged = eviction.excess > 0
 
 
 def make_room(
-    store: Store, limit: Limit, paused: Callable[[], AbstractContextManager[object]]
-) -> Room:
-    """Drop whole partitions over all tables until the database is within `limit`.
+    store: Store, limit: Limit, pause: Callable[[], AbstractContextManager[object]]
+) -> Eviction:
+    """Drop whole partitions of all tables until the database is within `limit`.
 
-    The past goes oldest first, then what claims to be from the future. Today stays even when it
-    alone is too much: if the disk fills, clients are told to try again. A day that is too large
-    needs a larger limit or less traffic, not a database that forgets the hour it is asked about."""
-    dropped: list[str] = []
-    shortened: list[str] = []
+    The past is dropped first, its oldest day first, then days in the future. Today is never
+    dropped: when the disk fills up, the spool refuses requests and clients send them again. A day
+    that exceeds the limit needs a larger limit or less traffic; dropping it would remove exactly
+    the rows that are being read."""
+    dropped_partitions: list[str] = []
+    shortened_traces: list[str] = []
     with store.client() as client:
         excess = _excess(client, limit)
         for partition, size in _partitions(client):
             if excess <= 0:
                 break
-            with paused():
-                shortened += _drop(client, partition)
+            with pause():
+                shortened_traces += _drop(client, partition)
             excess -= size
-            dropped.append(partition)
-    return Room(dropped, shortened, excess)
+            dropped_partitions.append(partition)
+    return Eviction(dropped_partitions, shortened_traces, excess)
 
 
 def _excess(client: Client, limit: Limit) -> int:
-    """By how many bytes the database is too large. Parts that are inactive are as good as gone."""
+    """By how many bytes the database is too large. Inactive parts count as free, because the engine
+    is about to remove them."""
     active, inactive = client.query(
         "SELECT sumIf(bytes_on_disk, active), sumIf(bytes_on_disk, NOT active) "
         "FROM system.parts WHERE database = 'otel'"
@@ -155,9 +163,9 @@ def _excess(client: Client, limit: Limit) -> int:
 
 
 def _partitions(client: Client) -> list[tuple[str, int]]:
-    """The partitions that may go and their bytes, in the order in which they go.
+    """The ids and bytes of the partitions that may be dropped, in the order of dropping.
 
-    Their ids are read as dates (yyyymmdd, or what begins like it); others are left alone."""
+    An id is a date, yyyymmdd or a prefix of it; partitions with other ids are not dropped."""
     rows: Any = client.query(
         "SELECT partition_id, sum(bytes_on_disk), toString(toYYYYMMDD(now('UTC'))) "
         "FROM system.parts WHERE active AND database = 'otel' "
@@ -166,7 +174,7 @@ def _partitions(client: Client) -> list[tuple[str, int]]:
             "tables": [
                 table
                 for signal in SIGNALS.values()
-                for table in (*tables_of(signal), *signal.derived)
+                for table in (*signal_tables(signal), *signal.derived)
             ]
         },
     ).result_rows
@@ -176,22 +184,26 @@ def _partitions(client: Client) -> list[tuple[str, int]]:
 
 
 def _drop(client: Client, partition: str) -> list[str]:
-    """The partition out of every table, bases first: killed anywhere, what is left of it is found
-    again by the next look. The traces that lost a part of them."""
+    """Drop the partition from every table; returns the ids of the traces that lost spans.
+
+    Base tables come first, so that a check after a kill finds the remaining tables and drops the
+    partition from them."""
     for signal in SIGNALS.values():
         for table in signal.tables:
             _drop_from(client, table, partition)
-    shortened = _shorten(client, partition)
+    shortened_traces = _rebuild_shortened_traces(client, partition)
     for signal in SIGNALS.values():
         for table in (*(side.name for side in signal.sides), *signal.derived):
             _drop_from(client, table, partition)
-    return shortened
+    return shortened_traces
 
 
-def _shorten(client: Client, partition: str) -> list[str]:
-    """A trace that runs past midnight may have a side row in one day for spans in two: make such
-    rows again from the spans that are left. What a trace was when it was whole is not said of it
-    any more, until it is settled again. The traces that lost a part."""
+def _rebuild_shortened_traces(client: Client, partition: str) -> list[str]:
+    """Update the rows of traces that lost spans with a partition; returns the traces' ids.
+
+    A trace that runs past midnight may have one row of clew_traces for spans of two days: such rows
+    are made again from the remaining spans. The rows of clew_settled, which describe the complete
+    trace, are deleted until the settler makes new ones."""
     side = next(side for side in TRACES.sides if side.name == "clew_traces")
     rows = client.query(
         "SELECT DISTINCT TraceId FROM otel.clew_traces WHERE toDate(Start) < toDate(End) "
@@ -200,59 +212,59 @@ def _shorten(client: Client, partition: str) -> list[str]:
         parameters={"id": partition, "length": len(partition[:8])},
     ).result_rows
     ids = [id for (id,) in rows]
-    for some in _in_thousands(ids):
-        client.command(DELETE.format(table="clew_traces"), parameters=some)
-        left = select_of(side, TRACES.tables[0], "TraceId IN {ids:Array(String)}")
-        client.command(f"INSERT INTO otel.clew_traces {left}", parameters=some)
-    shortened = sorted({*ids, *_in_two_days(client, partition)})
-    for some in _in_thousands(shortened):
-        client.command(DELETE.format(table="clew_settled"), parameters=some)
-    return shortened
+    for batch in _batches(ids):
+        client.command(DELETE.format(table="clew_traces"), parameters=batch)
+        remaining = select_of(side, TRACES.tables[0], "TraceId IN {ids:Array(String)}")
+        client.command(f"INSERT INTO otel.clew_traces {remaining}", parameters=batch)
+    shortened_traces = sorted({*ids, *_traces_across_midnight(client, partition)})
+    for batch in _batches(shortened_traces):
+        client.command(DELETE.format(table="clew_settled"), parameters=batch)
+    return shortened_traces
 
 
-def _in_two_days(client: Client, partition: str) -> set[str]:
-    """Traces with rows of their own on either side of one of the day's midnights, an hour from it
-    at the most."""
+def _traces_across_midnight(client: Client, partition: str) -> set[str]:
+    """The ids of traces that have a row before and a row after one of the day's two midnights, both
+    at most an hour from it."""
     if len(partition) != len("yyyymmdd"):
         return set()
     day = datetime.strptime(partition, "%Y%m%d").replace(tzinfo=UTC)
-    found: set[str] = set()
+    ids: set[str] = set()
     for midnight in (day, day + timedelta(days=1)):
         hours = {"before": -1, "midnight": 0, "after": 1}
-        at = {name: midnight + timedelta(hours=number) for name, number in hours.items()}
+        times = {name: midnight + timedelta(hours=offset) for name, offset in hours.items()}
         rows = client.query(
             "SELECT DISTINCT TraceId FROM otel.clew_traces "
             "WHERE Start >= {midnight:DateTime64(9)} AND Start < {after:DateTime64(9)} "
             "AND TraceId IN (SELECT TraceId FROM otel.clew_traces "
             "WHERE Start >= {before:DateTime64(9)} AND Start < {midnight:DateTime64(9)})",
-            parameters={name: f"{time:%Y-%m-%d %H:%M:%S}" for name, time in at.items()},
+            parameters={name: f"{time:%Y-%m-%d %H:%M:%S}" for name, time in times.items()},
         ).result_rows
-        found |= {id for (id,) in rows}
-    return found
+        ids |= {id for (id,) in rows}
+    return ids
 
 
-def _in_thousands(ids: Sequence[str]) -> Iterator[dict[str, Sequence[str]]]:
-    """The ids as statements take them."""
-    for first in range(0, len(ids), 1000):
-        yield {"ids": ids[first : first + 1000]}
+def _batches(ids: Sequence[str]) -> Iterator[dict[str, Sequence[str]]]:
+    """The ids in batches of at most BATCH_IDS, each as the parameters of a statement."""
+    for start in range(0, len(ids), BATCH_IDS):
+        yield {"ids": ids[start : start + BATCH_IDS]}
 
 
 def _drop_from(client: Client, table: str, partition: str) -> None:
-    of = {"table": table, "partition": partition}
+    parameters = {"table": table, "partition": partition}
     rows, size = client.query(
         "SELECT sum(rows), sum(bytes_on_disk) FROM system.parts WHERE active "
         "AND database = 'otel' AND table = {table:String} AND partition_id = {partition:String}",
-        parameters=of,
+        parameters=parameters,
     ).result_rows[0]
     if not rows:
         return
     client.command(
         "INSERT INTO otel.clew_expired (Table, Partition, Rows, Bytes, Reason) "
         "SELECT {table:String}, {partition:String}, {rows:UInt64}, {bytes:UInt64}, 'size'",
-        parameters=of | {"rows": int(rows), "bytes": int(size)},
+        parameters=parameters | {"rows": int(rows), "bytes": int(size)},
     )
     client.command(f"ALTER TABLE otel.{table} DROP PARTITION ID '{partition}'")
     logger.info(
-        "otel.%s: dropped partition %s, %d rows, %d MiB, to keep to the database's limit",
+        "otel.%s: dropped partition %s (%d rows, %d MiB) to keep the database within its limit",
         *(table, partition, rows, int(size) >> 20),
     )

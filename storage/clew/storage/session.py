@@ -156,7 +156,7 @@ class Session:
     def write(self, is_connected: Callable[[], bool]) -> None:
         """Run a peer's prepared statement that writes, one at a time. Raises EngineError, also when
         the peer is no longer connected once its turn has come."""
-        turn = nullcontext() if self.write_kind == KILL_KIND else self._store.writing
+        turn = nullcontext() if self.write_kind == KILL_KIND else self._store.write_lock
         with turn:
             _check_connected(is_connected)
             with _engine_errors():
@@ -174,7 +174,7 @@ class Session:
         schema = {name: value for name, value in settings.items() if name in SCHEMA_SETTINGS}
         others = {name: value for name, value in settings.items() if name not in SCHEMA_SETTINGS}
         columns = f" ({', '.join(map(identifier, insert.columns))})" if insert.columns else ""
-        with self._store.writing:
+        with self._store.write_lock:
             _check_connected(is_connected)
             self._set(schema)
             self.restrict(self._check_settings(others), PEER_INSERT)

@@ -156,7 +156,7 @@ class Sessions:
         signal, began = SIGNALS[EXPORTER_TABLES[insert.table]], time.time()
         ingest = Ingest(self.store)
         stored: dict[str, Stored] = {}
-        with self.store.writing:
+        with self.store.write_lock:
             try:
                 with self.connect(role) as session:
                     session.insert(insert, path, segment, settings)

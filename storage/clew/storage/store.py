@@ -1,4 +1,4 @@
-"""The database behind a DSN, embedded or a server, through one and the same client."""
+"""The database behind a DSN. An embedded engine and a server are used through the same client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,9 @@ logger = logging.getLogger(__name__)
 DATABASE = "otel"
 OLDEST_SERVER = (26, 2)
 
-# The embedded engine shares the machine: half of its memory at most, where the default is 90 %.
-# And its caches: their defaults add up to more than 20 GiB; at 20M spans they let resident memory
-# rise to 3.9 GB.
+# The embedded engine shares the machine, so it gets at most half of its memory; the default is 90
+# %. The default sizes of the caches add up to more than 20 GiB: with 20M spans resident memory rose
+# to 3.9 GB.
 MEBIBYTE = 1 << 20
 MEMORY_RATIO = 0.5
 EMBEDDED_OPTIONS: dict[str, float] = {
@@ -49,7 +49,7 @@ EMBEDDED_OPTIONS: dict[str, float] = {
     "compiled_expression_cache_size": 32 * MEBIBYTE,
 }
 
-# Inserts here are large already, wait for their rows, and are on the disk when they return.
+# Clew's inserts are batches already, and their rows must be on disk when they return.
 SESSION_SETTINGS: dict[str, int | str] = {
     "async_insert": 0,
     "session_timezone": "UTC",
@@ -57,10 +57,10 @@ SESSION_SETTINGS: dict[str, int | str] = {
 # A replicated table skips an insert that it has seen before, also one whose rows were deleted by
 # `Ingest.reload`. Which of these settings an engine knows depends on its version.
 SETTINGS_WHERE_KNOWN = {"insert_deduplicate": 0, "deduplicate_insert": "disable"}
-PAUSE = 0.1  # seconds between attempts to open it
+RETRY_PAUSE = 0.1  # seconds between attempts to connect
 EMBEDDED_ATTEMPTS = 20
-WORTH_TELLING = 50  # attempts
-START_WITHIN = 60.0  # seconds for a server that is starting as well
+ATTEMPTS_BEFORE_WARNING = 50
+SERVER_START_TIMEOUT = 60.0  # seconds to wait for a server that is starting
 
 
 class Store:
@@ -68,11 +68,14 @@ class Store:
 
     `dsn`: `chdb:///absolute/directory` for the embedded engine (one process may have it open),
     `clickhouse://user:password@host:8123/` (or `clickhouses://` for TLS) for a server.
-    `memory_limit`: bytes that the embedded engine may have; half of the machine's by default.
-    `directory` is the embedded engine's, None for a server. `patient`: a server is waited for.
-    `cluster`: what the server is a node of, if it is.
+    `memory_limit`: bytes of memory for the embedded engine; by default half of the machine's.
+    `cluster`: the cluster that the server belongs to. `wait_for_server`: wait up to 60 s for a
+    server that does not answer yet.
 
-    Raises SettingError for a DSN that cannot be used, StorageError when nobody answers there.
+    `memory` is the limit in use, `directory` the embedded engine's directory (None for a server),
+    `shared` whether another clew may write to the same tables.
+
+    Raises SettingError for a DSN that cannot be used, StorageError when no database answers.
     """
 
     def __init__(
@@ -81,13 +84,13 @@ class Store:
         memory_limit: int | None = None,
         cluster: Cluster = SINGLE_NODE,
         *,
-        patient: bool = False,
+        wait_for_server: bool = False,
     ) -> None:
         self.dsn = dsn
         self.cluster = cluster
         self.memory = memory_limit or int(_memory() * MEMORY_RATIO)
-        # Held while rows come in that are not the loader's, and while side rows are made again.
-        self.writing = threading.Lock()
+        # Held by inserts that do not come from the loader, and while side rows are made again.
+        self.write_lock = threading.Lock()
         self._options: dict[str, float | str] = dict(EMBEDDED_OPTIONS)
         if memory_limit is not None:
             self._options["max_server_memory_usage"] = memory_limit
@@ -95,10 +98,9 @@ class Store:
         self._clients: list[Client] = []
         self._lock = threading.Lock()
         self.embedded = _is_embedded(dsn)
-        self._attempts = 1 if not patient else int(START_WITHIN / PAUSE)
+        self._attempts = int(SERVER_START_TIMEOUT / RETRY_PAUSE) if wait_for_server else 1
         if self.embedded:
             self._attempts = EMBEDDED_ATTEMPTS
-        # Whether another clew may be at work in the same tables.
         self.shared = not self.embedded
         self.directory = _prepare_directory(dsn) if self.embedded else None
         if self.directory is not None:
@@ -115,7 +117,7 @@ class Store:
 
     @contextmanager
     def client(self) -> Iterator[Client]:
-        """A client for the calling thread, back in the pool afterwards."""
+        """A client for the calling thread, which returns to the pool afterwards."""
         try:
             client = self._idle.get_nowait()
         except queue.Empty:
@@ -123,32 +125,35 @@ class Store:
         try:
             yield client
         except OperationalError as error:
-            raise _shortened(error) from error
+            raise _without_url(error) from error
         finally:
             self._idle.put(client)
 
     def connect(self) -> Any:
-        """A connection to the embedded engine, with no settings at all and every right."""
+        """A connection of chdb to the embedded engine, with default settings and all rights. Raises
+        StorageError, for a server as well."""
         if self.directory is None:
-            raise StorageError("a server is reached by its clients")
+            raise StorageError(
+                "only the embedded engine has connections; use a client of the server"
+            )
         try:
             return _connect(str(self.directory))
         except RuntimeError as error:
-            raise StorageError(f"the embedded engine takes no connection: {error}") from error
+            raise StorageError(f"cannot connect to the embedded engine: {error}") from error
 
-    def free(self) -> int | None:
-        """Bytes that are left on the embedded database's disk; None for a server."""
+    def free_space(self) -> int | None:
+        """Free bytes on the disk of the embedded database; None for a server."""
         return shutil.disk_usage(self.directory).free if self.directory else None
 
     def close(self) -> None:
-        """Close every client; the embedded engine lets go of its directory."""
+        """Close every client; the embedded engine then releases its directory."""
         with self._lock:
             clients, self._clients = self._clients, []
         for client in clients:
             client.close()
 
     def _connect(self) -> Client:
-        # The directory by itself: in a DSN, # ? and % would mean something.
+        # The directory is passed as a path, because # ? and % have a meaning in a DSN.
         options: dict[str, Any] = (
             {
                 "interface": "chdb",
@@ -159,41 +164,43 @@ class Store:
             else {"dsn": self.dsn, "autogenerate_session_id": False, "send_receive_timeout": 600}
         )
         try:
-            client = _patiently(
+            client = _with_retries(
                 lambda: clickhouse_connect.get_client(
                     settings=SESSION_SETTINGS | self.cluster.settings, **options
                 ),
                 attempts=1 if self._clients else self._attempts,
-                # A server that answers, and lets nobody in, is not worth waiting for.
-                on=ClickHouseError if self.embedded else OperationalError,
+                # There is no point in waiting for a server that answers with a refusal.
+                retried_error=ClickHouseError if self.embedded else OperationalError,
             )
             for name, value in SETTINGS_WHERE_KNOWN.items():
                 if name in client.server_settings:
                     client.set_client_setting(name, value)
         except (ClickHouseError, OSError) as error:
-            raise StorageError(_explain(self.dsn, _shortened(error))) from error
+            raise StorageError(_explain(self.dsn, _without_url(error))) from error
         with self._lock:
             self._clients.append(client)
         return client
 
 
-def _patiently(connect: Any, attempts: int, on: type[ClickHouseError]) -> Client:
-    """A process that was killed just now may hold the directory for a moment longer; a server may
-    be starting."""
+def _with_retries(
+    connect: Callable[[], Client], attempts: int, retried_error: type[ClickHouseError]
+) -> Client:
+    """Connect, and retry after an error: a killed process may still hold the directory for a
+    moment, and a server may be starting."""
     for attempt in range(attempts):
         try:
-            return connect()  # type: ignore[no-any-return]
-        except on as error:
+            return connect()
+        except retried_error as error:
             if attempt == attempts - 1:
                 raise
-            if attempt == WORTH_TELLING:
+            if attempt == ATTEMPTS_BEFORE_WARNING:
                 logger.warning("the database does not answer yet: %s", error)
-            time.sleep(PAUSE)
+            time.sleep(RETRY_PAUSE)
     raise AssertionError("unreachable")
 
 
-def _shortened(error: Exception) -> Exception:
-    """Without what was asked, which can be 100 KB of parameters."""
+def _without_url(error: Exception) -> Exception:
+    """The error without the request's URL, which can contain 100 KB of parameters."""
     return type(error)(re.sub(r" with url: \S+", "", str(error)))
 
 
@@ -203,11 +210,11 @@ def _is_embedded(dsn: str) -> bool:
         return True
     if scheme in ("clickhouse", "clickhouses", "http", "https"):
         try:
-            urlsplit(dsn).port  # noqa: B018 - whether there can be one
+            urlsplit(dsn).port  # noqa: B018 - raises when the host or the port cannot be read
         except ValueError as error:
             raise SettingError(
                 "CLEW_DSN: its host or port cannot be read; write "
-                "clickhouse://user:password@host:8123/, with %23 for # and such in a password"
+                "clickhouse://user:password@host:8123/, and # as %23 in a password"
             ) from error
         return False
     raise SettingError(
@@ -222,19 +229,21 @@ def _prepare_directory(dsn: str) -> Path:
         raise SettingError(f"CLEW_DSN {dsn!r}: write three slashes, chdb:///absolute/directory")
     directory = Path(path).resolve()
     check_engine_directory(directory)
-    # The partition of a row is its day in the engine's time zone: one zone, wherever it runs.
+    # A row's partition is its day in the engine's time zone, which must be the same everywhere.
     os.environ["TZ"] = "UTC"
     time.tzset()
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingError(f"CLEW_DSN: cannot make {directory}: {error.strerror}") from error
+        raise SettingError(f"CLEW_DSN: cannot create {directory}: {error.strerror}") from error
     return directory
 
 
 def _configure(directory: Path, memory: int) -> Path | None:
-    """Write what the engine is to read when it starts. What there is to name is asked of one in
-    memory (0.1 s); where an engine is open already there cannot be another, nor needs to be."""
+    """Write the configuration that the engine reads when it starts; returns its path.
+
+    The names in it come from an engine in memory (0.1 s). When this process has an engine open
+    already, no second one can be opened and the configuration is not needed: None."""
     try:
         engine = _connect(":memory:")
     except RuntimeError:
@@ -250,7 +259,7 @@ def _configure(directory: Path, memory: int) -> Path | None:
 
 
 def _connect(path: str) -> Any:
-    from chdb import _chdb  # a second and 300 MB, which a server's client needs not
+    from chdb import _chdb  # imported late: takes 1 s and 300 MB, and a server's client needs none
 
     return _chdb.connect(path)  # type: ignore[attr-defined]
 
@@ -266,20 +275,20 @@ def _remove_torn_mutations(directory: Path) -> None:
     torn = [path for path in mutations if not path.read_bytes().endswith(b"\n")]
     if not torn:
         return
-    # An engine that has the directory open holds this lock, and may be writing them just now.
+    # An engine that has the directory open holds this lock, and may be writing such a file now.
     with suppress(BlockingIOError), (directory / "status").open("a") as status:
         fcntl.flock(status, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for path in torn:
-            logger.warning("%s is cut off and is removed", path)
+            logger.warning("removing the incomplete mutation %s", path)
             path.unlink(missing_ok=True)
 
 
 def _assert_path(client: Client, directory: Path) -> None:
-    """Asked for wrongly, the embedded engine takes a temporary directory and says nothing."""
+    """With a wrong option, the embedded engine uses a temporary directory and reports no error."""
     ((path,),) = client.query("SELECT path FROM system.disks WHERE name = 'default'").result_rows
-    used = Path(path).resolve()
-    if used != directory:
-        raise StorageError(f"the embedded engine works in {used}, not in {directory}")
+    engine_directory = Path(path).resolve()
+    if engine_directory != directory:
+        raise StorageError(f"the embedded engine uses {engine_directory}, not {directory}")
 
 
 def _assert_version(client: Client) -> None:
@@ -292,12 +301,13 @@ def _assert_version(client: Client) -> None:
 
 
 def _assert_zone(client: Client) -> None:
-    """By its zone it divides what others write into days, and what is read without one."""
+    """The server's time zone decides into which day's partition a row goes, and how it reads a time
+    without a zone."""
     zone = str(client.command("SELECT serverTimezone()"))
     if zone not in ("UTC", "Etc/UTC", "Zulu", "Etc/Zulu", "Etc/UCT", "UCT", "GMT", "Etc/GMT"):
         raise SettingError(
-            f"the ClickHouse server at the DSN is in {zone}: set <timezone>UTC</timezone> in its "
-            "configuration, for a partition is to be one day wherever its rows come from"
+            f"the time zone of the ClickHouse server at the DSN is {zone}: set "
+            "<timezone>UTC</timezone> in its configuration, because a partition is one day in UTC"
         )
 
 
@@ -306,7 +316,7 @@ def _explain(dsn: str, error: Exception) -> str:
     if _is_embedded(dsn):
         return (
             f"cannot open the embedded engine in {dsn.removeprefix('chdb://')}: {text} "
-            "(one process at a time may have it open: is another clew running there?)"
+            "(only one process at a time can open it: is another clew running there?)"
         )
     if isinstance(error, OperationalError):
         return f"no ClickHouse server answers at {urlsplit(dsn).hostname}: {text}"
