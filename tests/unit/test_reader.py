@@ -82,6 +82,16 @@ def _reads_tables_by_their_full_names(bare: str) -> None:
     assert not re.search(r"\b(SETTINGS|FORMAT|INSERT|ALTER|DROP)\b", bare)
 
 
+@pytest.mark.parametrize("path", [*QUERIES, *SCHEMA], ids=lambda path: path.stem)
+def test_a_file_names_its_database_only_in_front_of_a_table(path: Path) -> None:
+    """So that the same files make and read a tenant's database, by replacing `otel.` (ADR 0017)."""
+    text = re.sub(r"--[^\n]*", "", path.read_text())
+    database = re.findall(r"\botel\b(?!\.\w)|\bcurrentDatabase\b", text)
+    assert database == (["otel"] if path.stem == "0001_database" else [])
+    # Functions belong to no database.
+    assert "CREATE OR REPLACE FUNCTION" not in text or "otel." not in text
+
+
 @pytest.mark.parametrize("path", SCHEMA, ids=lambda path: path.stem)
 def test_a_migration_can_be_run_again(path: Path) -> None:
     assert re.fullmatch(r"\d{4}_[a-z0-9_]+", path.stem)
