@@ -17,15 +17,16 @@ PAGE = Path(__file__).with_name("api.md")
 HEAD = """# The API
 
 {description}
-Every path is of the API address (`http://127.0.0.1:4319` by default). The same is there as an
-OpenAPI document (`/openapi.json`), and to be tried out (`/docs`). `docs/write_api.py` writes this.
+All paths are below the API's address (`http://127.0.0.1:4319` by default), where clew also serves
+the OpenAPI document (`/openapi.json`) and a page to try requests out (`/docs`). This page is
+generated from the document by `docs/write_api.py`.
 
-Times are RFC 3339 in UTC with nanoseconds, durations milliseconds, ids lowercase hex. Lists come in
-pages: send `next_cursor` as `cursor` for the next one.
+Times are RFC 3339 in UTC with nanoseconds, durations are milliseconds, ids are lowercase hex. Lists
+come in pages: send `next_cursor` as `cursor` to get the next page.
 """
 PROBLEMS = """## Problems
 
-What is no success is an RFC 9457 problem document, application/problem+json.
+Every error is an RFC 9457 problem document (`application/problem+json`).
 
 | status | when |
 |-|-|"""
@@ -48,8 +49,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
             if tag["name"] in operation["tags"]:
                 yield from _operation(name, operation)
     yield PROBLEMS
-    for response, said in document["components"]["responses"].items():
-        yield f"| {response.removeprefix('Problem')} | {_cell(said['description'])} |"
+    for name, response in document["components"]["responses"].items():
+        yield f"| {name.removeprefix('Problem')} | {_cell(response['description'])} |"
     yield "\n## Objects\n"
     for name, schema in sorted(document["components"]["schemas"].items()):
         yield from _object(name, schema)
@@ -67,17 +68,17 @@ def _operation(name: str, operation: dict[str, Any]) -> Iterator[str]:
         text = _cell(parameter["description"]) + _example(schema)
         yield f"| `{parameter['name']}` | {parameter['in']} | {kind} | {text} |"
     yield ""
-    answers = [
+    lines = [
         f"body: {_type(content['schema'])} as {media}"
         for media, content in operation.get("requestBody", {}).get("content", {}).items()
     ]
     for status, response in operation["responses"].items():
         for media, content in response.get("content", {}).items():
             if status < "400":
-                answers.append(f"{status}: {_type(content['schema'])} as {media}")
+                lines.append(f"{status}: {_type(content['schema'])} as {media}")
         if status >= "400" and "description" in response:
-            answers.append(f"{status}: {response['description']}")
-    yield "".join(f"- {answer}\n" for answer in answers)
+            lines.append(f"{status}: {response['description']}")
+    yield "".join(f"- {line}\n" for line in lines)
 
 
 def _object(name: str, schema: dict[str, Any]) -> Iterator[str]:
@@ -88,10 +89,10 @@ def _object(name: str, schema: dict[str, Any]) -> Iterator[str]:
         *scalars, schema = schema["anyOf"]
         yield f"{' or '.join(_type(scalar) for scalar in scalars).capitalize()}, or an object:\n"
     yield "| member | | |\n|-|-|-|"
-    for member, of in schema.get("properties", {}).items():
+    for member, member_schema in schema.get("properties", {}).items():
         optional = "" if member in schema.get("required", ()) else ", optional"
-        text = _cell(of.get("description", "")) + _example(of)
-        yield f"| `{member}` | {_type(of)}{optional} | {text.strip()} |"
+        text = _cell(member_schema.get("description", "")) + _example(member_schema)
+        yield f"| `{member}` | {_type(member_schema)}{optional} | {text.strip()} |"
     yield ""
 
 
@@ -100,7 +101,7 @@ def _type(schema: dict[str, Any]) -> str:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"
     if "anyOf" in schema:
-        return " or ".join(_type(each) for each in schema["anyOf"])
+        return " or ".join(_type(choice) for choice in schema["anyOf"])
     if "const" in schema:
         return f"`{schema['const']}`"
     if "enum" in schema:

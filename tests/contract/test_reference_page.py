@@ -42,6 +42,16 @@ def test_operations_have_ids_of_their_own() -> None:
     assert len(ids) == len(set(ids))
 
 
+def test_every_member_is_described() -> None:
+    undescribed = [
+        f"{name}.{member}"
+        for name, schema in DOCUMENT["components"]["schemas"].items()
+        for member, member_schema in schema.get("properties", {}).items()
+        if not member_schema.get("description")
+    ]
+    assert not undescribed
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_parameter_is_described(name: str) -> None:
     for parameter in OPERATIONS[name].get("parameters", ()):

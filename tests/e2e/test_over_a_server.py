@@ -15,7 +15,7 @@ import pytest
 
 from clew.storage import StorageError, Store, move
 from clew.storage.ledger import LedgerRow, enter
-from support.asking import Api
+from support.api_client import ApiClient
 from support.loading import rows, sides_equal_their_base
 from support.processes import Clew
 from support.seeded import Seeded, seed
@@ -82,10 +82,10 @@ def test_a_client_and_its_server_give_the_same_answers(
     """Half an hour of the shop's data, written in every way: segments, the ledger, definitions, the
     settler's statements and a backfill."""
     seeded = seed(remote, tmp_path)
-    remote_answers = answers(Api(remote).response, seeded)
+    remote_answers = answers(ApiClient(remote).response, seeded)
     assert remote_answers["/api/v1/transactions"]["transactions"]
     assert remote_answers["/api/v1/services/map"]["edges"]
-    assert remote_answers == answers(Api(store).response, seeded)
+    assert remote_answers == answers(ApiClient(store).response, seeded)
     assert sides_equal_their_base(remote)
 
 

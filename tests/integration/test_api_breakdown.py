@@ -1,5 +1,5 @@
-"""Where the time goes, for slow traces and for the others, what is called, what is thrown, and many
-names, against plain Python."""
+"""The breakdown of slow and of typical traces, dependencies, exceptions and services with many names,
+compared with plain Python."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from clew.api import joined
+from clew.api import joined, selection
 from clew.storage import Ingest, Store
-from support.asking import Api
+from support.api_client import ApiClient
 from support.reference import Trace, is_quantile, rfc3339, traces_of
 from support.settled import Call, path_of, settle
 from support.traffic import (
@@ -39,14 +39,14 @@ Operation = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Shown:
+class Dataset:
     answer: dict[str, Any]
     traces: list[Trace]
     calls: dict[str, list[Call]]
 
     @property
     def p95(self) -> float:
-        """In nanoseconds, as the answer has it."""
+        """The transaction's p95 in nanoseconds, as the response has it."""
         return float(self.answer["transaction"]["duration_ms"]["p95"]) * 1e6
 
     @property
@@ -57,7 +57,7 @@ class Shown:
 
 
 @pytest.fixture(scope="module")
-def shown(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Shown:
+def dataset(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     store = emptied()
     loader = Loader(Ingest(store), tmp_path_factory.mktemp("segments"))
     generator, choice = Generator(7, PROCESSES), random.Random(7)
@@ -80,73 +80,73 @@ def shown(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory
         ]
         for trace in traces
     }  # fmt: skip
-    # Settled twice: the later version counts.
+    # Settled twice: only the later version counts.
     settle(store, traces[:50], {trace.id: calls[trace.id] * 2 for trace in traces}, version=1)
     settle(store, traces, calls, version=2)
-    api = Api(store)
+    api = ApiClient(store)
     (id,) = (row["id"] for row in api.get("/api/v1/transactions", **WINDOW)["transactions"])
-    return Shown(api.get(f"/api/v1/transactions/{id}", **WINDOW), traces, calls)
+    return Dataset(api.get(f"/api/v1/transactions/{id}", **WINDOW), traces, calls)
 
 
-def test_the_slow_and_the_typical_are_told_apart(shown: Shown) -> None:
-    slow = [trace for trace in shown.traces if trace.entry.duration > shown.p95]
-    typical = [trace for trace in shown.traces if trace.entry.duration <= shown.p95]
+def test_the_breakdown_of_slow_and_of_typical_traces(dataset: Dataset) -> None:
+    slow = [trace for trace in dataset.traces if trace.entry.duration > dataset.p95]
+    typical = [trace for trace in dataset.traces if trace.entry.duration <= dataset.p95]
     assert 0 < len(slow) < len(typical)
     for name, traces in (("slow", slow), ("typical", typical)):
         parts: dict[Operation, list[int]] = defaultdict(lambda: [0, 0, 0])
         for trace in traces:
             for operation, times in path_of(trace).items():
                 parts[operation] = [a + b for a, b in zip(parts[operation], times, strict=True)]
-        whole = [sum(part[number] for part in parts.values()) for number in range(3)]
-        for operation, row in shown.rows.items():
-            calls, own, critical = parts[operation]
+        totals = [sum(part[number] for part in parts.values()) for number in range(3)]
+        for operation, row in dataset.rows.items():
+            calls, self_times, critical = parts[operation]
             assert row[name] == {
                 "calls_per_trace": pytest.approx(calls / len(traces)),
-                "self_time_ms_per_trace": pytest.approx(own / 1e6 / len(traces), abs=1e-9),
-                "share": pytest.approx(own / whole[1], abs=1e-12),
-                "critical_share": pytest.approx(critical / whole[2], abs=1e-12),
+                "self_time_ms_per_trace": pytest.approx(self_times / 1e6 / len(traces), abs=1e-9),
+                "share": pytest.approx(self_times / totals[1], abs=1e-12),
+                "critical_share": pytest.approx(critical / totals[2], abs=1e-12),
             }
 
 
-def test_what_the_p95_would_be_without_an_operation(shown: Shown) -> None:
-    assert len(shown.rows) > 5
-    for operation, row in shown.rows.items():
+def test_the_p95_without_an_operation(dataset: Dataset) -> None:
+    assert len(dataset.rows) > 5
+    for operation, row in dataset.rows.items():
         durations = [
             max(1, trace.entry.duration - path_of(trace).get(operation, (0, 0, 0))[2])
-            for trace in shown.traces
+            for trace in dataset.traces
         ]
         without = row["p95_without_ms"] * 1e6
-        # Never more than the p95, which is within 1 % itself.
-        assert is_quantile(without, durations, 0.95) or without == shown.p95
-        assert without <= shown.p95
+        # At most the p95, which itself is within 1 %.
+        assert is_quantile(without, durations, 0.95) or without == dataset.p95
+        assert without <= dataset.p95
 
 
-def test_what_was_called(shown: Shown) -> None:
+def test_dependencies_are_the_calls_of_the_traces(dataset: Dataset) -> None:
     expected: dict[tuple[str, ...], list[Call]] = defaultdict(list)
-    for call in itertools.chain(*shown.calls.values()):
+    for call in itertools.chain(*dataset.calls.values()):
         source, target, type, summary, _, _ = call
         expected[type, target, source, summary].append(call)
-    found = {
+    results = {
         (row["type"], row["name"], row["source"], row["summary"]): row
-        for row in shown.answer["dependencies"]
+        for row in dataset.answer["dependencies"]
     }
-    assert found.keys() == expected.keys()
-    for key, row in found.items():
+    assert results.keys() == expected.keys()
+    for key, row in results.items():
         calls = expected[key]
         durations = [call[4] for call in calls]
         assert row["calls"] == len(calls)
         assert row["errors"] == sum(call[5] for call in calls)
         assert row["error_rate"] == pytest.approx(row["errors"] / len(calls))
-        assert row["calls_per_trace"] == pytest.approx(len(calls) / len(shown.traces))
+        assert row["calls_per_trace"] == pytest.approx(len(calls) / len(dataset.traces))
         assert row["total_ms"] == pytest.approx(sum(durations) / 1e6)
         assert is_quantile(row["duration_ms"]["p50"] * 1e6, durations, 0.5)
         assert is_quantile(row["duration_ms"]["p95"] * 1e6, durations, 0.95)
-    times = [row["total_ms"] for row in shown.answer["dependencies"]]
+    times = [row["total_ms"] for row in dataset.answer["dependencies"]]
     assert times == sorted(times, reverse=True)
 
 
-def test_a_sample_says_how_far_off_it_may_be(store: Store, ingest: Ingest, tmp_path: Any) -> None:
-    """One trace in four is settled; the shares are within a few standard errors of those of all."""
+def test_a_sample_has_a_standard_error(store: Store, ingest: Ingest, tmp_path: Any) -> None:
+    """One trace in four is settled and stands for four."""
     generator, choice = Generator(8, PROCESSES), random.Random(8)
     spans = [
         span
@@ -157,31 +157,35 @@ def test_a_sample_says_how_far_off_it_may_be(store: Store, ingest: Ingest, tmp_p
     traces = traces_of(spans)
     settled = choice.sample(traces, 50)
     settle(store, settled, one_in=4)
-    api = Api(store)
+    api = ApiClient(store)
     (id,) = (row["id"] for row in api.get("/api/v1/transactions", **WINDOW)["transactions"])
     answer = api.get(f"/api/v1/transactions/{id}", **WINDOW)
     assert answer["transaction"]["count"] == 200
-    own = [sum(times[1] for times in path_of(trace).values()) for trace in settled]
+    self_times = [sum(times[1] for times in path_of(trace).values()) for trace in settled]
     errors = []
     for row in answer["breakdown"]:
         operation = (row["service"], row["operation"], row["kind"])
         parts = [path_of(trace).get(operation, (0, 0, 0)) for trace in settled]
-        share = sum(part[1] for part in parts) / sum(own)
+        share = sum(part[1] for part in parts) / sum(self_times)
         assert row["calls"] == 4 * sum(part[0] for part in parts)
         assert row["share"] == pytest.approx(share)
-        squares = sum((part[1] - share * all) ** 2 for part, all in zip(parts, own, strict=True))
-        errors.append((4 * 3 * squares) ** 0.5 / (4 * sum(own)))
+        squares = sum(
+            (part[1] - share * self_time) ** 2
+            for part, self_time in zip(parts, self_times, strict=True)
+        )
+        errors.append((4 * 3 * squares) ** 0.5 / (4 * sum(self_times)))
     assert answer["sample"] == {"traces": 50, "of": 200, "error": pytest.approx(max(errors))}
     assert 0 < max(errors) < 0.5
 
 
-def test_of_a_frequent_transaction_slices_of_the_window_are_read(
+def test_a_frequent_transaction_is_read_in_slices_of_the_window(
     store: Store, ingest: Ingest, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Numbers are those of all traces, to be expected from those of the slices; the shares are the
-    slices' own, with an error that their differences say."""
-    monkeypatch.setattr(joined, "WHOLE_TRACES", 100)
-    monkeypatch.setattr(joined, "SLICES", 10)
+    """Counts and times are scaled up to all traces. Shares are those of the slices; their error
+    comes from the differences between slices."""
+    for module in (joined, selection):
+        monkeypatch.setattr(module, "MAX_TRACES", 100)
+        monkeypatch.setattr(module, "SLICES", 10)
     generator = Generator(9, PROCESSES)
     spans = [
         span
@@ -192,7 +196,7 @@ def test_of_a_frequent_transaction_slices_of_the_window_are_read(
     traces = traces_of(spans)
     calls = {trace.id: [("web", "db", "database", "SELECT", 5, False)] for trace in traces}
     settle(store, traces, calls)
-    api = Api(store)
+    api = ApiClient(store)
     window = {"start": rfc3339(BEGAN), "end": rfc3339(BEGAN + 400 * SECOND)}
     (id,) = (row["id"] for row in api.get("/api/v1/transactions", **window)["transactions"])
     answer = api.get(f"/api/v1/transactions/{id}", **window)
@@ -202,24 +206,26 @@ def test_of_a_frequent_transaction_slices_of_the_window_are_read(
     assert (answer["sample"]["traces"], answer["sample"]["of"]) == (100, 400)
     paths = [path_of(trace) for trace in read]
     slices = [(trace.start - BEGAN) // (40 * SECOND) for trace in read]
-    own = [sum(times[1] for times in path.values()) for path in paths]
+    self_times = [sum(times[1] for times in path.values()) for path in paths]
     errors = []
     for row in answer["breakdown"]:
         parts = [
             path.get((row["service"], row["operation"], row["kind"]), (0, 0, 0)) for path in paths
         ]
-        share = sum(part[1] for part in parts) / sum(own)
+        share = sum(part[1] for part in parts) / sum(self_times)
         assert row["calls"] == 4 * sum(part[0] for part in parts)
         assert row["self_time_ms"] == pytest.approx(4 * sum(part[1] for part in parts) / 1e6)
         assert row["share"] == pytest.approx(share)
-        off = [0.0] * 10
-        for at, part, all in zip(slices, parts, own, strict=True):
-            off[at] += part[1] - share * all
-        errors.append((sum(each**2 for each in off) * 10 / 9) ** 0.5 / sum(own))
+        deviations = [0.0] * 10
+        for number_of_slice, part, self_time in zip(slices, parts, self_times, strict=True):
+            deviations[number_of_slice] += part[1] - share * self_time
+        errors.append(
+            (sum(deviation**2 for deviation in deviations) * 10 / 9) ** 0.5 / sum(self_times)
+        )
     assert answer["sample"]["error"] == pytest.approx(max(errors))
-    (called,) = answer["dependencies"]
-    assert (called["calls"], called["calls_per_trace"]) == (400, 1)
-    assert called["total_ms"] == pytest.approx(400 * 5e-6)
+    (dependency,) = answer["dependencies"]
+    assert (dependency["calls"], dependency["calls_per_trace"]) == (400, 1)
+    assert dependency["total_ms"] == pytest.approx(400 * 5e-6)
 
 
 PYTHON = """Traceback (most recent call last):
@@ -263,16 +269,16 @@ FRAMES = {
 
 
 @pytest.mark.parametrize(("stack", "frame"), FRAMES.values(), ids=FRAMES.keys())
-def test_exceptions_are_told_apart_by_the_innermost_frame_of_their_own(
+def test_exceptions_are_grouped_by_the_innermost_frame_of_the_services_own_code(
     store: Store, ingest: Ingest, tmp_path: Any, stack: str, frame: str | None
 ) -> None:
     loader = Loader(ingest, tmp_path)
-    thrown = [
+    exceptions = [
         exception("Failed", f"order {number}")
         | {"exception.stacktrace": stack.replace("{line}", str(number))}
         for number in range(10, 13)
     ]
-    for number, attributes in enumerate(thrown):
+    for number, attributes in enumerate(exceptions):
         trace, span = f"{number + 1:032x}", f"{number + 1:016x}"
         event = Event(BEGAN + number, "exception", attributes)
         loader.spans(
@@ -283,7 +289,7 @@ def test_exceptions_are_told_apart_by_the_innermost_frame_of_their_own(
                 )
             ]
         )  # fmt: skip
-        # The span's own, logged without its stack: the same one.
+        # The span's exception again, logged without its stack.
         loader.logs(
             [
                 Log(
@@ -292,57 +298,58 @@ def test_exceptions_are_told_apart_by_the_innermost_frame_of_their_own(
                 )
             ]
         )  # fmt: skip
-    api = Api(store)
+    api = ApiClient(store)
     (id,) = (row["id"] for row in api.get("/api/v1/transactions", **WINDOW)["transactions"])
-    (found,) = api.get(f"/api/v1/transactions/{id}", **WINDOW)["exceptions"]
-    assert (found["message"], found["count"]) == ("order #", 3)
-    assert found["frame"] == frame
+    (group,) = api.get(f"/api/v1/transactions/{id}", **WINDOW)["exceptions"]
+    assert (group["message"], group["count"]) == ("order #", 3)
+    assert group["frame"] == frame
 
 
-def test_many_names_of_a_service_are_one_transaction(
+def test_names_beyond_the_first_200_are_one_transaction(
     store: Store, ingest: Ingest, tmp_path: Any
 ) -> None:
     loader = Loader(ingest, tmp_path)
     names = [f"GET /{number}" for number in range(230)]
-    few = Process("few", "few-1")
+    small_service = Process("few", "few-1")
     spans = [
         Span(
             f"{place + 1:032x}", f"{place + 1:016x}", "", process, name, SERVER,
             BEGAN + place * SECOND, BEGAN + (place + 1) * SECOND,
         )
         for place, (process, name) in enumerate(
-            # Each name once in turn, and those beyond the first 200 once more.
-            [*((WEB, name) for name in names), *((WEB, name) for name in names[200:]), (few, "GET /")]
+            # Each name once, and the names beyond the first 200 a second time.
+            [*((WEB, name) for name in names), *((WEB, name) for name in names[200:]), (small_service, "GET /")]
         )
     ]  # fmt: skip
-    # What came first counts, not what arrived first.
+    # The order is by the time of spans, not by their arrival.
     loader.spans(reversed(spans))
     settle(store, traces_of(spans))
-    api = Api(store)
-    listed = api.get("/api/v1/transactions", **WINDOW, limit=1000)
-    assert listed["overflow"] == [{"service": "web", "names": 230}]
-    first = listed["transactions"][0]
+    api = ApiClient(store)
+    answer = api.get("/api/v1/transactions", **WINDOW, limit=1000)
+    assert answer["overflow"] == [{"service": "web", "names": 230}]
+    transactions = answer["transactions"]
+    first = transactions[0]
     assert (first["name"], first["count"]) == ("web: (other)", 60)
-    assert {row["operation"] for row in listed["transactions"] if row["service"] == "web"} == {
+    assert {row["operation"] for row in transactions if row["service"] == "web"} == {
         "(other)",
         *names[:200],
     }
     pages = api.pages("/api/v1/transactions", "transactions", **WINDOW, limit=60)
-    assert list(itertools.chain(*pages)) == listed["transactions"]
+    assert list(itertools.chain(*pages)) == transactions
     joined = api.get(f"/api/v1/transactions/{first['id']}", **WINDOW)
     assert joined["transaction"] == first
     assert joined["sample"]["traces"] == 60
     assert {row["operation"] for row in joined["breakdown"]} == set(names[200:])
-    others = {span.trace for span in spans if span.name in names[200:]}
+    other_ids = {span.trace for span in spans if span.name in names[200:]}
     instances = api.get(f"/api/v1/transactions/{first['id']}/instances", **WINDOW, limit=1000)[
         "instances"
     ]
-    assert {row["key"] for row in instances} == others
+    assert {row["key"] for row in instances} == other_ids
     key = instances[0]["key"]
     assert (
         api.get(f"/api/v1/transactions/{first['id']}/instances/{key}")["instance"] == instances[0]
     )
     compared = api.get("/api/v1/compare", **WINDOW, transaction=first["id"], attr="a=b")
     assert (compared["a"]["traces"], compared["b"]["traces"]) == (0, 60)
-    found = api.get("/api/v1/traces", **WINDOW, transaction=first["id"], limit=1000)["traces"]
-    assert {trace["trace_id"] for trace in found} == others
+    traces = api.get("/api/v1/traces", **WINDOW, transaction=first["id"], limit=1000)["traces"]
+    assert {trace["trace_id"] for trace in traces} == other_ids

@@ -1,4 +1,4 @@
-"""Two sets of traces compared, against plain Python over the same spans."""
+"""Comparisons of two sets of traces, checked with plain Python over the same spans."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from clew.analysis.traces.settling import Settling
-from clew.api.compare import two_proportions
+from clew.api.compare import two_proportions_test
 from clew.storage import Ingest, Store
-from support.asking import Api
+from support.api_client import ApiClient
 from support.loading import settle
 from support.reference import Trace, rfc3339, self_times, traces_of
 from support.traffic import (
@@ -37,13 +37,13 @@ NEW = Process("orders", "orders-2", version="2.0")
 
 
 @dataclass(frozen=True)
-class Shown:
-    api: Api
+class Dataset:
+    api: ApiClient
     traces: list[Trace]
 
 
 @pytest.fixture(scope="module")
-def shown(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Shown:
+def dataset(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     store = emptied()
     spans = list(_traffic())
     Loader(Ingest(store), tmp_path_factory.mktemp("segments")).spans(spans)
@@ -55,18 +55,18 @@ def shown(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory
             SELECT 'checkout', TraceId, TraceId, Timestamp, Timestamp, ['x'], ['web'], ['x'], [Timestamp], [1], [false], 1
             FROM otel.clew_settled WHERE SpanName = 'POST /checkout'"""
         )
-    return Shown(Api(store), traces_of(spans))
+    return Dataset(ApiClient(store), traces_of(spans))
 
 
 def _traffic() -> Iterator[Span]:
-    """Checkouts with the tenant `acme` are slow, and so is all that version 2.0 does, which asks the
-    database three times for once; the second hour has more of both. Everything else is chance."""
+    """Checkouts of the tenant `acme` are slow. Version 2.0 calls the database three times instead of
+    once. The second hour has more of both. All other values are random."""
     choice = random.Random(31)
     for number in range(320):
-        later = number % 2 == 1
-        start = (LATER if later else BEGAN) + choice.randrange(30 * MINUTE)
-        acme = choice.random() < (0.25 if later else 0.15)
-        process = NEW if choice.random() < (0.4 if later else 0.1) else OLD
+        is_later = number % 2 == 1
+        start = (LATER if is_later else BEGAN) + choice.randrange(30 * MINUTE)
+        acme = choice.random() < (0.25 if is_later else 0.15)
+        process = NEW if choice.random() < (0.4 if is_later else 0.1) else OLD
         yield from _trace(choice, start, acme=acme, process=process)
 
 
@@ -74,9 +74,9 @@ def _trace(choice: random.Random, start: int, *, acme: bool, process: Process) -
     trace = choice.randbytes(16).hex()
     operation = choice.choice(("POST /checkout", "POST /checkout", "GET /"))
     queries = 3 if process is NEW else 1
-    took = choice.randint(20, 40) * (10 if acme else 1) * MILLISECOND
+    duration = choice.randint(20, 40) * (10 if acme else 1) * MILLISECOND
     root = Span(
-        trace, choice.randbytes(8).hex(), "", WEB, operation, SERVER, start, start + 3 * took,
+        trace, choice.randbytes(8).hex(), "", WEB, operation, SERVER, start, start + 3 * duration,
         status=choice.choice((0, 0, 0, 2)),
         attributes={
             "tenant": "acme" if acme else choice.choice(("umbrella", "initech")),
@@ -87,14 +87,14 @@ def _trace(choice: random.Random, start: int, *, acme: bool, process: Process) -
     yield root
     call = Span(
         trace, choice.randbytes(8).hex(), root.id, process, "POST /orders", SERVER,
-        start + MILLISECOND, start + 2 * took, attributes={"thread": choice.randrange(4)},
+        start + MILLISECOND, start + 2 * duration, attributes={"thread": choice.randrange(4)},
     )  # fmt: skip
     yield call
     for number in range(queries):
-        begin = call.start + number * took // 4
+        begin = call.start + number * duration // 4
         query = Span(
             trace, choice.randbytes(8).hex(), call.id, process, "SELECT", CLIENT, begin,
-            begin + took // 5, attributes={"db.system.name": "postgresql"},
+            begin + duration // 5, attributes={"db.system.name": "postgresql"},
         )  # fmt: skip
         yield query
         yield replace(
@@ -103,22 +103,22 @@ def _trace(choice: random.Random, start: int, *, acme: bool, process: Process) -
 
 
 HOUR = {"start": rfc3339(BEGAN), "end": rfc3339(LATER)}
-BOTH = {"start": rfc3339(BEGAN), "end": rfc3339(LATER + 60 * MINUTE)}
-AGAINST = {
+BOTH_HOURS = {"start": rfc3339(BEGAN), "end": rfc3339(LATER + 60 * MINUTE)}
+SECOND_HOUR_AND_FIRST = {
     "start": rfc3339(LATER), "end": rfc3339(LATER + 60 * MINUTE),
     "baseline_start": rfc3339(BEGAN), "baseline_end": rfc3339(LATER),
 }  # fmt: skip
 
 
-def _first(trace: Trace) -> bool:
+def _is_in_first_hour(trace: Trace) -> bool:
     return trace.entry.start < LATER
 
 
-def _has(trace: Trace, key: str, value: str) -> bool:
+def _has_value(trace: Trace, key: str, value: str) -> bool:
     return any(as_stored(span.attributes).get(key) == value for span in trace.spans)
 
 
-def _version(trace: Trace, version: str) -> bool:
+def _has_version(trace: Trace, version: str) -> bool:
     return any(span.process.version == version for span in trace.spans)
 
 
@@ -130,73 +130,73 @@ def _p95(traces: list[Trace]) -> int:
 Sets = tuple[list[Trace], list[Trace]]
 CASES: dict[str, tuple[dict[str, Any], Callable[[list[Trace]], Sets], set[str]]] = {
     "time": (
-        AGAINST,
+        SECOND_HOUR_AND_FIRST,
         lambda traces: (
-            [trace for trace in traces if not _first(trace)],
-            [trace for trace in traces if _first(trace)],
+            [trace for trace in traces if not _is_in_first_hour(trace)],
+            [trace for trace in traces if _is_in_first_hour(trace)],
         ),
         {"service.version", "service.instance.id"},
     ),
     "version and the rest": (
-        BOTH | {"version": "2.0"},
+        BOTH_HOURS | {"version": "2.0"},
         lambda traces: (
-            [trace for trace in traces if _version(trace, "2.0")],
-            [trace for trace in traces if not _version(trace, "2.0")],
+            [trace for trace in traces if _has_version(trace, "2.0")],
+            [trace for trace in traces if not _has_version(trace, "2.0")],
         ),
         {"service.instance.id"},
     ),
     "two versions": (
         HOUR | {"version": "2.0", "baseline_version": "1.0", "service": "web"},
         lambda traces: (
-            [trace for trace in traces if _first(trace) and _version(trace, "2.0")],
-            [trace for trace in traces if _first(trace)],
+            [trace for trace in traces if _is_in_first_hour(trace) and _has_version(trace, "2.0")],
+            [trace for trace in traces if _is_in_first_hour(trace)],
         ),
         set(),
     ),
     "attribute and the rest": (
-        BOTH | {"attr": "tenant=acme"},
+        BOTH_HOURS | {"attr": "tenant=acme"},
         lambda traces: (
-            [trace for trace in traces if _has(trace, "tenant", "acme")],
-            [trace for trace in traces if not _has(trace, "tenant", "acme")],
+            [trace for trace in traces if _has_value(trace, "tenant", "acme")],
+            [trace for trace in traces if not _has_value(trace, "tenant", "acme")],
         ),
         set(),
     ),
     "two attributes of an operation": (
-        BOTH
+        BOTH_HOURS
         | {"attr": "tenant=acme", "baseline_attr": ["tenant=initech", "region=eu"]}
         | {"service": "web", "operation": "GET /"},
         lambda traces: (
             [
                 trace
                 for trace in traces
-                if _has(trace, "tenant", "acme") and trace.entry.name == "GET /"
+                if _has_value(trace, "tenant", "acme") and trace.entry.name == "GET /"
             ],
             [
                 trace
                 for trace in traces
                 if trace.entry.name == "GET /"
-                and _has(trace, "tenant", "initech")
-                and _has(trace, "region", "eu")
+                and _has_value(trace, "tenant", "initech")
+                and _has_value(trace, "region", "eu")
             ],
         ),
         set(),
     ),
     "slow and the rest": (
-        BOTH | {"slow": "true", "transaction": "checkout"},
+        BOTH_HOURS | {"slow": "true", "transaction": "checkout"},
         lambda traces: (
             [
                 trace
                 for trace in traces
                 if trace.entry.name == "POST /checkout"
                 and trace.entry.duration
-                > _p95([each for each in traces if each.entry.name == "POST /checkout"])
+                > _p95([other for other in traces if other.entry.name == "POST /checkout"])
             ],
             [
                 trace
                 for trace in traces
                 if trace.entry.name == "POST /checkout"
                 and trace.entry.duration
-                <= _p95([each for each in traces if each.entry.name == "POST /checkout"])
+                <= _p95([other for other in traces if other.entry.name == "POST /checkout"])
             ],
         ),
         {"tenant"},
@@ -204,25 +204,28 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[list[Trace]], Sets], set[str]]]
 }
 
 
-@pytest.mark.parametrize(("asked", "sets", "first"), CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize(("parameters", "sets", "expected_first"), CASES.values(), ids=CASES.keys())
 def test_two_sets_are_compared(
-    shown: Shown, asked: dict[str, Any], sets: Callable[[list[Trace]], Sets], first: set[str]
+    dataset: Dataset,
+    parameters: dict[str, Any],
+    sets: Callable[[list[Trace]], Sets],
+    expected_first: set[str],
 ) -> None:
-    a, b = sets(shown.traces)
-    answer = shown.api.get("/api/v1/compare", **asked, limit=1000)
+    a, b = sets(dataset.traces)
+    answer = dataset.api.get("/api/v1/compare", **parameters, limit=1000)
     for side, traces in (("a", a), ("b", b)):
-        described = answer[side]
-        assert described["traces"] == described["looked_at"] == len(traces)
-        assert described["errors"] == sum(trace.entry.is_error for trace in traces)
-        assert described["sampled"] is False
+        description = answer[side]
+        assert description["traces"] == description["looked_at"] == len(traces)
+        assert description["errors"] == sum(trace.entry.is_error for trace in traces)
+        assert description["sampled"] is False
     _check_attributes(answer["attributes"], a, b)
     _check_operations(answer["operations"], a, b)
-    found = [row["key"] for row in answer["attributes"]]
-    if first:
-        assert found[0] in first
-    assert not set(found) & {"region", "thread", "request.id"}
-    if "attr" in asked:
-        assert "tenant" not in found
+    rows_by_key = [row["key"] for row in answer["attributes"]]
+    if expected_first:
+        assert rows_by_key[0] in expected_first
+    assert not set(rows_by_key) & {"region", "thread", "request.id"}
+    if "attr" in parameters:
+        assert "tenant" not in rows_by_key
 
 
 def _check_attributes(rows: list[dict[str, Any]], a: list[Trace], b: list[Trace]) -> None:
@@ -254,15 +257,15 @@ def _check_operations(rows: list[dict[str, Any]], a: list[Trace], b: list[Trace]
     expected: dict[tuple[str, str, str], list[float]] = {}
     for side, traces in enumerate((a, b)):
         for trace in traces:
-            own = self_times(trace.spans)
+            self_ns = self_times(trace.spans)
             for span in trace.spans:
                 key = (span.service, span.name, KIND_NAMES[span.kind])
                 totals = expected.setdefault(key, [0.0] * 4)
                 totals[2 * side] += 1 / len(traces)
-                totals[2 * side + 1] += own[span.id] / 1e6 / len(traces)
-    found = {(row["service"], row["operation"], row["kind"]): row for row in rows}
-    assert found.keys() == expected.keys()
-    for key, row in found.items():
+                totals[2 * side + 1] += self_ns[span.id] / 1e6 / len(traces)
+    rows_by_key = {(row["service"], row["operation"], row["kind"]): row for row in rows}
+    assert rows_by_key.keys() == expected.keys()
+    for key, row in rows_by_key.items():
         assert [
             row[side][name] for side in "ab" for name in ("calls_per_trace", "self_ms_per_trace")
         ] == pytest.approx(expected[key])
@@ -272,37 +275,39 @@ def _check_operations(rows: list[dict[str, Any]], a: list[Trace], b: list[Trace]
     assert changes == sorted(changes, reverse=True)
 
 
-def test_a_version_that_asks_more_often_is_seen(shown: Shown) -> None:
-    answer = shown.api.get("/api/v1/compare", **BOTH, version="2.0")
+def test_a_version_that_calls_the_database_more_often(dataset: Dataset) -> None:
+    answer = dataset.api.get("/api/v1/compare", **BOTH_HOURS, version="2.0")
     (select,) = (row for row in answer["operations"] if row["operation"] == "SELECT")
     assert (select["a"]["calls_per_trace"], select["b"]["calls_per_trace"]) == (3, 1)
 
 
-def test_an_automatic_transaction_is_its_entries(shown: Shown) -> None:
-    listed = shown.api.get("/api/v1/transactions", **BOTH)["transactions"]
-    (id,) = (row["id"] for row in listed if row["operation"] == "GET /")
-    answer = shown.api.get("/api/v1/compare", **BOTH, transaction=id, attr="region=eu")
-    mine = [trace for trace in shown.traces if trace.entry.name == "GET /"]
-    assert answer["a"]["traces"] + answer["b"]["traces"] == len(mine)
-    assert answer["a"]["traces"] == sum(_has(trace, "region", "eu") for trace in mine)
-    problem = shown.api.problem("/api/v1/compare", **BOTH, transaction="0" * 16, slow="true")
+def test_the_traces_of_an_automatic_transaction(dataset: Dataset) -> None:
+    transactions = dataset.api.get("/api/v1/transactions", **BOTH_HOURS)["transactions"]
+    (id,) = (row["id"] for row in transactions if row["operation"] == "GET /")
+    answer = dataset.api.get("/api/v1/compare", **BOTH_HOURS, transaction=id, attr="region=eu")
+    matching = [trace for trace in dataset.traces if trace.entry.name == "GET /"]
+    assert answer["a"]["traces"] + answer["b"]["traces"] == len(matching)
+    assert answer["a"]["traces"] == sum(_has_value(trace, "region", "eu") for trace in matching)
+    problem = dataset.api.problem(
+        "/api/v1/compare", **BOTH_HOURS, transaction="0" * 16, slow="true"
+    )
     assert problem["status"] == 404
 
 
-def test_nothing_against_something(shown: Shown) -> None:
-    answer = shown.api.get("/api/v1/compare", **BOTH, attr="tenant=nobody")
+def test_an_empty_set(dataset: Dataset) -> None:
+    answer = dataset.api.get("/api/v1/compare", **BOTH_HOURS, attr="tenant=nobody")
     assert answer["a"]["traces"] == 0
-    assert answer["b"]["traces"] == len(shown.traces)
+    assert answer["b"]["traces"] == len(dataset.traces)
     assert answer["attributes"] == answer["operations"] == []
-    assert shown.api.get("/api/v1/compare", **BOTH, slow="true", transaction="none")["a"] == {
-        **{name: BOTH[name] for name in ("start", "end")},
+    assert dataset.api.get("/api/v1/compare", **BOTH_HOURS, slow="true", transaction="none")["a"] == {
+        **{name: BOTH_HOURS[name] for name in ("start", "end")},
         "traces": 0, "looked_at": 0, "errors": 0, "error_rate": None, "sampled": False,
         "duration_ms": {"p50": None, "p95": None},
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "parameters",
     [
         {},
         {"baseline_version": "1"},
@@ -313,13 +318,15 @@ def test_nothing_against_something(shown: Shown) -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_compared_is_refused(shown: Shown, asked: dict[str, str]) -> None:
-    assert shown.api.problem("/api/v1/compare", **asked)["status"] == 400
+def test_a_comparison_that_is_not_possible_is_a_problem(
+    dataset: Dataset, parameters: dict[str, str]
+) -> None:
+    assert dataset.api.problem("/api/v1/compare", **parameters)["status"] == 400
 
 
-def test_the_chance_of_a_difference() -> None:
-    assert two_proportions(5, 10, 50, 100) == pytest.approx(1)
-    assert two_proportions(0, 10, 0, 100) == two_proportions(10, 10, 100, 100) == 1
+def test_the_two_proportions_test() -> None:
+    assert two_proportions_test(5, 10, 50, 100) == pytest.approx(1)
+    assert two_proportions_test(0, 10, 0, 100) == two_proportions_test(10, 10, 100, 100) == 1
     # z = 2.5 and 3.29 have 0.0124 and 0.001 beyond them on both sides
-    assert two_proportions(60, 100, 42, 100) == pytest.approx(0.0109, abs=2e-4)
-    assert two_proportions(600, 1000, 420, 1000) < 1e-10
+    assert two_proportions_test(60, 100, 42, 100) == pytest.approx(0.0109, abs=2e-4)
+    assert two_proportions_test(600, 1000, 420, 1000) < 1e-10

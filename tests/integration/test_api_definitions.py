@@ -12,7 +12,7 @@ from clew.analysis.transactions import registry
 from clew.analysis.transactions.definitions import json_schema, read
 from clew.api import create_app
 from clew.storage import Reader, Store
-from support.asking import Api
+from support.api_client import ApiClient
 from support.keys import authenticator
 
 PATH = "/api/v1/definitions"
@@ -22,34 +22,34 @@ TWO = ONE + b"- name: Pay\n  match:\n    service: payments\n  slo:\n    objectiv
 
 
 @pytest.fixture
-def api(store: Store) -> Api:
-    return Api(store)
+def api(store: Store) -> ApiClient:
+    return ApiClient(store)
 
 
-def _put(api: Api, body: bytes, content_type: str = YAML, **headers: str) -> httpx.Response:
+def _put(api: ApiClient, body: bytes, content_type: str = YAML, **headers: str) -> httpx.Response:
     return api.send("PUT", PATH, content=body, headers={"content-type": content_type} | headers)
 
 
-def _yaml(api: Api) -> bytes:
+def _yaml(api: ApiClient) -> bytes:
     response = api.send("GET", PATH, headers={"accept": YAML})
     assert response.headers["content-type"].startswith(YAML)
     return response.content
 
 
-def _with_file(store: Store, path: Path) -> tuple[Api, Registry]:
-    api, from_file = Api(store), Registry(store, path)
+def _with_file(store: Store, path: Path) -> tuple[ApiClient, Registry]:
+    api, from_file = ApiClient(store), Registry(store, path)
     reader = Reader(store)
     api.app = create_app(reader, reader.answers, registry=from_file)
     return api, from_file
 
 
-def test_without_definitions(api: Api) -> None:
+def test_without_definitions(api: ApiClient) -> None:
     answer = api.get(PATH)
     assert answer == {"revision": "0", "origin": "api", "transactions": [], "truncated": False}
     assert read(_yaml(api)) == ()
 
 
-def test_get_returns_what_was_put_in_either_form(api: Api) -> None:
+def test_get_returns_what_was_put_in_either_form(api: ApiClient) -> None:
     put = _put(api, TWO)
     assert put.status_code == 200, put.text
     got = api.get(PATH)
@@ -72,7 +72,7 @@ def test_get_returns_what_was_put_in_either_form(api: Api) -> None:
     assert api.get(PATH, explain="true")["sql"]
 
 
-def test_editors_get_the_schema(api: Api) -> None:
+def test_editors_get_the_schema(api: ApiClient) -> None:
     response = api.response(f"{PATH}/schema")
     assert response.headers["content-type"] == "application/schema+json"
     assert response.json() == json_schema()
@@ -91,13 +91,13 @@ ACCEPTED = {
 }
 
 
-def test_accept_decides_the_form(api: Api) -> None:
+def test_accept_decides_the_form(api: ApiClient) -> None:
     for accept, form in ACCEPTED.items():
         response = api.send("GET", PATH, headers={"accept": accept})
         assert form in response.headers["content-type"], accept
 
 
-def test_an_update_of_another_revision_is_refused(api: Api) -> None:
+def test_an_update_of_another_revision_is_refused(api: ApiClient) -> None:
     before = api.response(PATH).headers["etag"]
     first = _put(api, ONE, **{"if-match": before})
     assert first.status_code == 200
@@ -123,12 +123,12 @@ CONTENT_TYPES = {
 }
 
 
-def test_the_content_type_decides_how_a_body_is_read(api: Api) -> None:
+def test_the_content_type_decides_how_a_body_is_read(api: ApiClient) -> None:
     for content_type, status in CONTENT_TYPES.items():
         assert _put(api, ONE, content_type).status_code == status, content_type
 
 
-def test_every_problem_of_a_body_has_its_line_and_field(api: Api) -> None:
+def test_every_problem_of_a_body_has_its_line_and_field(api: ApiClient) -> None:
     _put(api, ONE)
     text = TWO.replace(b"0.9", b"9").replace(b"service: p", b"servis: p")
     problem = _put(api, text)
@@ -146,19 +146,21 @@ def test_every_problem_of_a_body_has_its_line_and_field(api: Api) -> None:
 
 
 def test_definitions_outlive_the_process_and_other_nodes_see_them(
-    store: Store, api: Api, monkeypatch: pytest.MonkeyPatch
+    store: Store, api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = Registry(store)
+    other_registry = Registry(store)
     _put(api, ONE)
     assert [definition.id for definition in Registry(store).definitions()] == ["checkout"]
-    assert other.definitions() == ()  # embedded: nobody else writes, so it is not read again
+    assert (
+        other_registry.definitions() == ()
+    )  # embedded: nobody else writes, so it is not read again
     monkeypatch.setattr(store, "shared", True)
     monkeypatch.setattr(registry, "REFRESH_AFTER", 0.0)
-    assert [definition.id for definition in other.definitions()] == ["checkout"]
+    assert [definition.id for definition in other_registry.definitions()] == ["checkout"]
 
 
 def test_a_stored_definition_that_cannot_be_read_is_left_out(
-    store: Store, api: Api, caplog: pytest.LogCaptureFixture
+    store: Store, api: ApiClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     _put(api, TWO)
     with store.client() as client:
@@ -217,7 +219,7 @@ def test_the_file_is_watched_while_the_platform_runs(
         pass
 
 
-def test_a_change_needs_a_key_with_the_scope_admin(store: Store, api: Api) -> None:
+def test_a_change_needs_a_key_with_the_scope_admin(store: Store, api: ApiClient) -> None:
     reader = Reader(store)
     keys = authenticator(read={"read"}, admin={"admin"})
     api.app = create_app(reader, reader.answers, authenticator=keys)

@@ -10,7 +10,7 @@ import pytest
 
 from clew.analysis.traces.settling import Settling
 from clew.storage import Ingest, Store
-from support.asking import Api
+from support.api_client import ApiClient
 from support.loading import make_edges
 from support.reference import rfc3339, traces_of
 from support.settled import Occurrence, define, occur, settle
@@ -67,7 +67,7 @@ def store(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory
     )  # fmt: skip
     with store.client() as client:
         client.raw_query(DEFINED, parameters={"key": HOSTILE})
-        client.raw_query(OCCURRED, parameters={"key": HOSTILE})
+        client.raw_query(INSERT_OCCURRENCE, parameters={"key": HOSTILE})
         client.raw_query(COUNTED, parameters={"key": HOSTILE})
     make_edges(Settling(store))
     return store
@@ -83,7 +83,7 @@ COUNTED = """
 INSERT INTO otel.clew_attributes (Hour, Source, Key, ServiceName, Value, Count)
 SELECT toDateTime(1780308000), 'span', arrayJoin([{key:String}, 'x']), 'web', {key:String}, 1
 """
-OCCURRED = """
+INSERT_OCCURRENCE = """
 INSERT INTO otel.clew_occurrences (Transaction, Key, Timestamp, TraceIds, Start, End, Version)
 SELECT 'hostile', {key:String}, min(Start), groupUniqArray(TraceId), min(Start), max(End), 1 FROM otel.clew_traces
 """
@@ -91,9 +91,9 @@ SELECT 'hostile', {key:String}, min(Start), groupUniqArray(TraceId), min(Start),
 
 @pytest.fixture(scope="module")
 def ids(store: Store) -> dict[str, str]:
-    api = Api(store)
-    listed = api.get("/api/v1/transactions", **WINDOW)["transactions"]
-    transaction = next(row for row in listed if row["operation"] == HOSTILE)
+    api = ApiClient(store)
+    transactions = api.get("/api/v1/transactions", **WINDOW)["transactions"]
+    transaction = next(row for row in transactions if row["operation"] == HOSTILE)
     (trace, *_) = api.get("/api/v1/traces", **WINDOW, service="orders")["traces"]
     return {"transaction": transaction["id"], "trace": trace["trace_id"]}
 
@@ -129,31 +129,33 @@ READS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("path", "asked"), READS.values(), ids=READS.keys())
-def test_the_statements_can_be_run_as_they_are(
-    store: Store, ids: dict[str, str], path: str, asked: dict[str, Any]
+@pytest.mark.parametrize(("path", "parameters"), READS.values(), ids=READS.keys())
+def test_the_statements_of_a_response_can_be_run(
+    store: Store, ids: dict[str, str], path: str, parameters: dict[str, Any]
 ) -> None:
-    asked = {
+    parameters = {
         name: ids["transaction"] if value == "{transaction}" else value
-        for name, value in asked.items()
+        for name, value in parameters.items()
     }
     path = path.format(**ids)
     window = {} if path.startswith("/api/v1/traces/") else WINDOW
-    plain = Api(store).get(path, **window, **asked)
-    explained = Api(store).get(path, **window, **asked, explain="true")
+    plain = ApiClient(store).get(path, **window, **parameters)
+    explained = ApiClient(store).get(path, **window, **parameters, explain="true")
     statements = explained.pop("sql")
     assert explained == plain
     assert statements
     with store.client() as client:
-        found = [client.raw_query(each, fmt="JSONEachRow").splitlines() for each in statements]
-    # A search looks at its window in stretches, and there may be nothing in the first ones; and a
-    # trace need not have metrics of every kind.
+        results = [
+            client.raw_query(statement, fmt="JSONEachRow").splitlines() for statement in statements
+        ]
+    # The first stretches of a search may contain nothing, and a trace need not have metrics of every
+    # type.
     if not path.startswith(("/api/v1/traces", "/api/v1/logs")):
-        assert all(found), statements[found.index([])]
-    assert any(found)
-    assert all(isinstance(json.loads(rows[0]), dict) for rows in found if rows)
+        assert all(results), statements[results.index([])]
+    assert any(results)
+    assert all(isinstance(json.loads(rows[0]), dict) for rows in results if rows)
 
 
-def test_nothing_is_explained_unasked(store: Store) -> None:
-    assert "sql" not in Api(store).get("/api/v1/transactions", **WINDOW)
-    assert "sql" not in Api(store).get("/api/v1/transactions", **WINDOW, explain="false")
+def test_statements_are_included_only_with_explain(store: Store) -> None:
+    assert "sql" not in ApiClient(store).get("/api/v1/transactions", **WINDOW)
+    assert "sql" not in ApiClient(store).get("/api/v1/transactions", **WINDOW, explain="false")

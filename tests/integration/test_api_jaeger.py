@@ -1,4 +1,4 @@
-"""Jaeger's query API: what it says of generated traces, worked out once more in plain Python."""
+"""Jaeger's query API over generated traces, compared with plain Python."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clew.analysis.traces.settling import Settling, Window
 from clew.analysis.traces.times import LAST_SECOND
 from clew.collector.otlp import decode_json
 from clew.storage import Ingest, Store
-from support.asking import Api
+from support.api_client import ApiClient
 from support.loading import make_edges
 from support.traffic import (
     CONSUMER,
@@ -42,21 +42,21 @@ ALL = {"start": BEGAN // MICROSECOND, "end": (BEGAN + 3600 * SECOND) // MICROSEC
 
 
 def _spans() -> list[Span]:
-    made = Generator(11, (SHOP, STOCK, BILLING))
+    generator = Generator(11, (SHOP, STOCK, BILLING))
     spans = [
         span
         for number in range(40)
-        for span in made.trace(SHOP, "POST /orders", BEGAN + number * SECOND)
+        for span in generator.trace(SHOP, "POST /orders", BEGAN + number * SECOND)
     ]
-    odd = made.trace(SHOP, 'GET "<ü>"', BEGAN + 100 * SECOND, kind=CONSUMER)[0]
+    span = generator.trace(SHOP, 'GET "<ü>"', BEGAN + 100 * SECOND, kind=CONSUMER)[0]
     return [
         *spans,
         replace(
-            odd,
+            span,
             status=ERROR,
             status_message="it's \\ broken",
             attributes={"quote": '"', "error": "told"},
-            events=(Event(odd.start + 5, "exception", {"exception.type": "KeyError"}),),
+            events=(Event(span.start + 5, "exception", {"exception.type": "KeyError"}),),
             links=((spans[0].trace, spans[0].id),),
         ),
     ]
@@ -68,52 +68,54 @@ def spans() -> list[Span]:
 
 
 @pytest.fixture
-def api(store: Store, ingest: Ingest, tmp_path: Path, spans: list[Span]) -> Api:
+def api(store: Store, ingest: Ingest, tmp_path: Path, spans: list[Span]) -> ApiClient:
     loader = Loader(ingest, tmp_path)
     loader.spans(spans[::2])
     loader.spans(spans[1::2])
-    return Api(store)
+    return ApiClient(store)
 
 
-def test_services_and_operations(api: Api, spans: list[Span]) -> None:
+def test_services_and_operations(api: ApiClient, spans: list[Span]) -> None:
     services = sorted({span.service for span in spans})
     assert api.get("/api/services") == {
         "data": services, "total": len(services), "limit": 0, "offset": 0, "errors": None,
     }  # fmt: skip
     assert api.get("/api/v3/services") == {"services": services}
     for service in services:
-        of_it = {(s.name, KIND_NAMES[s.kind].lower()) for s in spans if s.service == service}
-        expected = [{"name": name, "spanKind": kind} for name, kind in sorted(of_it)]
+        expected_spans = {
+            (span.name, KIND_NAMES[span.kind].lower()) for span in spans if span.service == service
+        }
+        expected = [{"name": name, "spanKind": kind} for name, kind in sorted(expected_spans)]
         assert api.get("/api/operations", service=service)["data"] == expected
         assert api.get("/api/v3/operations", service=service) == {"operations": expected}
         path = f"/api/services/{service.replace('/', '%2F')}/operations"
-        assert api.get(path)["data"] == sorted({name for name, _ in of_it})
+        assert api.get(path)["data"] == sorted({name for name, _ in expected_spans})
         servers = [row for row in expected if row["spanKind"] == "server"]
         assert api.get("/api/operations", service=service, spanKind="server")["data"] == servers
 
 
-def test_a_trace_is_written_as_jaeger_does(api: Api, spans: list[Span]) -> None:
+def test_a_trace_in_jaegers_format(api: ApiClient, spans: list[Span]) -> None:
     for trace_id in (spans[0].trace, spans[-1].trace):
-        of_it = {span.id: span for span in spans if span.trace == trace_id}
+        expected_spans = {span.id: span for span in spans if span.trace == trace_id}
         answer = api.get(f"/api/traces/{trace_id}")
         (trace,) = answer["data"]
         assert trace["traceID"] == trace_id
-        assert {span["spanID"] for span in trace["spans"]} == of_it.keys()
-        assert [s["startTime"] for s in trace["spans"]] == sorted(
-            s["startTime"] for s in trace["spans"]
+        assert {span["spanID"] for span in trace["spans"]} == expected_spans.keys()
+        assert [span["startTime"] for span in trace["spans"]] == sorted(
+            span["startTime"] for span in trace["spans"]
         )
-        for shown in trace["spans"]:
-            _same(shown, of_it[shown["spanID"]], trace["processes"])
+        for jaeger_span in trace["spans"]:
+            _check_span(jaeger_span, expected_spans[jaeger_span["spanID"]], trace["processes"])
 
 
-def _same(shown: dict[str, Any], span: Span, processes: dict[str, Any]) -> None:
-    assert shown["operationName"] == span.name
-    assert shown["startTime"] == span.start // MICROSECOND
-    assert shown["duration"] == span.duration // MICROSECOND
+def _check_span(jaeger_span: dict[str, Any], span: Span, processes: dict[str, Any]) -> None:
+    assert jaeger_span["operationName"] == span.name
+    assert jaeger_span["startTime"] == span.start // MICROSECOND
+    assert jaeger_span["duration"] == span.duration // MICROSECOND
     parents = [("CHILD_OF", span.trace, span.parent)] if span.parent else []
-    linked = [("FOLLOWS_FROM", *link) for link in span.links]
-    assert shown["references"] == [
-        {"refType": kind, "traceID": trace, "spanID": id} for kind, trace, id in parents + linked
+    links = [("FOLLOWS_FROM", *link) for link in span.links]
+    assert jaeger_span["references"] == [
+        {"refType": kind, "traceID": trace, "spanID": id} for kind, trace, id in parents + links
     ]
     expected = as_stored(span.attributes) | {
         "span.kind": KIND_NAMES[span.kind].lower(),
@@ -125,8 +127,8 @@ def _same(shown: dict[str, Any], span: Span, processes: dict[str, Any]) -> None:
         expected["otel.status_description"] = span.status_message
     if span.is_error:
         expected["error"] = "true"
-    assert {tag["key"]: tag["value"] for tag in shown["tags"]} == expected
-    assert shown["logs"] == [
+    assert {tag["key"]: tag["value"] for tag in jaeger_span["tags"]} == expected
+    assert jaeger_span["logs"] == [
         {
             "timestamp": event.time // MICROSECOND,
             "fields": [
@@ -139,13 +141,13 @@ def _same(shown: dict[str, Any], span: Span, processes: dict[str, Any]) -> None:
         }
         for event in span.events
     ]
-    process = processes[shown["processID"]]
+    process = processes[jaeger_span["processID"]]
     assert process["serviceName"] == span.service
     tags = {tag["key"]: tag["value"] for tag in process["tags"]}
     assert tags == as_stored(span.process.resource)
 
 
-def test_ids_may_lack_zeros_and_an_unknown_one_is_404(api: Api, spans: list[Span]) -> None:
+def test_ids_without_leading_zeros_and_unknown_ids(api: ApiClient, spans: list[Span]) -> None:
     response = api.response("/api/traces/abc")
     assert response.status_code == 404
     assert response.json()["errors"] == [{"code": 404, "msg": "trace not found"}]
@@ -155,62 +157,67 @@ def test_ids_may_lack_zeros_and_an_unknown_one_is_404(api: Api, spans: list[Span
     assert api.get(f"/api/traces/{upper}")["data"][0]["traceID"] == spans[0].trace
 
 
-def test_a_search_finds_traces_with_one_span_that_is_all_of_it(api: Api, spans: list[Span]) -> None:
+def test_a_search_finds_traces_with_one_span_that_matches_all_filters(
+    api: ApiClient, spans: list[Span]
+) -> None:
     by_trace = defaultdict(list)
     for span in spans:
         by_trace[span.trace].append(span)
 
     def expected(matches: Any) -> set[str]:
-        return {trace for trace, its in by_trace.items() if any(map(matches, its))}
+        return {trace for trace, trace_spans in by_trace.items() if any(map(matches, trace_spans))}
 
-    def found(**asked: Any) -> set[str]:
+    def search(**parameters: Any) -> set[str]:
         return {
-            trace["traceID"] for trace in api.get("/api/traces", **ALL, limit=100, **asked)["data"]
+            trace["traceID"]
+            for trace in api.get("/api/traces", **ALL, limit=100, **parameters)["data"]
         }
 
-    assert found(service="shop") == by_trace.keys()
-    assert found(service="billing", operation="POST /charges") == expected(
-        lambda s: (s.service, s.name) == ("billing", "POST /charges")
+    assert search(service="shop") == by_trace.keys()
+    assert search(service="billing", operation="POST /charges") == expected(
+        lambda span: (span.service, span.name) == ("billing", "POST /charges")
     )
-    slow = 30_000_000
-    assert found(service="billing", minDuration="30ms") == expected(
-        lambda s: s.service == "billing" and s.duration >= slow
+    threshold = 30_000_000
+    assert search(service="billing", minDuration="30ms") == expected(
+        lambda span: span.service == "billing" and span.duration >= threshold
     )
-    assert found(service="billing", minDuration="1us", maxDuration="30ms") == expected(
-        lambda s: s.service == "billing" and 1000 <= s.duration <= slow
+    assert search(service="billing", minDuration="1us", maxDuration="30ms") == expected(
+        lambda span: span.service == "billing" and 1000 <= span.duration <= threshold
     )
-    assert found(service="shop", tags='{"error":true}') == expected(
-        lambda s: s.service == "shop" and s.is_error
+    assert search(service="shop", tags='{"error":true}') == expected(
+        lambda span: span.service == "shop" and span.is_error
     )
-    assert found(tag=["http.response.status_code:500", "span.kind:server"]) == expected(
-        lambda s: s.attributes.get("http.response.status_code") == 500 and s.kind == SERVER
+    assert search(tag=["http.response.status_code:500", "span.kind:server"]) == expected(
+        lambda span: span.attributes.get("http.response.status_code") == 500 and span.kind == SERVER
     )
     newest = api.get("/api/traces", **ALL, limit=3, service="shop")["data"]
-    begins = sorted((min(s.start for s in its), trace) for trace, its in by_trace.items())
-    assert [t["traceID"] for t in newest] == [trace for _, trace in begins[:-4:-1]]
+    starts = sorted(
+        (min(span.start for span in trace_spans), trace) for trace, trace_spans in by_trace.items()
+    )
+    assert [trace["traceID"] for trace in newest] == [trace for _, trace in starts[:-4:-1]]
     two = [spans[0].trace, spans[-1].trace]
-    assert {t["traceID"] for t in api.get("/api/traces", traceID=two)["data"]} == set(two)
+    assert {trace["traceID"] for trace in api.get("/api/traces", traceID=two)["data"]} == set(two)
 
 
-def test_version_3_is_the_otlp_that_was_sent(api: Api, spans: list[Span]) -> None:
+def test_version_3_returns_the_otlp_that_was_sent(api: ApiClient, spans: list[Span]) -> None:
     times = {
         "query.start_time_min": "2026-06-01T00:00:00Z",
         "query.startTimeMax": "2026-06-02T00:00:00Z",
     }
-    asked = {**times, "query.service_name": "shop", "query.search_depth": 100}
+    search = {**times, "query.service_name": "shop", "query.search_depth": 100}
     for path, parameters in (
-        ("/api/v3/traces", asked),
+        ("/api/v3/traces", search),
         (f"/api/v3/traces/{spans[-1].trace}", {}),
     ):
         answer = api.get(path, **parameters)
         expected = spans if parameters else spans[-1:]
-        assert _plain(decode_json("traces", json.dumps(answer["result"]).encode()).body) == (
-            _plain(spans_request(expected).SerializeToString())
+        assert _as_set(decode_json("traces", json.dumps(answer["result"]).encode()).body) == (
+            _as_set(spans_request(expected).SerializeToString())
         )
 
 
-def _plain(body: bytes) -> set[tuple[Any, ...]]:
-    """The spans of a request, with values as texts, in no order."""
+def _as_set(body: bytes) -> set[tuple[Any, ...]]:
+    """The spans of a request as a set, with values as strings."""
     return {
         (
             frozenset(_texts(resource.resource.attributes).items()),
@@ -219,8 +226,8 @@ def _plain(body: bytes) -> set[tuple[Any, ...]]:
             *(span.start_time_unix_nano, span.end_time_unix_nano),
             frozenset(_texts(span.attributes).items()),
             *(
-                (e.time_unix_nano, e.name, frozenset(_texts(e.attributes).items()))
-                for e in span.events
+                (event.time_unix_nano, event.name, frozenset(_texts(event.attributes).items()))
+                for event in span.events
             ),
             *((link.trace_id, link.span_id) for link in span.links),
             *(span.status.code, span.status.message),
@@ -233,12 +240,15 @@ def _plain(body: bytes) -> set[tuple[Any, ...]]:
 
 def _texts(attributes: Any) -> dict[str, str]:
     return as_stored(
-        {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in attributes}
+        {
+            attribute.key: getattr(attribute.value, attribute.value.WhichOneof("value"))
+            for attribute in attributes
+        }
     )
 
 
 def test_dependencies_are_the_calls_between_services(
-    api: Api, store: Store, spans: list[Span]
+    api: ApiClient, store: Store, spans: list[Span]
 ) -> None:
     settling = Settling(store)
     for chunk in settling.find(Window(0, LAST_SECOND, 0, LAST_SECOND)):
@@ -250,8 +260,8 @@ def test_dependencies_are_the_calls_between_services(
         parent = by_id.get((span.trace, span.parent))
         if parent is not None and parent.service != span.service:
             calls[parent.service, span.service] += 1
-    asked = {"endTs": ALL["end"] // 1000, "lookback": 7_200_000}
-    answer = api.get("/api/dependencies", **asked)["data"]
+    parameters = {"endTs": ALL["end"] // 1000, "lookback": 7_200_000}
+    answer = api.get("/api/dependencies", **parameters)["data"]
     services = {span.service for span in spans}
     assert {
         (row["parent"], row["child"]): row["callCount"]
@@ -261,7 +271,7 @@ def test_dependencies_are_the_calls_between_services(
 
 
 @pytest.mark.parametrize(
-    ("path", "asked"),
+    ("path", "parameters"),
     [
         ("/api/traces", {"minDuration": "fast"}),
         ("/api/traces", {"start": "yesterday"}),
@@ -274,21 +284,23 @@ def test_dependencies_are_the_calls_between_services(
         ("/api/v3/traces", {"query.start_time_min": "x", "query.start_time_max": "y"}),
     ],
 )
-def test_what_cannot_be_read_is_400_and_said(api: Api, path: str, asked: dict[str, str]) -> None:
-    response = api.response(path, **asked)
+def test_a_malformed_parameter_is_status_400(
+    api: ApiClient, path: str, parameters: dict[str, str]
+) -> None:
+    response = api.response(path, **parameters)
     assert response.status_code == 400, response.text
     error = response.json()["error" if "/v3/" in path else "errors"]
     assert error["message"] if isinstance(error, dict) else error[0]["msg"], error
 
 
-def test_hostile_texts_are_values_and_find_nothing(api: Api) -> None:
+def test_hostile_texts_are_values_that_match_nothing(api: ApiClient) -> None:
     hostile = "') OR 1=1 --"
-    for asked in (
+    for parameters in (
         {"service": hostile},
         {"operation": hostile},
         {"tag": f"a:{hostile}"},
         {"tags": json.dumps({hostile: hostile})},
         {"traceID": hostile},
     ):
-        assert api.get("/api/traces", **ALL, **asked)["data"] == []
+        assert api.get("/api/traces", **ALL, **parameters)["data"] == []
     assert api.get("/api/operations", service=hostile)["data"] == []

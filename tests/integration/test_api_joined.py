@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from clew.storage import Ingest, Store
-from support.asking import Api
+from support.api_client import ApiClient
 from support.reference import rfc3339, traces_of
 from support.settled import settle
 from support.traffic import (
@@ -42,37 +42,37 @@ def loader(ingest: Ingest, tmp_path: Path) -> Loader:
 
 
 @pytest.fixture
-def api(store: Store) -> Api:
-    return Api(store)
+def api(store: Store) -> ApiClient:
+    return ApiClient(store)
 
 
 def _trace(number: int) -> str:
     return f"{number + 1:032x}"
 
 
-def _checkout(number: int, start: int, process: Process = WEB, **more: Any) -> list[Span]:
-    """A checkout and the charge in it; later ones take longer."""
+def _checkout(number: int, start: int, process: Process = WEB, **parameters: Any) -> list[Span]:
+    """The spans of a checkout and of its charge; a higher number takes longer."""
     root, charge = f"{2 * number + 1:016x}", f"{2 * number + 2:016x}"
     length = (100 + 50 * number) * MILLISECOND
     return [
         Span(_trace(number), root, "", process, "POST /checkout", SERVER, start, start + length),
         Span(
             _trace(number), charge, root, PAYMENTS, "POST /charges", SERVER,
-            start + MILLISECOND, start + length // 2, **more,
+            start + MILLISECOND, start + length // 2, **parameters,
         ),
     ]  # fmt: skip
 
 
-def _joined(api: Api, **more: Any) -> dict[str, Any]:
-    window = {"start": rfc3339(BEGAN), "end": rfc3339(BEGAN + MINUTES * MINUTE), **more}
-    listed = api.get("/api/v1/transactions", **window)["transactions"]
-    (id,) = (row["id"] for row in listed if row["name"] == "web: POST /checkout")
+def _joined(api: ApiClient, **parameters: Any) -> dict[str, Any]:
+    window = {"start": rfc3339(BEGAN), "end": rfc3339(BEGAN + MINUTES * MINUTE), **parameters}
+    transactions = api.get("/api/v1/transactions", **window)["transactions"]
+    (id,) = (row["id"] for row in transactions if row["name"] == "web: POST /checkout")
     joined: dict[str, Any] = api.get(f"/api/v1/transactions/{id}", **window)
     return joined
 
 
 def _load_checkouts(loader: Loader) -> list[Span]:
-    """One in each minute."""
+    """One checkout in each minute."""
     checkouts = [
         _checkout(number, BEGAN + number * MINUTE + 3 * SECOND) for number in range(MINUTES)
     ]
@@ -81,16 +81,16 @@ def _load_checkouts(loader: Loader) -> list[Span]:
     return [span for spans in checkouts for span in spans]
 
 
-def test_logs_are_linked_by_their_trace_or_else_by_their_process(loader: Loader, api: Api) -> None:
+def test_logs_are_linked_by_trace_or_by_process(loader: Loader, api: ApiClient) -> None:
     _load_checkouts(loader)
-    own = {"trace": _trace(0), "span": f"{2:016x}"}
-    elsewhere = "f" * 32
+    ids = {"trace": _trace(0), "span": f"{2:016x}"}
+    other_trace = "f" * 32
     loader.logs(
         [
-            Log(BEGAN + 3 * SECOND, PAYMENTS, "INFO", "charging", {"order": "7"}, **own),
+            Log(BEGAN + 3 * SECOND, PAYMENTS, "INFO", "charging", {"order": "7"}, **ids),
             Log(BEGAN + 4 * SECOND, PAYMENTS, "INFO", "no trace", {}),
             Log(BEGAN + 4 * SECOND, OTHER_WEB, "INFO", "a process without checkouts"),
-            Log(BEGAN + 4 * SECOND, WEB, "INFO", "another transaction", trace=elsewhere),
+            Log(BEGAN + 4 * SECOND, WEB, "INFO", "another transaction", trace=other_trace),
             Log(BEGAN - 1, WEB, "INFO", "too early"),
             Log(BEGAN + MINUTES * MINUTE + 1, WEB, "INFO", "too late"),
         ]
@@ -105,8 +105,8 @@ def test_logs_are_linked_by_their_trace_or_else_by_their_process(loader: Loader,
     assert answer["truncated"] is False
 
 
-def test_of_many_logs_the_newest_of_each_link_are_shown_and_the_rest_is_owned_up_to(
-    loader: Loader, api: Api
+def test_the_newest_logs_of_each_link_are_shown_and_the_response_is_truncated(
+    loader: Loader, api: ApiClient
 ) -> None:
     _load_checkouts(loader)
     loader.logs(
@@ -122,29 +122,29 @@ def test_of_many_logs_the_newest_of_each_link_are_shown_and_the_rest_is_owned_up
     assert answer["truncated"] is True
 
 
-def test_exceptions_are_grouped_without_their_digits_and_ids(loader: Loader, api: Api) -> None:
-    texts = (
+def test_exceptions_are_grouped_without_digits_and_ids(loader: Loader, api: ApiClient) -> None:
+    messages = (
         "order 17 of 3fa85f64-5717-4562-b3fc-2c963f66afa6 failed",
         "order 9001 of 00000000-0000-0000-0000-00000000000f failed",
         "order 3 of 1b4e28ba-2fa1-11d2-883f-0016d3cca427 failed",
     )
-    for number, text in enumerate(texts):
+    for number, message in enumerate(messages):
         start = BEGAN + number * MINUTE
-        raised = Event(start + 5 * MILLISECOND, "exception", exception("CardError", text))
-        loader.spans(_checkout(number, start, status=ERROR, events=(raised,)))
+        event = Event(start + 5 * MILLISECOND, "exception", exception("CardError", message))
+        loader.spans(_checkout(number, start, status=ERROR, events=(event,)))
     start = BEGAN + 3 * MINUTE
     loader.spans(_checkout(3, start))
     loader.logs(
         [
-            # The same as a span's event: counts once.
+            # The same exception as a span's event: counted once.
             Log(
                 BEGAN + 6 * MILLISECOND, PAYMENTS, "ERROR", "failed",
-                exception("CardError", texts[0]), trace=_trace(0), span=f"{2:016x}",
+                exception("CardError", messages[0]), trace=_trace(0), span=f"{2:016x}",
             ),
-            # Only logged.
+            # Only in a log record.
             Log(
                 start + MILLISECOND, PAYMENTS, "ERROR", "failed",
-                exception("CardError", texts[0]), trace=_trace(3), span=f"{8:016x}",
+                exception("CardError", messages[0]), trace=_trace(3), span=f"{8:016x}",
             ),
             Log(start, WEB, "ERROR", "x", exception("KeyError", "'sku'"), trace=_trace(3)),
             Log(start, WEB, "ERROR", "y", exception("Elsewhere", "no"), trace="f" * 32),
@@ -183,7 +183,7 @@ def _values(metric: dict[str, Any]) -> list[float]:
     return [point["value"] for point in metric["points"]]
 
 
-def test_metrics_are_those_of_the_processes_it_ran_in(loader: Loader, api: Api) -> None:
+def test_metrics_are_those_of_the_traces_processes(loader: Loader, api: ApiClient) -> None:
     _load_checkouts(loader)
     loader.points(
         Point(name, "1", "gauge", process, BEGAN + MINUTE, 1.0)
@@ -203,7 +203,7 @@ def test_metrics_are_those_of_the_processes_it_ran_in(loader: Loader, api: Api) 
     assert {metric["linked_by"] for metric in metrics} == {"resource"}
 
 
-def test_an_exemplar_of_a_trace_is_the_stronger_link(loader: Loader, api: Api) -> None:
+def test_an_exemplar_is_the_strongest_link(loader: Loader, api: ApiClient) -> None:
     _load_checkouts(loader)
 
     def points(name: str, trace: str) -> list[Point]:
@@ -224,9 +224,11 @@ def test_an_exemplar_of_a_trace_is_the_stronger_link(loader: Loader, api: Api) -
     assert len(answer["metrics"]) == 3
 
 
-def test_a_gauge_is_its_mean_a_sum_its_rate_a_histogram_its_p95(loader: Loader, api: Api) -> None:
+def test_points_are_a_gauges_mean_a_sums_rate_a_histograms_p95(
+    loader: Loader, api: ApiClient
+) -> None:
     _load_checkouts(loader)
-    totals = [100.0, 160.0, 280.0, 30.0, 90.0, 150.0]  # it began again between the 3rd and the 4th
+    totals = [100.0, 160.0, 280.0, 30.0, 90.0, 150.0]  # reset between the 3rd and the 4th
     buckets = [(0, 0, 0, 0), (100, 0, 0, 0), (190, 10, 0, 0), (190, 10, 100, 0), (0, 0, 0, 9)]
     loader.points(
         [
@@ -256,14 +258,14 @@ def test_a_gauge_is_its_mean_a_sum_its_rate_a_histogram_its_p95(loader: Loader, 
     assert _values(depth) == [minute + 1.5 for minute in range(MINUTES)]
     assert depth["unit"] == "1"
     assert _values(_metric(answer, "sold")) == [0, 1, 2, 0.5, 1, 1]
-    # 100 in the first bucket; 90 and 10; all 100 in the third; 9 beyond the last bound.
+    # Increases: 100 in the first bucket; 90 and 10; 100 in the third; 9 above the last bound.
     assert _values(_metric(answer, "took")) == [0.1, 0.5, 1.0, 1.0]
     latency = [point["p95"] for point in answer["series"]]
     assert depth["correlation"] == pytest.approx(statistics.correlation(_values(depth), latency))
     assert _metric(answer, "took")["correlation"] > 0
 
 
-def test_a_metric_that_does_not_change_has_no_correlation(loader: Loader, api: Api) -> None:
+def test_a_constant_metric_has_no_correlation(loader: Loader, api: ApiClient) -> None:
     _load_checkouts(loader)
     loader.points(
         Point("flat", "1", "gauge", WEB, BEGAN + minute * MINUTE, 5.0) for minute in range(MINUTES)
@@ -274,7 +276,7 @@ def test_a_metric_that_does_not_change_has_no_correlation(loader: Loader, api: A
     assert _metric(answer, "rare")["correlation"] is None
 
 
-def test_series_that_differ_in_their_attributes_are_kept_apart(loader: Loader, api: Api) -> None:
+def test_series_with_different_attributes_are_separate(loader: Loader, api: ApiClient) -> None:
     _load_checkouts(loader)
     loader.points(
         Point("state", "1", "gauge", WEB, BEGAN + MINUTE, value, {"pool": pool})
@@ -287,7 +289,9 @@ def test_series_that_differ_in_their_attributes_are_kept_apart(loader: Loader, a
     ]
 
 
-def test_deployments_are_the_first_sight_of_each_version(loader: Loader, api: Api) -> None:
+def test_deployments_are_the_versions_with_the_time_when_they_were_first_seen(
+    loader: Loader, api: ApiClient
+) -> None:
     loader.spans(_checkout(0, BEGAN + SECOND))
     loader.spans(_checkout(1, BEGAN + 4 * MINUTE, NEW_WEB))
     loader.spans(_checkout(2, BEGAN + 5 * MINUTE, NEW_WEB))
@@ -299,15 +303,19 @@ def test_deployments_are_the_first_sight_of_each_version(loader: Loader, api: Ap
     ]
 
 
-def test_the_environment_is_that_of_the_entry(loader: Loader, store: Store, api: Api) -> None:
-    """A service that names none takes part in the traces of those that do."""
+def test_the_environment_is_that_of_the_entry_span(
+    loader: Loader, store: Store, api: ApiClient
+) -> None:
+    """A service without an environment is part of the traces of other services."""
     settle(store, traces_of(_load_checkouts(loader)))
     answer = _joined(api, environment="prod")
     assert answer["transaction"]["count"] == MINUTES
     assert {row["service"] for row in answer["breakdown"]} == {"web", "payments"}
 
 
-def test_the_breakdown_names_who_took_the_time(loader: Loader, store: Store, api: Api) -> None:
+def test_the_breakdown_shows_where_the_time_went(
+    loader: Loader, store: Store, api: ApiClient
+) -> None:
     settle(store, traces_of(_load_checkouts(loader)))
     web, payments = _joined(api)["breakdown"]
     assert (web["service"], payments["service"]) == ("web", "payments")

@@ -1,4 +1,4 @@
-"""The ledger's answer from the ledger's rows and what is pending."""
+"""The ledger, from stored and from pending rows."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from clew.api import create_app
 from clew.storage import LedgerRow, Reader, Store
 from clew.storage.ledger import ALIVE, PENDING, RECEIVED, STORED, enter
-from support.asking import Api
+from support.api_client import ApiClient
 
 
 def ledger(store: Store, pending: list[LedgerRow] | None = None, **parameters: Any) -> Any:
-    api = Api(store)
+    api = ApiClient(store)
     reader = Reader(store)
     api.app = create_app(reader, reader.answers, lambda: pending or [])
     return api.get("/api/v1/ledger", **parameters)
 
 
-def test_nothing_counts_twice_while_it_is_on_its_way(store: Store) -> None:
+def test_pending_items_are_counted_once(store: Store) -> None:
     now = time.time() - 5
     rows = [
         LedgerRow(now, "logs", 7, "", RECEIVED, 10),
@@ -30,45 +30,52 @@ def test_nothing_counts_twice_while_it_is_on_its_way(store: Store) -> None:
     ]
     before = ledger(store, pending)["signals"][1]
     enter(store, rows)
-    enter(store, rows)  # as after a lost reply
-    between = ledger(store, pending)["signals"][1]
-    assert before == between
+    enter(store, rows)  # again, as after a lost reply
+    during = ledger(store, pending)["signals"][1]
+    assert before == during
     assert (before["received"], before["stored"], before["pending"]) == (15, 0, 15)
     after = ledger(store, pending[1:])["signals"][1]
     assert (after["received"], after["stored"], after["pending"], after["late"]) == (15, 10, 5, 2)
-    elsewhere = ledger(store, pending, end="-30m")["signals"][1]
-    assert (elsewhere["received"], elsewhere["pending"]) == (0, 0)
+    earlier = ledger(store, pending, end="-30m")["signals"][1]
+    assert (earlier["received"], earlier["pending"]) == (0, 0)
 
 
-def test_a_time_without_a_collector_is_told_from_a_time_without_data(store: Store) -> None:
+def test_outages_are_gaps_between_heartbeats(store: Store) -> None:
     minute = time.time() // 60 * 60
-    beats = [
-        LedgerRow(minute - ago * 60, "", 100 - ago, "", ALIVE, 1) for ago in (30, 29, 28, 10, 9)
+    heartbeats = [
+        LedgerRow(minute - minutes_ago * 60, "", 100 - minutes_ago, "", ALIVE, 1)
+        for minutes_ago in (30, 29, 28, 10, 9)
     ]
-    enter(store, beats)
+    enter(store, heartbeats)
     outages = ledger(store)["outages"]
     assert len(outages) == 2
     (gap, silence) = outages
     assert gap["start"] < gap["end"] < silence["start"] < silence["end"]
-    enter(store, [LedgerRow(minute - ago * 60, "", 200 - ago, "", ALIVE, 1) for ago in range(9)])
+    enter(
+        store,
+        [
+            LedgerRow(minute - minutes_ago * 60, "", 200 - minutes_ago, "", ALIVE, 1)
+            for minutes_ago in range(9)
+        ],
+    )
     assert ledger(store)["outages"] == [gap]
 
 
-def test_what_was_dropped_for_room_is_said(store: Store) -> None:
+def test_expired_partitions_are_listed(store: Store) -> None:
     with store.client() as client:
         client.command(
             "INSERT INTO otel.clew_expired (Table, Partition, Rows, Bytes, Reason) "
             "VALUES ('otel_logs', '20261101', 70, 4096, 'size')"
         )
-    (dropped,) = ledger(store)["expired"]
-    assert dropped.pop("time").endswith("Z")
-    assert dropped == {
+    (expired,) = ledger(store)["expired"]
+    assert expired.pop("time").endswith("Z")
+    assert expired == {
         "table": "otel_logs", "partition": "20261101", "rows": 70, "bytes": 4096, "reason": "size",
     }  # fmt: skip
     assert ledger(store, end="-30m")["expired"] == []
 
 
-def test_it_explains_itself(store: Store) -> None:
+def test_explain_lists_the_statements(store: Store) -> None:
     (accounts, expired) = ledger(store, explain="true")["sql"]
     assert "otel.clew_ledger" in accounts
     assert "otel.clew_expired" in expired

@@ -1,4 +1,4 @@
-"""Log records: every way to search them, against the records that were sent."""
+"""Search of log records, compared with plain Python over the records that were sent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from clew.storage import Ingest, Store
-from support.asking import Api
+from support.api_client import ApiClient
 from support.reference import rfc3339
 from support.traffic import SECOND, SEVERITIES, Loader, Log, Process, as_stored
 
@@ -32,13 +32,13 @@ BODIES = (
 
 
 @dataclass(frozen=True)
-class Sent:
-    api: Api
+class Dataset:
+    api: ApiClient
     logs: list[Log]
 
 
 @pytest.fixture(scope="module")
-def sent(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Sent:
+def dataset(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     store = emptied()
     choice = random.Random(11)
     logs = [
@@ -56,11 +56,11 @@ def sent(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory)
     loader = Loader(Ingest(store), tmp_path_factory.mktemp("segments"))
     for part in range(3):
         loader.logs(logs[part::3])
-    return Sent(Api(store), logs)
+    return Dataset(ApiClient(store), logs)
 
 
-def _asked(**more: Any) -> dict[str, Any]:
-    return {"start": rfc3339(BEGAN), "end": rfc3339(END), **more}
+def _parameters(**parameters: Any) -> dict[str, Any]:
+    return {"start": rfc3339(BEGAN), "end": rfc3339(END), **parameters}
 
 
 def _words(text: str) -> set[str]:
@@ -144,20 +144,20 @@ def _key(log: Log) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _found_key(log: dict[str, Any]) -> tuple[Any, ...]:
+def _shown_key(log: dict[str, Any]) -> tuple[Any, ...]:
     return (
         log["time"], log["severity"], log["service"], log["body"],
         tuple(sorted(log["attributes"].items())), log["trace_id"],
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("asked", "matches"), SEARCHES.values(), ids=SEARCHES.keys())
-def test_a_search_finds_exactly_what_matches_newest_first(
-    sent: Sent, asked: dict[str, Any], matches: Callable[[Log], bool]
+@pytest.mark.parametrize(("parameters", "matches"), SEARCHES.values(), ids=SEARCHES.keys())
+def test_a_search_returns_exactly_the_matching_records_newest_first(
+    dataset: Dataset, parameters: dict[str, Any], matches: Callable[[Log], bool]
 ) -> None:
-    answer = sent.api.get("/api/v1/logs", **_asked(limit=1000, **asked))
-    expected = [log for log in sent.logs if matches(log)]
-    assert sorted(map(_found_key, answer["logs"])) == sorted(map(_key, expected))
+    answer = dataset.api.get("/api/v1/logs", **_parameters(limit=1000, **parameters))
+    expected = [log for log in dataset.logs if matches(log)]
+    assert sorted(map(_shown_key, answer["logs"])) == sorted(map(_key, expected))
     times = [log["time"] for log in answer["logs"]]
     assert times == sorted(times, reverse=True)
     assert answer["next_cursor"] is None
@@ -165,23 +165,29 @@ def test_a_search_finds_exactly_what_matches_newest_first(
 
 @pytest.mark.parametrize("limit", [1, 9, 50])
 @pytest.mark.parametrize("name", ["everything", "words", "service"])
-def test_pages_are_the_search(sent: Sent, name: str, limit: int) -> None:
-    asked, _ = SEARCHES[name]
+def test_pages_together_are_the_whole_result(dataset: Dataset, name: str, limit: int) -> None:
+    parameters, _ = SEARCHES[name]
     end = rfc3339(BEGAN + 90 * SECOND) if limit == 1 else rfc3339(END)
-    whole = sent.api.get("/api/v1/logs", **_asked(**asked) | {"end": end, "limit": 1000})["logs"]
-    pages = sent.api.pages("/api/v1/logs", "logs", **_asked(**asked) | {"end": end, "limit": limit})
-    assert list(itertools.chain(*pages)) == whole
-    assert len(pages) == max(1, -(-len(whole) // limit))
-
-
-def test_a_record_is_shown_as_it_was_sent(sent: Sent) -> None:
-    (log,) = (log for log in sent.logs if log.body == "order 0 confirmed" or log is sent.logs[0])
-    (found,) = (
-        one
-        for one in sent.api.get("/api/v1/logs", **_asked(limit=1000))["logs"]
-        if _found_key(one) == _key(log)
+    full_list = dataset.api.get(
+        "/api/v1/logs", **_parameters(**parameters) | {"end": end, "limit": 1000}
+    )["logs"]
+    pages = dataset.api.pages(
+        "/api/v1/logs", "logs", **_parameters(**parameters) | {"end": end, "limit": limit}
     )
-    assert found == {
+    assert list(itertools.chain(*pages)) == full_list
+    assert len(pages) == max(1, -(-len(full_list) // limit))
+
+
+def test_all_members_of_a_record(dataset: Dataset) -> None:
+    (log,) = (
+        log for log in dataset.logs if log.body == "order 0 confirmed" or log is dataset.logs[0]
+    )
+    (shown,) = (
+        record
+        for record in dataset.api.get("/api/v1/logs", **_parameters(limit=1000))["logs"]
+        if _shown_key(record) == _key(log)
+    )
+    assert shown == {
         "time": rfc3339(log.time),
         "severity": log.severity,
         "severity_number": SEVERITIES.get(log.severity, 0),
@@ -194,11 +200,11 @@ def test_a_record_is_shown_as_it_was_sent(sent: Sent) -> None:
     }
 
 
-def test_records_that_are_the_same_are_all_there(
+def test_equal_records_are_all_returned(
     store: Store, ingest: Ingest, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A service may well write the same line twice in one nanosecond of its coarse clock."""
+    """A service with a coarse clock may write the same line twice at the same time."""
     loader = Loader(ingest, tmp_path_factory.mktemp("segments"))
     loader.logs([Log(BEGAN, WEB, "INFO", "again")] * 5)
-    pages = Api(store).pages("/api/v1/logs", "logs", **_asked(limit=2))
+    pages = ApiClient(store).pages("/api/v1/logs", "logs", **_parameters(limit=2))
     assert [len(page) for page in pages] == [2, 2, 1]

@@ -12,7 +12,7 @@ import pytest
 
 from clew.analysis.traces.settling import Settling
 from clew.storage import Ingest, Store
-from support.asking import Api
+from support.api_client import ApiClient
 from support.loading import make_edges, settle
 from support.reference import Trace, calls, is_quantile, rfc3339, traces_of
 from support.traffic import MINUTE, SECOND, SERVER, Generator, Loader, Process, Span, tangle
@@ -21,12 +21,12 @@ BEGAN = 1_780_308_000 * SECOND
 MINUTES = 6
 PROD = [Process(name, f"{name}-1") for name in ("web", "orders", "payments")]
 STAGING = [Process("web", "web-s", environment="staging")]
-KINDS = {"consumed": ("queue", "service")}
+NODE_TYPES = {"consumed": ("queue", "service")}
 
 
 @dataclass(frozen=True)
-class Shown:
-    api: Api
+class Dataset:
+    api: ApiClient
     spans: list[Span]
     store: Store
 
@@ -36,7 +36,7 @@ class Shown:
 
 
 @pytest.fixture(scope="module")
-def shown(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Shown:
+def dataset(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     store = emptied()
     choice = random.Random(21)
     generator = Generator(22, PROD)
@@ -44,13 +44,13 @@ def shown(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory
     for _ in range(60):
         start = BEGAN + choice.randrange(MINUTES * MINUTE)
         spans += generator.trace(PROD[0], "GET /", start)
-        # Calls to databases, hosts and queues; callers that are not there; broken traces.
+        # Calls to databases, hosts and queues; callers that are not stored; broken traces.
         spans += tangle(choice, [*PROD, *STAGING], choice.randint(2, 20), start)
     Loader(Ingest(store), tmp_path_factory.mktemp("segments")).spans(spans)
     settle(Settling(store))
-    # Made again: the rows of the version before do not count twice.
+    # Made twice: only rows of the newest version count.
     make_edges(Settling(store))
-    return Shown(Api(store), spans, store)
+    return Dataset(ApiClient(store), spans, store)
 
 
 WINDOWS = {
@@ -60,43 +60,47 @@ WINDOWS = {
 }
 
 
-def _whole(window: str) -> tuple[int, int]:
+def _whole_minutes(window: str) -> tuple[int, int]:
     start, end = WINDOWS[window]
     return start // MINUTE * MINUTE, -(-end // MINUTE) * MINUTE
 
 
-def _ask(shown: Shown, window: str, **more: Any) -> dict[str, Any]:
+def _service_map(dataset: Dataset, window: str, **parameters: Any) -> dict[str, Any]:
     start, end = WINDOWS[window]
-    asked = {"start": rfc3339(start), "end": rfc3339(end), **more}
-    return dict(shown.api.get("/api/v1/services/map", **asked))
+    parameters = {"start": rfc3339(start), "end": rfc3339(end), **parameters}
+    return dict(dataset.api.get("/api/v1/services/map", **parameters))
 
 
-def _id(kind: str, name: str) -> str:
+def _node_id(kind: str, name: str) -> str:
     return f"{kind}:{name}" if name else kind
 
 
 @pytest.mark.parametrize("environment", [None, "prod", "staging"])
 @pytest.mark.parametrize("window", WINDOWS)
 def test_edges_are_the_calls_between_spans(
-    shown: Shown, window: str, environment: str | None
+    dataset: Dataset, window: str, environment: str | None
 ) -> None:
-    start, end = _whole(window)
+    start, end = _whole_minutes(window)
     expected: dict[tuple[str, str, str], list[tuple[int, bool]]] = defaultdict(list)
-    for trace in shown.traces:
+    for trace in dataset.traces:
         if not start <= trace.entry.start < end:
             continue
         if environment not in (None, trace.entry.process.environment):
             continue
         for (source, target, kind, _, duration, failed), count in calls(trace).items():
-            ends = KINDS.get(kind, ("service", kind))
-            key = (_id(ends[0], source) if source else "unknown", _id(ends[1], target), kind)
+            node_types = NODE_TYPES.get(kind, ("service", kind))
+            key = (
+                _node_id(node_types[0], source) if source else "unknown",
+                _node_id(node_types[1], target),
+                kind,
+            )
             expected[key] += [(duration, failed)] * count
-    answer = _ask(shown, window, **({"environment": environment} if environment else {}))
+    answer = _service_map(dataset, window, **({"environment": environment} if environment else {}))
     edges = {(edge["source"], edge["target"], edge["type"]): edge for edge in answer["edges"]}
     assert (answer["start"], answer["end"]) == (rfc3339(start), rfc3339(end))
     assert len(edges) == len(answer["edges"])
     assert {key: edge["calls"] for key, edge in edges.items()} == {
-        key: len(made) for key, made in expected.items()
+        key: len(calls_of_edge) for key, calls_of_edge in expected.items()
     }
     for key, edge in edges.items():
         durations = [duration for duration, _ in expected[key]]
@@ -111,31 +115,29 @@ def test_edges_are_the_calls_between_spans(
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_nodes_are_services_with_what_they_took_and_what_they_use(
-    shown: Shown, window: str
-) -> None:
-    start, end = _whole(window)
-    taken: dict[str, list[Span]] = defaultdict(list)
-    other: dict[str, list[Span]] = defaultdict(list)
-    for span in shown.spans:
+def test_nodes_are_services_and_what_they_use(dataset: Dataset, window: str) -> None:
+    start, end = _whole_minutes(window)
+    received: dict[str, list[Span]] = defaultdict(list)
+    internal: dict[str, list[Span]] = defaultdict(list)
+    for span in dataset.spans:
         if start <= span.start < end:
-            (taken if span.kind in (SERVER, 5) else other)[span.service].append(span)
-    answer = _ask(shown, window)
+            (received if span.kind in (SERVER, 5) else internal)[span.service].append(span)
+    answer = _service_map(dataset, window)
     nodes = {node["id"]: node for node in answer["nodes"]}
     assert [node["id"] for node in answer["nodes"]] == sorted(nodes)
-    for service in taken.keys() | other.keys():
-        spans = taken.get(service) or other[service]
+    for service in received.keys() | internal.keys():
+        spans = received.get(service) or internal[service]
         node = nodes[f"service:{service}"]
         assert (node["type"], node["name"]) == ("service", service)
         assert node["calls"] == len(spans)
         assert node["errors"] == sum(span.is_error for span in spans)
         assert node["duration_ms"]["max"] == max(span.duration for span in spans) / 1e6
-    into: Counter[str] = Counter()
+    incoming: Counter[str] = Counter()
     for edge in answer["edges"]:
-        into[edge["target"]] += edge["calls"]
+        incoming[edge["target"]] += edge["calls"]
     for id, node in nodes.items():
-        if node["type"] in ("database", "external") or (node["type"] == "queue" and into[id]):
-            assert node["calls"] == into[id]
+        if node["type"] in ("database", "external") or (node["type"] == "queue" and incoming[id]):
+            assert node["calls"] == incoming[id]
     if window == "all":
         assert {node["type"] for node in answer["nodes"]} == {
             "service", "database", "external", "queue", "unknown",
@@ -146,21 +148,21 @@ def test_nodes_are_services_with_what_they_took_and_what_they_use(
         }  # fmt: skip
 
 
-def test_scaled_counts_are_said_to_be(shown: Shown) -> None:
-    with shown.store.client() as client:
+def test_scaled_counts_are_marked(dataset: Dataset) -> None:
+    with dataset.store.client() as client:
         client.raw_query(
             """INSERT INTO otel.clew_edges_1m
             SELECT * REPLACE (toDateTime('2026-06-02 10:00:00') AS Minute, 4 AS OneIn, 4 * Count AS Count)
             FROM otel.clew_edges_1m WHERE Source = 'web' LIMIT 1"""
         )
-    asked = {"start": "2026-06-02T10:00:00Z", "end": "2026-06-02T10:01:00Z"}
-    answer = shown.api.get("/api/v1/services/map", **asked)
+    parameters = {"start": "2026-06-02T10:00:00Z", "end": "2026-06-02T10:01:00Z"}
+    answer = dataset.api.get("/api/v1/services/map", **parameters)
     assert answer["sampled"] is True
     assert answer["edges"][0]["calls"] % 4 == 0
 
 
-Counted = tuple[str, str, str, str, int, int]  # source, key, service, value, count, hour
-COUNTED: list[Counted] = [
+AttributeCount = tuple[str, str, str, str, int, int]  # source, key, service, value, count, hour
+COUNTS: list[AttributeCount] = [
     ("span", "http.route", "web", "/checkout", 7, 0),
     ("span", "http.route", "web", "/checkout", 5, 1),
     ("span", "http.route", "orders", "/orders/{id}", 9, 0),
@@ -173,21 +175,21 @@ COUNTED: list[Counted] = [
 
 
 @pytest.fixture(scope="module")
-def counted(shown: Shown) -> Api:
-    with shown.store.client() as client:
+def client(dataset: Dataset) -> ApiClient:
+    with dataset.store.client() as client:
         client.insert(
             "otel.clew_attributes",
             [
                 [(BEGAN // SECOND // 3600 + hour) * 3600, source, key, service, value, count]
-                for source, key, service, value, count, hour in COUNTED
+                for source, key, service, value, count, hour in COUNTS
             ],
             column_names=["Hour", "Source", "Key", "ServiceName", "Value", "Count"],
             column_type_names=["UInt32", "String", "String", "String", "String", "UInt64"],
         )
-    return shown.api
+    return dataset.api
 
 
-ASKED: list[tuple[dict[str, Any], Callable[[Counted], bool]]] = [
+FILTERS: list[tuple[dict[str, Any], Callable[[AttributeCount], bool]]] = [
     ({}, lambda row: True),
     ({"source": "span"}, lambda row: row[0] == "span"),
     ({"prefix": "http."}, lambda row: row[1].startswith("http.")),
@@ -200,27 +202,29 @@ ASKED: list[tuple[dict[str, Any], Callable[[Counted], bool]]] = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "holds"), ASKED, ids=[str(asked) for asked, _ in ASKED])
-def test_attributes_by_how_often_they_were_counted(
-    counted: Api, asked: dict[str, Any], holds: Callable[[Counted], bool]
+@pytest.mark.parametrize(
+    ("parameters", "matches"), FILTERS, ids=[str(parameters) for parameters, _ in FILTERS]
+)
+def test_attributes_most_frequent_first(
+    client: ApiClient, parameters: dict[str, Any], matches: Callable[[AttributeCount], bool]
 ) -> None:
     expected: Counter[tuple[str, str]] = Counter()
-    for row in filter(holds, COUNTED):
+    for row in filter(matches, COUNTS):
         expected[row[1], row[0]] += row[4]
     window = {"start": rfc3339(BEGAN), "end": rfc3339(BEGAN + 180 * MINUTE)}
-    answer = counted.get("/api/v1/attributes", **window | asked)
+    answer = client.get("/api/v1/attributes", **window | parameters)
     assert answer["attributes"] == [
         {"key": key, "source": source, "count": count}
-        for (key, source), count in sorted(expected.items(), key=lambda each: (-each[1], each[0]))
+        for (key, source), count in sorted(expected.items(), key=lambda item: (-item[1], item[0]))
     ]
     assert answer["truncated"] is False
 
 
-def test_values_of_an_attribute(counted: Api) -> None:
+def test_values_of_an_attribute(client: ApiClient) -> None:
     window = {"start": rfc3339(BEGAN), "end": rfc3339(BEGAN + 180 * MINUTE)}
 
-    def values(key: str, **asked: Any) -> list[tuple[str, int]]:
-        answer = counted.get(f"/api/v1/attributes/{key}/values", **window, **asked)
+    def values(key: str, **parameters: Any) -> list[tuple[str, int]]:
+        answer = client.get(f"/api/v1/attributes/{key}/values", **window, **parameters)
         assert answer["key"]
         return [(row["value"], row["count"]) for row in answer["values"]]
 
@@ -232,6 +236,6 @@ def test_values_of_an_attribute(counted: Api) -> None:
         ("o'\\x", 1)
     ]
     assert values("no.such") == []
-    answer = counted.get("/api/v1/attributes/http.route/values", **window, limit=1)
+    answer = client.get("/api/v1/attributes/http.route/values", **window, limit=1)
     assert [row["value"] for row in answer["values"]] == ["/checkout"]
     assert answer["truncated"] is True

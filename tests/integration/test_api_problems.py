@@ -1,4 +1,4 @@
-"""What cannot be answered is a problem document, and no text that is sent becomes SQL."""
+"""Errors are problem documents, and no text of a request becomes SQL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from clew.api import create_app
 from clew.storage import Ingest, Reader, Store
-from support.asking import Api
+from support.api_client import ApiClient
 from support.traffic import SECOND, Generator, Loader, Log, Point, Process
 
 BEGAN = 1_780_308_000 * SECOND
@@ -22,7 +22,7 @@ LISTS = ("/api/v1/transactions", "/api/v1/traces", "/api/v1/logs", "/api/v1/serv
 
 
 @pytest.fixture(scope="module")
-def api(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Api:
+def api(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> ApiClient:
     store = emptied()
     loader = Loader(Ingest(store), tmp_path_factory.mktemp("segments"))
     generator = Generator(4, (WEB, Process("orders", "orders-1")))
@@ -31,7 +31,7 @@ def api(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) 
     )
     loader.logs([Log(BEGAN + SECOND, WEB, "INFO", "hello", {"a": "b"})])
     loader.points([Point("size", "1", "gauge", WEB, BEGAN + SECOND, 1.0)])
-    return Api(store)
+    return ApiClient(store)
 
 
 def _cursor(**position: Any) -> str:
@@ -40,7 +40,7 @@ def _cursor(**position: Any) -> str:
 
 @pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize(
-    ("asked", "status", "named"),
+    ("parameters", "status", "mention"),
     [
         ({"start": "yesterday"}, 400, "start"),
         ({"end": "2026-02-30T00:00:00Z"}, 400, "end"),
@@ -61,16 +61,16 @@ def _cursor(**position: Any) -> str:
     ],
     ids=str,
 )
-def test_a_bad_parameter_is_named(
-    api: Api, path: str, asked: dict[str, str], status: int, named: str
+def test_a_problem_names_the_parameter(
+    api: ApiClient, path: str, parameters: dict[str, str], status: int, mention: str
 ) -> None:
-    problem = api.problem(path, **asked)
+    problem = api.problem(path, **parameters)
     assert problem["status"] == status
-    assert named in problem["detail"]
+    assert mention in problem["detail"]
 
 
 @pytest.mark.parametrize(
-    ("path", "asked", "status", "named"),
+    ("path", "parameters", "status", "mention"),
     [
         ("/api/v1/traces", {"status": "fine"}, 422, "status"),
         ("/api/v1/traces", {"min_duration_ms": "long"}, 422, "min_duration_ms"),
@@ -87,15 +87,15 @@ def test_a_bad_parameter_is_named(
         ("/api/v1/nothing", {}, 404, "Not Found"),
     ],
 )
-def test_every_refusal_is_a_problem_document(
-    api: Api, path: str, asked: dict[str, Any], status: int, named: str
+def test_every_error_is_a_problem_document(
+    api: ApiClient, path: str, parameters: dict[str, Any], status: int, mention: str
 ) -> None:
-    problem = api.problem(path, **asked)
+    problem = api.problem(path, **parameters)
     assert problem["status"] == status
-    assert named in problem["detail"]
+    assert mention in problem["detail"]
 
 
-def test_a_bad_parameter_is_told_apart_from_the_others(api: Api) -> None:
+def test_errors_of_several_parameters_are_separate(api: ApiClient) -> None:
     problem = api.problem("/api/v1/traces", limit="x", status="y")
     assert {error["parameter"] for error in problem["errors"]} == {"limit", "status"}
 
@@ -140,8 +140,8 @@ TEXTS = {
 @pytest.mark.parametrize(
     ("path", "name"), [(path, name) for path, names in TEXTS.items() for name in names]
 )
-def test_any_text_is_only_a_text_that_nothing_has(
-    api: Api, path: str, name: str, text: str
+def test_any_text_is_only_a_value_that_matches_nothing(
+    api: ApiClient, path: str, name: str, text: str
 ) -> None:
     answer = api.get(path, **WINDOW, **{name: text})
     member = path.rpartition("/")[2]
@@ -152,7 +152,9 @@ def test_any_text_is_only_a_text_that_nothing_has(
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 @pytest.mark.parametrize("path", ["/api/v1/traces", "/api/v1/logs"])
-def test_any_text_is_a_key_or_a_value_that_nothing_has(api: Api, path: str, text: str) -> None:
+def test_any_text_is_only_a_key_or_a_value_that_matches_nothing(
+    api: ApiClient, path: str, text: str
+) -> None:
     member = path.rpartition("/")[2]
     key = "".join(mark for mark in text if mark not in "=!~<>") or "x"
     for operator in ("=", "~"):
@@ -165,7 +167,7 @@ def test_any_text_is_a_key_or_a_value_that_nothing_has(api: Api, path: str, text
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_any_text_as_an_id_is_unknown(api: Api, text: str) -> None:
+def test_any_text_as_an_id_is_status_404(api: ApiClient, text: str) -> None:
     id = quote(text or "-", safe="")
     for path in (
         "/api/v1/traces/{}",
@@ -179,12 +181,12 @@ NEW_WINDOW = {"baseline_start": WINDOW["start"], "baseline_end": WINDOW["end"]}
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
-def test_any_text_finds_nothing_in_what_is_joined(api: Api, text: str) -> None:
+def test_any_text_matches_nothing_in_the_other_routes(api: ApiClient, text: str) -> None:
     text = text[:5000]  # a URL has an end, and some of these stand in it three times
     key = "".join(mark for mark in text if mark not in "=!~<>") or "x"
     attr = f"{key}={text}"
     in_path = quote(text.replace("\n", "") or "-", safe="")  # a path has no line ends
-    for path, asked, member in (
+    for path, parameters, member in (
         ("/api/v1/services/map", {"environment": text}, "nodes"),
         ("/api/v1/attributes", {"service": text}, "attributes"),
         ("/api/v1/attributes", {"prefix": f"{text}x", "source": "log"}, "attributes"),
@@ -199,7 +201,7 @@ def test_any_text_finds_nothing_in_what_is_joined(api: Api, text: str) -> None:
         ("/api/v1/compare", NEW_WINDOW | {"transaction": text}, "attributes"),
         ("/api/v1/compare", {"slow": "true", "service": text, "operation": text}, "attributes"),
     ):
-        assert api.get(path, **WINDOW, **asked, explain="true")[member] == []
+        assert api.get(path, **WINDOW, **parameters, explain="true")[member] == []
     assert api.get("/api/v1/metrics/query", **WINDOW, name="size", by=text)["series"] == [
         {
             "service": "web",
@@ -210,18 +212,18 @@ def test_any_text_finds_nothing_in_what_is_joined(api: Api, text: str) -> None:
 
 
 @pytest.mark.parametrize("bound", ["nan", "inf", "-inf", "1e308", "-0.0", "1e-320"])
-def test_any_number_is_a_duration(api: Api, bound: str) -> None:
+def test_any_number_is_a_duration(api: ApiClient, bound: str) -> None:
     for name in ("min_duration_ms", "max_duration_ms"):
         answer = api.get("/api/v1/traces", **WINDOW, **{name: bound}, explain="true")
         assert len(answer["traces"]) in (0, 5)
 
 
-def test_the_tables_are_still_there(api: Api) -> None:
+def test_the_tables_are_still_there(api: ApiClient) -> None:
     assert len(api.get("/api/v1/traces", **WINDOW)["traces"]) == 5
 
 
-def test_health_is_of_the_process_and_readiness_of_the_database(store: Store) -> None:
-    api = Api(store)
+def test_health_and_readiness(store: Store) -> None:
+    api = ApiClient(store)
     assert api.response("/healthz").text == "ok\n"
     assert api.response("/readyz").text == "ready\n"
     api.app = create_app(Reader(store), lambda: False)
@@ -229,7 +231,7 @@ def test_health_is_of_the_process_and_readiness_of_the_database(store: Store) ->
     assert api.problem("/readyz")["status"] == 503
 
 
-def test_the_api_describes_itself(api: Api) -> None:
+def test_the_api_describes_itself(api: ApiClient) -> None:
     described = api.get("/openapi.json")
     assert {path for path in described["paths"] if path.startswith("/api/")} >= {
         "/api/v1/transactions",

@@ -1,4 +1,4 @@
-"""Generated traffic, and every answer about it worked out once more in plain Python."""
+"""Responses about generated traffic, compared with plain Python."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from clew.storage import Ingest, Store
-from support.asking import Api
+from support.api_client import ApiClient
 from support.reference import (
     Trace,
     apdex,
@@ -52,7 +52,7 @@ STAGING = (
     Process("ledger", "ledger-s", environment="staging"),
 )
 
-# Minutes cut at both ends, whole minutes, within one minute, one that ends before it all ends.
+# With parts of minutes at both ends, of whole minutes, within one minute, over the edge of one.
 WINDOWS = {
     "all": (BEGAN, BEGAN + MINUTES * MINUTE),
     "cut": (BEGAN + 61_234_567_891, BEGAN + 7 * MINUTE + 17 * SECOND + 1),
@@ -63,10 +63,10 @@ WINDOWS = {
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What was loaded, and the API over it."""
+class Dataset:
+    """The spans that were loaded, and a client of the API over them."""
 
-    api: Api
+    api: ApiClient
     spans: list[Span]
 
     @property
@@ -75,16 +75,16 @@ class Shown:
 
 
 @pytest.fixture(scope="module")
-def shown(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Shown:
+def dataset(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     store = emptied()
     spans = list(_traffic())
     loader = Loader(Ingest(store), tmp_path_factory.mktemp("segments"))
-    # A span's insert has nothing to do with its trace: most traces come in several.
+    # Spans are inserted in any order: most traces arrive in several inserts.
     shuffled = random.Random(3).sample(spans, len(spans))
     for part in range(4):
         loader.spans(shuffled[part::4])
     settle(store, traces_of(spans))
-    return Shown(Api(store), spans)
+    return Dataset(ApiClient(store), spans)
 
 
 def _traffic() -> Iterator[Span]:
@@ -101,16 +101,16 @@ def _traffic() -> Iterator[Span]:
     for number in range(12):
         start = BEGAN + choice.randrange(MINUTES * MINUTE)
         spans = prod.trace(WORKER, "ship", start, kind=CONSUMER)
-        # The root never came: known by its earliest server or consumer, or by none.
+        # Traces whose root span never arrived: their entry is a server or consumer span, or none.
         yield from spans[1:] if number % 2 else [_orphan(spans[0]), *spans[1:]]
     for number, edge in enumerate(itertools.chain(*WINDOWS.values())):
         for offset in (-1, 0, 1):
             yield from prod.trace(WEB, f"GET /edge/{number}", edge + offset)
-    # Two operations as frequent as each other: their order is that of their ids.
+    # Two equally frequent operations are ordered by their ids.
     for operation in ("GET /twin/a", "GET /twin/b"):
         for second in range(3):
             yield from prod.trace(WEB, operation, BEGAN + (30 + second) * SECOND)
-    # A middle span is missing; and one ends before it starts.
+    # A span in the middle is missing; a span ends before it starts.
     missing = prod.trace(WEB, "GET /missing", BEGAN + 200 * SECOND)
     yield from (span for span in missing if span is not missing[1])
     backwards = prod.trace(WEB, "GET /backwards", BEGAN + 201 * SECOND)
@@ -121,12 +121,12 @@ def _orphan(span: Span) -> Span:
     return replace(span, parent="00000000000000ff")
 
 
-def _asked(window: str, **more: Any) -> dict[str, Any]:
+def _parameters(window: str, **parameters: Any) -> dict[str, Any]:
     start, end = WINDOWS[window]
-    return {"start": rfc3339(start), "end": rfc3339(end), **more}
+    return {"start": rfc3339(start), "end": rfc3339(end), **parameters}
 
 
-def _in(window: str, time: int) -> bool:
+def _is_in(window: str, time: int) -> bool:
     start, end = WINDOWS[window]
     return start <= time < end
 
@@ -138,30 +138,30 @@ def _environment(span: Span) -> str:
 def _by_transaction(
     traces: list[Trace], window: str, environment: str | None = None
 ) -> dict[str, list[Trace]]:
-    found = defaultdict(list)
+    result = defaultdict(list)
     for trace in traces:
         entry = trace.entry
-        if not trace.has_transaction or not _in(window, entry.start):
+        if not trace.has_transaction or not _is_in(window, entry.start):
             continue
         if environment is None or _environment(entry) == environment:
-            found[f"{entry.service}: {entry.name}"].append(trace)
-    return found
+            result[f"{entry.service}: {entry.name}"].append(trace)
+    return result
 
 
-def _ids(shown: Shown) -> dict[str, str]:
+def _ids(dataset: Dataset) -> dict[str, str]:
     """The id of each transaction, by its name."""
-    listed = shown.api.get("/api/v1/transactions", **_asked("all", limit=1000))
-    return {row["name"]: row["id"] for row in listed["transactions"]}
+    transactions = dataset.api.get("/api/v1/transactions", **_parameters("all", limit=1000))
+    return {row["name"]: row["id"] for row in transactions["transactions"]}
 
 
 @pytest.mark.parametrize("environment", [None, "prod", "staging", "nowhere"])
 @pytest.mark.parametrize("window", WINDOWS)
-def test_the_list_counts_what_was_sent(shown: Shown, window: str, environment: str | None) -> None:
-    asked = _asked(window, limit=1000)
+def test_the_list_of_transactions(dataset: Dataset, window: str, environment: str | None) -> None:
+    parameters = _parameters(window, limit=1000)
     if environment:
-        asked["environment"] = environment
-    answer = shown.api.get("/api/v1/transactions", **asked)
-    expected = _by_transaction(shown.traces, window, environment)
+        parameters["environment"] = environment
+    answer = dataset.api.get("/api/v1/transactions", **parameters)
+    expected = _by_transaction(dataset.traces, window, environment)
     assert {row["name"]: row["count"] for row in answer["transactions"]} == {
         name: len(traces) for name, traces in expected.items()
     }
@@ -185,41 +185,47 @@ def test_the_list_counts_what_was_sent(shown: Shown, window: str, environment: s
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7])
-def test_pages_of_the_list_are_the_list(shown: Shown, limit: int) -> None:
-    whole = shown.api.get("/api/v1/transactions", **_asked("all", limit=1000))["transactions"]
-    assert whole == sorted(whole, key=lambda row: (-row["count"], row["id"]))
-    pages = shown.api.pages("/api/v1/transactions", "transactions", **_asked("all", limit=limit))
+def test_pages_of_the_list_together_are_the_list(dataset: Dataset, limit: int) -> None:
+    full_list = dataset.api.get("/api/v1/transactions", **_parameters("all", limit=1000))[
+        "transactions"
+    ]
+    assert full_list == sorted(full_list, key=lambda row: (-row["count"], row["id"]))
+    pages = dataset.api.pages(
+        "/api/v1/transactions", "transactions", **_parameters("all", limit=limit)
+    )
     assert all(len(page) == limit for page in pages[:-1])
-    assert list(itertools.chain(*pages)) == whole
+    assert list(itertools.chain(*pages)) == full_list
 
 
-def test_a_page_is_the_same_however_its_window_was_written(shown: Shown) -> None:
-    """The cursor holds the window: `now` in a next page would be another now."""
-    first = shown.api.get("/api/v1/transactions", **_asked("cut", limit=3))
+def test_a_cursor_contains_the_window(dataset: Dataset) -> None:
+    """`now` on a later page would be another time."""
+    first = dataset.api.get("/api/v1/transactions", **_parameters("cut", limit=3))
     path = "/api/v1/transactions"
-    assert shown.api.get(path, cursor=first["next_cursor"], limit=3) == shown.api.get(
-        path, **_asked("cut"), cursor=first["next_cursor"], limit=3
+    assert dataset.api.get(path, cursor=first["next_cursor"], limit=3) == dataset.api.get(
+        path, **_parameters("cut"), cursor=first["next_cursor"], limit=3
     )
 
 
-def test_ids_are_plain_and_stay(shown: Shown) -> None:
-    ids = _ids(shown)
+def test_ids_are_plain_and_stable(dataset: Dataset) -> None:
+    ids = _ids(dataset)
     assert len(set(ids.values())) == len(ids)
     assert all(
         id.isascii() and id.replace("-", "").replace("_", "").isalnum() for id in ids.values()
     )
-    # Written down, because links to it are to work after an update too.
+    # Fixed, because links must work after an update.
     assert ids["web: POST /checkout"] == "21151ab9f3976986"
 
 
 @pytest.mark.parametrize("window", ["all", "cut"])
 @pytest.mark.parametrize("name", ["web: POST /checkout", "worker: ship", "web: GET /"])
-def test_the_joined_view_is_what_was_sent(shown: Shown, name: str, window: str) -> None:
-    id = _ids(shown)[name]
-    answer = shown.api.get(f"/api/v1/transactions/{id}", **_asked(window))
-    traces = _by_transaction(shown.traces, window)[name]
-    listed = shown.api.get("/api/v1/transactions", **_asked(window, limit=1000))
-    assert answer["transaction"] == next(row for row in listed["transactions"] if row["id"] == id)
+def test_the_joined_view(dataset: Dataset, name: str, window: str) -> None:
+    id = _ids(dataset)[name]
+    answer = dataset.api.get(f"/api/v1/transactions/{id}", **_parameters(window))
+    traces = _by_transaction(dataset.traces, window)[name]
+    transactions = dataset.api.get("/api/v1/transactions", **_parameters(window, limit=1000))
+    assert answer["transaction"] == next(
+        row for row in transactions["transactions"] if row["id"] == id
+    )
     _check_series(answer["series"], traces)
     _check_breakdown(answer, traces)
     _check_traces(answer["traces"], traces)
@@ -245,41 +251,41 @@ def _check_series(series: list[dict[str, Any]], traces: list[Trace]) -> None:
 def _check_breakdown(answer: dict[str, Any], traces: list[Trace]) -> None:
     assert answer["sample"] == {"traces": len(traces), "of": len(traces), "error": 0}
     calls: Counter[tuple[str, str, str]] = Counter()
-    own: Counter[tuple[str, str, str]] = Counter()
+    self_ns: Counter[tuple[str, str, str]] = Counter()
     critical: Counter[tuple[str, str, str]] = Counter()
     for trace in traces:
         times, path = self_times(trace.spans), critical_path(trace)
         for span in trace.spans:
             operation = (span.service, span.name, KIND_NAMES[span.kind])
             calls[operation] += 1
-            own[operation] += times[span.id]
+            self_ns[operation] += times[span.id]
             critical[operation] += path.get(span.id, 0)
     rows = {(row["service"], row["operation"], row["kind"]): row for row in answer["breakdown"]}
     assert {operation: row["calls"] for operation, row in rows.items()} == calls
     for operation, row in rows.items():
-        assert row["self_time_ms"] == pytest.approx(own[operation] / 1e6)
-        assert row["share"] == pytest.approx(own[operation] / own.total())
+        assert row["self_time_ms"] == pytest.approx(self_ns[operation] / 1e6)
+        assert row["share"] == pytest.approx(self_ns[operation] / self_ns.total())
         assert row["critical_share"] == pytest.approx(critical[operation] / critical.total())
     assert [row["self_time_ms"] for row in answer["breakdown"]] == sorted(
         (row["self_time_ms"] for row in answer["breakdown"]), reverse=True
     )
 
 
-def _check_traces(named: dict[str, list[dict[str, Any]]], traces: list[Trace]) -> None:
+def _check_traces(examples: dict[str, list[dict[str, Any]]], traces: list[Trace]) -> None:
     def ids(kind: str) -> list[str]:
-        return [trace["trace_id"] for trace in named[kind]]
+        return [trace["trace_id"] for trace in examples[kind]]
 
     slowest = sorted(traces, key=lambda trace: (-trace.entry.duration, trace.id))
     assert ids("slowest") == [trace.id for trace in slowest[:5]]
     failed = [trace for trace in traces if trace.entry.is_error]
     failed.sort(key=lambda trace: (-trace.entry.start, trace.id))
     assert ids("errors") == [trace.id for trace in failed[:5]]
-    fine = {trace.id: trace.entry.duration for trace in traces if not trace.entry.is_error}
-    assert len(ids("typical")) == min(5, len(fine))
-    middle = sorted(fine.values())[(len(fine) - 1) // 2]
-    nearest = sorted(abs(duration - middle) for duration in fine.values())
+    durations = {trace.id: trace.entry.duration for trace in traces if not trace.entry.is_error}
+    assert len(ids("typical")) == min(5, len(durations))
+    median = sorted(durations.values())[(len(durations) - 1) // 2]
+    nearest = sorted(abs(duration - median) for duration in durations.values())
     for id in ids("typical"):
-        assert abs(fine[id] - middle) <= nearest[min(7, len(nearest) - 1)]
+        assert abs(durations[id] - median) <= nearest[min(7, len(nearest) - 1)]
 
 
 def _check_exceptions(rows: list[dict[str, Any]], traces: list[Trace], window: str) -> None:
@@ -300,11 +306,11 @@ def _check_exceptions(rows: list[dict[str, Any]], traces: list[Trace], window: s
         assert row["example_trace_id"] == times[-1][1]
 
 
-def test_a_transaction_that_did_not_happen_in_the_window_is_empty_and_not_unknown(
-    shown: Shown,
+def test_a_transaction_without_traces_in_the_window_is_empty(
+    dataset: Dataset,
 ) -> None:
-    id = _ids(shown)["web: GET /missing"]
-    answer = shown.api.get(f"/api/v1/transactions/{id}", **_asked("over one edge"))
+    id = _ids(dataset)["web: GET /missing"]
+    answer = dataset.api.get(f"/api/v1/transactions/{id}", **_parameters("over one edge"))
     assert answer["transaction"]["count"] == 0
     assert answer["transaction"]["apdex"] is None
     assert set(answer["transaction"]["duration_ms"].values()) == {None}
@@ -313,11 +319,13 @@ def test_a_transaction_that_did_not_happen_in_the_window_is_empty_and_not_unknow
 
 
 @pytest.mark.parametrize("environment", [None, "staging"])
-def test_instances_are_the_traces_newest_first(shown: Shown, environment: str | None) -> None:
-    id = _ids(shown)["web: GET /"]
-    asked = _asked("cut", limit=13) | ({"environment": environment} if environment else {})
-    pages = shown.api.pages(f"/api/v1/transactions/{id}/instances", "instances", **asked)
-    traces = _by_transaction(shown.traces, "cut", environment)["web: GET /"]
+def test_instances_are_the_traces_newest_first(dataset: Dataset, environment: str | None) -> None:
+    id = _ids(dataset)["web: GET /"]
+    parameters = _parameters("cut", limit=13) | (
+        {"environment": environment} if environment else {}
+    )
+    pages = dataset.api.pages(f"/api/v1/transactions/{id}/instances", "instances", **parameters)
+    traces = _by_transaction(dataset.traces, "cut", environment)["web: GET /"]
     traces.sort(key=lambda trace: (trace.entry.start, trace.id), reverse=True)
     assert [len(page) for page in pages[:-1]] == [13] * (len(pages) - 1)
     assert list(itertools.chain(*pages)) == [
@@ -339,16 +347,18 @@ def test_instances_are_the_traces_newest_first(shown: Shown, environment: str | 
 
 @dataclass(frozen=True)
 class Search:
-    """A search as it is asked, and as a question to one span and to its trace."""
+    """The parameters of a search, and the same conditions on one span and on its trace."""
 
-    asked: dict[str, Any]
+    parameters: dict[str, Any]
     span: Callable[[Span], bool] | None = None
     trace: Callable[[Trace], bool] = lambda trace: True
 
 
 def _attribute(*filters: tuple[str, str, str]) -> Search:
-    asked = {"attr": ["".join(each) for each in filters]}
-    return Search(asked, lambda span: all(has_attribute(span, each) for each in filters))
+    parameters = {"attr": ["".join(one_filter) for one_filter in filters]}
+    return Search(
+        parameters, lambda span: all(has_attribute(span, one_filter) for one_filter in filters)
+    )
 
 
 SEARCHES = {
@@ -399,62 +409,72 @@ SEARCHES = {
 
 @pytest.mark.parametrize("window", ["all", "cut"])
 @pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES.keys())
-def test_a_search_finds_exactly_what_matches(shown: Shown, search: Search, window: str) -> None:
+def test_a_search_returns_exactly_the_matching_traces(
+    dataset: Dataset, search: Search, window: str
+) -> None:
     expected = [
         trace
-        for trace in newest_first(shown.traces)
-        if _in(window, trace.start)
+        for trace in newest_first(dataset.traces)
+        if _is_in(window, trace.start)
         and search.trace(trace)
         and (search.span is None or any(map(search.span, trace.spans)))
     ]
-    answer = shown.api.get("/api/v1/traces", **_asked(window, limit=1000, **search.asked))
-    assert [found["trace_id"] for found in answer["traces"]] == [trace.id for trace in expected]
+    answer = dataset.api.get(
+        "/api/v1/traces", **_parameters(window, limit=1000, **search.parameters)
+    )
+    assert [result["trace_id"] for result in answer["traces"]] == [trace.id for trace in expected]
     assert answer["next_cursor"] is None
-    for found, trace in zip(answer["traces"], expected, strict=True):
-        assert found["root_service"] == trace.entry.service
-        assert found["root_operation"] == trace.entry.name
-        assert found["start"] == rfc3339(trace.start)
-        assert found["duration_ms"] == trace.duration / 1e6
-        assert found["span_count"] == len(trace.spans)
-        assert found["error_count"] == trace.errors
-        assert found["services"] == trace.services
+    for result, trace in zip(answer["traces"], expected, strict=True):
+        assert result["root_service"] == trace.entry.service
+        assert result["root_operation"] == trace.entry.name
+        assert result["start"] == rfc3339(trace.start)
+        assert result["duration_ms"] == trace.duration / 1e6
+        assert result["span_count"] == len(trace.spans)
+        assert result["error_count"] == trace.errors
+        assert result["services"] == trace.services
 
 
 @pytest.mark.parametrize("name", ["everything", "error", "several kinds", "slow"])
-def test_pages_of_a_search_are_the_search(shown: Shown, name: str) -> None:
-    asked = _asked("cut", **SEARCHES[name].asked)
-    whole = shown.api.get("/api/v1/traces", **asked, limit=1000)["traces"]
-    pages = shown.api.pages("/api/v1/traces", "traces", **asked, limit=7)
-    assert list(itertools.chain(*pages)) == whole
-    assert len(pages) == -(-len(whole) // 7)
+def test_pages_of_a_search_together_are_the_search(dataset: Dataset, name: str) -> None:
+    parameters = _parameters("cut", **SEARCHES[name].parameters)
+    full_list = dataset.api.get("/api/v1/traces", **parameters, limit=1000)["traces"]
+    pages = dataset.api.pages("/api/v1/traces", "traces", **parameters, limit=7)
+    assert list(itertools.chain(*pages)) == full_list
+    assert len(pages) == -(-len(full_list) // 7)
 
 
 @pytest.mark.parametrize("name", ["web: POST /checkout", "worker: ship"])
-def test_a_search_within_a_transaction(shown: Shown, name: str) -> None:
+def test_a_search_within_a_transaction(dataset: Dataset, name: str) -> None:
     traces = [
         trace
-        for trace in newest_first(_by_transaction(shown.traces, "all")[name])
+        for trace in newest_first(_by_transaction(dataset.traces, "all")[name])
         if any(span.is_error and span.service == "payments" for span in trace.spans)
     ]
-    asked = _asked("all", transaction=_ids(shown)[name], service="payments", status="error")
-    found = shown.api.get("/api/v1/traces", **asked, limit=1000)["traces"]
-    assert [trace["trace_id"] for trace in found] == [trace.id for trace in traces]
+    parameters = _parameters(
+        "all", transaction=_ids(dataset)[name], service="payments", status="error"
+    )
+    result = dataset.api.get("/api/v1/traces", **parameters, limit=1000)["traces"]
+    assert [trace["trace_id"] for trace in result] == [trace.id for trace in traces]
 
 
-def test_a_search_within_an_unknown_transaction_finds_nothing(shown: Shown) -> None:
-    assert shown.api.get("/api/v1/traces", **_asked("all", transaction="nope"))["traces"] == []
+def test_a_search_within_an_unknown_transaction_is_empty(dataset: Dataset) -> None:
+    assert (
+        dataset.api.get("/api/v1/traces", **_parameters("all", transaction="nope"))["traces"] == []
+    )
 
 
-def test_every_trace_by_its_id(shown: Shown) -> None:
-    ids = _ids(shown)
-    for trace in random.Random(5).sample(shown.traces, 25):
-        _check_trace(shown.api.get(f"/api/v1/traces/{trace.id}"), trace, ids)
+def test_traces_by_id(dataset: Dataset) -> None:
+    ids = _ids(dataset)
+    for trace in random.Random(5).sample(dataset.traces, 25):
+        _check_trace(dataset.api.get(f"/api/v1/traces/{trace.id}"), trace, ids)
 
 
 @pytest.mark.parametrize("operation", ["GET /missing", "GET /backwards"])
-def test_a_trace_that_is_odd(shown: Shown, operation: str) -> None:
-    (trace,) = (trace for trace in shown.traces if trace.entry.name == operation)
-    _check_trace(shown.api.get(f"/api/v1/traces/{trace.id.upper()}"), trace, _ids(shown))
+def test_an_incomplete_trace_and_one_that_ends_before_it_starts(
+    dataset: Dataset, operation: str
+) -> None:
+    (trace,) = (trace for trace in dataset.traces if trace.entry.name == operation)
+    _check_trace(dataset.api.get(f"/api/v1/traces/{trace.id.upper()}"), trace, _ids(dataset))
 
 
 def _check_trace(answer: dict[str, Any], trace: Trace, ids: dict[str, str]) -> None:
@@ -470,7 +490,7 @@ def _check_trace(answer: dict[str, Any], trace: Trace, ids: dict[str, str]) -> N
     assert answer["error_count"] == trace.errors
     assert answer["complete"] is trace.complete
     assert answer["truncated"] is False
-    own, path = self_times(trace.spans), critical_path(trace)
+    self_ns, path = self_times(trace.spans), critical_path(trace)
     spans = sorted(trace.spans, key=lambda span: (span.start, span.id))
     assert answer["spans"] == [
         {
@@ -482,7 +502,7 @@ def _check_trace(answer: dict[str, Any], trace: Trace, ids: dict[str, str]) -> N
             "start": rfc3339(span.start),
             "offset_ms": (span.start - trace.start) / 1e6,
             "duration_ms": span.duration / 1e6,
-            "self_time_ms": own[span.id] / 1e6,
+            "self_time_ms": self_ns[span.id] / 1e6,
             "critical": span.id in path,
             "status": STATUS_NAMES[span.status],
             "status_message": span.status_message,
@@ -505,12 +525,12 @@ def _check_trace(answer: dict[str, Any], trace: Trace, ids: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize("window", ["all", "cut", "one minute, cut"])
-def test_services_and_their_operations(shown: Shown, window: str) -> None:
+def test_services_and_their_operations(dataset: Dataset, window: str) -> None:
     operations = defaultdict(list)
-    for span in shown.spans:
-        if _in(window, span.start):
+    for span in dataset.spans:
+        if _is_in(window, span.start):
             operations[span.service, span.name, KIND_NAMES[span.kind]].append(span)
-    answer = shown.api.get("/api/v1/services", **_asked(window))
+    answer = dataset.api.get("/api/v1/services", **_parameters(window))
     rows = {
         (service["service"], row["operation"], row["kind"]): row
         for service in answer["services"]
@@ -524,21 +544,21 @@ def test_services_and_their_operations(shown: Shown, window: str) -> None:
         assert row["duration_ms"]["max"] == max(durations) / 1e6
         assert is_quantile(row["duration_ms"]["p95"] * 1e6, durations, 0.95)
     for service in answer["services"]:
-        taken = [
+        received = [
             span
             for (name, _, kind), spans in operations.items()
             if name == service["service"] and kind in ("Server", "Consumer")
             for span in spans
         ]
-        assert service["count"] == len(taken)
-        assert service["errors"] == sum(span.is_error for span in taken)
+        assert service["count"] == len(received)
+        assert service["errors"] == sum(span.is_error for span in received)
     assert answer["truncated"] is False
 
 
-def test_services_of_an_environment(shown: Shown) -> None:
-    asked = _asked("all", environment="staging")
-    services = shown.api.get("/api/v1/services", **asked)["services"]
-    expected = {span.service for span in shown.spans if _environment(span) == "staging"}
+def test_services_of_an_environment(dataset: Dataset) -> None:
+    parameters = _parameters("all", environment="staging")
+    services = dataset.api.get("/api/v1/services", **parameters)["services"]
+    expected = {span.service for span in dataset.spans if _environment(span) == "staging"}
     assert {service["service"] for service in services} == expected
-    (only,) = shown.api.get("/api/v1/services", **asked, service="ledger")["services"]
-    assert only["service"] == "ledger"
+    (service,) = dataset.api.get("/api/v1/services", **parameters, service="ledger")["services"]
+    assert service["service"] == "ledger"

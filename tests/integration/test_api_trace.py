@@ -1,4 +1,4 @@
-"""One trace by its id, where clocks, ids or times are not what they should be."""
+"""One trace by its id, with skewed clocks, odd ids and odd times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew.storage import Ingest, Store
-from support.asking import Api
+from support.api_client import ApiClient
 from support.loading import load
 from support.reference import Trace, critical_path, rfc3339, self_times
 from support.traffic import (
@@ -43,12 +43,12 @@ def loader(ingest: Ingest, tmp_path: Path) -> Loader:
 
 
 @pytest.fixture
-def api(store: Store) -> Api:
-    return Api(store)
+def api(store: Store) -> ApiClient:
+    return ApiClient(store)
 
 
-def _span(id: int, parent: int, start: float, end: float, **more: Any) -> Span:
-    """A span by its milliseconds; `parent` 0 is none."""
+def _span(id: int, parent: int, start: float, end: float, **members: Any) -> Span:
+    """A span from `start` to `end`, in milliseconds; `parent` 0 is none."""
     span = Span(
         TRACE,
         f"{id:016x}",
@@ -59,7 +59,7 @@ def _span(id: int, parent: int, start: float, end: float, **more: Any) -> Span:
         BEGAN + int(start * MILLISECOND),
         BEGAN + int(end * MILLISECOND),
     )
-    return replace(span, **more)
+    return replace(span, **members)
 
 
 def _critical(answer: dict[str, Any]) -> set[str]:
@@ -70,9 +70,7 @@ def _self_times(answer: dict[str, Any]) -> dict[str, float]:
     return {span["name"]: span["self_time_ms"] for span in answer["spans"]}
 
 
-def test_of_parallel_children_the_one_that_ended_last_was_waited_for(
-    loader: Loader, api: Api
-) -> None:
+def test_the_last_of_parallel_children_is_critical(loader: Loader, api: ApiClient) -> None:
     loader.spans(
         [
             _span(1, 0, 0, 100),
@@ -90,7 +88,7 @@ def test_of_parallel_children_the_one_that_ended_last_was_waited_for(
     }  # fmt: skip
 
 
-def test_what_goes_on_after_its_parent_did_not_hold_it_up(loader: Loader, api: Api) -> None:
+def test_a_child_that_outlives_its_parent_is_not_critical(loader: Loader, api: ApiClient) -> None:
     loader.spans(
         [
             _span(1, 0, 0, 100, kind=SERVER),
@@ -104,10 +102,8 @@ def test_what_goes_on_after_its_parent_did_not_hold_it_up(loader: Loader, api: A
     assert answer["duration_ms"] == 500
 
 
-def test_a_client_waits_for_its_server_whatever_the_servers_clock_says(
-    loader: Loader, api: Api
-) -> None:
-    """The server's clock is 40 ms behind: its spans seem to begin before those that caused them."""
+def test_a_client_waits_for_its_server_despite_clock_skew(loader: Loader, api: ApiClient) -> None:
+    """The server's clock is 40 ms behind, so its spans seem to start before their parents."""
     spans = [
         _span(1, 0, 0, 100, kind=SERVER),
         _span(2, 1, 10, 90, kind=CLIENT),
@@ -124,16 +120,18 @@ def test_a_client_waits_for_its_server_whatever_the_servers_clock_says(
     )
 
 
-def test_the_path_is_right_when_every_clock_is_off(loader: Loader, api: Api) -> None:
+def test_the_critical_path_with_skewed_clocks(loader: Loader, api: ApiClient) -> None:
     choice = random.Random(7)
     processes = [Process(name, f"{name}-1") for name in ("a", "b", "c", "d")]
     generator = Generator(8, processes)
     traces = []
     for number in range(12):
         spans = generator.trace(processes[0], "GET /", BEGAN + number * SECOND)
-        off = {process.service: choice.randint(-20, 20) * MILLISECOND for process in processes}
+        skews = {process.service: choice.randint(-20, 20) * MILLISECOND for process in processes}
         skewed = [
-            replace(span, start=span.start + off[span.service], end=span.end + off[span.service])
+            replace(
+                span, start=span.start + skews[span.service], end=span.end + skews[span.service]
+            )
             for span in spans
         ]
         traces.append(Trace(spans[0].trace, tuple(skewed)))
@@ -147,13 +145,13 @@ def test_the_path_is_right_when_every_clock_is_off(loader: Loader, api: Api) -> 
         }
 
 
-def test_spans_that_are_each_others_parents_are_shown(loader: Loader, api: Api) -> None:
+def test_a_cycle_of_parents(loader: Loader, api: ApiClient) -> None:
     loader.spans([_span(1, 2, 0, 10), _span(2, 1, 0, 10), _span(3, 3, 0, 10), _span(4, 0, 0, 10)])
     answer = api.get(f"/api/v1/traces/{TRACE}")
     assert len(answer["spans"]) == 4
 
 
-def test_two_spans_with_one_id_are_both_shown(loader: Loader, api: Api) -> None:
+def test_two_spans_with_one_id_are_both_shown(loader: Loader, api: ApiClient) -> None:
     loader.spans([_span(1, 0, 0, 10, kind=CLIENT), _span(1, 0, 2, 8, kind=SERVER)])
     answer = api.get(f"/api/v1/traces/{TRACE}")
     assert [span["kind"] for span in answer["spans"]] == ["Client", "Server"]
@@ -170,34 +168,34 @@ def test_two_spans_with_one_id_are_both_shown(loader: Loader, api: Api) -> None:
     ],
     ids=["no time", "no start", "after 2106", "the last of 2262", "what no clock says"],
 )
-def test_a_trace_is_shown_whatever_its_time(loader: Loader, api: Api, start: int, end: int) -> None:
+def test_a_trace_of_any_time(loader: Loader, api: ApiClient, start: int, end: int) -> None:
     loader.spans([replace(_span(1, 0, 0, 0), start=start, end=end), _span(2, 1, 0, 3)])
     answer = api.get(f"/api/v1/traces/{TRACE}")
     assert {span["name"] for span in answer["spans"]} == {"span 1", "span 2"}
 
 
-def test_an_unknown_trace_is_a_problem_with_status_404(api: Api) -> None:
+def test_an_unknown_trace_is_status_404(api: ApiClient) -> None:
     problem = api.problem(f"/api/v1/traces/{TRACE}")
     assert problem["status"] == 404
     assert TRACE in problem["detail"]
 
 
-def test_logs_and_metrics_of_the_trace(loader: Loader, api: Api) -> None:
+def test_logs_and_metrics_of_the_trace(loader: Loader, api: ApiClient) -> None:
     loader.spans([_span(1, 0, 0, 100), _span(2, 1, 10, 90, process=ORDERS)])
-    own = {"trace": TRACE, "span": f"{2:016x}"}
-    elsewhere = Process("orders", "orders-2")
+    ids = {"trace": TRACE, "span": f"{2:016x}"}
+    other_process = Process("orders", "orders-2")
     loader.logs(
         [
-            Log(BEGAN + 20 * MILLISECOND, ORDERS, "INFO", "of the trace", {"n": 1}, **own),
+            Log(BEGAN + 20 * MILLISECOND, ORDERS, "INFO", "of the trace", {"n": 1}, **ids),
             Log(BEGAN + 30 * MILLISECOND, ORDERS, "WARN", "of the process"),
-            Log(BEGAN + 30 * MILLISECOND, elsewhere, "WARN", "of another process"),
+            Log(BEGAN + 30 * MILLISECOND, other_process, "WARN", "of another process"),
             Log(BEGAN + 200 * MILLISECOND, ORDERS, "WARN", "of another time"),
             Log(BEGAN + 40 * MILLISECOND, ORDERS, "INFO", "of another trace", trace="ab" * 16),
         ]
     )
     loader.points(
         Point("queue.size", "{item}", "gauge", process, BEGAN + second * SECOND, second)
-        for process in (ORDERS, elsewhere)
+        for process in (ORDERS, other_process)
         for second in (-60, -50, 10, 400)
     )
     answer = api.get(f"/api/v1/traces/{TRACE}")
@@ -221,16 +219,16 @@ def test_logs_and_metrics_of_the_trace(loader: Loader, api: Api) -> None:
     assert [point["value"] for point in metric["points"]] == [-60, -50, 10]
 
 
-def test_a_late_log_of_the_trace_is_shown(loader: Loader, api: Api) -> None:
-    """A record that carries the trace's id belongs to it even when it was written after its end."""
+def test_a_log_record_after_the_end_of_the_trace(loader: Loader, api: ApiClient) -> None:
+    """A record with the trace's id is shown even if it was written after the trace's end."""
     loader.spans([_span(1, 0, 0, 100)])
     loader.logs([Log(BEGAN + 150 * MILLISECOND, WEB, "INFO", "cleaned up", trace=TRACE)])
     (log,) = api.get(f"/api/v1/traces/{TRACE}")["logs"]
     assert (log["body"], log["linked_by"]) == ("cleaned up", "trace")
 
 
-def test_a_trace_over_several_inserts_is_whole(
-    loader: Loader, api: Api, emptied: Callable[[], Store]
+def test_a_trace_in_several_inserts(
+    loader: Loader, api: ApiClient, emptied: Callable[[], Store]
 ) -> None:
     spans = [_span(number, number - 1, number, 100 - number) for number in range(1, 8)]
     for span in reversed(spans):
@@ -243,12 +241,12 @@ def test_a_trace_over_several_inserts_is_whole(
     assert _critical(answer) == {span.name for span in spans}
 
 
-DEFINED = """
+INSERT_DEFINITIONS = """
 INSERT INTO otel.clew_definitions (Revision, Position, Id, Name, Definition, Origin) VALUES
     (1, 0, 'old', 'Old', '{}', 'test'), (2, 0, '', '', '', ''), (2, 1, 'ship', 'Ship', '{}', 'test'),
     (2, 2, 'checkout', 'Check out', '{}', 'test')
 """
-BELONGS = """
+INSERT_OCCURRENCE_TRACE = """
 INSERT INTO otel.clew_occurrence_traces (Transaction, Key, TraceId, Start, End, `Entry.SpanId`, `Entry.Service`,
     `Entry.Operation`, `Entry.Start`, `Entry.Duration`, `Entry.IsError`, Version, IsDeleted)
 SELECT {transaction:String}, {key:String}, {trace:String}, toDateTime64(1780308000, 9), toDateTime64(1780308001, 9),
@@ -256,35 +254,37 @@ SELECT {transaction:String}, {key:String}, {trace:String}, toDateTime64(17803080
     arrayMap(e -> false, entry), {version:UInt64}, {deleted:Bool}
 FROM (SELECT if({is_entry:Bool}, ['x'], []) AS entry)
 """
-OCCURS = """
+INSERT_OCCURRENCE = """
 INSERT INTO otel.clew_occurrences (Transaction, Key, Timestamp, Start, End, Version, IsDeleted)
 SELECT {transaction:String}, {key:String}, toDateTime64(1780308000, 9), toDateTime64(1780308000, 9),
     toDateTime64(1780308001, 9), {version:UInt64}, {deleted:Bool}
 """
 
 
-def test_the_defined_transactions_of_a_trace_go_before_the_automatic_one(
-    loader: Loader, api: Api, store: Store
+def test_defined_transactions_come_before_the_automatic_one(
+    loader: Loader, api: ApiClient, store: Store
 ) -> None:
     loader.spans([_span(1, 0, 0, 10, kind=SERVER)])
     auto = api.get(f"/api/v1/traces/{TRACE}")["transaction"]
     with store.client() as client:
-        client.command(DEFINED)
+        client.command(INSERT_DEFINITIONS)
         for transaction, key, is_entry, occurs in (
-            ("ship", "7", False, True),  # carries the key of something that is defined
+            ("ship", "7", False, True),  # has the key of an occurrence, no matching span
             ("checkout", "it's 7", True, True),
-            ("checkout", "8", False, False),  # carries a key that nothing was entered with
+            ("checkout", "8", False, False),  # has a key without an occurrence
             ("checkout", "gone", True, True),
         ):
-            asked = {
+            parameters = {
                 "transaction": transaction, "key": key, "trace": TRACE, "is_entry": is_entry,
                 "version": 1, "deleted": False,
             }  # fmt: skip
-            client.raw_query(BELONGS, parameters=asked)
+            client.raw_query(INSERT_OCCURRENCE_TRACE, parameters=parameters)
             if occurs:
-                client.raw_query(OCCURS, parameters=asked)
+                client.raw_query(INSERT_OCCURRENCE, parameters=parameters)
             if key == "gone":
-                client.raw_query(BELONGS, parameters=asked | {"version": 2, "deleted": True})
+                client.raw_query(
+                    INSERT_OCCURRENCE_TRACE, parameters=parameters | {"version": 2, "deleted": True}
+                )
     answer = api.get(f"/api/v1/traces/{TRACE}")
     assert answer["transaction"] == {"id": "checkout", "name": "Check out", "key": "it's 7"}
     assert answer["transactions"] == [
@@ -293,13 +293,13 @@ def test_the_defined_transactions_of_a_trace_go_before_the_automatic_one(
         auto | {"source": "auto"},
     ]
     window = {"start": "2026-06-01T09:00:00Z", "end": "2026-06-01T11:00:00Z"}
-    for transaction, found in (("checkout", [TRACE]), ("ship", [TRACE]), ("old", [])):
+    for transaction, expected in (("checkout", [TRACE]), ("ship", [TRACE]), ("old", [])):
         traces = api.get("/api/v1/traces", **window, transaction=transaction)["traces"]
-        assert [trace["trace_id"] for trace in traces] == found
+        assert [trace["trace_id"] for trace in traces] == expected
 
 
-def test_what_counts_up_is_shown_by_its_rate_and_an_exemplar_links_a_histogram(
-    loader: Loader, api: Api
+def test_a_monotonic_sum_is_shown_as_a_rate_and_an_exemplar_links_a_histogram(
+    loader: Loader, api: ApiClient
 ) -> None:
     loader.spans([_span(1, 0, 0, 100)])
     loader.points(
@@ -329,8 +329,8 @@ def test_what_counts_up_is_shown_by_its_rate_and_an_exemplar_links_a_histogram(
 @pytest.mark.parametrize(
     "count", [2_500, pytest.param(100_000, marks=pytest.mark.slow)], ids=["2,500", "100,000"]
 )
-def test_a_large_trace_is_whole(loader: Loader, api: Api, count: int) -> None:
-    """It comes in pieces; each span still has its own times."""
+def test_a_large_trace(loader: Loader, api: ApiClient, count: int) -> None:
+    """It is streamed in chunks; each span has its own times."""
     spans = [
         _span(number, max(1, number // 50) if number > 1 else 0, number / 100, 2 * count / 100)
         for number in range(1, count + 1)
@@ -346,16 +346,16 @@ def test_a_large_trace_is_whole(loader: Loader, api: Api, count: int) -> None:
     first_child: dict[str, int] = {}
     for span in spans:
         first_child.setdefault(span.parent, span.start)
-    for shown in answer["spans"]:
-        id = shown["span_id"]
-        own = first_child.get(id, spans[0].end) - begin[id]
-        assert shown["self_time_ms"] == pytest.approx(own / 1e6)
+    for result in answer["spans"]:
+        id = result["span_id"]
+        ids = first_child.get(id, spans[0].end) - begin[id]
+        assert result["self_time_ms"] == pytest.approx(ids / 1e6)
 
 
-def test_of_a_trace_that_is_too_large_some_is_shown(
-    loader: Loader, api: Api, monkeypatch: pytest.MonkeyPatch
+def test_a_trace_that_is_too_large_is_truncated(
+    loader: Loader, api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clew.api.trace.MAX_SPANS", 5)
+    monkeypatch.setattr("clew.api.trace_view.MAX_SPANS", 5)
     loader.spans(_span(number, number - 1, number, 100) for number in range(1, 8))
     answer = api.get(f"/api/v1/traces/{TRACE}")
     assert len(answer["spans"]) == 5
@@ -363,20 +363,18 @@ def test_of_a_trace_that_is_too_large_some_is_shown(
     assert (answer["span_count"], answer["duration_ms"]) == (7, 99)
 
 
-def test_traces_at_times_that_no_clock_should_show_can_be_opened(
-    api: Api, ingest: Ingest, tmp_path: Path
-) -> None:
-    began = [0, 4_102_444_800 * SECOND, 2**63 - 1, 2**64 - 1, BEGAN]
+def test_traces_with_impossible_times(api: ApiClient, ingest: Ingest, tmp_path: Path) -> None:
+    starts = [0, 4_102_444_800 * SECOND, 2**63 - 1, 2**64 - 1, BEGAN]
     request = ExportTraceServiceRequest()
     scope = request.resource_spans.add().scope_spans.add()
-    for number, start in enumerate(began, 1):
+    for number, start in enumerate(starts, 1):
         end = 2**63 + BEGAN // 2 if start == BEGAN else start
         scope.spans.add(
             trace_id=number.to_bytes(16, "big"), span_id=number.to_bytes(8, "big"), name="when?",
             start_time_unix_nano=start, end_time_unix_nano=end,
         )  # fmt: skip
     load(ingest, tmp_path, ("traces", request.SerializeToString()))
-    for number in range(1, len(began) + 1):
+    for number in range(1, len(starts) + 1):
         trace = api.get(f"/api/v1/traces/{number:032x}")
         assert [span["span_id"] for span in trace["spans"]] == [f"{number:016x}"]
     everything = api.get("/api/v1/traces", start="1970-01-01T00:00:00Z", end="2106-01-01T00:00:00Z")

@@ -196,9 +196,9 @@ class Settling:
 
 
 def _parameter(nanoseconds: int) -> str:
-    from clew.api.parameters import as_parameter
+    from clew.api.parameters import sql_time
 
-    return as_parameter(nanoseconds)
+    return sql_time(nanoseconds)
 
 
 @pytest.fixture

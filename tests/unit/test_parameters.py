@@ -1,4 +1,4 @@
-"""Times, windows and cursors as requests write them."""
+"""Times, windows and cursors of requests."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from clew.api.parameters import (
     LATEST,
     SECOND,
     Window,
-    as_parameter,
-    common,
-    extent,
-    page,
+    common_parameters,
+    extent_parameters,
     parse_time,
     rfc3339,
-    time_parameter,
+    split_page,
+    sql_time,
+    sql_time_from_rfc3339,
 )
 from clew.api.problems import Problem
 from clew.storage.sql import STORAGE, Query
@@ -92,7 +92,7 @@ def test_a_time_is_read_to_the_nanosecond(text: str, time: int) -> None:
         "2026-06-01T10:00:00Z\x00",
     ],
 )
-def test_what_is_no_time_is_a_problem_that_names_the_parameter(text: str) -> None:
+def test_an_unreadable_time_is_a_problem_that_names_the_parameter(text: str) -> None:
     with pytest.raises(Problem) as problem:
         parse_time(text, NOW, "end")
     assert problem.value.status_code == 400
@@ -100,9 +100,9 @@ def test_what_is_no_time_is_a_problem_that_names_the_parameter(text: str) -> Non
 
 
 @pytest.mark.parametrize("time", [0, 1, NOW, NOW - 1, 999_999_999, LATEST])
-def test_a_time_survives_being_written_and_read(time: int) -> None:
+def test_a_time_is_the_same_after_writing_and_reading(time: int) -> None:
     assert parse_time(rfc3339(time), 0, "start") == time
-    assert time_parameter(rfc3339(time)) == as_parameter(time)
+    assert sql_time_from_rfc3339(rfc3339(time)) == sql_time(time)
 
 
 def test_a_time_is_written_as_rfc_3339_with_nanoseconds() -> None:
@@ -120,14 +120,14 @@ def test_a_series_has_whole_minutes_and_at_most_120_points(minutes: float, step:
     assert window.seconds / step <= 120
 
 
-def test_the_widest_window_has_a_step_too() -> None:
+def test_the_widest_window_has_a_step() -> None:
     assert Window(0, LATEST).step == 86400
 
 
 def test_the_default_is_the_last_hour() -> None:
-    asked = common(start="-1h", end="now")
-    assert asked.window.seconds == 3600
-    assert asked.after == {}
+    common = common_parameters(start="-1h", end="now")
+    assert common.window.seconds == 3600
+    assert common.position == {}
 
 
 @pytest.mark.parametrize(
@@ -135,16 +135,16 @@ def test_the_default_is_the_last_hour() -> None:
 )
 def test_a_window_has_a_length(start: str, end: str) -> None:
     with pytest.raises(Problem, match="start is not before end"):
-        common(start=start, end=end)
+        common_parameters(start=start, end=end)
 
 
-def test_a_cursor_brings_back_where_the_page_ended_and_the_window() -> None:
-    first = common(start="-1h", end="now")
-    cursor = first.next_cursor(time="2026-06-01 10:00:00.000000005", id="ab")
+def test_a_cursor_contains_the_position_and_the_window() -> None:
+    first_page = common_parameters(start="-1h", end="now")
+    cursor = first_page.next_cursor(time="2026-06-01 10:00:00.000000005", id="ab")
     assert cursor.replace("-", "").replace("_", "").isalnum()
-    second = common(start="-5m", end="now", cursor=cursor)
-    assert second.window == first.window
-    assert second.after == {"time": "2026-06-01 10:00:00.000000005", "id": "ab"}
+    second_page = common_parameters(start="-5m", end="now", cursor=cursor)
+    assert second_page.window == first_page.window
+    assert second_page.position == {"time": "2026-06-01 10:00:00.000000005", "id": "ab"}
 
 
 def _cursor(position: Any) -> str:
@@ -188,40 +188,42 @@ GOOD = {"start": 1, "end": 2}
         _cursor(GOOD | {"more": 1}),
     ],
 )
-def test_a_cursor_that_nobody_gave_out_is_a_problem(cursor: str) -> None:
+def test_a_changed_cursor_is_a_problem(cursor: str) -> None:
     with pytest.raises(Problem) as problem:
-        common(cursor=cursor)
+        common_parameters(cursor=cursor)
     assert problem.value.status_code == 400
 
 
-def test_a_page_tells_whether_there_is_another() -> None:
+def test_a_page_knows_whether_there_are_more() -> None:
     rows = [{"n": n} for n in range(3)]
-    assert page(rows, 2) == (rows[:2], True)
-    assert page(rows, 3) == (rows, False)
-    assert page([], 3) == ([], False)
+    assert split_page(rows, 2) == (rows[:2], True)
+    assert split_page(rows, 3) == (rows, False)
+    assert split_page([], 3) == ([], False)
 
 
-def test_the_extent_of_traces_is_from_the_first_start_to_the_last_end() -> None:
+def test_the_extent_of_traces() -> None:
     traces = [
         {"start": rfc3339(NOW), "end": rfc3339(NOW + 7)},
         {"start": rfc3339(NOW - 3), "end": rfc3339(NOW + 1)},
     ]
-    assert extent(traces) == Window(NOW - 3, NOW + 7).parameters
-    assert extent(traces, SECOND) == Window(NOW - 3 - SECOND, NOW + 7 + SECOND).parameters
-    off = {"start": "1969-12-31T23:59:59.000000000Z", "end": rfc3339(NOW)}
-    assert extent([off]) == extent([*traces, off]) == ANY_TIME
+    assert extent_parameters(traces) == Window(NOW - 3, NOW + 7).parameters
+    assert (
+        extent_parameters(traces, SECOND) == Window(NOW - 3 - SECOND, NOW + 7 + SECOND).parameters
+    )
+    outside = {"start": "1969-12-31T23:59:59.000000000Z", "end": rfc3339(NOW)}
+    assert extent_parameters([outside]) == extent_parameters([*traces, outside]) == ANY_TIME
 
 
 NUMBERS = Query[Any](STORAGE, "numbers")
 
 
-class _Rows:
-    """A reading that has the rows it is given, within the limit it is asked for."""
+class FixedReading:
+    """A reading that returns fixed rows, up to the limit."""
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
         self._rows = rows
         self.statements = ["SELECT 1"]
-        self.together = None
+        self.in_parallel = None
 
     def rows(
         self, query: Query[Any], filters: str, forms: None, *, limit: int
@@ -229,11 +231,11 @@ class _Rows:
         return self._rows[:limit]
 
 
-def test_an_answer_that_was_cut_says_so() -> None:
+def test_an_answer_is_truncated_when_there_are_more_rows() -> None:
     rows = [{"n": n} for n in range(3)]
-    whole = Answer(_Rows(rows), explain=False)  # type: ignore[arg-type]
-    assert whole.most(NUMBERS, 3) == rows
-    assert whole.of(rows=rows) == {"rows": rows, "truncated": False}
-    cut = Answer(_Rows(rows), explain=True)  # type: ignore[arg-type]
-    assert cut.most(NUMBERS, 2) == rows[:2]
-    assert cut.of() == {"truncated": True, "sql": ["SELECT 1"]}
+    complete = Answer(FixedReading(rows), explain=False)  # type: ignore[arg-type]
+    assert complete.limited_rows(NUMBERS, 3) == rows
+    assert complete.document(rows=rows) == {"rows": rows, "truncated": False}
+    truncated = Answer(FixedReading(rows), explain=True)  # type: ignore[arg-type]
+    assert truncated.limited_rows(NUMBERS, 2) == rows[:2]
+    assert truncated.document() == {"truncated": True, "sql": ["SELECT 1"]}

@@ -10,7 +10,7 @@ import write_queries
 
 from clew.analysis import queries as analysis_queries
 from clew.storage import queries as storage_queries
-from clew.storage.reader import spelled_out
+from clew.storage.reader import with_literals
 from clew.storage.sql import ANALYSIS, STORAGE, Query
 
 ROOT = Path(__file__).parents[2]
@@ -137,9 +137,9 @@ def test_no_area_makes_the_namespace_its_own(area: str) -> None:
         ("UTC", "DateTime64(9, 'UTC')", r"CAST('UTC', 'DateTime64(9, \'UTC\')')"),
     ],
 )
-def test_a_statement_is_spelled_out_with_its_parameters(
+def test_a_statement_is_with_literals_with_its_parameters(
     value: object, kind: str, literal: str
 ) -> None:
     sql = f"SELECT {{a:{kind}}}, {{b:String}}\n"
-    spelled = spelled_out(sql, {"a": value, "b": "{a:String}"})
+    spelled = with_literals(sql, {"a": value, "b": "{a:String}"})
     assert spelled == f"SELECT {literal}, CAST('{{a:String}}', 'String')"

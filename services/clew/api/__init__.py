@@ -1,4 +1,10 @@
-"""The REST API: reads over storage, shaped as the answers of /api/v1."""
+"""The REST API: reads from storage and shapes the responses of /api/v1.
+
+answer, parameters    what every route uses: reading, and common parameters
+problems, clients     errors as problem documents; limits for each client
+models, reference     the OpenAPI document
+the other modules     routes, or parts of their responses
+"""
 
 from __future__ import annotations
 
@@ -16,21 +22,38 @@ from clew.api import (
     compare,
     definitions,
     funnel,
+    instances,
     jaeger,
     ledger,
     logs,
-    series,
+    metrics,
     services,
     traces,
     transactions,
 )
 from clew.api.access import Authentication
 from clew.api.clients import PerClient
-from clew.api.problems import add_problem_handlers, document
+from clew.api.problems import add_problem_handlers, problem_response
 from clew.api.reference import describe
 from clew.storage import Reader
 
-NOT_READY: dict[int | str, dict[str, Any]] = {503: {"description": "They do not, or not yet."}}
+ROUTES = (  # modules with a router, in the order of the document
+    transactions,
+    instances,
+    funnel,
+    traces,
+    logs,
+    metrics,
+    services,
+    attributes,
+    compare,
+    ledger,
+    definitions,
+    jaeger,
+)
+NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"description": "clew is starting, or its database does not answer."}
+}
 
 __all__ = ["create_app"]
 
@@ -42,13 +65,15 @@ def create_app(
     authenticator: Authenticator | None = None,
     registry: Registry | None = None,
 ) -> FastAPI:
-    """The application. `ready` says whether ingest and queries work; `pending` what was received
-    and is not in the ledger's table yet; `authenticator` finds who a client is, without it anyone;
-    `registry` has the definitions."""
+    """The application.
+
+    `ready`: whether ingest and queries work. `pending`: ledger rows that are not in its table yet.
+    `authenticator`: finds a request's principal; without it every client may do everything.
+    `registry`: the definitions of business transactions."""
     app = FastAPI(
         title="clew",
         version=version("clew"),
-        description="One call per business transaction: metrics, traces, logs, exceptions, joined.",
+        description="Business transactions, joined with everything that belongs to them.",
         default_response_class=JSONResponse,
         generate_unique_id_function=lambda route: route.name,
         separate_input_output_schemas=False,
@@ -61,19 +86,7 @@ def create_app(
     authenticator = authenticator or Authenticator()
     app.add_middleware(PerClient, by_key=authenticator.has_keys)
     app.add_middleware(Authentication, authenticator=authenticator)
-    for module in (
-        funnel,
-        transactions,
-        traces,
-        logs,
-        series,
-        services,
-        attributes,
-        compare,
-        ledger,
-        definitions,
-        jaeger,
-    ):
+    for module in ROUTES:
         app.include_router(module.router)
 
     @app.get("/", include_in_schema=False)
@@ -82,15 +95,15 @@ def create_app(
 
     @app.get("/healthz", tags=["health"], response_class=PlainTextResponse)
     async def healthz() -> str:
-        """The process is up."""
+        """Whether the process is up: 200 as long as it can respond."""
         return "ok\n"
 
     @app.get("/readyz", tags=["health"], response_class=PlainTextResponse, responses=NOT_READY)
     def readyz() -> Response:
-        """Ingest and queries work."""
+        """Whether clew is ready: 200 once ingest and queries work."""
         if ready():
             return PlainTextResponse("ready\n")
-        return document(503, "clew is starting, or its database does not answer")
+        return problem_response(503, "clew is starting, or its database does not answer")
 
     describe(app)
     return app

@@ -1,4 +1,4 @@
-"""The reading that answers a request, and the document that comes of it."""
+"""Answers to requests: each reads the database and makes the response document."""
 
 from __future__ import annotations
 
@@ -12,54 +12,59 @@ from clew.storage import Forms, Query, Reader, Reading, RowT
 
 
 class Answer:
-    """One request's reading of the database, and the answer that comes of it."""
+    """The answer to one request."""
 
     def __init__(self, reading: Reading, explain: bool) -> None:
-        self.together = reading.together
+        self.in_parallel = reading.in_parallel
         self._reading = reading
         self._explain = explain
-        self._cut = False
+        self._truncated = False
 
     def rows(
         self, query: Query[RowT], filters: str = "", forms: Forms | None = None, **parameters: Any
     ) -> list[RowT]:
+        """The rows of a query; see `Reading.rows`."""
         return self._reading.rows(query, filters, forms, **parameters)
 
     def text(self, query: Query[Any], **parameters: Any) -> bytes:
-        """The rows as lines of JSON."""
+        """The rows of a query as lines of JSON."""
         return self._reading.text(query, **parameters)
 
-    def row(self, query: Query[RowT], **parameters: Any) -> RowT | None:
+    def first_row(self, query: Query[RowT], **parameters: Any) -> RowT | None:
+        """The first row of a query; None when it has no rows."""
         return next(iter(self.rows(query, **parameters)), None)
 
-    def most(
-        self, query: Query[RowT], limit: int, *, each: str = "", **parameters: Any
+    def limited_rows(
+        self, query: Query[RowT], limit: int, *, per: str = "", **parameters: Any
     ) -> list[RowT]:
-        """At most `limit` rows (of each value of the column `each`, where the query limits by it);
-        the answer says that it was cut when there are more."""
+        """At most `limit` rows, or with `per`, at most `limit` for each value of that column (the
+        query must limit by it too). When there are more, the answer is truncated."""
         rows = self.rows(query, **parameters, limit=limit + 1)
-        found: Counter[Any] = Counter()
-        kept = []
+        counts: Counter[Any] = Counter()
+        selected = []
         for row in rows:
-            found[row.get(each)] += 1
-            if found[row.get(each)] <= limit:
-                kept.append(row)
-        if len(kept) < len(rows):
-            self.was_cut()
-        return kept
+            counts[row.get(per)] += 1
+            if counts[row.get(per)] <= limit:
+                selected.append(row)
+        if len(selected) < len(rows):
+            self.mark_truncated()
+        return selected
 
-    def was_cut(self) -> None:
-        self._cut = True
+    def mark_truncated(self) -> None:
+        """The document does not contain everything that was asked for."""
+        self._truncated = True
 
-    def of(self, **members: Any) -> dict[str, Any]:
-        """The answer's document, with the statements that produced it where they were asked for."""
-        explained = {"sql": self._reading.statements} if self._explain else {}
-        return members | {"truncated": self._cut} | explained
+    def document(self, **members: Any) -> dict[str, Any]:
+        """The response document: the members, `truncated`, and with `explain` the statements."""
+        statements = {"sql": self._reading.statements} if self._explain else {}
+        return members | {"truncated": self._truncated} | statements
 
 
-def answer(
+def get_answer(
     request: Request,
-    explain: Annotated[bool, Parameter(description="add the SQL that produced the answer")] = False,
+    explain: Annotated[
+        bool, Parameter(description="Whether to add `sql`, the statements that were run.")
+    ] = False,
 ) -> Answer:
     reader: Reader = request.app.state.reader
     reading = reader.begin()
@@ -67,4 +72,4 @@ def answer(
     return Answer(reading, explain)
 
 
-Answering = Annotated[Answer, Depends(answer)]
+AnswerDependency = Annotated[Answer, Depends(get_answer)]

@@ -1,5 +1,5 @@
-"""Attributes and their values, to complete what is being typed: from a rollup of a part of the
-telemetry, never from the spans themselves."""
+"""Attributes and their values, for autocompletion: from counts of a part of the telemetry
+(`clew_attributes`), never from the spans themselves."""
 
 from __future__ import annotations
 
@@ -8,32 +8,39 @@ from typing import Annotated, Any, Literal
 from fastapi import Path, Query
 
 from clew.api import models
-from clew.api.answer import Answering
-from clew.api.parameters import CommonParameters
+from clew.api.answer import AnswerDependency
+from clew.api.parameters import CommonDependency
 from clew.api.reference import routes
 from clew.storage import queries
 
 router = routes("attributes")
 
 Source = Annotated[
-    Literal["span", "resource", "log"] | None, Query(description="where the attribute stands")
+    Literal["span", "resource", "log"] | None,
+    Query(description="Only attributes of spans, of resources or of log records."),
 ]
-Prefix = Annotated[str, Query(description="how it begins; upper and lower case are two things")]
+KeyPrefix = Annotated[
+    str, Query(description="Only keys that start with this text; case-sensitive.")
+]
+ValuePrefix = Annotated[
+    str, Query(description="Only values that start with this text; case-sensitive.")
+]
 
 
 @router.get("", response_model=models.AttributeKeys)
 def list_attributes(
-    common: CommonParameters,
-    answer: Answering,
+    common: CommonDependency,
+    answer: AnswerDependency,
     source: Source = None,
-    prefix: Prefix = "",
+    prefix: KeyPrefix = "",
     service: str | None = None,
 ) -> dict[str, Any]:
-    """The attributes of the window's hours, the most frequent first, of all environments. Counts
-    are of the part of the telemetry that was looked at: they tell what is frequent, not how often
-    it was."""
-    return answer.of(
-        attributes=answer.most(
+    """Attribute keys, most frequent first.
+
+    Covers all environments and the whole hours that overlap the window. Only a part of the
+    telemetry is counted: counts show which keys are frequent, not how often they occurred."""
+    return answer.document(
+        attributes=answer.limited_rows(
             queries.ATTRIBUTES,
             common.limit,
             **common.window.parameters,
@@ -46,18 +53,20 @@ def list_attributes(
 
 @router.get("/{key:path}/values", response_model=models.AttributeValues)
 def list_values(
-    key: Annotated[str, Path(description="an attribute's key, percent-encoded")],
-    common: CommonParameters,
-    answer: Answering,
+    key: Annotated[str, Path(description="The attribute's key, percent-encoded.")],
+    common: CommonDependency,
+    answer: AnswerDependency,
     source: Source = None,
-    prefix: Prefix = "",
+    prefix: ValuePrefix = "",
     service: str | None = None,
 ) -> dict[str, Any]:
-    """The values of one attribute in the window's hours, the most frequent first, of all
-    environments."""
-    return answer.of(
+    """The values of one attribute, most frequent first.
+
+    Covers all environments and the whole hours that overlap the window. Only a part of the
+    telemetry is counted."""
+    return answer.document(
         key=key,
-        values=answer.most(
+        values=answer.limited_rows(
             queries.ATTRIBUTE_VALUES,
             common.limit,
             **common.window.parameters,

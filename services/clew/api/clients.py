@@ -1,4 +1,4 @@
-"""What one client may ask at a time, and what becomes of an answer that it no longer waits for."""
+"""Limits the concurrent requests of a client; ends the statements of clients that disconnect."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections import Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clew.api.access import OPEN
-from clew.api.problems import document
+from clew.api.problems import problem_response
 from clew.storage import Reading
 
-IN_FLIGHT = 8  # of one client; a browser has six
-AGAIN = 1  # second
+MAX_CONCURRENT_REQUESTS = 8  # of one client; a browser opens six connections
+RETRY_AFTER = 1  # seconds
 
 
 class PerClient:
-    """At most so many requests of one client at a time, so that others go on; the statements of a
-    client that has gone are ended.
+    """Middleware: one client has at most MAX_CONCURRENT_REQUESTS at a time, so that it does not
+    block others. When it disconnects before the response starts, its statements are ended.
 
-    `by_key`: a client is the principal of its API key, else its address."""
+    `by_key`: clients are told apart by the principal of their API key, otherwise by address."""
 
     def __init__(self, app: ASGIApp, by_key: bool) -> None:
         self._app = app
@@ -31,13 +31,16 @@ class PerClient:
             await self._app(scope, receive, send)
             return
         client = self._client(scope)
-        if self._in_flight[client] >= IN_FLIGHT:
-            detail = f"{IN_FLIGHT} requests of this client are being answered: wait for one of them"
-            await document(429, detail, retry_after=AGAIN)(scope, receive, send)
+        if self._in_flight[client] >= MAX_CONCURRENT_REQUESTS:
+            detail = (
+                f"this client has {MAX_CONCURRENT_REQUESTS} requests in progress, the most that it "
+                "may have: wait for one to end"
+            )
+            await problem_response(429, detail, retry_after=RETRY_AFTER)(scope, receive, send)
             return
         self._in_flight[client] += 1
         try:
-            await _while_it_waits(self._app, scope, receive, send)
+            await _respond_while_connected(self._app, scope, receive, send)
         finally:
             self._in_flight[client] -= 1
             if not self._in_flight[client]:
@@ -50,32 +53,35 @@ class PerClient:
         return str(host)
 
 
-async def _while_it_waits(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer; when the client goes before the answer begins, its readings are cancelled."""
+async def _respond_while_connected(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Run the application. When the client disconnects before the response starts, cancel the
+    request's readings."""
     readings: list[Reading] = []
     scope.setdefault("state", {})["readings"] = readings
-    if scope["method"] not in ("GET", "HEAD"):  # their bodies are the application's to receive
+    if scope["method"] not in ("GET", "HEAD"):  # the application receives their bodies itself
         await app(scope, receive, send)
         return
-    gone = asyncio.Event()
+    disconnected = asyncio.Event()
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        gone.set()
+        disconnected.set()
         for reading in readings:
             await asyncio.to_thread(reading.cancel)
 
-    async def received() -> Message:
-        await gone.wait()
+    async def receive_disconnect() -> Message:
+        await disconnected.wait()
         return {"type": "http.disconnect"}
 
-    async def sent(message: Message) -> None:
-        watching.cancel()
+    async def stop_watching_and_send(message: Message) -> None:
+        watcher.cancel()
         await send(message)
 
-    watching = asyncio.create_task(watch())
+    watcher = asyncio.create_task(watch())
     try:
-        await app(scope, received, sent)
+        await app(scope, receive_disconnect, stop_watching_and_send)
     finally:
-        watching.cancel()
+        watcher.cancel()

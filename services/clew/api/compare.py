@@ -1,21 +1,22 @@
-"""Two sets of traces, and what is different in them."""
+"""Comparison of two sets of traces: attribute values that are more frequent in one of them, and
+operations that changed."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import Query
 
 from clew.api import models
-from clew.api.answer import Answer, Answering
-from clew.api.parameters import CommonParameters, Window, as_parameter, parse_time, rfc3339
+from clew.api.answer import Answer, AnswerDependency
+from clew.api.parameters import CommonDependency, Window, parse_time, rfc3339, sql_time
 from clew.api.problems import Problem
 from clew.api.reference import routes
-from clew.api.traces import Attributes, entered_at, is_automatic
+from clew.api.traces import Attributes, entry_parameters, is_automatic
 from clew.storage import (
     ENTRY_FILTER,
     TRACES_IN_OCCURRENCES,
@@ -28,96 +29,114 @@ from clew.storage import (
 
 router = routes("compare")
 
-SAMPLE = 2000  # traces of either set
-LEAST = 5  # traces of one set with a value, below which it is not looked at
-# The chance that any value is named where the two sets are of one kind.
-SIGNIFICANT = 0.001
-CANDIDATES = 1000
-EVER = 1 << 63
+SAMPLE_SIZE = 2000  # traces of each set
+MIN_TRACES = 5  # of one set that must have a value, or it is not tested
+# The probability that any value is reported although the two sets do not differ.
+SIGNIFICANCE = 0.001
+MAX_VALUES = 1000
+MAX_DURATION = 1 << 63  # nanoseconds
+
+BaselineStart = Annotated[
+    str | None, Query(description="Start of the baseline's window, if it has one of its own.")
+]
+Version = Annotated[str | None, Query(description="`service.version` of the traces of set A.")]
+BaselineVersion = Annotated[
+    str | None, Query(description="`service.version` of the traces of the baseline.")
+]
+Slow = Annotated[
+    bool, Query(description="Whether to compare traces slower than the p95 with the other traces.")
+]
 
 
 @dataclass(frozen=True)
 class Population:
-    """The traces that both sets are of, but for their time."""
+    """What traces of both sets have in common, apart from their time: conditions as a fragment of
+    SQL, and its parameters."""
 
     filters: str
     parameters: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A set of traces of the population: when, and what else has to hold."""
+class TraceSet:
+    """One of the two sets: the traces of the population in a window for which a fragment of SQL
+    holds, and whose entry took more than `longer_than` and at most `at_most` nanoseconds."""
 
     window: Window
     filters: str
     parameters: Mapping[str, Any]
     longer_than: int = -1
-    at_most: int = EVER
+    at_most: int = MAX_DURATION
 
     @property
     def since(self) -> str:
-        return as_parameter(self.window.start)
+        return sql_time(self.window.start)
 
     @property
     def until(self) -> str:
-        return as_parameter(self.window.end)
+        return sql_time(self.window.end)
 
 
 @router.get("", response_model=models.Comparison)
 def compare(
-    common: CommonParameters,
-    answer: Answering,
-    transaction: Annotated[str | None, Query(description="an id; its traces alone")] = None,
+    common: CommonDependency,
+    answer: AnswerDependency,
+    transaction: str | None = None,
     service: str | None = None,
     operation: str | None = None,
-    baseline_start: Annotated[str | None, Query(description="compare with another time")] = None,
+    baseline_start: BaselineStart = None,
     baseline_end: str = "now",
-    version: Annotated[str | None, Query(description="compare traces with this version")] = None,
-    baseline_version: Annotated[str | None, Query(description="with those of this one")] = None,
+    version: Version = None,
+    baseline_version: BaselineVersion = None,
     attr: Attributes = [],  # noqa: B006 (FastAPI copies it)
     baseline_attr: Attributes = [],  # noqa: B006
-    slow: Annotated[
-        bool, Query(description="compare traces slower than the p95 with the rest")
-    ] = False,
+    slow: Slow = False,
 ) -> dict[str, Any]:
-    """Which attribute values are over-represented in one of two sets of traces, and which
-    operations changed. A is what `start`, `end`, `version`, `attr` and `slow` say. B, the baseline,
-    is what the parameters named so say; where they say nothing, it is the same at
-    `baseline_start` to `baseline_end`, or without that the traces of the time that are not in A.
-    Of either set a uniform sample is looked at, and the answer says of how many."""
+    """Compares two sets of traces: which attribute values are over-represented in one of them, and
+    which operations changed.
+
+    Set A is selected by `start`, `end`, `version`, `attr` and `slow`. Set B, the baseline, is
+    selected by the parameters that start with `baseline_`. Without any of them it contains the
+    other traces of the same window. With `baseline_start` alone it contains the traces of that
+    window under the same conditions as A. A uniform sample of each set is compared; the response
+    says how large the sample and the set are."""
     if not (baseline_start or version or attr or slow):
         raise Problem(400, "say what to compare: baseline_start, version, attr or slow (see /docs)")
     population = _population(answer, common.environment, transaction, service, operation)
-    window, another = common.window, None
-    if baseline_start is not None:
-        now = time.time_ns()
-        another = Window(
-            parse_time(baseline_start, now, "baseline_start"),
-            parse_time(baseline_end, now, "baseline_end"),
-        )
-        if another.start >= another.end:
-            raise Problem(400, "baseline_start is not before baseline_end")
-    a, b = _chosen(window, another, (version, attr), (baseline_version, baseline_attr))
+    baseline_window = _baseline_window(baseline_start, baseline_end)
+    a, b = _trace_sets(
+        common.window, baseline_window, (version, attr), (baseline_version, baseline_attr)
+    )
     if slow:
-        a, b = _split(answer, population, a, b, another is None)
-    rows_a, rows_b = answer.together(
-        lambda: _traces(answer, population, a), lambda: _traces(answer, population, b)
+        a, b = _split_by_duration(answer, population, a, b, baseline_window is None)
+    rows_a, rows_b = answer.in_parallel(
+        lambda: _sample(answer, population, a), lambda: _sample(answer, population, b)
     )
     attributes: list[dict[str, Any]] = []
     operations: list[dict[str, Any]] = []
     if rows_a and rows_b:
-        attributes, operations = answer.together(
-            lambda: _attributes(
-                answer, common.limit, (a, rows_a), (b, rows_b), _keys(attr, baseline_attr, version)
-            ),
-            lambda: _operations(answer, common.limit, (a, rows_a), (b, rows_b)),
+        samples = (a, rows_a), (b, rows_b)
+        keys = _filtered_keys(attr, baseline_attr, version)
+        attributes, operations = answer.in_parallel(
+            lambda: _different_attributes(answer, common.limit, *samples, keys),
+            lambda: _different_operations(answer, common.limit, *samples),
         )
-    return answer.of(
-        a=_described(a, rows_a),
-        b=_described(b, rows_b),
+    return answer.document(
+        a=_description(a, rows_a),
+        b=_description(b, rows_b),
         attributes=attributes,
         operations=operations,
     )
+
+
+def _baseline_window(start: str | None, end: str) -> Window | None:
+    if start is None:
+        return None
+    now = time.time_ns()
+    window = Window(parse_time(start, now, "baseline_start"), parse_time(end, now, "baseline_end"))
+    if window.start >= window.end:
+        raise Problem(400, "baseline_start is not before baseline_end")
+    return window
 
 
 def _population(
@@ -130,100 +149,107 @@ def _population(
     parameters: dict[str, Any] = {"environment": environment}
     filters = ""
     if is_automatic(transaction):
-        named = answer.row(queries.TRANSACTION_NAMES, id=transaction)
-        if named is None:
+        names = answer.first_row(queries.TRANSACTION_NAMES, id=transaction)
+        if names is None:
             raise Problem(404, f"no transaction has the id {transaction!r}")
         filters = f" AND Rank < 2{ENTRY_FILTER}"
-        parameters |= entered_at(named)
+        parameters |= entry_parameters(names)
     elif transaction is not None:
         filters = TRACES_IN_OCCURRENCES
         parameters["transaction"] = transaction
     if service is not None or operation is not None:
-        spans, asked = span_filters([], service=service, operation=operation)
+        spans, span_parameters = span_filters([], service=service, operation=operation)
         filters += traces_with_span(spans)
-        parameters |= asked
+        parameters |= span_parameters
     return Population(filters, parameters)
 
 
-Wanted = tuple[str | None, list[str]]  # a version, and filters on attributes
+Condition = tuple[str | None, list[str]]  # a version, and filters on attributes
 
 
-def _chosen(window: Window, another: Window | None, a: Wanted, b: Wanted) -> tuple[Chosen, Chosen]:
-    with_a, values_a = _spans(a, "a")
-    with_b, values_b = _spans(b, "b")
-    first = Chosen(window, traces_with_span(with_a) if with_a else "", values_a)
-    if with_b:
-        return first, Chosen(another or window, traces_with_span(with_b), values_b)
-    if another or not with_a:
-        return first, Chosen(another or window, first.filters, values_a)
-    return first, Chosen(window, traces_without_span(with_a), values_a)
+def _trace_sets(
+    window: Window, baseline_window: Window | None, a: Condition, b: Condition
+) -> tuple[TraceSet, TraceSet]:
+    spans_a, parameters_a = _span_condition(a, "a")
+    spans_b, parameters_b = _span_condition(b, "b")
+    set_a = TraceSet(window, traces_with_span(spans_a) if spans_a else "", parameters_a)
+    if spans_b:
+        filters = traces_with_span(spans_b)
+        return set_a, TraceSet(baseline_window or window, filters, parameters_b)
+    if baseline_window or not spans_a:
+        return set_a, replace(set_a, window=baseline_window or window)
+    return set_a, replace(set_a, filters=traces_without_span(spans_a))
 
 
-def _spans(wanted: Wanted, name: str) -> tuple[str, dict[str, Any]]:
-    """A fragment on spans; its parameters have names of their own, beside the population's."""
-    version, attr = wanted
+def _span_condition(condition: Condition, prefix: str) -> tuple[str, dict[str, Any]]:
+    """A fragment of SQL on spans, and its parameters. Their names get a prefix, because those of
+    the other set and of the population stand in the same statement."""
+    version, attr = condition
     fragment, parameters = span_filters(
         [AttributeFilter.parse(text) for text in attr], version=version
     )
-    for key in parameters:
-        fragment = fragment.replace(f"{{{key}:", f"{{{name}_{key}:")
-    return fragment, {f"{name}_{key}": value for key, value in parameters.items()}
+    for name in parameters:
+        fragment = fragment.replace(f"{{{name}:", f"{{{prefix}_{name}:")
+    return fragment, {f"{prefix}_{name}": value for name, value in parameters.items()}
 
 
-def _split(
-    answer: Answer, population: Population, a: Chosen, b: Chosen, same_time: bool
-) -> tuple[Chosen, Chosen]:
-    """A's slow traces, and B's; where B is of the same time and conditions, its others."""
-    row = answer.rows(queries.COMPARE_P95, population.filters + a.filters, **_asked(population, a))
-    p95 = int(row[0]["p95"] or 0) if row else 0
-    slow = Chosen(a.window, a.filters, a.parameters, longer_than=p95)
-    if same_time and b.filters == a.filters:
-        return slow, Chosen(b.window, b.filters, b.parameters, at_most=p95)
-    return slow, Chosen(b.window, b.filters, b.parameters, longer_than=p95)
+def _split_by_duration(
+    answer: Answer, population: Population, a: TraceSet, b: TraceSet, same_window: bool
+) -> tuple[TraceSet, TraceSet]:
+    """The slow traces of A and those of B; if B has the same window and conditions, the slow traces
+    and the others."""
+    rows = answer.rows(
+        queries.COMPARE_P95, population.filters + a.filters, **_parameters(population, a)
+    )
+    p95 = int(rows[0]["p95"] or 0) if rows else 0
+    slow = replace(a, longer_than=p95)
+    if same_window and b.filters == a.filters:
+        return slow, replace(b, at_most=p95)
+    return slow, replace(b, longer_than=p95)
 
 
-def _asked(population: Population, chosen: Chosen) -> dict[str, Any]:
+def _parameters(population: Population, traces: TraceSet) -> dict[str, Any]:
     return {
         **population.parameters,
-        **chosen.parameters,
-        "since": chosen.since,
-        "until": chosen.until,
+        **traces.parameters,
+        "since": traces.since,
+        "until": traces.until,
     }
 
 
-def _traces(
-    answer: Answer, population: Population, chosen: Chosen
+def _sample(
+    answer: Answer, population: Population, traces: TraceSet
 ) -> list[queries.CompareTracesRow]:
     return answer.rows(
         queries.COMPARE_TRACES,
-        population.filters + chosen.filters,
-        **_asked(population, chosen),
-        longer_than=chosen.longer_than,
-        at_most=chosen.at_most,
-        limit=SAMPLE,
+        population.filters + traces.filters,
+        **_parameters(population, traces),
+        longer_than=traces.longer_than,
+        at_most=traces.at_most,
+        limit=SAMPLE_SIZE,
     )
 
 
-def _described(chosen: Chosen, rows: list[queries.CompareTracesRow]) -> dict[str, Any]:
+def _description(traces: TraceSet, rows: list[queries.CompareTracesRow]) -> dict[str, Any]:
     first = rows[0] if rows else None
-    p50, p95 = (each / 1e6 for each in first["quantiles"]) if first else (None, None)
+    p50, p95 = (duration / 1e6 for duration in first["quantiles"]) if first else (None, None)
     return {
-        "start": rfc3339(chosen.window.start),
-        "end": rfc3339(chosen.window.end),
+        "start": rfc3339(traces.window.start),
+        "end": rfc3339(traces.window.end),
         "traces": first["traces"] if first else 0,
         "looked_at": len(rows),
         "errors": first["errors"] if first else 0,
         "error_rate": first["errors"] / first["traces"] if first else None,
         "duration_ms": {"p50": p50, "p95": p95},
-        "sampled": bool(first and first["one_in"] > 1) or len(rows) == SAMPLE,
+        "sampled": bool(first and first["one_in"] > 1) or len(rows) == SAMPLE_SIZE,
     }
 
 
-Sampled = tuple[Chosen, list[queries.CompareTracesRow]]
+Sample = tuple[TraceSet, list[queries.CompareTracesRow]]
 
 
-def _both(a: Sampled, b: Sampled) -> dict[str, Any]:
-    """Parameters of the statements over both samples."""
+def _sample_parameters(a: Sample, b: Sample) -> dict[str, Any]:
+    """Parameters of the queries over both samples."""
     return {
         "a": [row["trace_id"] for row in a[1]],
         "b": [row["trace_id"] for row in b[1]],
@@ -236,30 +262,30 @@ def _both(a: Sampled, b: Sampled) -> dict[str, Any]:
     }
 
 
-def _keys(attr: list[str], baseline_attr: list[str], version: str | None) -> list[str]:
-    """The attributes that the sets were chosen by: that they differ in them says nothing."""
+def _filtered_keys(attr: list[str], baseline_attr: list[str], version: str | None) -> list[str]:
+    """The attributes by which the sets were selected: that they differ is no finding."""
     keys = {AttributeFilter.parse(text).key for text in [*attr, *baseline_attr]}
     return sorted(keys | ({"service.version"} if version else set()))
 
 
-def _attributes(
-    answer: Answer, limit: int, a: Sampled, b: Sampled, chosen_by: list[str]
+def _different_attributes(
+    answer: Answer, limit: int, a: Sample, b: Sample, filtered_keys: list[str]
 ) -> list[dict[str, Any]]:
-    """Values whose share differs by more than chance, the greatest difference first."""
+    """Values whose shares differ significantly, the greatest difference first."""
     rows = answer.rows(
         queries.COMPARE_ATTRIBUTES,
-        **_both(a, b),
-        chosen_by=chosen_by,
-        least=LEAST,
-        limit=CANDIDATES,
+        **_sample_parameters(a, b),
+        chosen_by=filtered_keys,
+        least=MIN_TRACES,
+        limit=MAX_VALUES,
     )
-    of_a, of_b = len(a[1]), len(b[1])
-    found = []
+    size_a, size_b = len(a[1]), len(b[1])
+    differences = []
     for row in rows:
-        a_share, b_share = row["a_count"] / of_a, row["b_count"] / of_b
-        p_value = two_proportions(row["a_count"], of_a, row["b_count"], of_b)
-        if p_value * len(rows) <= SIGNIFICANT:
-            found.append(
+        a_share, b_share = row["a_count"] / size_a, row["b_count"] / size_b
+        p_value = two_proportions_test(row["a_count"], size_a, row["b_count"], size_b)
+        if p_value * len(rows) <= SIGNIFICANCE:
+            differences.append(
                 {
                     "key": row["key"],
                     "value": row["value"],
@@ -272,29 +298,29 @@ def _attributes(
                     "p_value": p_value,
                 }
             )
-    if len(found) > limit:
-        answer.was_cut()
-    return found[:limit]
+    if len(differences) > limit:
+        answer.mark_truncated()
+    return differences[:limit]
 
 
-def two_proportions(a: int, of_a: int, b: int, of_b: int) -> float:
-    """The chance of shares at least so different where both sets are of one kind: the z-test with
-    the pooled share, on both sides."""
-    share = (a + b) / (of_a + of_b)
-    deviation = math.sqrt(share * (1 - share) * (1 / of_a + 1 / of_b))
+def two_proportions_test(a: int, size_a: int, b: int, size_b: int) -> float:
+    """The p-value of the two-sided z-test with the pooled share: the probability of shares that
+    differ at least as much if the two sets do not differ."""
+    share = (a + b) / (size_a + size_b)
+    deviation = math.sqrt(share * (1 - share) * (1 / size_a + 1 / size_b))
     if deviation == 0:
         return 1.0
-    return math.erfc(abs(a / of_a - b / of_b) / deviation / math.sqrt(2))
+    return math.erfc(abs(a / size_a - b / size_b) / deviation / math.sqrt(2))
 
 
-def _operations(answer: Answer, limit: int, a: Sampled, b: Sampled) -> list[dict[str, Any]]:
-    rows = answer.most(queries.COMPARE_OPERATIONS, limit, **_both(a, b))
+def _different_operations(answer: Answer, limit: int, a: Sample, b: Sample) -> list[dict[str, Any]]:
+    rows = answer.limited_rows(queries.COMPARE_OPERATIONS, limit, **_sample_parameters(a, b))
     return [_operation(row, len(a[1]), len(b[1])) for row in rows]
 
 
-def _operation(row: queries.CompareOperationsRow, of_a: int, of_b: int) -> dict[str, Any]:
-    a = _per_trace(row["a_calls"], row["a_self"], of_a)
-    b = _per_trace(row["b_calls"], row["b_self"], of_b)
+def _operation(row: queries.CompareOperationsRow, size_a: int, size_b: int) -> dict[str, Any]:
+    a = _per_trace(row["a_calls"], row["a_self"], size_a)
+    b = _per_trace(row["b_calls"], row["b_self"], size_b)
     return {
         "service": row["service"],
         "operation": row["operation"],

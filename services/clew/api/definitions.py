@@ -15,7 +15,7 @@ from clew.analysis.transactions.definitions import json_schema, write
 from clew.analysis.transactions.registry import revision_from_rows
 from clew.api import models
 from clew.api.access import requires
-from clew.api.answer import Answering
+from clew.api.answer import AnswerDependency
 from clew.api.problems import Problem
 from clew.api.reference import REFERENCE, request_body, routes
 from clew.storage import queries
@@ -55,7 +55,7 @@ PUT_ANSWERS: dict[int | str, dict[str, Any]] = {
 @router.get("", responses=GET_ANSWERS, response_model=None)
 def definitions(
     request: Request,
-    answer: Answering,
+    answer: AnswerDependency,
     accept: Annotated[str, Header()] = JSON,
     format: Annotated[
         Literal["json", "yaml"] | None,
@@ -69,7 +69,7 @@ def definitions(
     revision = revision_from_rows(answer.rows(queries.DEFINITIONS))
     if (format or _preferred(accept)) == "yaml":
         return _yaml(revision, str(request.url_for("definitions_schema")))
-    return _json(revision, answer.of())
+    return _json(revision, answer.document())
 
 
 class SchemaResponse(JSONResponse):

@@ -1,4 +1,4 @@
-"""How far the occurrences of a defined transaction come through its steps."""
+"""The funnel: how many occurrences of a defined transaction reached each step."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from fastapi import Query
 
 from clew.analysis.transactions.definitions import Definition
 from clew.api import models
-from clew.api.answer import Answering
-from clew.api.defined import Defined
-from clew.api.parameters import CommonParameters, rfc3339
+from clew.api.answer import AnswerDependency
+from clew.api.defined_transactions import DefinitionsDependency
+from clew.api.parameters import CommonDependency, rfc3339
 from clew.api.problems import Problem
 from clew.api.reference import routes
-from clew.api.transactions import named_by
+from clew.api.transactions import find_transaction
 from clew.storage import queries
 
 router = routes("transactions")
 
-UNITS = {"day": 86400, "hour": 3600}
-ATTRIBUTE = "attr:"
-GROUPS = 200
-MOST = 200_000  # occurrences whose entries are looked up for an attribute
+SECONDS_PER_GROUP = {"day": 86400, "hour": 3600}
+ATTRIBUTE_PREFIX = "attr:"
+MAX_GROUPS = 200
+MAX_OCCURRENCES = 200_000  # whose entries are searched for an attribute
 
 NOT_REACHED: queries.FunnelSteps = {
     "number": 0,
@@ -33,68 +33,73 @@ NOT_REACHED: queries.FunnelSteps = {
     "failed": 0,
 }
 
-By = Annotated[
-    str | None, Query(description="day, hour, or attr:KEY for an attribute of the entry")
+Grouping = Annotated[
+    str | None,
+    Query(
+        description="Group occurrences by `day`, by `hour`, or by `attr:KEY`, an attribute of the "
+        "entry span. Without it there are no groups."
+    ),
 ]
 
 
 @router.get("/{transaction_id}/funnel", response_model=models.Funnel)
 def funnel(
     transaction_id: str,
-    common: CommonParameters,
-    answer: Answering,
-    defined: Defined,
-    by: By = None,
+    common: CommonDependency,
+    answer: AnswerDependency,
+    definitions: DefinitionsDependency,
+    by: Grouping = None,
 ) -> dict[str, Any]:
-    """How many occurrences reached each step, what they took from the step before, and what was
-    lost where; the entry is the first step. An error and its value count at the last step that was
-    reached."""
-    definition = named_by(answer, defined, transaction_id)
+    """How many occurrences reached each step, how long they took from the step before, and the
+    value that was lost. The entry counts as the first step. An error and the value it lost are
+    counted at the last step that the occurrence reached."""
+    definition = find_transaction(answer, definitions, transaction_id)
     if not isinstance(definition, Definition) or not definition.steps:
         raise Problem(
             422,
-            f"{transaction_id!r} has no steps: a funnel is of a defined transaction with `steps`; "
-            "PUT /api/v1/definitions, or the file of --transactions, defines one",
+            f"{transaction_id!r} has no steps: only a defined transaction with `steps` has a "
+            "funnel; define one with PUT /api/v1/definitions or in the file of --transactions",
         )
-    attribute = by.removeprefix(ATTRIBUTE) if by and by.startswith(ATTRIBUTE) else ""
-    if by is not None and by not in UNITS and not attribute:
+    attribute = by.removeprefix(ATTRIBUTE_PREFIX) if by and by.startswith(ATTRIBUTE_PREFIX) else ""
+    if by is not None and by not in SECONDS_PER_GROUP and not attribute:
         raise Problem(422, f"by={by!r}: write day, hour or attr:KEY")
     rows = answer.rows(
         queries.FUNNEL,
         **common.window.parameters,
         environment=common.environment,
         defined=transaction_id,
-        unit=UNITS.get(by or "", 0),
+        unit=SECONDS_PER_GROUP.get(by or "", 0),
         by_attribute=bool(attribute),
         attribute=attribute,
-        most=MOST,
-        limit=GROUPS + 2,
+        most=MAX_OCCURRENCES,
+        limit=MAX_GROUPS + 2,
     )
-    whole = rows[0]["steps"] if rows else []
-    groups = rows[1:]
-    if len(groups) > GROUPS or (attribute and whole and whole[0]["reached"] > MOST):
-        answer.was_cut()
-    found = [
+    total = rows[0]["steps"] if rows else []
+    group_rows = rows[1:]
+    has_unsearched = attribute and total and total[0]["reached"] > MAX_OCCURRENCES
+    if len(group_rows) > MAX_GROUPS or has_unsearched:
+        answer.mark_truncated()
+    groups = [
         {"group": row["group"], "steps": _steps(row["steps"], definition)}
-        for row in groups[:GROUPS]
+        for row in group_rows[:MAX_GROUPS]
         if by is not None
     ]
-    if by in UNITS:
-        found.sort(key=lambda group: str(group["group"]))
-    return answer.of(
+    if by in SECONDS_PER_GROUP:
+        groups.sort(key=lambda group: str(group["group"]))
+    return answer.document(
         transaction={"id": definition.id, "name": definition.name},
         start=rfc3339(common.window.start),
         end=rfc3339(common.window.end),
         by=by,
-        steps=_steps(whole, definition),
-        groups=found,
+        steps=_steps(total, definition),
+        groups=groups,
     )
 
 
-def _steps(reached: list[queries.FunnelSteps], definition: Definition) -> list[dict[str, Any]]:
-    """Every step of the definition, the entry before them."""
-    by_number = {step["number"]: step for step in reached}
-    before = 0
+def _steps(rows: list[queries.FunnelSteps], definition: Definition) -> list[dict[str, Any]]:
+    """All steps of the definition, the entry first."""
+    by_number = {row["number"]: row for row in rows}
+    previous = 0
     steps = []
     for number, name in enumerate([definition.name, *(step.name for step in definition.steps)]):
         step = by_number.get(number, NOT_REACHED)
@@ -103,7 +108,7 @@ def _steps(reached: list[queries.FunnelSteps], definition: Definition) -> list[d
             {
                 "name": name,
                 "reached": count,
-                "drop_off": max(0.0, 1 - count / before) if before else 0.0,
+                "drop_off": max(0.0, 1 - count / previous) if previous else 0.0,
                 "from_previous_ms": {"p50": step["p50_ms"], "p95": step["p95_ms"]}
                 if number
                 else None,
@@ -112,5 +117,5 @@ def _steps(reached: list[queries.FunnelSteps], definition: Definition) -> list[d
                 "failed": step["failed"],
             }
         )
-        before = count or before
+        previous = count or previous
     return steps

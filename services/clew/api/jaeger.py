@@ -1,7 +1,8 @@
-"""The HTTP API of Jaeger's query service, for what speaks it, such as Grafana's Jaeger data source.
-`/api/…` is what most use; `/api/v3/…` is the newer one, with traces as OTLP in JSON.
+"""Jaeger's HTTP query API, for clients such as Grafana's Jaeger data source: `/api/…`, which most
+clients use, and the newer `/api/v3/…`, whose traces are OTLP in JSON.
 
-The database writes whole traces as they go out. Values of attributes are texts, as they are stored.
+The database writes whole traces in these forms. Values of attributes are strings, as they are
+stored.
 """
 
 from __future__ import annotations
@@ -17,10 +18,18 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from clew.api.access import ScopedRoute
-from clew.api.answer import Answer, Answering
-from clew.api.parameters import EARLIEST, LATEST, SECOND, Common, Window, extent, read_rfc3339
+from clew.api.answer import Answer, AnswerDependency
+from clew.api.parameters import (
+    EARLIEST,
+    LATEST,
+    SECOND,
+    CommonParameters,
+    Window,
+    extent_parameters,
+    read_rfc3339,
+)
 from clew.api.reference import JSON, json_response
-from clew.api.traces import newest, summaries
+from clew.api.traces import newest_traces, trace_summaries
 from clew.storage import AttributeFilter, Query, queries, span_filters, traces_with_span
 
 router = APIRouter(include_in_schema=False, route_class=ScopedRoute)
@@ -29,7 +38,7 @@ DAY = 86400 * SECOND
 MAX_NAMES = 10_000
 MAX_EDGES = 5_000
 MAX_SPANS = 10_000  # of a trace
-LIMIT, MAX_LIMIT = 20, 1000  # traces of a search
+DEFAULT_LIMIT, MAX_LIMIT = 20, 1000  # traces of a search
 UNITS = {
     "ns": 1,
     **dict.fromkeys(("us", "\N{MICRO SIGN}s", "\N{GREEK SMALL LETTER MU}s"), 1000),
@@ -38,168 +47,177 @@ UNITS = {
     "m": 60 * SECOND,
     "h": 3600 * SECOND,
 }
-PART = rf"(\d{{1,15}}(?:\.\d{{0,15}})?|\.\d{{1,15}})({'|'.join(UNITS)})"
+DURATION_PART = rf"(\d{{1,15}}(?:\.\d{{0,15}})?|\.\d{{1,15}})({'|'.join(UNITS)})"
 
 
-class Malformed(ValueError):
-    """A parameter that cannot be read; says which, and how it is written."""
+class MalformedParameter(ValueError):
+    """A parameter that cannot be read; says which one, and how to write it."""
 
 
-class Asked:
-    """A request's parameters. Each has several names; the first one that is given counts."""
+class JaegerQuery:
+    """The parameters of a request. Jaeger has several names for some of them: the methods use the
+    first name that has a value. They raise MalformedParameter."""
 
     def __init__(self, request: Request) -> None:
-        self._all = request.query_params
+        self._parameters = request.query_params
 
-    def every(self, name: str) -> list[str]:
-        return [value for value in self._all.getlist(name) if value]
+    def all(self, name: str) -> list[str]:
+        return [value for value in self._parameters.getlist(name) if value]
 
     def first(self, *names: str) -> str:
-        return next((self._all[name] for name in names if self._all.get(name)), "")
+        return next((self._parameters[name] for name in names if self._parameters.get(name)), "")
 
     def number(self, default: int, *names: str) -> int:
         text = self.first(*names)
         if text and not re.fullmatch(r"\d{1,18}", text, re.ASCII):
-            raise Malformed(f"malformed parameter {names[0]}: {text!r}; write a whole number")
+            raise MalformedParameter(
+                f"malformed parameter {names[0]}: {text!r}; write a whole number"
+            )
         return int(text) if text else default
 
     def limit(self, *names: str) -> int:
-        return min(max(self.number(LIMIT, *names), 1), MAX_LIMIT)
+        return min(max(self.number(DEFAULT_LIMIT, *names), 1), MAX_LIMIT)
 
     def time(self, *names: str) -> int:
-        """Nanoseconds since the epoch, of RFC 3339."""
+        """Nanoseconds since 1970, from RFC 3339."""
         try:
             return read_rfc3339(self.first(*names))
         except ValueError as error:
-            raise Malformed(f"malformed parameter {names[0]}: write an RFC 3339 time") from error
+            raise MalformedParameter(
+                f"malformed parameter {names[0]}: write an RFC 3339 time"
+            ) from error
 
     def duration(self, *names: str) -> int | None:
-        """Nanoseconds, of Go's way to write durations: `1.5s`, `2m30s`, `100us`."""
+        """Nanoseconds, from a duration as Go writes it: `1.5s`, `2m30s`, `100us`."""
         text = self.first(*names)
         if not text:
             return None
-        if not re.fullmatch(f"(?:{PART})+", text, re.ASCII):
-            written = "write a number and its unit: 100us, 1.5s, 2m30s"
-            raise Malformed(f"malformed parameter {names[0]}: {text!r}; {written}")
-        return int(sum(float(count) * UNITS[unit] for count, unit in re.findall(PART, text)))
+        if not re.fullmatch(f"(?:{DURATION_PART})+", text, re.ASCII):
+            advice = "write a number and its unit: 100us, 1.5s, 2m30s"
+            raise MalformedParameter(f"malformed parameter {names[0]}: {text!r}; {advice}")
+        parts = re.findall(DURATION_PART, text)
+        return int(sum(float(count) * UNITS[unit] for count, unit in parts))
 
-    def tags(self, one: str, many: str) -> dict[str, str]:
-        """Of `one`, a `key:value` each time, and of `many`, a JSON object."""
-        found = {}
-        for tag in self.every(one):
+    def tags(self, tag_name: str, object_name: str) -> dict[str, str]:
+        """Attributes, from parameters `tag_name`, each a `key:value`, and from parameters
+        `object_name`, each a JSON object."""
+        tags = {}
+        for tag in self.all(tag_name):
             key, _, value = tag.partition(":")
             if not value:
-                raise Malformed(f"malformed parameter {one}: {tag!r}; write key:value")
-            found[key] = value
-        for text in self.every(many):
+                raise MalformedParameter(
+                    f"malformed parameter {tag_name}: {tag!r}; write key:value"
+                )
+            tags[key] = value
+        for text in self.all(object_name):
             try:
-                given = dict(json.loads(text))
+                members = dict(json.loads(text))
             except (ValueError, TypeError, RecursionError) as error:
-                written = 'write a JSON object of texts, such as {"http.route":"/cart"}'
-                raise Malformed(f"malformed parameter {many}: {written}") from error
-            found |= {key: _text(value) for key, value in given.items()}
-        return found
+                advice = 'write a JSON object of strings, such as {"http.route":"/cart"}'
+                raise MalformedParameter(f"malformed parameter {object_name}: {advice}") from error
+            tags |= {key: _text(value) for key, value in members.items()}
+        return tags
 
 
-Asking = Annotated[Asked, Depends(Asked)]
+QueryDependency = Annotated[JaegerQuery, Depends(JaegerQuery)]
 
 
 @router.get("/api/services")
-def services(answer: Answering) -> Response:
+def services(answer: AnswerDependency) -> Response:
     return _structured(_services(answer))
 
 
 @router.get("/api/services/{service:path}/operations")
-def operation_names(service: str, answer: Answering) -> Response:
+def operation_names(service: str, answer: AnswerDependency) -> Response:
     return _structured(sorted({row["name"] for row in _operations(answer, service)}))
 
 
 @router.get("/api/operations")
-def operations(asked: Asking, answer: Answering) -> Response:
-    service = asked.first("service")
+def operations(query: QueryDependency, answer: AnswerDependency) -> Response:
+    service = query.first("service")
     if not service:
-        raise Malformed("parameter 'service' is required")
-    return _structured(_operations(answer, service, asked.first("spanKind")))
+        raise MalformedParameter("parameter 'service' is required")
+    return _structured(_operations(answer, service, query.first("spanKind")))
 
 
 @router.get("/api/traces")
-def find_traces(asked: Asking, answer: Answering) -> Response:
-    ids: Iterable[str] = asked.every("traceID")
+def find_traces(query: QueryDependency, answer: AnswerDependency) -> Response:
+    ids: Iterable[str] = query.all("traceID")
     if not ids:
-        end = asked.number(time.time_ns() // 1000, "end") * 1000
-        start = asked.number((end - 2 * DAY) // 1000, "start") * 1000
+        end = query.number(time.time_ns() // 1000, "end") * 1000
+        start = query.number((end - 2 * DAY) // 1000, "start") * 1000
         ids = _search(
             answer,
             start,
             end,
-            service=asked.first("service"),
-            operation=asked.first("operation"),
-            tags=asked.tags("tag", "tags"),
-            min_duration_ns=asked.duration("minDuration"),
-            max_duration_ns=asked.duration("maxDuration"),
-            limit=asked.limit("limit"),
+            service=query.first("service"),
+            operation=query.first("operation"),
+            tags=query.tags("tag", "tags"),
+            min_duration_ns=query.duration("minDuration"),
+            max_duration_ns=query.duration("maxDuration"),
+            limit=query.limit("limit"),
         )
-    return _data(_whole(answer, queries.JAEGER_TRACES, ids))
+    return _data(_trace_lines(answer, queries.JAEGER_TRACES, ids))
 
 
 @router.get("/api/traces/{trace_id}")
-def get_trace(trace_id: str, answer: Answering) -> Response:
-    found = _whole(answer, queries.JAEGER_TRACES, [trace_id])
-    return _data(found) if found else _refused(404, "trace not found")
+def get_trace(trace_id: str, answer: AnswerDependency) -> Response:
+    lines = _trace_lines(answer, queries.JAEGER_TRACES, [trace_id])
+    return _data(lines) if lines else _error(404, "trace not found")
 
 
 @router.get("/api/dependencies")
-def dependencies(asked: Asking, answer: Answering) -> Response:
-    end = asked.number(time.time_ns() // 1_000_000, "endTs") * 1_000_000
-    lasting = asked.number(DAY // 1_000_000, "lookback") * 1_000_000
-    return _structured(_dependencies(answer, end - lasting, end))
+def dependencies(query: QueryDependency, answer: AnswerDependency) -> Response:
+    end = query.number(time.time_ns() // 1_000_000, "endTs") * 1_000_000
+    lookback = query.number(DAY // 1_000_000, "lookback") * 1_000_000
+    return _structured(_dependencies(answer, end - lookback, end))
 
 
 @router.get("/api/v3/services")
-def services_v3(answer: Answering) -> Response:
+def services_v3(answer: AnswerDependency) -> Response:
     return json_response({"services": _services(answer)})
 
 
 @router.get("/api/v3/operations")
-def operations_v3(asked: Asking, answer: Answering) -> Response:
-    kind = asked.first("spanKind", "span_kind")
-    return json_response({"operations": _operations(answer, asked.first("service"), kind)})
+def operations_v3(query: QueryDependency, answer: AnswerDependency) -> Response:
+    kind = query.first("spanKind", "span_kind")
+    return json_response({"operations": _operations(answer, query.first("service"), kind)})
 
 
 @router.get("/api/v3/traces")
-def find_traces_v3(asked: Asking, answer: Answering) -> Response:
+def find_traces_v3(query: QueryDependency, answer: AnswerDependency) -> Response:
     ids = _search(
         answer,
-        asked.time("query.startTimeMin", "query.start_time_min"),
-        asked.time("query.startTimeMax", "query.start_time_max"),
-        service=asked.first("query.serviceName", "query.service_name"),
-        operation=asked.first("query.operationName", "query.operation_name"),
-        tags=asked.tags("", "query.attributes"),
-        min_duration_ns=asked.duration("query.durationMin", "query.duration_min"),
-        max_duration_ns=asked.duration("query.durationMax", "query.duration_max"),
-        limit=asked.limit("query.searchDepth", "query.search_depth", "query.num_traces"),
+        query.time("query.startTimeMin", "query.start_time_min"),
+        query.time("query.startTimeMax", "query.start_time_max"),
+        service=query.first("query.serviceName", "query.service_name"),
+        operation=query.first("query.operationName", "query.operation_name"),
+        tags=query.tags("", "query.attributes"),
+        min_duration_ns=query.duration("query.durationMin", "query.duration_min"),
+        max_duration_ns=query.duration("query.durationMax", "query.duration_max"),
+        limit=query.limit("query.searchDepth", "query.search_depth", "query.num_traces"),
     )
-    return _result(_whole(answer, queries.JAEGER_RESOURCE_SPANS, ids))
+    return _result(_trace_lines(answer, queries.JAEGER_RESOURCE_SPANS, ids))
 
 
 @router.get("/api/v3/traces/{trace_id}")
-def get_trace_v3(trace_id: str, answer: Answering) -> Response:
-    return _result(_whole(answer, queries.JAEGER_RESOURCE_SPANS, [trace_id]))
+def get_trace_v3(trace_id: str, answer: AnswerDependency) -> Response:
+    return _result(_trace_lines(answer, queries.JAEGER_RESOURCE_SPANS, [trace_id]))
 
 
 @router.get("/api/v3/dependencies")
-def dependencies_v3(asked: Asking, answer: Answering) -> Response:
-    start, end = asked.time("startTime", "start_time"), asked.time("endTime", "end_time")
+def dependencies_v3(query: QueryDependency, answer: AnswerDependency) -> Response:
+    start, end = query.time("startTime", "start_time"), query.time("endTime", "end_time")
     return json_response({"dependencies": _dependencies(answer, start, end)})
 
 
 def add_malformed_handler(app: FastAPI) -> None:
-    """What is wrong with a parameter, in the form that each of the two has for it."""
+    """Respond to a malformed parameter in the error format of each of the two APIs."""
 
-    @app.exception_handler(Malformed)
-    def malformed(request: Request, error: Malformed) -> Response:
-        refused = _refused_v3 if request.url.path.startswith("/api/v3/") else _refused
-        return refused(400, str(error))
+    @app.exception_handler(MalformedParameter)
+    def malformed(request: Request, error: MalformedParameter) -> Response:
+        error_response = _error_v3 if request.url.path.startswith("/api/v3/") else _error
+        return error_response(400, str(error))
 
 
 def _services(answer: Answer) -> list[str]:
@@ -213,7 +231,7 @@ def _operations(answer: Answer, service: str, kind: str = "") -> list[queries.Ja
 
 
 def _dependencies(answer: Answer, start: int, end: int) -> list[queries.JaegerDependenciesRow]:
-    window = _window(start, end)
+    window = _clamped_window(start, end)
     return answer.rows(queries.JAEGER_DEPENDENCIES, **window.parameters, limit=MAX_EDGES)
 
 
@@ -229,8 +247,9 @@ def _search(
     max_duration_ns: int | None,
     limit: int,
 ) -> list[str]:
-    """The newest traces in which one span is all of that."""
-    window = _window(start, end)
+    """The ids of the newest traces in which one span matches all conditions; times and durations in
+    nanoseconds."""
+    window = _clamped_window(start, end)
     if window.start >= window.end:
         return []
     error, kind = tags.pop("error", None), tags.pop("span.kind", None)
@@ -245,21 +264,23 @@ def _search(
     )
     parameters |= {"min_duration_ms": 0.0, "max_duration_ms": float("inf")}
     filters = traces_with_span(spans) if spans else ""
-    found = newest(answer, Common(window, None, limit), filters, parameters)
-    return [trace["trace_id"] for trace in islice(found, limit)]
+    traces = newest_traces(answer, CommonParameters(window, None, limit), filters, parameters)
+    return [trace["trace_id"] for trace in islice(traces, limit)]
 
 
-def _window(start: int, end: int) -> Window:
-    earliest, latest = (min(max(at, EARLIEST), LATEST) for at in (start, end))
-    return Window(earliest, latest)
+def _clamped_window(start: int, end: int) -> Window:
+    start, end = (min(max(time, EARLIEST), LATEST) for time in (start, end))
+    return Window(start, end)
 
 
-def _whole(answer: Answer, query: Query[Any], ids: Iterable[str]) -> list[bytes]:
-    """The traces of these ids as JSON, those that there are. Ids may lack zeros in front."""
-    known = summaries(answer, {id.lower().zfill(32) for id in ids})
-    if not known:
+def _trace_lines(answer: Answer, query: Query[Any], ids: Iterable[str]) -> list[bytes]:
+    """The query's lines of JSON for the stored traces with these ids. Leading zeros of an id may be
+    missing."""
+    summaries = trace_summaries(answer, {id.lower().zfill(32) for id in ids})
+    if not summaries:
         return []
-    text = answer.text(query, trace_ids=sorted(known), most=MAX_SPANS, **extent(known.values()))
+    extent = extent_parameters(summaries.values())
+    text = answer.text(query, trace_ids=sorted(summaries), most=MAX_SPANS, **extent)
     return text.splitlines()
 
 
@@ -278,19 +299,19 @@ def _data(traces: list[bytes]) -> Response:
     return Response(b'{"data":[' + b",".join(traces) + tail, media_type=JSON)
 
 
-def _refused(status: int, text: str) -> Response:
+def _error(status: int, text: str) -> Response:
     errors = [{"code": status, "msg": text}]
     return JSONResponse(
         {"data": None, "total": 0, "limit": 0, "offset": 0, "errors": errors}, status
     )
 
 
-def _result(resources: list[bytes]) -> Response:
-    if not resources:
-        return _refused_v3(404, "No traces found")
-    body = b'{"result":{"resourceSpans":[' + b",".join(resources) + b"]}}"
+def _result(resource_spans: list[bytes]) -> Response:
+    if not resource_spans:
+        return _error_v3(404, "No traces found")
+    body = b'{"result":{"resourceSpans":[' + b",".join(resource_spans) + b"]}}"
     return Response(body, media_type=JSON)
 
 
-def _refused_v3(status: int, text: str) -> Response:
+def _error_v3(status: int, text: str) -> Response:
     return JSONResponse({"error": {"httpCode": status, "message": text}}, status)

@@ -1,4 +1,4 @@
-"""What became of everything that was received."""
+"""The ledger: what became of every item that was received."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from fastapi import Request
 
 from clew.api import models
-from clew.api.answer import Answering
-from clew.api.parameters import SECOND, CommonParameters, Window, rfc3339
+from clew.api.answer import AnswerDependency
+from clew.api.parameters import SECOND, CommonDependency, Window, rfc3339
 from clew.api.reference import routes
 from clew.storage import SIGNALS, LedgerRow, queries
 from clew.storage import ledger as fates
@@ -21,57 +21,59 @@ router = routes("ledger")
 
 MINUTE = 60
 MAX_EXPIRED = 10_000
-SILENCE = 150  # seconds without a heartbeat after which the collector was not running
+MAX_HEARTBEAT_GAP = 150  # seconds; in a longer one no collector was running
 
 Pending = Callable[[], list[LedgerRow]]
 
 
-@router.get("", response_model=models.LedgerAnswer)
-def ledger(request: Request, common: CommonParameters, answer: Answering) -> dict[str, Any]:
-    """Per signal, service and minute: received, stored, rejected, pending, late, in items.
+@router.get("", response_model=models.Ledger)
+def ledger(request: Request, common: CommonDependency, answer: AnswerDependency) -> dict[str, Any]:
+    """Items received, stored, rejected, pending and late, by signal, service and minute.
 
-    `received = stored + rejected + pending` at every moment. A request belongs to the minute in
-    which its segment of the spool began. `outages` are the times in which no collector ran;
-    `expired` the days that were dropped to keep the database below its limit."""
-    # First what the table may not say yet, then the table without it: nothing counts twice.
+    `received = stored + rejected + pending` at every moment. A request is counted in the minute in
+    which its segment of the spool was opened. `outages`: times without a running collector.
+    `expired`: days of data that were dropped to keep the database below its limit."""
+    # Read what may be missing from the table first, then the table without those segments: an item
+    # is never counted twice.
     pending = request.app.state.pending()
     rows = answer.rows(
         queries.LEDGER,
         **common.window.parameters,
         without=sorted({row.segment for row in pending}),
     )
-    rows += [_as_row(row) for row in pending if _is_in(common.window, row)]
-    expired = answer.most(queries.EXPIRED, MAX_EXPIRED, **common.window.parameters)
-    accounts = {name: _Account() for name in SIGNALS}
-    minutes: dict[str, dict[int, _Account]] = {name: defaultdict(_Account) for name in SIGNALS}
+    rows += [_as_row(row) for row in pending if _is_in_window(row, common.window)]
+    expired = answer.limited_rows(queries.EXPIRED, MAX_EXPIRED, **common.window.parameters)
+    accounts = {signal: _Account() for signal in SIGNALS}
+    minutes: dict[str, dict[int, _Account]] = {signal: defaultdict(_Account) for signal in SIGNALS}
     for row in rows:
         if row["signal"] in accounts:
             accounts[row["signal"]].add(row)
             minutes[row["signal"]][row["minute"]].add(row)
-    return answer.of(
+    heartbeats = [row["minute"] for row in rows if row["fate"] == fates.ALIVE]
+    return answer.document(
         start=rfc3339(common.window.start),
         end=rfc3339(common.window.end),
         signals=[
             {
-                "signal": name,
+                "signal": signal,
                 **account.document(),
                 "series": [
-                    {"time": rfc3339(minute * SECOND), **minutes[name][minute].document()}
-                    for minute in sorted(minutes[name])
+                    {"time": rfc3339(minute * SECOND), **minutes[signal][minute].document()}
+                    for minute in sorted(minutes[signal])
                 ],
             }
-            for name, account in accounts.items()
+            for signal, account in accounts.items()
         ],
-        unreadable_requests=sum(each.unreadable_requests for each in accounts.values()),
+        unreadable_requests=sum(account.unreadable_requests for account in accounts.values()),
         expired=[{**row, "time": f"{row['time'].replace(' ', 'T')}Z"} for row in expired],
-        outages=_outages(
-            common.window, [row["minute"] for row in rows if row["fate"] == fates.ALIVE]
-        ),
+        outages=_outages(common.window, heartbeats),
     )
 
 
 @dataclass
 class _Account:
+    """Counts of items, and of requests that were not parsed or not accepted."""
+
     received: int = 0
     stored: int = 0
     rejected: int = 0
@@ -110,6 +112,7 @@ class _Account:
 
 
 def _as_row(row: LedgerRow) -> queries.LedgerRow:
+    """A pending row in the form of the table's rows."""
     return {
         "signal": row.signal,
         "service": row.service,
@@ -120,17 +123,17 @@ def _as_row(row: LedgerRow) -> queries.LedgerRow:
     }
 
 
-def _is_in(window: Window, row: LedgerRow) -> bool:
-    # As the table has it: in milliseconds.
+def _is_in_window(row: LedgerRow, window: Window) -> bool:
+    # The table has milliseconds.
     return window.start <= int(row.received_at * 1000) * 1_000_000 < window.end
 
 
-def _outages(window: Window, minutes: Iterable[int]) -> list[dict[str, str]]:
-    """The times between two heartbeats too far apart; before the first, nothing is known."""
-    beats = sorted({*minutes})
-    beats.append(max(window.end // SECOND, *beats[-1:], 0))
+def _outages(window: Window, heartbeats: Iterable[int]) -> list[dict[str, str]]:
+    """The gaps between heartbeats that are too long. Before the first one nothing is known."""
+    minutes = sorted({*heartbeats})
+    minutes.append(max(window.end // SECOND, *minutes[-1:], 0))
     return [
         {"start": rfc3339((before + MINUTE) * SECOND), "end": rfc3339(after * SECOND)}
-        for before, after in pairwise(beats)
-        if after - before > SILENCE
+        for before, after in pairwise(minutes)
+        if after - before > MAX_HEARTBEAT_GAP
     ]

@@ -1,4 +1,4 @@
-"""Log records."""
+"""Search of log records."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ from typing import Annotated, Any
 from fastapi import Query
 
 from clew.api import models
-from clew.api.answer import Answering
-from clew.api.parameters import Common, CommonParameters, Window, page, read_rfc3339, time_parameter
+from clew.api.answer import AnswerDependency
+from clew.api.parameters import (
+    CommonDependency,
+    CommonParameters,
+    Window,
+    read_rfc3339,
+    split_page,
+    sql_time_from_rfc3339,
+)
 from clew.api.reference import routes
 from clew.api.traces import Attributes, stretches
 from clew.storage import AttributeFilter, attribute_filters, queries
 
 router = routes("logs")
 
-# OTLP's severity numbers come in bands of four, in this order from 1.
+# OTLP's severity numbers form bands of four, from 1 on, in this order.
 SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 NO_BAND = 255
@@ -28,14 +35,20 @@ WORD = re.compile(r"[^\W_]+")
 
 @router.get("", response_model=models.Logs)
 def search_logs(
-    common: CommonParameters,
-    answer: Answering,
+    common: CommonDependency,
+    answer: AnswerDependency,
     trace_id: str | None = None,
     service: str | None = None,
-    severity: Annotated[str | None, Query(description="a level's name, such as error")] = None,
+    severity: Annotated[
+        str | None,
+        Query(description="Only records of this level, such as `error`; case-insensitive."),
+    ] = None,
     query: Annotated[
         str | None,
-        Query(description='words that the body contains, all of them; "a phrase"; -without'),
+        Query(
+            description='Words that the body must all contain. `"a phrase"` must occur as '
+            "written; a word or phrase after `-` must not occur."
+        ),
     ] = None,
     attr: Attributes = [],  # noqa: B006 (FastAPI copies it)
 ) -> dict[str, Any]:
@@ -45,11 +58,11 @@ def search_logs(
     )
     level = severity.upper() if severity else None
     band = ALIASES.get(level, level) if level else None
-    wanted = Wanted.read(query or "")
+    body_filter = BodyFilter.parse(query or "")
     rows: list[queries.LogsRow] = []
-    # Those of the cursor's time and sequence that were shown are in the newest stretch.
-    skips = chain([common.after.get("count", 0)], repeat(0))
-    for stretch, skip in zip(stretches(_left(common)), skips, strict=False):
+    # Records of the cursor's time and sequence that were shown already are in the newest stretch.
+    skips = chain([common.position.get("count", 0)], repeat(0))
+    for stretch, skip in zip(stretches(_remaining_window(common)), skips, strict=False):
         rows += answer.rows(
             queries.LOGS,
             filters,
@@ -60,24 +73,24 @@ def search_logs(
             service=service,
             severity=level,
             severity_band=SEVERITIES.index(band) if band in SEVERITIES else NO_BAND,
-            **vars(wanted),
-            after_time=common.after.get("time"),
-            after_id=str(common.after.get("sequence", "")),
+            **vars(body_filter),
+            after_time=common.position.get("time"),
+            after_id=str(common.position.get("sequence", "")),
             skip=skip,
             limit=common.limit + 1 - len(rows),
         )
         if len(rows) > common.limit:
             break
-    shown, more = page(rows, common.limit)
-    return answer.of(
-        logs=[{name: value for name, value in row.items() if name != "sequence"} for row in shown],
-        next_cursor=_next_cursor(common, shown) if more else None,
+    page, has_more = split_page(rows, common.limit)
+    return answer.document(
+        logs=[{name: value for name, value in row.items() if name != "sequence"} for row in page],
+        next_cursor=_next_cursor(common, page) if has_more else None,
     )
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a record's body has to have, and what it must not."""
+class BodyFilter:
+    """What a record's body must contain, and what it must not; in lower case."""
 
     words: list[str]
     phrases: list[str]
@@ -85,36 +98,38 @@ class Wanted:
     unwanted_phrases: list[str]
 
     @classmethod
-    def read(cls, query: str) -> Wanted:
-        """From `declined "order 7" -timeout -"will retry"`: words in any order, phrases as they are
-        written, and neither where there is a minus before them."""
-        wanted = cls([], [], [], [])
+    def parse(cls, query: str) -> BodyFilter:
+        """From `declined "order 7" -timeout -"will retry"`."""
+        body_filter = cls([], [], [], [])
         for minus, phrase, word in re.findall(r'(-?)(?:"([^"]*)"|(\S+))', query.lower()):
             words = WORD.findall(phrase or word)
             if minus and phrase:
-                wanted.unwanted_phrases.append(phrase)
+                body_filter.unwanted_phrases.append(phrase)
             elif minus:
-                wanted.unwanted_words.extend(words)
+                body_filter.unwanted_words.extend(words)
             else:
-                # the words of a phrase find the records that may have it, by the index
-                wanted.words.extend(words)
-                wanted.phrases.extend([phrase] * bool(phrase))
-        return wanted
+                # The index finds records with a phrase's words; then the phrase is compared.
+                body_filter.words.extend(words)
+                body_filter.phrases.extend([phrase] * bool(phrase))
+        return body_filter
 
 
-def _left(common: Common) -> Window:
-    """The part of the window that a cursor has left."""
-    if "time" not in common.after:
+def _remaining_window(common: CommonParameters) -> Window:
+    """The part of the window that earlier pages have not covered."""
+    if "time" not in common.position:
         return common.window
-    shown = read_rfc3339(common.after["time"] + "Z")
-    return Window(common.window.start, min(common.window.end, shown + 1))
+    last_shown = read_rfc3339(common.position["time"] + "Z")
+    return Window(common.window.start, min(common.window.end, last_shown + 1))
 
 
-def _next_cursor(common: Common, rows: Sequence[queries.LogsRow]) -> str:
-    """Behind the last row, and behind how many that are the same as it in time and sequence."""
-    positions = [{"time": time_parameter(row["time"]), "sequence": row["sequence"]} for row in rows]
-    last, after = positions[-1], common.after
-    shown = positions.count(last)
-    if last == {"time": after.get("time"), "sequence": after.get("sequence")}:
-        shown += after.get("count", 0)
-    return common.next_cursor(**last, count=shown)
+def _next_cursor(common: CommonParameters, page: Sequence[queries.LogsRow]) -> str:
+    """The cursor after the last row. It counts the rows shown that have the same time and sequence
+    as the last one, here and on earlier pages."""
+    positions = [
+        {"time": sql_time_from_rfc3339(row["time"]), "sequence": row["sequence"]} for row in page
+    ]
+    last, previous = positions[-1], common.position
+    count = positions.count(last)
+    if last == {"time": previous.get("time"), "sequence": previous.get("sequence")}:
+        count += previous.get("count", 0)
+    return common.next_cursor(**last, count=count)

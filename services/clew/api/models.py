@@ -1,4 +1,7 @@
-"""The answers of /api/v1, as the OpenAPI document has them (see clew.api.reference)."""
+"""Models of the responses of /api/v1, for the OpenAPI document (see clew.api.reference).
+
+Every member has a description: its docstring, or that of its type.
+"""
 
 from __future__ import annotations
 
@@ -12,61 +15,97 @@ from clew.api.reference import Model
 Time = Annotated[
     str,
     Field(
-        description="RFC 3339, with nanoseconds.",
         pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$",
         examples=["2026-11-22T10:00:00.000000001Z"],
     ),
 ]
-Millis = Annotated[float, Field(description="Milliseconds.", ge=0, examples=[12.5])]
+Millis = Annotated[float, Field(ge=0, examples=[12.5])]
 Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(description="From 0 to 1.", ge=0, le=1)]
-TraceId = Annotated[str, Field(description="Hex.", examples=["5b8efff798038103d269b633813fc60c"])]
-SpanId = Annotated[str, Field(description="Hex.", examples=["eee19b7ec3c1b174"])]
+PerSecond = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+TraceId = Annotated[
+    str,
+    Field(
+        description="Trace id, 32 lowercase hex digits.",
+        examples=["5b8efff798038103d269b633813fc60c"],
+    ),
+]
+SpanId = Annotated[
+    str, Field(description="Span id, 16 lowercase hex digits.", examples=["eee19b7ec3c1b174"])
+]
 TransactionId = Annotated[
-    str, Field(description="Stays the same.", pattern=r"^[A-Za-z0-9_-]+$", examples=["checkout"])
+    str,
+    Field(
+        description="Stable id of the transaction.",
+        pattern=r"^[A-Za-z0-9_-]+$",
+        examples=["checkout"],
+    ),
+]
+TransactionName = Annotated[
+    str, Field(description="Name of the transaction.", examples=["storefront: POST /checkout"])
 ]
 Attributes = Annotated[
     dict[str, str],
     Field(
-        description="Values as text; arrays and maps as JSON.",
+        description="Attributes by key. Values are strings; arrays and maps are written as JSON.",
         examples=[{"http.route": "/checkout", "order.id": "o-17"}],
     ),
 ]
-Service = Annotated[str, Field(description="service.name", examples=["storefront"])]
-Operation = Annotated[str, Field(description="The span's name.", examples=["POST /checkout"])]
-Kind = Annotated[str, Field(description="The span's kind.", examples=["Server"])]
+Service = Annotated[
+    str, Field(description="Name of the service (`service.name`).", examples=["storefront"])
+]
+Services = Annotated[
+    list[str],
+    Field(description="Names of the services, sorted.", examples=[["orders", "storefront"]]),
+]
+Operation = Annotated[
+    str, Field(description="Name of the operation: the span's name.", examples=["POST /checkout"])
+]
+Kind = Annotated[str, Field(description="Kind of the span.", examples=["Server"])]
 Cursor = Annotated[
-    str | None, Field(description="`cursor` of the next page; null on the last one.")
+    str | None,
+    Field(description="Send it as `cursor` for the next page; null on the last page."),
 ]
 
 
-class Answer(Model):
+class Response(Model):
     truncated: bool
-    """There was more than the answer shows."""
+    """Whether the response leaves out a part of what was asked for, because of a limit. Further
+    pages do not count as left out."""
     sql: list[str] = Field(default_factory=list)
-    """With `explain=true`: the statements that produced the answer, ready to be run again."""
+    """With `explain=true`: the statements that produced the response, ready to be run again."""
 
 
-class OfWindow(Answer):
+class WindowResponse(Response):
     start: Time
+    """Start of the window, part of it."""
     end: Time
+    """End of the window, not part of it."""
 
 
 class Durations(Model):
-    """Quantiles are within 1 % of a true value; null where nothing was counted."""
+    """Quantiles of durations, in milliseconds. Each is within 1 % of the exact value; null when
+    nothing was counted."""
 
     p50: Millis | None
+    """Median, in milliseconds."""
     p90: Millis | None
+    """90th percentile, in milliseconds."""
     p95: Millis | None
+    """95th percentile, in milliseconds."""
     p99: Millis | None
+    """99th percentile, in milliseconds."""
     max: Millis | None
+    """Longest duration, in milliseconds."""
 
 
-class Rates(Model):
-    count: Count
-    errors: Count
-    error_rate: Share
-    per_second: Annotated[float, Field(ge=0)]
+class MedianAndP95(Model):
+    """Quantiles of durations, in milliseconds; null when nothing was counted."""
+
+    p50: Millis | None
+    """Median, in milliseconds."""
+    p95: Millis | None
+    """95th percentile, in milliseconds."""
 
 
 # ---- traces
@@ -77,29 +116,42 @@ class TraceSummary(Model):
     root_service: Service
     root_operation: Operation
     transaction_id: TransactionId | None
-    """The automatic transaction that it is; null where it has no entry."""
+    """Id of the automatic transaction that the trace belongs to; null if the trace has neither a
+    root span nor a SERVER or CONSUMER span."""
     start: Time
+    """Start of the first span."""
     end: Time
+    """End of the last span."""
     duration_ms: Millis
+    """Milliseconds from the start of the first span to the end of the last."""
     span_count: Count
+    """Number of spans."""
     error_count: Count
-    services: list[Service]
+    """Number of spans in error."""
+    services: Services
 
 
-class Traces(Answer):
-    """Newest first."""
+class Traces(Response):
+    """Traces, newest first."""
 
     traces: list[TraceSummary]
+    """The traces of this page."""
     next_cursor: Cursor
 
 
 class Event(Model):
+    """An event of a span."""
+
     time: Time
+    """Time of the event."""
     name: str
+    """Name of the event."""
     attributes: Attributes
 
 
 class Link(Model):
+    """A link of a span to another span."""
+
     trace_id: TraceId
     span_id: SpanId
     attributes: Attributes
@@ -107,396 +159,573 @@ class Link(Model):
 
 class Span(Model):
     span_id: SpanId
-    parent_span_id: SpanId
-    """Empty of a root."""
+    parent_span_id: str = Field(examples=["eee19b7ec3c1b174"])
+    """Span id of the parent; empty for a root span."""
     name: Operation
     kind: Kind
     service: Service
     start: Time
+    """Start of the span."""
     offset_ms: float
-    """From the start of the trace."""
+    """Milliseconds from the start of the trace to the start of the span."""
     duration_ms: Millis
+    """Duration of the span, in milliseconds."""
     self_time_ms: Millis
-    """In which none of its children was running."""
+    """Milliseconds during which none of the span's children ran."""
     critical: bool
-    """Whether the end of the trace waited for it."""
+    """Whether the span is on the trace's critical path."""
     status: str = Field(examples=["Unset", "Ok", "Error"])
+    """Status code of the span."""
     status_message: str
+    """Status message of the span."""
     scope: str
-    """The instrumentation that made it."""
+    """Name of the instrumentation scope that created the span."""
     attributes: Attributes
     resource: Attributes
     events: list[Event]
+    """Events of the span, in the order in which they were sent."""
     links: list[Link]
+    """Links to other spans."""
     flags: list[Literal["ends_before_start"]]
-    """What is odd about it; a span that ends before it starts counts as 0 ms."""
+    """What is wrong with the span. One that ends before it starts has a duration of 0 ms."""
 
 
 class LinkedLog(Model):
+    """A log record that is linked to a trace or a transaction."""
+
     time: Time
+    """Time of the record."""
     severity: str = Field(examples=["ERROR"])
+    """Severity as text."""
     service: Service
     body: str
+    """Body of the record; arrays and maps as JSON."""
     attributes: Attributes
-    trace_id: TraceId
-    """Empty where the record has none."""
-    span_id: SpanId
+    trace_id: str = Field(examples=["5b8efff798038103d269b633813fc60c"])
+    """Trace id of the record; empty if it has none."""
+    span_id: str = Field(examples=["eee19b7ec3c1b174"])
+    """Span id of the record; empty if it has none."""
     linked_by: Literal["trace", "resource"]
-    """`trace`: it has the trace's id; `resource`: the same process, at the time."""
+    """Why the record is shown. `trace`: it has the trace's id. `resource`: it has no trace id, and
+    comes from a process of the trace in the same time."""
 
 
 class MetricPoint(Model):
     time: Time
+    """Time of the point, or start of its step."""
     value: float | None
+    """Value of the point; null if it is not a finite number."""
 
 
 class LinkedMetric(Model):
+    """A series of a metric that is linked to a trace or a transaction."""
+
     name: str = Field(examples=["process.cpu.utilization"])
+    """Name of the metric."""
     unit: str = Field(examples=["1"])
+    """Unit of the metric, as it was sent."""
     service: Service
     resource: str
-    """service.instance.id"""
+    """The process: `service.instance.id`."""
     attributes: Attributes
     linked_by: Literal["exemplar", "attribute", "resource"]
-    """`exemplar`: an exemplar names the trace; `resource`: the same process, at the time."""
+    """Why the series is shown; of several reasons the first. `exemplar`: an exemplar has the
+    trace's id. `attribute`: it has an attribute of the transaction. `resource`: it comes from a
+    process or a host of the trace in the same time."""
     points: list[MetricPoint]
-    """The gauge's value, the sum's rate per second, the histogram's p95."""
+    """A gauge's values, a monotonic sum's rates per second, a histogram's 95th percentiles."""
     correlation: Annotated[float, Field(ge=-1.001, le=1.001)] | None
-    """Pearson's, with the transaction's p95; null where there is too little to say."""
+    """Pearson's correlation with the transaction's p95, from -1 to 1; null if there are too few
+    points or no change."""
 
 
-class OfTransaction(Model):
+class TransactionReference(Model):
+    """A transaction that a trace belongs to."""
+
     id: TransactionId
-    name: str = Field(examples=["storefront: POST /checkout"])
+    name: TransactionName
     key: str
+    """Key of the instance that the trace belongs to; for an automatic transaction the trace id."""
 
 
-class Belonging(OfTransaction):
+class TraceTransaction(TransactionReference):
+    """A transaction that a trace belongs to."""
+
     source: Literal["auto", "defined"]
+    """`auto`: an automatic transaction. `defined`: one with a definition."""
 
 
 class WholeTrace(Model):
-    """As GET /api/v1/traces/{trace_id} has it."""
+    """A trace with its spans, logs and metrics."""
 
     trace_id: TraceId
-    transaction: OfTransaction | None
-    """The first of `transactions`."""
-    transactions: list[Belonging]
-    """What it belongs to: defined transactions that it enters, others, the automatic one."""
+    transaction: TransactionReference | None
+    """The first of `transactions`; null if there is none."""
+    transactions: list[TraceTransaction]
+    """The transactions that the trace belongs to: defined ones that match one of its spans, other
+    defined ones, then the automatic one."""
     start: Time
+    """Start of the first span."""
     duration_ms: Millis
-    services: list[Service]
+    """Milliseconds from the start of the first span to the end of the last."""
+    services: Services
     span_count: Count
+    """Number of spans."""
     error_count: Count
+    """Number of spans in error."""
     complete: bool
-    """Its root is there, and every span's parent."""
+    """Whether the root span is stored, and the parent of every other span."""
     spans: list[Span]
+    """The spans, by start."""
     logs: list[LinkedLog]
+    """Log records of the trace, then records of its processes without a trace id; newest first."""
     metrics: list[LinkedMetric]
+    """Series of metrics with an exemplar of the trace or from its processes."""
 
 
-class Trace(WholeTrace, Answer):
+class Trace(WholeTrace, Response):
     pass
 
 
 # ---- transactions
 
 
-class Value(Model):
+class TransactionValue(Model):
+    """The value of a defined transaction's instances, as its definition names it."""
+
     sum: float
-    """Includes `lost`."""
+    """Value of all instances, including `lost`."""
     lost: float
-    """Of occurrences that ended in an error."""
+    """Value of the instances that ended in an error."""
     at_risk: float
-    """Of those that ended well, and took longer than the p95."""
+    """Value of the instances that ended well but took longer than the p95."""
 
 
 class BurnRates(Model):
-    """1 spends the error budget exactly."""
+    """How fast the error budget is spent; at 1 it is spent exactly by the end of its period."""
 
     one_hour: Annotated[float, Field(alias="1h", ge=0)]
+    """Burn rate over the last hour of the window."""
     six_hours: Annotated[float, Field(alias="6h", ge=0)]
+    """Burn rate over the last 6 hours before the window's end."""
     three_days: Annotated[float, Field(alias="3d", ge=0)]
+    """Burn rate over the last 3 days before the window's end."""
 
 
 class SloState(Model):
+    """A service level objective, and how far it is met in the window."""
+
     objective: Share = Field(examples=[0.995])
+    """Share of instances that are to be good, from 0 to 1."""
     latency_ms: float | None
-    """What is slower is not good either."""
+    """Milliseconds that a good instance may take; null if there is no limit."""
     good: Count
+    """Number of good instances: without an error and fast enough."""
     total: Count
+    """Number of instances."""
     attained: Share | None
+    """Share of good instances, from 0 to 1; null without instances."""
     error_budget_left: float
-    """1 is all of it; less than 0, more has gone wrong than may."""
+    """Share of the error budget that is left: 1 is all of it, less than 0 if it is overspent."""
     burn_rates: BurnRates
+    """How fast the error budget is spent."""
 
 
-class Transaction(Rates):
+class Transaction(Model):
+    """A business transaction in the window. Durations, Apdex and SLO refer to the entry spans."""
+
     id: TransactionId
-    name: str = Field(examples=["storefront: POST /checkout"])
+    name: TransactionName
     source: Literal["auto", "defined"]
+    """`auto`: an automatic transaction. `defined`: one with a definition."""
     service: Service
     operation: Operation
-    services: list[Service]
-    """Which its traces went through."""
+    services: Services
+    count: Count
+    """Number of instances."""
+    errors: Count
+    """Number of instances that ended in an error."""
+    error_rate: Share
+    """Share of instances that ended in an error, from 0 to 1."""
+    per_second: PerSecond
+    """Instances per second."""
     duration_ms: Durations
+    """Durations of the entry spans."""
     apdex: Share | None
-    value: Value | None
-    """Null of an automatic transaction."""
+    """Apdex, from 0 to 1; null without instances."""
+    value: TransactionValue | None
+    """Value of the instances; null for an automatic transaction."""
     slo: SloState | None
+    """State of the service level objective; null if there is none."""
 
 
 class Overflow(Model):
-    """A service whose further names are one transaction."""
+    """A service with more names of transactions than are shown: the others are one transaction,
+    `<service>: (other)`."""
 
     service: Service
     names: Count
+    """Number of names that the service has."""
 
 
-class Transactions(OfWindow):
-    """The most frequent first, then by id."""
+class Transactions(WindowResponse):
+    """Transactions, most frequent first, then by id."""
 
     transactions: list[Transaction]
+    """The transactions of this page."""
     overflow: list[Overflow]
+    """Services with more than 200 names."""
     next_cursor: Cursor
 
 
 class SeriesPoint(Model):
+    """A transaction in one step of time."""
+
     time: Time
+    """Start of the step."""
     count: Count
+    """Number of instances."""
     errors: Count
+    """Number of instances that ended in an error."""
     p50: Millis | None
+    """Median duration, in milliseconds."""
     p95: Millis | None
+    """95th percentile of durations, in milliseconds."""
     p99: Millis | None
+    """99th percentile of durations, in milliseconds."""
 
 
 class Cohort(Model):
+    """An operation in some of the traces."""
+
     calls_per_trace: Annotated[float, Field(ge=0)]
+    """Mean number of calls per trace."""
     self_time_ms_per_trace: Annotated[float, Field(ge=0)]
+    """Mean self time per trace, in milliseconds."""
     share: Share
+    """Share of all self time, from 0 to 1."""
     critical_share: Share
+    """Share of the time on critical paths, from 0 to 1."""
 
 
 class BreakdownRow(Model):
+    """An operation's part in the time of the traces."""
+
     service: Service
     operation: Operation
     kind: Kind
     calls: Count
+    """Number of calls."""
     self_time_ms: Millis
+    """Self time of all calls, in milliseconds."""
     share: Share
-    """Of all self time."""
+    """Share of all self time, from 0 to 1."""
     critical_share: Share
-    """Of the time that the ends of the traces waited for."""
+    """Share of the time on critical paths, from 0 to 1."""
     slow: Cohort
-    """In the traces slower than the p95."""
+    """The operation in traces slower than the transaction's p95."""
     typical: Cohort
-    """In the others."""
+    """The operation in the other traces."""
     p95_without_ms: Millis | None
-    """What the p95 would be if this took no time."""
-
-
-class TwoDurations(Model):
-    p50: Millis | None
-    p95: Millis | None
+    """The transaction's p95 if the operation took no time, in milliseconds; null without a p95."""
 
 
 class Dependency(Model):
+    """Something that the traces called."""
+
     type: str = Field(examples=["database", "external", "queue", "service"])
+    """`database`, `external` (a host), `queue`, `consumed` (a queue that is read) or `service`."""
     name: str = Field(examples=["postgresql"])
+    """Name of what was called."""
     source: Service
     summary: str = Field(examples=["SELECT products"])
+    """What was done there."""
     calls: Count
+    """Number of calls."""
     errors: Count
+    """Number of calls in error."""
     error_rate: Share
+    """Share of calls in error, from 0 to 1."""
     calls_per_trace: Annotated[float, Field(ge=0)]
+    """Mean number of calls per trace."""
     total_ms: Millis
-    duration_ms: TwoDurations
+    """Duration of all calls, in milliseconds."""
+    duration_ms: MedianAndP95
+    """Durations of calls."""
 
 
 class Sample(Model):
+    """The traces that a breakdown was computed from."""
+
     traces: Count
-    """Computed over so many,"""
+    """Number of traces that were read."""
     of: Count
-    """of so many."""
+    """Number of traces that they represent."""
     error: Annotated[float, Field(ge=0)]
-    """The greatest standard error of a share; 0 where all traces were settled and read."""
+    """Largest standard error of a share; 0 if all traces were settled and read."""
 
 
-class TracesByKind(Model):
+class ExampleTraces(Model):
+    """Up to five traces of each kind."""
+
     slowest: list[TraceSummary]
+    """The slowest traces."""
     errors: list[TraceSummary]
+    """The newest traces whose entry span is in error."""
     typical: list[TraceSummary]
+    """Traces without an error whose duration is nearest to the median."""
 
 
 class ExceptionGroup(Model):
+    """Exceptions of the same type, message, service and frame."""
+
     type: str = Field(examples=["CardDeclined"])
+    """Type of the exception."""
     message: str = Field(examples=["order # was declined"])
-    """With ids and numbers replaced."""
+    """Message, with ids and numbers replaced by `#`."""
     service: Service
     frame: str | None
-    """The innermost of the service's own code."""
+    """Innermost stack frame in the service's own code; null if there is none."""
     count: Count
+    """Number of exceptions."""
     first: Time
+    """Time of the first one."""
     last: Time
+    """Time of the last one."""
     example_trace_id: TraceId
 
 
 class Deployment(Model):
+    """A version of a service."""
+
     service: Service
     version: str = Field(examples=["1.9.0"])
+    """Version of the service (`service.version`)."""
     first_seen: Time
+    """Time when the version was first seen."""
 
 
-class Parts(Answer):
-    """What belongs to traces."""
-
+class JoinedParts(Response):
     breakdown: list[BreakdownRow]
+    """Where the time went, by operation, most self time first."""
     dependencies: list[Dependency]
+    """What was called, most time first."""
     sample: Sample
-    """How many traces the breakdown and the dependencies were computed over."""
+    """The traces that `breakdown` and `dependencies` were computed from."""
     logs: list[LinkedLog]
+    """Log records of the traces, then records of their processes without a trace id; newest
+    first."""
     exceptions: list[ExceptionGroup]
+    """Exceptions, most frequent first."""
     metrics: list[LinkedMetric]
+    """Linked series of metrics, the strongest links first."""
     deployments: list[Deployment]
+    """Versions of the services, newest first."""
 
 
-class JoinedView(Parts, OfWindow):
+class JoinedView(JoinedParts, WindowResponse):
+    """One transaction with everything that belongs to it."""
+
     transaction: Transaction
+    """The transaction itself."""
     quantile_error: Share
-    """Quantiles are this near to a true value."""
+    """Largest relative error of quantiles."""
     series: list[SeriesPoint]
-    traces: TracesByKind
+    """The transaction over time."""
+    traces: ExampleTraces
+    """Example traces."""
 
 
-class Step(Model):
-    """The first time that a step was reached."""
+class InstanceStep(Model):
+    """A step of an instance, when it was first reached."""
 
     name: str
+    """Name of the step, as the definition has it."""
     service: Service
     time: Time
+    """Start of the step's span."""
     duration_ms: Millis
+    """Duration of the step's span, in milliseconds."""
     status: Literal["ok", "error"]
+    """Outcome of the step."""
     trace_id: TraceId
 
 
 class Instance(Model):
-    """One occurrence. Members that are optional are those of defined transactions."""
+    """One instance of a transaction; the documentation also calls it an occurrence. The optional
+    members exist for defined transactions only."""
 
     key: str
+    """Key of the instance; for an automatic transaction the trace id."""
     trace_ids: list[TraceId]
+    """Ids of the instance's traces."""
     start: Time
+    """Start of the first span."""
     end: Time | None = None
+    """End of the last span."""
     duration_ms: Millis
-    """From the first start to the last end, over all its traces."""
+    """Milliseconds from the first start to the last end, over all traces."""
     working_ms: Millis | None = None
-    """In which any of its spans was running."""
+    """Milliseconds during which at least one span ran."""
     entry_duration_ms: Millis | None = None
-    """Of the span that matched; the last attempt's."""
+    """Duration of the matched entry span, in milliseconds; of the last attempt."""
     attempts: Count | None = None
+    """Number of attempts."""
     status: Literal["ok", "error"]
+    """Outcome, as the last attempt decides."""
     user: str | None
+    """The user, as the definition names it."""
     value: float | None
-    services: list[Service]
+    """The value, as the definition names it."""
+    services: Services
     span_count: Count
+    """Number of spans."""
     error_count: Count | None = None
-    steps: list[Step]
+    """Number of spans in error."""
+    steps: list[InstanceStep]
+    """Steps that were reached."""
 
 
-class Instances(Answer):
-    """Newest first."""
+class Instances(Response):
+    """Instances, newest first."""
 
     instances: list[Instance]
+    """The instances of this page."""
     next_cursor: Cursor
 
 
-class OneInstance(Parts):
+class InstanceView(JoinedParts):
+    """One instance with everything that belongs to it."""
+
     instance: Instance
+    """The instance itself."""
     traces: list[WholeTrace]
+    """Its traces, by start."""
 
 
 class FunnelStep(Model):
     name: str
+    """Name of the step; for the entry the transaction's name."""
     reached: Count
+    """Number of instances that reached the step."""
     drop_off: Share
-    """Of those that reached the step before."""
-    from_previous_ms: TwoDurations | None
-    """Null of the entry."""
+    """Share of the instances at the step before that did not reach this one, from 0 to 1."""
+    from_previous_ms: MedianAndP95 | None
+    """Time from the step before; null for the entry."""
     errors: Count
-    """Occurrences that ended in an error, and came no further."""
+    """Number of instances that ended in an error and got no further than this step."""
     lost_value: float
+    """Value of those instances."""
     failed: Count
-    """Occurrences in which this step was in error."""
+    """Number of instances in which this step was in error."""
 
 
 class FunnelGroup(Model):
     group: str
+    """The day or hour as a time, or the value of the attribute."""
     steps: list[FunnelStep]
+    """All steps, the entry first."""
 
 
-class DefinedName(Model):
+class FunnelTransaction(Model):
     id: TransactionId
-    name: str = Field(examples=["Checkout"])
+    name: TransactionName
 
 
-class Funnel(OfWindow):
-    transaction: DefinedName
+class Funnel(WindowResponse):
+    transaction: FunnelTransaction
+    """The transaction."""
     by: str | None
+    """How instances are grouped, as in the request."""
     steps: list[FunnelStep]
-    """The entry first."""
+    """All steps over all instances, the entry first."""
     groups: list[FunnelGroup]
+    """The same for each group; empty without `by`."""
 
 
 # ---- compare
 
 
-class TraceSet(Model):
+class ComparedSet(Model):
+    """One of the two sets of traces."""
+
     start: Time
+    """Start of the set's window."""
     end: Time
+    """End of the set's window."""
     traces: Count
+    """Number of traces in the set."""
     looked_at: Count
+    """Number of traces in the sample."""
     errors: Count
+    """Number of traces in the set whose entry span is in error."""
     error_rate: Share | None
-    duration_ms: TwoDurations
+    """Share of traces in error, from 0 to 1; null without traces."""
+    duration_ms: MedianAndP95
+    """Durations of the entry spans."""
     sampled: bool
-    """Whether a sample was looked at, and not all."""
+    """Whether the sample is smaller than the set."""
 
 
 class AttributeDifference(Model):
+    """An attribute value whose share differs between the sets."""
+
     key: str
+    """Key of the attribute."""
     value: str
+    """Value of the attribute."""
     source: Literal["span", "resource"]
+    """Whether it is an attribute of spans or of resources."""
     a_count: Count
+    """Number of traces in the sample of A that have the value."""
     a_share: Share
+    """Share of the sample of A, from 0 to 1."""
     b_count: Count
+    """Number of traces in the sample of B that have the value."""
     b_share: Share
+    """Share of the sample of B, from 0 to 1."""
     effect: Annotated[float, Field(ge=-1, le=1)]
-    """a_share - b_share"""
+    """Difference of the shares, `a_share - b_share`."""
     p_value: Share
-    """How likely as great a difference is where there is none."""
+    """Probability of a difference at least as large if the sets do not differ."""
 
 
-class Side(Model):
+class OperationCost(Model):
+    """An operation in one of the sets."""
+
     calls_per_trace: Annotated[float, Field(ge=0)]
+    """Mean number of calls per trace."""
     self_ms_per_trace: Annotated[float, Field(ge=0)]
+    """Mean self time per trace, in milliseconds."""
 
 
 class OperationDifference(Model):
+    """An operation in both sets."""
+
     service: Service
     operation: Operation
     kind: Kind
-    a: Side
-    b: Side
+    a: OperationCost
+    """The operation in A."""
+    b: OperationCost
+    """The operation in B."""
     change_ms: float
+    """Difference of self time per trace, A - B, in milliseconds."""
     change_calls: float
+    """Difference of calls per trace, A - B."""
 
 
-class Comparison(Answer):
-    """The greatest differences first."""
+class Comparison(Response):
+    """Differences between two sets of traces, the largest first."""
 
-    a: TraceSet
-    b: TraceSet
+    a: ComparedSet
+    """Set A."""
+    b: ComparedSet
+    """Set B, the baseline."""
     attributes: list[AttributeDifference]
+    """Attribute values whose shares differ significantly."""
     operations: list[OperationDifference]
+    """Operations, by the difference of self time per trace."""
 
 
 # ---- logs
@@ -504,72 +733,121 @@ class Comparison(Answer):
 
 class LogRecord(Model):
     time: Time
+    """Time of the record."""
     severity: str = Field(examples=["ERROR"])
+    """Severity as text."""
     severity_number: Annotated[int, Field(ge=0, le=255)]
+    """OTLP's severity number; 0 if there is none."""
     service: Service
     body: str
+    """Body of the record; arrays and maps as JSON."""
     attributes: Attributes
     resource: Attributes
-    trace_id: TraceId
-    """Empty where the record has none."""
-    span_id: SpanId
+    trace_id: str = Field(examples=["5b8efff798038103d269b633813fc60c"])
+    """Trace id of the record; empty if it has none."""
+    span_id: str = Field(examples=["eee19b7ec3c1b174"])
+    """Span id of the record; empty if it has none."""
 
 
-class Logs(Answer):
-    """Newest first."""
+class Logs(Response):
+    """Log records, newest first."""
 
     logs: list[LogRecord]
+    """The records of this page."""
     next_cursor: Cursor
 
 
 # ---- services
 
 
-class ServiceOperation(Rates):
+class ServiceOperation(Model):
+    """An operation of a service in the window."""
+
     operation: Operation
     kind: Kind
+    count: Count
+    """Number of spans."""
+    errors: Count
+    """Number of spans in error."""
+    error_rate: Share
+    """Share of spans in error, from 0 to 1."""
+    per_second: PerSecond
+    """Spans per second."""
     duration_ms: Durations
+    """Durations of the spans."""
 
 
-class ServiceRates(Rates):
-    """Its rate is that of the requests it took, or of everything where it took none."""
+class ServiceRates(Model):
+    """A service in the window. Its counts are those of the requests it received (operations of
+    kind SERVER and CONSUMER), or of all operations if it received none."""
 
     service: Service
+    count: Count
+    """Number of requests."""
+    errors: Count
+    """Number of requests in error."""
+    error_rate: Share
+    """Share of requests in error, from 0 to 1."""
+    per_second: PerSecond
+    """Requests per second."""
     operations: list[ServiceOperation]
+    """All operations, most frequent first."""
 
 
-class Services(OfWindow):
+class ServiceList(WindowResponse):
+    """Services, by name."""
+
     services: list[ServiceRates]
+    """The services."""
 
 
-class Node(Model):
-    """What calls and is not called has no rate of its own."""
+class MapNode(Model):
+    """A node of the service map. One that only calls others has no rates of its own."""
 
     id: str = Field(examples=["service:storefront"])
+    """Id of the node: its type and its name."""
     type: Literal["service", "database", "external", "queue", "unknown"]
+    """Type of the node; `external` is a host, `unknown` a caller that is not known."""
     name: str
+    """Name of the node; empty for `unknown`."""
     calls: Count | None
+    """Number of calls to the node."""
     errors: Count | None
+    """Number of calls in error."""
     error_rate: Share | None
+    """Share of calls in error, from 0 to 1."""
     duration_ms: Durations | None
+    """Durations of calls."""
 
 
-class Edge(Model):
+class MapEdge(Model):
+    """Calls from one node to another."""
+
     source: str = Field(examples=["service:storefront"])
+    """Id of the calling node."""
     target: str = Field(examples=["database:postgresql"])
+    """Id of the called node."""
     type: Literal["service", "database", "external", "queue", "consumed"]
+    """Type of the call; `consumed`: a service reads from a queue."""
     calls: Count
+    """Number of calls."""
     errors: Count
+    """Number of calls in error."""
     error_rate: Share
-    per_second: Annotated[float, Field(ge=0)]
+    """Share of calls in error, from 0 to 1."""
+    per_second: PerSecond
+    """Calls per second."""
     duration_ms: Durations
+    """Durations of calls."""
 
 
-class ServiceMap(OfWindow):
-    nodes: list[Node]
-    edges: list[Edge]
+class ServiceMap(WindowResponse):
+    nodes: list[MapNode]
+    """Services, and what they use; by id."""
+    edges: list[MapEdge]
+    """Calls between nodes, most frequent first."""
     sampled: bool
-    """Whether some calls stand for others: more came in than every trace of could be looked at."""
+    """Whether counts are estimates, because only a part of the traces could be settled."""
 
 
 # ---- metrics
@@ -577,17 +855,23 @@ class ServiceMap(OfWindow):
 
 class Metric(Model):
     name: str = Field(examples=["http.server.request.duration"])
+    """Name of the metric."""
     type: Literal["gauge", "sum", "histogram", "exponential_histogram", "summary"]
+    """Type of the metric."""
     unit: str
+    """Unit, as it was sent."""
     description: str
-    services: list[Service]
+    """Description, as it was sent."""
+    services: Services
     is_monotonic: bool
+    """Whether it is a sum that never decreases."""
 
 
-class Metrics(Answer):
-    """By name."""
+class Metrics(Response):
+    """Metrics, by name."""
 
     metrics: list[Metric]
+    """The metrics of this page."""
     next_cursor: Cursor
 
 
@@ -595,17 +879,22 @@ class MetricSeries(Model):
     service: Service
     labels: Attributes
     points: list[MetricPoint]
+    """The points, by time; steps without a value are left out."""
 
 
-class MetricQuery(Answer):
+class MetricQuery(Response):
     name: str
+    """Name of the metric."""
     unit: str | None
+    """Unit; null if the metric has no points in the window."""
     type: str | None
-    """Null where there is no such metric in the window."""
+    """Type; null if the metric has no points in the window."""
     aggregation: str | None
+    """The aggregation that was used; null if the metric has no points in the window."""
     step: Count
-    """Seconds."""
+    """Seconds between points."""
     series: list[MetricSeries]
+    """One series for each service and each combination of values of `by`."""
 
 
 # ---- attributes
@@ -613,22 +902,30 @@ class MetricQuery(Answer):
 
 class AttributeKey(Model):
     key: str
+    """Key of the attribute."""
     source: Literal["span", "resource", "log"]
+    """Whether spans, resources or log records have it."""
     count: Count
+    """How often it was counted, in the part of the telemetry that is counted."""
 
 
-class AttributeKeys(Answer):
+class AttributeKeys(Response):
     attributes: list[AttributeKey]
+    """Attribute keys, most frequent first."""
 
 
 class AttributeValue(Model):
     value: str
+    """Value of the attribute."""
     count: Count
+    """How often it was counted, in the part of the telemetry that is counted."""
 
 
-class AttributeValues(Answer):
+class AttributeValues(Response):
     key: str
+    """Key of the attribute."""
     values: list[AttributeValue]
+    """Values, most frequent first."""
 
 
 # ---- the ledger
@@ -637,57 +934,86 @@ class AttributeValues(Answer):
 class ServiceAccount(Model):
     service: Service
     stored: Count
+    """Number of items stored."""
     late: Count
+    """Number of items stored whose own time is more than an hour from their receipt."""
 
 
 class Account(Model):
-    """In items: spans, log records, data points. received = stored + rejected + pending."""
+    """Counts of items: spans, log records or data points. `received = stored + rejected +
+    pending`."""
 
     received: Count
+    """Number of items received."""
     stored: Count
+    """Number of items stored in the tables."""
     rejected: Count
+    """Number of items rejected."""
     pending: Count
+    """Number of items that are on disk and not in the tables yet."""
     late: Count
+    """Number of items stored whose own time is more than an hour from their receipt."""
     unreadable_requests: Count
-    """Requests that could not be parsed; what they held is not known."""
+    """Number of requests that could not be parsed; their items cannot be counted."""
     refused_requests: Count
+    """Number of requests that were refused; their senders were told to retry later."""
     reasons: dict[str, Count]
-    """How many were rejected, by the reason."""
+    """Number of items rejected, by reason."""
     services: list[ServiceAccount]
+    """Items stored, by service."""
 
 
 class MinuteAccount(Account):
+    """The account of one minute."""
+
     time: Time
+    """Start of the minute."""
 
 
 class SignalAccount(Account):
+    """The account of one signal."""
+
     signal: Literal["traces", "logs", "metrics"]
+    """The signal."""
     series: list[MinuteAccount]
+    """The account by minute."""
 
 
 class Expired(Model):
-    """A partition, a day, that was dropped to keep the database below its limit."""
+    """A partition (a day of a table) that was dropped to keep the database below its limit."""
 
     time: str = Field(examples=["2026-11-22T10:00:00Z"])
+    """Time when it was dropped."""
     table: str
+    """Name of the table."""
     partition: str
+    """Name of the partition."""
     rows: Count
+    """Number of rows dropped."""
     bytes: Count
+    """Size on disk, in bytes."""
     reason: str
+    """Why it was dropped."""
 
 
 class Outage(Model):
-    """A time in which no collector ran."""
+    """A time during which no collector ran."""
 
     start: Time
+    """End of the last minute in which a collector ran."""
     end: Time
+    """Start of the first minute in which one ran again, or the end of the window."""
 
 
-class LedgerAnswer(OfWindow):
+class Ledger(WindowResponse):
     signals: list[SignalAccount]
+    """The account of each signal."""
     unreadable_requests: Count
+    """Number of requests that could not be parsed, over all signals."""
     expired: list[Expired]
+    """Partitions that were dropped in the window."""
     outages: list[Outage]
+    """Times in the window during which no collector ran."""
 
 
 # ---- definitions
@@ -698,9 +1024,13 @@ class DefinitionsBody(Definitions):
     answer of GET can be sent unchanged."""
 
     revision: object = None
+    """Ignored."""
     origin: object = None
+    """Ignored."""
     truncated: object = None
+    """Ignored."""
     sql: object = None
+    """Ignored."""
 
 
 class DefinitionsAnswer(Model):
@@ -713,4 +1043,6 @@ class DefinitionsAnswer(Model):
     transactions: list[Definition]
     """The definitions of business transactions."""
     truncated: bool = False
+    """Always false."""
     sql: list[str] = Field(default_factory=list)
+    """With `explain=true`: the statements that produced the response, ready to be run again."""

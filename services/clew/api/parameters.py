@@ -1,4 +1,5 @@
-"""What requests have in common: the window of time, the page, and the reading that answers them."""
+"""Parameters that reads share: the window of time, the environment, the page; and times in each of
+their forms."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ T = TypeVar("T")
 SECOND = 1_000_000_000
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Tables are kept by the second, in 32 bits; with room to add to it.
+# Tables have keys in seconds of 32 bits; this leaves room to add to a time.
 EARLIEST, LATEST = 0, 4_294_900_000 * SECOND
 RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+\- ]\d\d:\d\d)", re.ASCII
@@ -31,7 +32,7 @@ ANY_TIME = {"start": "1900-01-01 00:00:00", "end": "2262-04-11 23:47:16.85477580
 
 @dataclass(frozen=True)
 class Window:
-    """Nanoseconds since the epoch: `start` is in it, `end` is not."""
+    """An interval of time, in nanoseconds since 1970: `start` is part of it, `end` is not."""
 
     start: int
     end: int
@@ -42,19 +43,20 @@ class Window:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """As the queries' {start:DateTime64(9)} and {end:DateTime64(9)}."""
-        return {"start": as_parameter(self.start), "end": as_parameter(self.end)}
+        """The parameters {start:DateTime64(9)} and {end:DateTime64(9)} of queries."""
+        return {"start": sql_time(self.start), "end": sql_time(self.end)}
 
     @property
-    def rollup(self) -> dict[str, Any]:
-        """The whole hours and minutes of it, as the rollups' queries have them: from the first
-        on, up to but without the last. Where there is no whole one, the first is not before it."""
+    def rollup_parameters(self) -> dict[str, Any]:
+        """The window's whole minutes and hours, which queries read from rollups: parameters
+        `first_minute`, `last_minute`, `first_hour`, `last_hour`. The last one is not part of the
+        window; if there is no whole minute or hour, the first is equal to the last or later."""
         return {
-            f"{edge}_{name}": as_parameter(nanoseconds)[:19]
-            for name, long in (("minute", 60 * SECOND), ("hour", 3600 * SECOND))
+            f"{edge}_{unit}": sql_time(nanoseconds)[:19]
+            for unit, length in (("minute", 60 * SECOND), ("hour", 3600 * SECOND))
             for edge, nanoseconds in (
-                ("first", -(-self.start // long) * long),
-                ("last", self.end // long * long),
+                ("first", -(-self.start // length) * length),
+                ("last", self.end // length * length),
             )
         }
 
@@ -68,40 +70,53 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Common:
-    """A read's window, environment and page."""
+class CommonParameters:
+    """A read's window, environment and page. `position`: where the previous page ended, as its
+    cursor says; empty on the first page."""
 
     window: Window
     environment: str | None
     limit: int
-    after: dict[str, Any] = field(default_factory=dict)
+    position: dict[str, Any] = field(default_factory=dict)
 
-    def next_cursor(self, **after: Any) -> str:
-        """Where the next page begins; the window is fixed in it, however it was asked for."""
-        position = {"start": self.window.start, "end": self.window.end, **after}
-        return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+    def next_cursor(self, **position: Any) -> str:
+        """The cursor of the next page. It contains the window, so that relative times do not move
+        from page to page."""
+        members = {"start": self.window.start, "end": self.window.end, **position}
+        return base64.urlsafe_b64encode(json.dumps(members).encode()).decode().rstrip("=")
 
 
-def common(
-    environment: Annotated[str | None, Query(description="deployment.environment.name")] = None,
-    start: Annotated[str, Query(description="RFC 3339, or relative such as -15m")] = "-1h",
-    end: Annotated[str, Query(description="RFC 3339, or relative, or now")] = "now",
+def common_parameters(
+    environment: Annotated[
+        str | None, Query(description="Only data with this `deployment.environment.name`.")
+    ] = None,
+    start: Annotated[
+        str,
+        Query(description="Start of the window: RFC 3339, or relative to now such as `-15m`."),
+    ] = "-1h",
+    end: Annotated[
+        str, Query(description="End of the window: RFC 3339, relative to now, or `now`.")
+    ] = "now",
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
-) -> Common:
-    after = _read_cursor(cursor) if cursor else {}
-    if after:
-        window = Window(after.pop("start"), after.pop("end"))
+    cursor: Annotated[
+        str | None,
+        Query(description="`next_cursor` of the previous page. It also contains its window."),
+    ] = None,
+) -> CommonParameters:
+    position = _read_cursor(cursor) if cursor else {}
+    if position:
+        window = Window(position.pop("start"), position.pop("end"))
     else:
         now = time.time_ns()
         window = Window(parse_time(start, now, "start"), parse_time(end, now, "end"))
     if window.start >= window.end:
         raise Problem(400, "start is not before end")
-    return Common(window, environment, limit, after)
+    return CommonParameters(window, environment, limit, position)
 
 
 def parse_time(text: str, now: int, name: str) -> int:
-    """Nanoseconds since the epoch of `now`, `-15m`, `now-1h` or an RFC 3339 time."""
+    """Nanoseconds since 1970, from `now`, `-15m`, `now-1h` or an RFC 3339 time. `name`: the
+    parameter that an error names. Raises Problem 400."""
     if text == "now":
         return now
     relative = re.fullmatch(r"(?:now)?-(\d{1,9})([smhdw])", text, re.ASCII)
@@ -117,29 +132,29 @@ def parse_time(text: str, now: int, name: str) -> int:
 
 
 def read_rfc3339(text: str) -> int:
-    """Nanoseconds since the epoch; digits after the ninth are cut off. Raises ValueError."""
-    # A '+' in a query string arrives as a space where it was not encoded.
+    """Nanoseconds since 1970; digits after the ninth are ignored. Raises ValueError."""
+    # An unencoded '+' in a query string arrives as a space.
     parts = RFC3339.fullmatch(text)
     if parts is None:
-        raise ValueError("write an RFC 3339 time, now, or a time ago such as -15m")
+        raise ValueError("write an RFC 3339 time, now, or a relative time such as -15m")
     clock, fraction, zone = parts[1].upper(), parts[2] or "", parts[3].upper().replace(" ", "+")
     moment = datetime.fromisoformat(clock.replace(" ", "T") + zone.replace("Z", "+00:00"))
     return (moment - EPOCH) // timedelta(seconds=1) * SECOND + int(fraction.ljust(9, "0"))
 
 
-def as_parameter(nanoseconds: int) -> str:
-    """`2026-01-31 23:59:59.123456789`, in UTC."""
+def sql_time(nanoseconds: int) -> str:
+    """A time as a parameter of a query: `2026-01-31 23:59:59.123456789`, in UTC."""
     seconds, fraction = divmod(nanoseconds, SECOND)
     return f"{EPOCH + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}.{fraction:09}"
 
 
 def rfc3339(nanoseconds: int) -> str:
     """`2026-01-31T23:59:59.123456789Z`."""
-    return as_parameter(nanoseconds).replace(" ", "T") + "Z"
+    return sql_time(nanoseconds).replace(" ", "T") + "Z"
 
 
-def time_parameter(text: str) -> str:
-    """The query parameter for a time that a query returned."""
+def sql_time_from_rfc3339(text: str) -> str:
+    """The same, from a time that a query returned."""
     return text.replace("T", " ").removesuffix("Z")
 
 
@@ -150,25 +165,26 @@ class Extent(TypedDict):
     end: str
 
 
-def extent(traces: Collection[Extent], around: int = 0) -> dict[str, Any]:
-    """As the queries' {start:DateTime64(9)} and {end:DateTime64(9)}: the time from the first start
-    to the last end, and `around` nanoseconds more on both sides. All of time where a clock was off
-    by decades: what lies past the tables' range is not found by its time."""
-    start = min(read_rfc3339(trace["start"]) for trace in traces) - around
-    end = max(read_rfc3339(trace["end"]) for trace in traces) + around
+def extent_parameters(traces: Collection[Extent], margin: int = 0) -> dict[str, Any]:
+    """The parameters `start` and `end` of queries: from the first start to the last end, with
+    `margin` nanoseconds more on both sides. ANY_TIME if a clock was so wrong that a trace lies
+    outside the range of the tables' keys."""
+    start = min(read_rfc3339(trace["start"]) for trace in traces) - margin
+    end = max(read_rfc3339(trace["end"]) for trace in traces) + margin
     if start < EARLIEST or end > LATEST:
         return ANY_TIME
     return Window(start, end).parameters
 
 
-def window_of(traces: Collection[Extent], around: int = 0) -> Window:
-    """The same as a window, with the last end in it, as far as times can be asked for."""
-    start = min(read_rfc3339(trace["start"]) for trace in traces) - around
-    end = max(read_rfc3339(trace["end"]) for trace in traces) + around
+def covering_window(traces: Collection[Extent], margin: int = 0) -> Window:
+    """The window from the first start to the last end, both part of it, with `margin` nanoseconds
+    more on both sides. Never larger than what requests may ask for."""
+    start = min(read_rfc3339(trace["start"]) for trace in traces) - margin
+    end = max(read_rfc3339(trace["end"]) for trace in traces) + margin
     return Window(EARLIEST, LATEST) if start < EARLIEST or end > LATEST else Window(start, end + 1)
 
 
-SEND_AS_IT_WAS = "cursor: send the next_cursor of the page before, as it was"
+BAD_CURSOR = "cursor: send the next_cursor of the previous page, unchanged"
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9}", re.ASCII)
 
 
@@ -176,8 +192,8 @@ def _is_time(value: Any) -> bool:
     return type(value) is int and EARLIEST <= value <= LATEST
 
 
-# What may stand in a cursor: it comes back from outside, and is not taken on trust.
-CURSOR: dict[str, Callable[[Any], bool]] = {
+# The members that a cursor may have, with a check of each: clients can change a cursor.
+CURSOR_MEMBERS: dict[str, Callable[[Any], bool]] = {
     "start": _is_time,
     "end": _is_time,
     "time": lambda value: type(value) is str and TIME.fullmatch(value) is not None,
@@ -192,19 +208,19 @@ def _read_cursor(cursor: str) -> dict[str, Any]:
         position = dict(
             json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
         )
-        sound = {"start", "end"} <= position.keys() and all(
-            CURSOR[name](value) for name, value in position.items()
+        is_valid = {"start", "end"} <= position.keys() and all(
+            CURSOR_MEMBERS[name](value) for name, value in position.items()
         )
     except (binascii.Error, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Problem(400, SEND_AS_IT_WAS) from error
-    if not sound:
-        raise Problem(400, SEND_AS_IT_WAS)
+        raise Problem(400, BAD_CURSOR) from error
+    if not is_valid:
+        raise Problem(400, BAD_CURSOR)
     return position
 
 
-def page(rows: Sequence[T], limit: int) -> tuple[Sequence[T], bool]:
-    """The rows of this page, of `limit` + 1 that were asked for, and whether there are more."""
+def split_page(rows: Sequence[T], limit: int) -> tuple[Sequence[T], bool]:
+    """The rows of one page, and whether there are more; `rows` are `limit` + 1 at most."""
     return rows[:limit], len(rows) > limit
 
 
-CommonParameters = Annotated[Common, Depends(common)]
+CommonDependency = Annotated[CommonParameters, Depends(common_parameters)]

@@ -18,78 +18,76 @@ from clew.storage import Cancelled, FilterError, LimitExceeded, StorageError
 
 logger = logging.getLogger(__name__)
 
-BUSY = 10  # seconds until trying again may help
+RETRY_AFTER = 10  # seconds
 
 
 class Problem(HTTPException):
-    """An answer that is no success: `status_code` and a detail that says what to do."""
+    """A response that is not a success: its status and a detail that says what to do."""
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Answer every error of the application with a problem document."""
+    """Respond to every error of the application with a problem document."""
 
     @app.exception_handler(HTTPException)
-    def refused(request: Request, error: HTTPException) -> JSONResponse:
-        return document(error.status_code, str(error.detail))
+    def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        return problem_response(error.status_code, str(error.detail))
 
     @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    def invalid_parameters(request: Request, error: RequestValidationError) -> JSONResponse:
         errors = [
-            {"parameter": str(each["loc"][-1]), "detail": each["msg"]} for each in error.errors()
+            {"parameter": str(fault["loc"][-1]), "detail": fault["msg"]} for fault in error.errors()
         ]
-        detail = "; ".join(f"{each['parameter']}: {each['detail']}" for each in errors)
-        return document(422, detail, errors=errors)
+        detail = "; ".join(f"{fault['parameter']}: {fault['detail']}" for fault in errors)
+        return problem_response(422, detail, errors=errors)
 
     @app.exception_handler(AccessError)
-    def forbidden(request: Request, error: AccessError) -> JSONResponse:
+    def access_error(request: Request, error: AccessError) -> JSONResponse:
         return refusal(error)
 
     @app.exception_handler(FilterError)
-    def unreadable(request: Request, error: FilterError) -> JSONResponse:
-        return document(400, str(error))
+    def filter_error(request: Request, error: FilterError) -> JSONResponse:
+        return problem_response(400, str(error))
 
     @app.exception_handler(DocumentError)
-    def unusable(request: Request, error: DocumentError) -> JSONResponse:
+    def document_error(request: Request, error: DocumentError) -> JSONResponse:
         errors = [asdict(problem) for problem in error.problems]
-        return document(422, str(error), errors=errors)
+        return problem_response(422, str(error), errors=errors)
 
     @app.exception_handler(LimitExceeded)
-    def exceeded(request: Request, error: LimitExceeded) -> JSONResponse:
-        asks = "ask for a smaller window, or filter by more"
+    def limit_exceeded(request: Request, error: LimitExceeded) -> JSONResponse:
+        advice = "query limit exceeded: narrow the time window or add filters"
         if not error.retry:
-            return document(422, f"past what one request may take: {asks} ({error})")
-        detail = (
-            f"past what one request may take: {asks}, or try again when less is asked ({error})"
-        )
-        return document(503, detail, retry_after=BUSY)
+            return problem_response(422, f"{advice} ({error})")
+        detail = f"{advice}, or try again when the server is less busy ({error})"
+        return problem_response(503, detail, retry_after=RETRY_AFTER)
 
     @app.exception_handler(Cancelled)
     def cancelled(request: Request, error: Cancelled) -> JSONResponse:
-        return document(503, "nobody waits for this answer")
+        return problem_response(503, "the client has disconnected")
 
     @app.exception_handler(StorageError)
-    def failed(request: Request, error: StorageError) -> JSONResponse:
+    def storage_error(request: Request, error: StorageError) -> JSONResponse:
         logger.error("%s %s: %s", request.method, request.url.path, error)
-        return document(503, "the database does not answer this query; clew's log says why")
+        return problem_response(503, "the database cannot answer this query; see clew's log")
 
     @app.exception_handler(Exception)
-    def broken(request: Request, error: Exception) -> JSONResponse:
+    def internal_error(request: Request, error: Exception) -> JSONResponse:
         logger.error("%s %s", request.method, request.url.path, exc_info=error)
-        return document(500, "an error in clew; its log says which")
+        return problem_response(500, "an error in clew; see its log")
 
 
 def refusal(error: AccessError) -> JSONResponse:
     """The problem document for a request without a valid key (401) or whose key's scopes do not
     allow it (403)."""
-    response = document(401 if isinstance(error, Unauthenticated) else 403, str(error))
+    response = problem_response(401 if isinstance(error, Unauthenticated) else 403, str(error))
     response.headers["www-authenticate"] = 'Bearer realm="clew"'
     return response
 
 
-def document(
+def problem_response(
     status: int, detail: str, *, retry_after: int | None = None, **members: Any
 ) -> JSONResponse:
-    """A problem document as a response; `retry_after`: seconds, where trying again helps."""
+    """A problem document. `retry_after`: seconds, if trying again can help."""
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,

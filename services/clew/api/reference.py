@@ -1,7 +1,7 @@
-"""What the OpenAPI document is made of: models of answers, routes that have them, problems.
+"""The OpenAPI document: base of the models, routes, problems, descriptions of parameters.
 
-Models say what an answer looks like and are not run over it: the database's rows are right already,
-and 100,000 spans through them take seconds. Tests hold the answers against them instead.
+Models describe responses and do not run over them: rows of the database are valid already, and
+100,000 spans through a model take seconds. Tests check responses against the document instead.
 """
 
 from __future__ import annotations
@@ -22,129 +22,154 @@ JSON, PROBLEM = "application/json", "application/problem+json"
 METHODS = ("get", "put", "post", "delete", "patch")
 REFERENCE = "#/components/schemas/{model}"
 TAGS = {
-    "transactions": "Business transactions: the list, and everything about one, joined.",
-    "traces": "Traces: search, and one whole.",
-    "logs": "Log records.",
-    "metrics": "Metrics: names, and series of one.",
-    "services": "Services, their operations, and who calls whom.",
-    "compare": "Two sets of traces: what is more frequent in one, and what takes longer.",
-    "attributes": "Which attributes there are, and which values: what a search offers to complete.",
+    "transactions": "Business transactions: the list, and everything about one. One run of a "
+    "transaction is an instance, which the documentation also calls an occurrence.",
+    "traces": "Traces: the search, and one whole trace.",
+    "logs": "Search of log records.",
+    "metrics": "Metrics: their names, and series of one of them.",
+    "services": "Services with their operations, and the service map.",
+    "compare": "Comparison of two sets of traces: attribute values that are more frequent in one, "
+    "and operations that changed.",
+    "attributes": "Attribute keys and values, for autocompletion.",
     "definitions": "The definitions of business transactions.",
-    "ledger": "What became of everything that was received.",
-    "health": "The process itself.",
+    "ledger": "The account of what became of every item that was received.",
+    "health": "Health of the process.",
 }
 PROBLEMS = {
     400: "A parameter cannot be read; `detail` says what to write.",
-    401: "The server has API keys, and none of them was sent.",
-    403: "The API key's scopes do not allow this.",
-    404: "There is nothing with this id.",
-    422: "A parameter is outside of its range; or more is asked for than one request may take, now "
-    "and later: `detail` says what to ask for instead.",
-    429: "This client's requests that are being answered are as many as one may have: try again "
-    "after Retry-After seconds.",
-    503: "It took too long, too much is asked at the same time, or the database does not answer: "
-    "try again after Retry-After seconds, where it says so.",
+    401: "The server requires an API key, and the request has none that is valid.",
+    403: "The API key's scopes do not allow the request.",
+    404: "Nothing has this id.",
+    422: "A parameter has an invalid value, or the request exceeds a limit and would exceed it "
+    "again; `detail` says what to change.",
+    429: "The client has as many requests in progress as it may have. Try again after Retry-After "
+    "seconds.",
+    503: "The request takes too long, the server is busy, or the database does not answer. Try "
+    "again after Retry-After seconds, if the header is there.",
 }
 TIME = r"^(now|(now)?-\d{1,9}[smhdw]|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d))$"
-# Parameters that many operations have: a description where they have none, and what else is known.
+# Parameters by name: a description for operations that do not give one, and patterns and examples.
 PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "start": ("", {"pattern": TIME, "examples": ["-24h", "2026-11-22T10:00:00Z"]}),
     "end": ("", {"pattern": TIME, "examples": ["now", "2026-11-22T11:00:00Z"]}),
     "baseline_start": ("", {"pattern": TIME, "examples": ["-25h"]}),
-    "baseline_end": ("With `baseline_start`.", {"pattern": TIME, "examples": ["-24h"]}),
-    "limit": ("How many a page has at most.", {"examples": [10]}),
+    "baseline_end": (
+        "End of the baseline's window, used with `baseline_start`.",
+        {"pattern": TIME, "examples": ["-24h"]},
+    ),
+    "limit": ("Maximum number of entries in the response.", {"examples": [10]}),
     "environment": ("", {"examples": ["production"]}),
-    "service": ("service.name", {"examples": ["storefront"]}),
-    "operation": ("The span's name.", {"examples": ["POST /checkout"]}),
-    "status": ("Of the span.", {}),
-    "min_duration_ms": ("The trace's.", {"examples": [100]}),
-    "max_duration_ms": ("The trace's.", {"examples": [60000]}),
-    "transaction": ("A transaction's id.", {"examples": ["checkout"]}),
-    "transaction_id": ("As in the list.", {"pattern": "^[A-Za-z0-9_-]+$"}),
-    "key": ("An occurrence's key, percent-encoded.", {}),
-    "trace_id": ("Hex.", {"pattern": "^[0-9a-fA-F]+$"}),
+    "service": ("Only data of this service (`service.name`).", {"examples": ["storefront"]}),
+    "operation": ("Only data of this operation (span name).", {"examples": ["POST /checkout"]}),
+    "status": ("Only traces with a span of this status.", {}),
+    "min_duration_ms": (
+        "Minimum duration of the whole trace, in milliseconds.",
+        {"examples": [100]},
+    ),
+    "max_duration_ms": (
+        "Maximum duration of the whole trace, in milliseconds.",
+        {"examples": [60000]},
+    ),
+    "transaction": ("Only traces of the transaction with this id.", {"examples": ["checkout"]}),
+    "transaction_id": (
+        "Id of the transaction, as in the list of transactions.",
+        {"pattern": "^[A-Za-z0-9_-]+$"},
+    ),
+    "key": ("Key of the instance, percent-encoded.", {}),
+    "trace_id": ("Trace id, 32 hex digits.", {"pattern": "^[0-9a-fA-F]+$"}),
     "attr": ("", {"examples": [["tenant.id=tenant-00"], ["http.response.status_code>499"]]}),
     "severity": ("", {"examples": ["error"]}),
     "query": ("", {"examples": ["declined"]}),
-    "content-type": ("application/json or application/yaml.", {}),
-    "accept": ("application/json or application/yaml.", {}),
+    "content-type": ("`application/json` or `application/yaml`.", {}),
+    "accept": ("`application/json` or `application/yaml`.", {}),
 }
-ASKING_AGAIN = {
-    "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
+RETRY_HEADERS = {
+    "Retry-After": {
+        "description": "Seconds to wait before the next attempt.",
+        "schema": {"type": "integer", "minimum": 1},
+    }
 }
 
 
 class Model(BaseModel):
-    """A JSON object with these members and no others; what a docstring says is in the document."""
+    """A JSON object with these members and no others. Docstrings are descriptions in the
+    document."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
 
 
 class ProblemError(Model):
-    """One of several mistakes."""
+    """One of several errors."""
 
     parameter: str | None = None
-    """Which parameter."""
+    """Name of the parameter."""
     line: int | None = None
-    """In which line of the body."""
+    """Line of the body, from 1."""
     field: str | None = None
-    """In which field of the body."""
+    """Field of the body."""
     detail: str
+    """What is wrong, and what to write."""
 
 
 class ProblemDocument(Model):
-    """An RFC 9457 problem document: what is wrong, and what to do."""
+    """An RFC 9457 problem document."""
 
     type: str = Field(examples=["about:blank"])
+    """Type of the problem, as a URI."""
     title: str = Field(examples=["Bad Request"])
+    """Title of the status."""
     status: int = Field(examples=[400])
+    """HTTP status."""
     detail: str = Field(examples=["start is not before end"])
+    """What is wrong, and what to do."""
     errors: list[ProblemError] | None = None
+    """Every error, if there can be several."""
 
 
 class Route(ScopedRoute):
-    """A route whose endpoint's dict goes out as JSON as it is; `response_model` documents it.
+    """A route that sends its endpoint's dict as JSON, unchanged; `response_model` documents it.
 
-    Written out at once, in the endpoint's thread: 59 MB take 0.25 s, by way of the model's schema
-    and json.dumps 2.3 s."""
+    The dict is encoded at once, in the endpoint's thread: 59 MB take 0.25 s. Through the model and
+    json.dumps they take 2.3 s."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, _written(endpoint), **options)
+        super().__init__(path, _with_json_response(endpoint), **options)
 
 
 def routes(path: str) -> APIRouter:
-    """The routes below /api/v1/`path`; its first part is their tag."""
+    """A router for the paths below /api/v1/`path`; the first part of `path` is their tag."""
     return APIRouter(prefix=f"/api/v1/{path}", tags=[path.partition("/")[0]], route_class=Route)
 
 
 def json_response(content: Any) -> Response:
-    """What JSON has no number for is null."""
+    """A response with the content as JSON; NaN and infinities become null."""
     return Response(pydantic_core.to_json(content, inf_nan_mode="null"), media_type=JSON)
 
 
-def _written(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+def _with_json_response(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(endpoint):
 
         @wraps(endpoint)
-        async def later(**arguments: Any) -> Any:
-            answer = await endpoint(**arguments)
-            return json_response(answer) if isinstance(answer, dict) else answer
+        async def respond_async(**arguments: Any) -> Any:
+            content = await endpoint(**arguments)
+            return json_response(content) if isinstance(content, dict) else content
 
-        return later
+        return respond_async
 
     @wraps(endpoint)
-    def written(**arguments: Any) -> Any:
-        answer = endpoint(**arguments)
-        return json_response(answer) if isinstance(answer, dict) else answer
+    def respond(**arguments: Any) -> Any:
+        content = endpoint(**arguments)
+        return json_response(content) if isinstance(content, dict) else content
 
-    return written
+    return respond
 
 
-_MODELS: list[type[BaseModel]] = [ProblemDocument]  # that no route answers with
+_MODELS: list[type[BaseModel]] = [ProblemDocument]  # those that are no route's response_model
 
 
 def request_body(model: type[BaseModel], *media_types: str) -> dict[str, Any]:
-    """The `openapi_extra` of a route that reads its body by itself, as a model."""
+    """The `openapi_extra` of a route that reads its body itself: the body is documented as this
+    model."""
     _MODELS.append(model)
     content = {"schema": {"$ref": REFERENCE.format(model=model.__name__)}}
     body = {"required": True, "content": dict.fromkeys(media_types, content)}
@@ -152,12 +177,12 @@ def request_body(model: type[BaseModel], *media_types: str) -> dict[str, Any]:
 
 
 def describe(app: FastAPI) -> None:
-    """Have the application's OpenAPI document say what it may answer besides a success."""
-    plain = app.openapi
+    """Complete the application's OpenAPI document: problems, parameters, tags."""
+    generate = app.openapi
 
-    def described() -> dict[str, Any]:
+    def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = plain()
+            document = generate()
             _add_problems(document)
             _describe_parameters(document)
             used = {tag for _, operation in operations(document) for tag in operation["tags"]}
@@ -166,11 +191,11 @@ def describe(app: FastAPI) -> None:
             ]
         return app.openapi_schema or {}
 
-    app.openapi = described  # type: ignore[method-assign]
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """`GET /path` and what the document says of it."""
+    """Operations as (`GET /path`, its object in the document)."""
     return [
         (f"{method.upper()} {path}", methods[method])
         for path, methods in document["paths"].items()
@@ -189,38 +214,43 @@ def _add_problems(document: dict[str, Any]) -> None:
         f"Problem{status}": _problem(status, text) for status, text in PROBLEMS.items()
     }
     components["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "An API key: `clew key`."}
+        "key": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An API key, made with `clew key`.",
+        }
     }
     document["security"] = [{}, {"key": []}]
     for name in ("HTTPValidationError", "ValidationError"):
         del components["schemas"][name]
     for name, operation in operations(document):
-        answers = operation["responses"]
-        for status, answer in list(answers.items()):
-            if answer["description"] == "Validation Error":  # as FastAPI has it
-                del answers[status]
+        responses = operation["responses"]
+        for status, response in list(responses.items()):
+            if response["description"] == "Validation Error":  # FastAPI's own
+                del responses[status]
             elif status >= "400":
-                answers[status] = _problem(int(status), answer["description"])
+                responses[status] = _problem(int(status), response["description"])
         for status in PROBLEMS if "/api/v1" in name else ():
             if status != 404 or "{" in name:
                 reference = {"$ref": f"#/components/responses/Problem{status}"}
-                answers.setdefault(str(status), reference)
+                responses.setdefault(str(status), reference)
 
 
 def _describe_parameters(document: dict[str, Any]) -> None:
     for _, operation in operations(document):
         for parameter in operation.get("parameters", ()):
-            text, more = PARAMETERS.get(parameter["name"], ("", {}))
-            if text:
-                parameter.setdefault("description", text)
+            description, details = PARAMETERS.get(parameter["name"], ("", {}))
+            if description:
+                parameter.setdefault("description", description)
             schema = parameter["schema"]
             for choice in schema.get("anyOf", [schema]):
-                if choice.get("type") == "string":
-                    choice.update({key: more[key] for key in ("pattern",) if key in more})
-            schema.update({key: more[key] for key in ("examples",) if key in more})
+                if choice.get("type") == "string" and "pattern" in details:
+                    choice["pattern"] = details["pattern"]
+            if "examples" in details:
+                schema["examples"] = details["examples"]
 
 
-def _problem(status: int, text: str) -> dict[str, Any]:
+def _problem(status: int, description: str) -> dict[str, Any]:
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
-    headers = {"headers": ASKING_AGAIN} if status in (429, 503) else {}
-    return {"description": text, "content": content, **headers}
+    headers = {"headers": RETRY_HEADERS} if status in (429, 503) else {}
+    return {"description": description, "content": content, **headers}

@@ -1,4 +1,4 @@
-"""Services, their operations, and who calls whom: rate, errors, duration."""
+"""Services, their operations, and the service map: rate, errors, duration."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from itertools import groupby
 from typing import Any
 
 from clew.api import models
-from clew.api.answer import Answering
-from clew.api.parameters import SECOND, CommonParameters, Window, rfc3339
+from clew.api.answer import AnswerDependency
+from clew.api.parameters import SECOND, CommonDependency, Window, rfc3339
 from clew.api.reference import routes
 from clew.storage import queries
 
@@ -16,17 +16,18 @@ router = routes("services")
 MAX_OPERATIONS = 10_000
 MAX_EDGES = 5_000
 MINUTE = 60 * SECOND
-# clew_edges_1m's Type says what the target is, and the source is a service; but for these.
-Red = queries.MapServicesRow | queries.MapEdgesRow
-ENDS = {"consumed": ("queue", "service")}
+RateRow = queries.MapServicesRow | queries.MapEdgesRow
+# By the Type of an edge in clew_edges_1m, the types of its source and target, if they are not a
+# service and the Type itself.
+NODE_TYPES = {"consumed": ("queue", "service")}
 
 
-@router.get("", response_model=models.Services)
+@router.get("", response_model=models.ServiceList)
 def list_services(
-    common: CommonParameters, answer: Answering, service: str | None = None
+    common: CommonDependency, answer: AnswerDependency, service: str | None = None
 ) -> dict[str, Any]:
-    """Every service of the window with its operations, the most frequent first."""
-    rows = answer.most(
+    """The services of the window, by name, each with its operations, most frequent first."""
+    rows = answer.limited_rows(
         queries.SERVICES,
         MAX_OPERATIONS,
         **common.window.parameters,
@@ -37,7 +38,7 @@ def list_services(
         _service(name, list(operations), common.window)
         for name, operations in groupby(rows, key=lambda row: row["service"])
     ]
-    return answer.of(
+    return answer.document(
         start=rfc3339(common.window.start),
         end=rfc3339(common.window.end),
         services=services,
@@ -45,32 +46,34 @@ def list_services(
 
 
 @router.get("/map", response_model=models.ServiceMap)
-def service_map(common: CommonParameters, answer: Answering) -> dict[str, Any]:
-    """Who calls whom: services, and the databases, external hosts and queues they use, with the
-    rate, errors and duration of every edge. Minutes are whole, from the one that `start` is in to
-    the one that `end` is in, and a call belongs to the minute in which its trace was entered. The
-    source of calls whose caller is not known is the node `unknown`."""
+def service_map(common: CommonDependency, answer: AnswerDependency) -> dict[str, Any]:
+    """The service map: services, the databases, external hosts and queues that they use, and the
+    calls between them with rate, errors and duration.
+
+    Covers whole minutes, from the minute that contains `start` to the minute that contains `end`. A
+    call belongs to the minute in which its trace started. Calls whose caller is not known come from
+    the node `unknown`."""
     window = Window(
         common.window.start // MINUTE * MINUTE, -(-common.window.end // MINUTE) * MINUTE
     )
-    asked: dict[str, Any] = {**window.parameters, "environment": common.environment}
-    found, services = answer.together(
-        lambda: answer.most(queries.MAP_EDGES, MAX_EDGES, each="is_node", **asked),
-        lambda: answer.rows(queries.MAP_SERVICES, **asked),
+    parameters: dict[str, Any] = {**window.parameters, "environment": common.environment}
+    rows, services = answer.in_parallel(
+        lambda: answer.limited_rows(queries.MAP_EDGES, MAX_EDGES, per="is_node", **parameters),
+        lambda: answer.rows(queries.MAP_SERVICES, **parameters),
     )
-    edges = [row for row in found if not row["is_node"]]
+    edges = [row for row in rows if not row["is_node"]]
     nodes: dict[str, dict[str, Any]] = {}
     for service in services:
-        # The requests it took count, all its operations where it took none.
+        # Rates are those of the requests received; if there are none, of all operations.
         id = _node_id("service", service["service"])
         if service["is_taken"] or id not in nodes:
             nodes[id] = _node("service", service["service"], service)
-    for row in found:
+    for row in rows:
         if row["is_node"]:
             nodes.setdefault(_node_id(*_target(row)), _node(*_target(row), row))
-    for row in edges:
-        nodes.setdefault(_node_id(*_source(row)), _node(*_source(row), None))
-    return answer.of(
+    for edge in edges:
+        nodes.setdefault(_node_id(*_source(edge)), _node(*_source(edge), None))
+    return answer.document(
         start=rfc3339(window.start),
         end=rfc3339(window.end),
         nodes=[nodes[id] for id in sorted(nodes)],
@@ -80,24 +83,29 @@ def service_map(common: CommonParameters, answer: Answering) -> dict[str, Any]:
 
 
 def _source(row: queries.MapEdgesRow) -> tuple[str, str]:
-    kind = ENDS.get(row["type"], ("service", ""))[0]
-    return ("unknown", "") if not row["source"] else (kind, row["source"])
+    """The type and the name of an edge's source."""
+    if not row["source"]:
+        return "unknown", ""
+    source_type, _ = NODE_TYPES.get(row["type"], ("service", row["type"]))
+    return source_type, row["source"]
 
 
 def _target(row: queries.MapEdgesRow) -> tuple[str, str]:
-    return ENDS.get(row["type"], ("", row["type"]))[1], row["target"]
+    """The type and the name of an edge's target."""
+    _, target_type = NODE_TYPES.get(row["type"], ("service", row["type"]))
+    return target_type, row["target"]
 
 
-def _node_id(kind: str, name: str) -> str:
-    return f"{kind}:{name}" if name else kind
+def _node_id(node_type: str, name: str) -> str:
+    return f"{node_type}:{name}" if name else node_type
 
 
-def _node(kind: str, name: str, row: Red | None) -> dict[str, Any]:
-    """What calls and is not called has no rate of its own."""
-    node = {"id": _node_id(kind, name), "type": kind, "name": name}
+def _node(node_type: str, name: str, row: RateRow | None) -> dict[str, Any]:
+    """A node without a row only calls others, and has no rates of its own."""
+    node = {"id": _node_id(node_type, name), "type": node_type, "name": name}
     if row is None:
         return node | {"calls": None, "errors": None, "error_rate": None, "duration_ms": None}
-    return node | _red(row)
+    return node | _rates(row)
 
 
 def _edge(row: queries.MapEdgesRow, window: Window) -> dict[str, Any]:
@@ -106,10 +114,10 @@ def _edge(row: queries.MapEdgesRow, window: Window) -> dict[str, Any]:
         "target": _node_id(*_target(row)),
         "type": row["type"],
         "per_second": row["calls"] / window.seconds,
-    } | _red(row)
+    } | _rates(row)
 
 
-def _red(row: Red) -> dict[str, Any]:
+def _rates(row: RateRow) -> dict[str, Any]:
     p50, p90, p95, p99 = row["quantiles"]
     return {
         "calls": row["calls"],
@@ -120,11 +128,11 @@ def _red(row: Red) -> dict[str, Any]:
 
 
 def _service(name: str, rows: list[queries.ServicesRow], window: Window) -> dict[str, Any]:
-    """A service's own rate is that of the requests it took: its SERVER and CONSUMER operations, or
-    all of them where it has none."""
-    taken = [row for row in rows if row["kind"] in ("Server", "Consumer")] or rows
-    count = sum(row["count"] for row in taken)
-    errors = sum(row["errors"] for row in taken)
+    """A service's rates are those of the requests it received (operations of kind SERVER and
+    CONSUMER); if there are none, of all its operations."""
+    received = [row for row in rows if row["kind"] in ("Server", "Consumer")] or rows
+    count = sum(row["count"] for row in received)
+    errors = sum(row["errors"] for row in received)
     return {
         "service": name,
         "count": count,

@@ -1,4 +1,4 @@
-"""Traces: search, and one of them."""
+"""Traces: the search, and one trace."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Response
 
 from clew.api import models
-from clew.api.answer import Answer, Answering
+from clew.api.answer import Answer, AnswerDependency
 from clew.api.parameters import (
     SECOND,
-    Common,
+    CommonDependency,
     CommonParameters,
     Window,
-    as_parameter,
-    page,
-    time_parameter,
+    split_page,
+    sql_time,
+    sql_time_from_rfc3339,
 )
 from clew.api.problems import Problem
 from clew.api.reference import routes
-from clew.api.trace import read_trace
+from clew.api.trace_view import read_trace
 from clew.storage import (
     TRACES_IN_OCCURRENCES,
     TRACES_WITH_ENTRY,
@@ -36,26 +36,29 @@ router = routes("traces")
 
 FIRST_STRETCH = 300 * SECOND
 GROWTH = 8
-FOR_EVER = float("inf")
-NOWHERE: queries.TransactionNamesRow = {
+NO_LIMIT = float("inf")
+NO_TRANSACTION: queries.TransactionNamesRow = {
     "service": "",
     "operation": "",
     "names": [],
     "named": True,
     "rootless": False,
 }
-AUTOMATIC = re.compile(r"[0-9a-f]{16}", re.ASCII)
+AUTOMATIC_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 Attributes = Annotated[
     list[str],
-    Query(description="key=value, key!=value, key~part, key>number, key<number; repeatable"),
+    Query(
+        description="Filter on an attribute: `key=value`, `key!=value`, `key~part` (contains), "
+        "`key>number` or `key<number`. May be repeated; all must hold."
+    ),
 ]
 
 
 @router.get("", response_model=models.Traces)
 def search_traces(
-    common: CommonParameters,
-    answer: Answering,
+    common: CommonDependency,
+    answer: AnswerDependency,
     service: str | None = None,
     operation: str | None = None,
     status: Literal["ok", "error"] | None = None,
@@ -64,9 +67,10 @@ def search_traces(
     transaction: str | None = None,
     attr: Attributes = [],  # noqa: B006 (FastAPI copies it)
 ) -> dict[str, Any]:
-    """Traces that began in the window, newest first. Service, operation, status and attributes hold
-    of one and the same span, which began within an hour of the trace; durations are the whole
-    trace's."""
+    """Traces that started in the window, newest first.
+
+    `service`, `operation`, `status` and `attr` must all hold for the same span, which must start
+    within an hour of the trace's start. Durations are those of the whole trace."""
     spans, parameters = span_filters(
         [AttributeFilter.parse(text) for text in attr],
         service=service,
@@ -76,78 +80,77 @@ def search_traces(
     )
     filters = traces_with_span(spans) if spans else ""
     if transaction is not None:
-        fragment, entered = of_transaction(answer, transaction)
-        filters, parameters = filters + fragment, parameters | entered
-    most = FOR_EVER if max_duration_ms is None else max_duration_ms
-    parameters |= {"min_duration_ms": min_duration_ms, "max_duration_ms": most}
-    matching = (
+        fragment, transaction_parameters = _transaction_filter(answer, transaction)
+        filters, parameters = filters + fragment, parameters | transaction_parameters
+    longest = NO_LIMIT if max_duration_ms is None else max_duration_ms
+    parameters |= {"min_duration_ms": min_duration_ms, "max_duration_ms": longest}
+    matches = (
         trace
-        for trace in newest(answer, common, filters, parameters)
-        if min_duration_ms <= (trace["duration_ms"] or 0.0) <= most
-        and (not is_automatic(transaction) or _is_entered(trace, parameters))
+        for trace in newest_traces(answer, common, filters, parameters)
+        if min_duration_ms <= (trace["duration_ms"] or 0.0) <= longest
+        and (not is_automatic(transaction) or _has_entry(trace, parameters))
     )
-    found, more = page(list(islice(matching, common.limit + 1)), common.limit)
-    return answer.of(
-        traces=found,
+    page, has_more = split_page(list(islice(matches, common.limit + 1)), common.limit)
+    return answer.document(
+        traces=page,
         next_cursor=common.next_cursor(
-            time=time_parameter(found[-1]["start"]), id=found[-1]["trace_id"]
+            time=sql_time_from_rfc3339(page[-1]["start"]), id=page[-1]["trace_id"]
         )
-        if more
+        if has_more
         else None,
     )
 
 
 def is_automatic(transaction: str | None) -> bool:
-    """Whether this is the form of an automatic transaction's id; no defined one has it."""
-    return transaction is not None and bool(AUTOMATIC.fullmatch(transaction))
+    """Whether this has the form of an automatic transaction's id, which no defined one has."""
+    return transaction is not None and bool(AUTOMATIC_ID.fullmatch(transaction))
 
 
-def of_transaction(answer: Answer, transaction: str) -> tuple[str, dict[str, Any]]:
-    """A fragment for the traces of a transaction, and its parameters. It may let traces through
-    that have a span of an automatic transaction's name and another entry."""
+def _transaction_filter(answer: Answer, transaction: str) -> tuple[str, dict[str, Any]]:
+    """A fragment of SQL for the traces of a transaction, and its parameters. For an automatic
+    transaction it also lets traces pass that have such a span but enter elsewhere."""
     if not is_automatic(transaction):
         return TRACES_IN_OCCURRENCES, {"transaction": transaction}
-    row = answer.row(queries.TRANSACTION_NAMES, id=transaction)
-    return TRACES_WITH_ENTRY, entered_at(row or NOWHERE)
+    names = answer.first_row(queries.TRANSACTION_NAMES, id=transaction)
+    return TRACES_WITH_ENTRY, entry_parameters(names or NO_TRANSACTION)
 
 
-def entered_at(named: queries.TransactionNamesRow) -> dict[str, Any]:
-    """The parameters of a fragment for what an automatic transaction is entered at, from the row of
-    `transaction_names`."""
+def entry_parameters(names: queries.TransactionNamesRow) -> dict[str, Any]:
+    """The parameters of a fragment of SQL for the entry spans of an automatic transaction."""
     return {
-        "entry_service": named["service"],
-        "entry_names": named["names"],
-        "entry_named": named["named"],
+        "entry_service": names["service"],
+        "entry_names": names["names"],
+        "entry_named": names["named"],
     }
 
 
-def _is_entered(trace: queries.TracesByIdRow, entered: Mapping[str, Any]) -> bool:
-    """Whether the trace's own entry is one of an automatic transaction's."""
+def _has_entry(trace: queries.TracesByIdRow, parameters: Mapping[str, Any]) -> bool:
+    """Whether the trace enters as `entry_parameters` say."""
     return (
         trace["transaction_id"] is not None
-        and trace["root_service"] == entered["entry_service"]
-        and (trace["root_operation"] in entered["entry_names"]) == entered["entry_named"]
+        and trace["root_service"] == parameters["entry_service"]
+        and (trace["root_operation"] in parameters["entry_names"]) == parameters["entry_named"]
     )
 
 
 def stretches(window: Window) -> Iterator[Window]:
-    """The window in parts, the newest first, each much longer than the one before: what is common
-    is found in the first, and what is rare costs few statements more."""
-    until, length = window.end, FIRST_STRETCH
-    while until > window.start:
-        since = max(window.start, until - length)
-        yield Window(since, until)
-        until, length = since, length * GROWTH
+    """The window in parts, newest first, each GROWTH times as long as the one before: the first
+    part is enough for what is frequent, and what is rare costs only a few statements."""
+    end, length = window.end, FIRST_STRETCH
+    while end > window.start:
+        start = max(window.start, end - length)
+        yield Window(start, end)
+        end, length = start, length * GROWTH
 
 
-def newest(
-    answer: Answer, common: Common, filters: str, parameters: dict[str, Any]
+def newest_traces(
+    answer: Answer, common: CommonParameters, filters: str, parameters: dict[str, Any]
 ) -> Iterator[queries.TracesByIdRow]:
-    """Traces that began in the window and behind the cursor, newest first."""
-    shown = (str(common.after.get("time", "")), str(common.after.get("id", "")))
+    """Traces that started in the window, newest first, from the cursor's position on."""
+    position = (str(common.position.get("time", "")), str(common.position.get("id", "")))
     for stretch in stretches(common.window):
-        since, until = as_parameter(stretch.start), as_parameter(stretch.end)
-        time, id = shown if "" < shown[0] < until else (until, "")
+        since, until = sql_time(stretch.start), sql_time(stretch.end)
+        time, id = position if "" < position[0] < until else (until, "")
         while time > since:
             rows = answer.rows(
                 queries.TRACE_SEARCH,
@@ -159,29 +162,28 @@ def newest(
                 after_id=id,
                 limit=common.limit + 1,
             )
-            known = summaries(answer, {row["trace_id"] for row in rows})
+            summaries = trace_summaries(answer, {row["trace_id"] for row in rows})
             for row in rows:
-                if known[row["trace_id"]]["start"] == row["start"]:
-                    yield known[row["trace_id"]]
+                summary = summaries[row["trace_id"]]
+                if summary["start"] == row["start"]:
+                    yield summary
             if len(rows) <= common.limit:
                 break
-            time, id = time_parameter(rows[-1]["start"]), rows[-1]["trace_id"]
+            time, id = sql_time_from_rfc3339(rows[-1]["start"]), rows[-1]["trace_id"]
 
 
 @router.get("/{trace_id}", response_model=models.Trace)
-def get_trace(trace_id: str, answer: Answering) -> Response:
-    """One trace, whole: every span with its own time and whether the trace waited for it, the log
-    records with its id or from its processes, and the metrics that belong to it."""
+def get_trace(trace_id: str, answer: AnswerDependency) -> Response:
+    """One whole trace: every span with its self time and whether it is on the critical path, log
+    records with the trace's id or from its processes, and linked metrics."""
     trace = read_trace(answer, trace_id.lower())
     if trace is None:
         raise Problem(404, f"no trace has the id {trace_id!r}")
-    return trace.response(answer.of(**trace.members))
+    return trace.response(answer.document(**trace.members))
 
 
-def summaries(answer: Answer, trace_ids: Iterable[str]) -> dict[str, queries.TracesByIdRow]:
-    """What is known of traces as wholes, by trace id."""
+def trace_summaries(answer: Answer, trace_ids: Iterable[str]) -> dict[str, queries.TracesByIdRow]:
+    """Summaries of the traces that are stored, by trace id."""
     ids = sorted(trace_ids)
-    return {
-        row["trace_id"]: row
-        for row in (answer.rows(queries.TRACES_BY_ID, trace_ids=ids) if ids else [])
-    }
+    rows = answer.rows(queries.TRACES_BY_ID, trace_ids=ids) if ids else []
+    return {row["trace_id"]: row for row in rows}

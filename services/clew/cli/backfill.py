@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 from clew.analysis import Occurrences, Registry
-from clew.api.parameters import as_parameter, parse_time
+from clew.api.parameters import parse_time, sql_time
 from clew.api.problems import Problem
 from clew.cli import control
 from clew.cli.opening import InUse, only_one, open_store
@@ -36,8 +36,8 @@ def backfill(
     UsageError."""
     now = time.time_ns()
     try:
-        first = as_parameter(parse_time(start or ALL[0], now, "--start"))
-        last = as_parameter(parse_time(end or ALL[1], now, "--end"))
+        first = sql_time(parse_time(start or ALL[0], now, "--start"))
+        last = sql_time(parse_time(end or ALL[1], now, "--end"))
     except Problem as error:
         raise UsageError(str(error.detail)) from error
     request = {"ask": "backfill", "start": first, "end": last, "only": transaction}

@@ -16,7 +16,7 @@ Errors, all under StorageError:
     ├── SchemaError         a migration was edited after it ran, or the database is newer than clew
     ├── FilterError         an attribute filter that cannot be read
     ├── LimitExceeded       a query took more time, rows or memory than a read may
-    ├── Cancelled           nobody waits for the answer of a read any more
+    ├── Cancelled           the client of a read has disconnected
     ├── EngineError         a client's SQL failed or was refused, with ClickHouse's error code
     ├── BackupError         a backup cannot be made, or is not whole
     └── InsertError         an insert did not report success

@@ -1,4 +1,4 @@
-"""Reads: named queries (clew.storage.sql), run with bound parameters and within limits."""
+"""Runs named queries (clew.storage.sql) for reads: bound parameters, read-only, within limits."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ D = TypeVar("D")
 E = TypeVar("E")
 F = TypeVar("F")
 Call = Callable[[], A]
-Forms = Mapping[str, str]  # by what stands behind `-- with`, the file for it
+Forms = Mapping[str, str]  # for a name after `-- with`, the file to use
 
-# Part of each statement: a session's settings would outlast it. readonly=1 also blocks the
-# functions that reach outside, such as file() and url(). KILL QUERY finds it by the comment. Joins
-# have the few rows on the right: where the engine judged that itself, it took the large side.
+# The settings are part of each statement, because a session's settings would outlast it. readonly=1
+# also blocks functions that reach outside the engine, such as file() and url(). KILL QUERY finds a
+# statement by its comment. Joins have their few rows on the right; when the engine chooses the
+# side itself (query_plan_join_swap_table), it takes the large one.
 SETTINGS = """
 SETTINGS
     readonly = 1,
@@ -54,8 +55,8 @@ TIMES = ", date_time_output_format = 'iso'"
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may take: seconds in all, and of each of its statements bytes of memory,
-    rows read, rows and bytes of the result."""
+    """Limits of one request: `seconds` for all its statements; for each statement bytes of memory,
+    rows read, and rows and bytes of its result."""
 
     seconds: float = 20.0
     memory: int = 2 << 30
@@ -64,15 +65,15 @@ class Limits:
     bytes: int = 1 << 30
 
 
-# Of all requests, the statements that run beside the one their own thread runs: few, as cores are,
-# and the engine takes two for a large statement.
-BESIDE = ThreadPoolExecutor(2, thread_name_prefix="clew-read")
+# Runs statements of all requests beside the one that a request's own thread runs. Few threads, as
+# there are few cores, and the engine uses two for a large statement.
+PARALLEL_READS = ThreadPoolExecutor(2, thread_name_prefix="clew-read")
 
 
 class LimitExceeded(StorageError):
-    """A query took more time, rows or memory than a read may; a smaller window needs less.
+    """A query exceeded a limit of time, rows or memory. A smaller window needs less.
 
-    `retry`: the same may succeed later, since what others do has a part in it."""
+    `retry`: the same request may succeed later, because the load of others contributed."""
 
     def __init__(self, message: str, *, retry: bool) -> None:
         super().__init__(message)
@@ -80,11 +81,11 @@ class LimitExceeded(StorageError):
 
 
 class Cancelled(StorageError):
-    """Nobody waits for the answer any more."""
+    """The client has disconnected."""
 
 
 class Reader:
-    """Runs queries. Start one `Reading` for each request."""
+    """Runs queries: one `Reading` for each request."""
 
     def __init__(self, store: Store, limits: Limits | None = None) -> None:
         self.store = store
@@ -103,8 +104,7 @@ class Reader:
 
 
 class Reading:
-    """The queries of one request, which share its time; `statements` are those that ran, ready to
-    be run again. Several threads may ask at once."""
+    """Runs the queries of one request, which share its time. Threads may call it concurrently."""
 
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
@@ -112,79 +112,84 @@ class Reading:
         self._until = time.monotonic() + limits.seconds
         self._tag = secrets.token_hex(16)
         self._cancelled = False
-        self._all: list[str] = []
-        self._here = threading.local()
+        self._statements: list[str] = []
+        self._branch = threading.local()  # `statements`: the list of the thread's branch
 
     @property
     def statements(self) -> list[str]:
-        """Where the calling thread's statements go."""
-        here: list[str] = getattr(self._here, "statements", self._all)
-        return here
+        """The statements that ran, ready to be run again. Within `in_parallel`, those of the
+        calling branch."""
+        statements: list[str] = getattr(self._branch, "statements", self._statements)
+        return statements
 
     @overload
-    def together(self, a: Call[A], b: Call[B], /) -> tuple[A, B]: ...
+    def in_parallel(self, a: Call[A], b: Call[B], /) -> tuple[A, B]: ...
     @overload
-    def together(self, a: Call[A], b: Call[B], c: Call[C], /) -> tuple[A, B, C]: ...
+    def in_parallel(self, a: Call[A], b: Call[B], c: Call[C], /) -> tuple[A, B, C]: ...
     @overload
-    def together(self, a: Call[A], b: Call[B], c: Call[C], d: Call[D], /) -> tuple[A, B, C, D]: ...
+    def in_parallel(
+        self, a: Call[A], b: Call[B], c: Call[C], d: Call[D], /
+    ) -> tuple[A, B, C, D]: ...
     @overload
-    def together(
+    def in_parallel(
         self, a: Call[A], b: Call[B], c: Call[C], d: Call[D], e: Call[E], /
     ) -> tuple[A, B, C, D, E]: ...
     @overload
-    def together(
+    def in_parallel(
         self, a: Call[A], b: Call[B], c: Call[C], d: Call[D], e: Call[E], f: Call[F], /
     ) -> tuple[A, B, C, D, E, F]: ...
     @overload
-    def together(self, *calls: Call[A]) -> Sequence[A]: ...
+    def in_parallel(self, *calls: Call[A]) -> Sequence[A]: ...
 
-    def together(self, *calls: Call[Any]) -> Sequence[Any]:
-        """What each of the calls returns. They run at the same time as far as threads are free, and
-        the calling thread takes part, so calls may do the same again. Their statements stand in the
-        calls' order; of several errors the first call's is raised, once nothing runs any more."""
-        ours = self.statements
+    def in_parallel(self, *calls: Call[Any]) -> Sequence[Any]:
+        """The results of the calls, which run at the same time as far as threads are free. The
+        calling thread runs calls too, so calls may be nested. Statements are listed in the order
+        of the calls. When several calls raise, the first call's error is raised, after all of
+        them have ended."""
+        statements = self.statements
         branches: list[list[str]] = [[] for _ in calls]
         futures: list[Future[Any]] = [
-            BESIDE.submit(self._apart, call, branch)
+            PARALLEL_READS.submit(self._run_branch, call, branch)
             for call, branch in zip(calls[1:], branches[1:], strict=True)
         ]
-        done = [_outcome(partial(self._apart, calls[0], branches[0]))] if calls else []
+        outcomes = [_outcome(partial(self._run_branch, calls[0], branches[0]))] if calls else []
         for call, branch, future in zip(calls[1:], branches[1:], futures, strict=True):
-            # What nobody has begun with is done here.
+            # A call that no thread has started runs here.
             if future.cancel():
-                done.append(_outcome(partial(self._apart, call, branch)))
+                outcomes.append(_outcome(partial(self._run_branch, call, branch)))
             else:
-                done.append(_outcome(future.result))
-        ours.extend(statement for branch in branches for statement in branch)
-        return tuple(outcome() for outcome in done)
+                outcomes.append(_outcome(future.result))
+        statements.extend(statement for branch in branches for statement in branch)
+        return tuple(outcome() for outcome in outcomes)
 
-    def _apart(self, call: Callable[[], Any], branch: list[str]) -> Any:
-        outer = getattr(self._here, "statements", None)
-        self._here.statements = branch
+    def _run_branch(self, call: Callable[[], Any], branch: list[str]) -> Any:
+        outer = getattr(self._branch, "statements", None)
+        self._branch.statements = branch
         try:
             return call()
         finally:
             if outer is None:
-                del self._here.statements
+                del self._branch.statements
             else:
-                self._here.statements = outer
+                self._branch.statements = outer
 
     def rows(
         self, query: Query[RowT], filters: str = "", forms: Forms | None = None, **parameters: Any
     ) -> list[RowT]:
-        """The rows of a query, each a dict by column.
+        """The rows of a query, as dicts by column. `filters`: a fragment from
+        clew.storage.filters, in the place of `/*filters*/`.
 
-        Raises LimitExceeded when the query is past the limits, Cancelled after `cancel`,
-        StorageError when it fails."""
+        Raises LimitExceeded when the query exceeds a limit, Cancelled after `cancel`, StorageError
+        when it fails."""
         sql = sql_of(query.package, query.name, **(forms or {})).replace("/*filters*/", filters)
         return [json.loads(line) for line in self._read(query.name, sql, parameters).splitlines()]
 
     def text(self, query: Query[Any], **parameters: Any) -> bytes:
-        """The rows of a query as lines of JSON, times as RFC 3339. Raises as `rows`."""
+        """The rows of a query as lines of JSON, times as RFC 3339. Raises the same as `rows`."""
         return self._read(query.name, sql_of(query.package, query.name), parameters, TIMES)
 
     def _read(self, query: str, sql: str, parameters: dict[str, Any], settings: str = "") -> bytes:
-        self.statements.append(spelled_out(sql, parameters))
+        self.statements.append(with_literals(sql, parameters))
         settings = self._settings(query) + settings
         with self._store.client() as client:
             try:
@@ -193,43 +198,47 @@ class Reading:
                 raise self._failed(query, str(error)) from error
 
     def cancel(self) -> None:
-        """End what is running, at its time limit at the latest, and begin nothing more."""
+        """End the running statements (at their time limit at the latest) and start no more. For
+        another thread."""
         self._cancelled = True
         with suppress(ClickHouseError, StorageError), self._store.client() as client:
             client.raw_query(self._store.cluster.kill, parameters={"tag": self._tag})
 
     def _settings(self, query: str) -> str:
-        left = self._until - time.monotonic()
+        seconds_left = self._until - time.monotonic()
         if self._cancelled:
             raise Cancelled(query)
-        if left <= 0:
+        if seconds_left <= 0:
             raise LimitExceeded(self._out_of_time(query), retry=True)
-        # Zero would mean: for ever.
-        return SETTINGS.format(tag=self._tag, seconds=max(left, 0.001), limits=self._limits)
+        # Zero would mean no limit.
+        seconds = max(seconds_left, 0.001)
+        return SETTINGS.format(tag=self._tag, seconds=seconds, limits=self._limits)
 
     def _failed(self, query: str, text: str) -> StorageError:
         limits, line = self._limits, text.splitlines()[0]
         if self._cancelled:
             return Cancelled(query)
         if "Code: 159." in text:  # TIMEOUT_EXCEEDED
+            self._until = time.monotonic()  # the engine may have stopped a moment early
             return LimitExceeded(self._out_of_time(query), retry=True)
-        if "Code: 241." in text:  # MEMORY_LIMIT_EXCEEDED, of this query or of all together
-            alone = "Query memory limit" in text
-            needs = f"{query} needs more than {limits.memory >> 20} MiB of memory"
-            return LimitExceeded(needs if alone else f"{query}: {line}", retry=not alone)
+        if "Code: 241." in text:  # MEMORY_LIMIT_EXCEEDED, of this query or of the whole engine
+            if "Query memory limit" not in text:
+                return LimitExceeded(f"{query}: {line}", retry=True)
+            memory = f"{limits.memory >> 20} MiB of memory"
+            return LimitExceeded(f"{query} needs more than {memory}", retry=False)
         if "Code: 158." in text:  # TOO_MANY_ROWS
             return LimitExceeded(f"{query} reads more than {limits.rows_read:,} rows", retry=False)
         if "Code: 396." in text:  # TOO_MANY_ROWS_OR_BYTES
-            most = f"{limits.rows:,} rows or {limits.bytes >> 20} MiB"
-            return LimitExceeded(f"{query} returns more than {most}", retry=False)
+            limit = f"{limits.rows:,} rows or {limits.bytes >> 20} MiB"
+            return LimitExceeded(f"{query} returns more than {limit}", retry=False)
         return StorageError(f"{query}: {text}")
 
     def _out_of_time(self, query: str) -> str:
-        return f"it takes more than {self._limits.seconds:g} s; {query} was running"
+        return f"it takes more than {self._limits.seconds:g} s, last in {query}"
 
 
 def _outcome(call: Callable[[], Any]) -> Callable[[], Any]:
-    """Calls it now; the function returned returns what it returned, or raises what it raised."""
+    """Calls it now. The function returned gives its result, or raises its error."""
     future: Future[Any] = Future()
     try:
         future.set_result(call())
@@ -238,8 +247,8 @@ def _outcome(call: Callable[[], Any]) -> Callable[[], Any]:
     return future.result
 
 
-def spelled_out(sql: str, parameters: Mapping[str, Any]) -> str:
-    """The statement with its parameters as literals: for people to read, and to run."""
+def with_literals(sql: str, parameters: Mapping[str, Any]) -> str:
+    """The statement with its parameters as literals, for a person to read and to run."""
 
     def cast(placeholder: re.Match[str]) -> str:
         return f"CAST({literal(parameters[placeholder[1]])}, {literal(placeholder[2])})"

@@ -1,4 +1,4 @@
-"""Asking the API in the same process, over the real engine."""
+"""A client of the API, which runs in the same process over the real engine."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from clew.api import create_app
 from clew.storage import Limits, Reader, Store
 
 
-class Api:
-    """Requests, answered by the application itself."""
+class ApiClient:
+    """Sends requests to an application of its own."""
 
     def __init__(self, store: Store, limits: Limits | None = None) -> None:
         reader = Reader(store, limits)
@@ -22,16 +22,16 @@ class Api:
         return self.send("GET", path, params=parameters)
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        return asyncio.run(self._ask(method, path, request))
+        return asyncio.run(self._send(method, path, request))
 
     def get(self, path: str, **parameters: Any) -> Any:
-        """The document of a success."""
+        """The document of a successful response."""
         response = self.response(path, **parameters)
         assert response.status_code == 200, response.text
         return response.json()
 
     def problem(self, path: str, **parameters: Any) -> dict[str, Any]:
-        """The problem document of a refusal, whose form is checked."""
+        """The problem document of an error, whose form is checked."""
         response = self.response(path, **parameters)
         assert response.headers["content-type"] == "application/problem+json", response.text
         document: dict[str, Any] = response.json()
@@ -42,17 +42,17 @@ class Api:
         return document
 
     def pages(self, path: str, member: str, **parameters: Any) -> list[list[Any]]:
-        """What every page has in `member`, following next_cursor to the end."""
+        """The `member` of every page, following next_cursor to the last one."""
         pages = []
         cursor: dict[str, str] = {}
         while True:
-            answer = self.get(path, **parameters, **cursor)
-            pages.append(answer[member])
-            if answer["next_cursor"] is None:
+            document = self.get(path, **parameters, **cursor)
+            pages.append(document[member])
+            if document["next_cursor"] is None:
                 return pages
-            cursor = {"cursor": answer["next_cursor"]}
+            cursor = {"cursor": document["next_cursor"]}
 
-    async def _ask(self, method: str, path: str, request: dict[str, Any]) -> httpx.Response:
+    async def _send(self, method: str, path: str, request: dict[str, Any]) -> httpx.Response:
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://clew") as client:
             return await client.request(method, path, **request)

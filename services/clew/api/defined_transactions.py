@@ -1,4 +1,4 @@
-"""Defined transactions as answers: their counts, value and error budgets."""
+"""Defined transactions in responses: their counts, value, error budget and occurrences."""
 
 from __future__ import annotations
 
@@ -14,45 +14,47 @@ from clew.api.answer import Answer
 from clew.api.parameters import Window
 from clew.storage import queries
 
-APDEX_MS = 500.0
+APDEX_TARGET_MS = 500.0  # without an SLO
 BURN_WINDOWS = ("1h", "6h", "3d")
 
 
-def in_force(request: Request) -> Mapping[str, Definition]:
+def definitions_in_force(request: Request) -> Mapping[str, Definition]:
     """The definitions in force, by id."""
     registry: Registry = request.app.state.definitions
     return {definition.id: definition for definition in registry.definitions()}
 
 
-Defined = Annotated[Mapping[str, Definition], Depends(in_force)]
+DefinitionsDependency = Annotated[Mapping[str, Definition], Depends(definitions_in_force)]
 
 
-def carried(definition: Definition) -> list[tuple[str, str]]:
-    """The attributes by which a metric's series says that it belongs to the transaction."""
+def metric_attributes(definition: Definition) -> list[tuple[str, str]]:
+    """Attributes as (key, value): a metric's series with one of them belongs to the transaction."""
     return [("business.transaction", definition.id), ("business.transaction", definition.name)]
 
 
-def counted(
-    answer: Answer, defined: Collection[Definition], window: Window, environment: str | None
+def read_counts(
+    answer: Answer, definitions: Collection[Definition], window: Window, environment: str | None
 ) -> list[queries.DefinedTransactionsRow]:
-    """The counts of the defined transactions in the window, of those that occurred in it or in
-    what their burn rates look back to."""
-    if not defined:
+    """Counts of the transactions that occurred in the window or in the time that their burn rates
+    cover."""
+    if not definitions:
         return []
-    latencies = [each.slo.latency_ms if each.slo else None for each in defined]
+    latencies = [
+        definition.slo.latency_ms if definition.slo else None for definition in definitions
+    ]
     rows = answer.rows(
         queries.DEFINED_TRANSACTIONS,
         **window.parameters,
         environment=environment,
-        ids=[each.id for each in defined],
-        targets=[(latency or APDEX_MS) * 1e6 for latency in latencies],
+        ids=[definition.id for definition in definitions],
+        targets=[(latency or APDEX_TARGET_MS) * 1e6 for latency in latencies],
         limits=[math.inf if latency is None else latency * 1e6 for latency in latencies],
     )
     return [row for row in rows if row["count"] or any(row["recent"])]
 
 
-def none(id: str) -> queries.DefinedTransactionsRow:
-    """The counts of a defined transaction that did not occur."""
+def empty_counts(id: str) -> queries.DefinedTransactionsRow:
+    """The counts of a transaction that did not occur."""
     return {
         "id": id,
         "count": 0,
@@ -75,16 +77,16 @@ def none(id: str) -> queries.DefinedTransactionsRow:
     }
 
 
-def transaction(
-    row: queries.DefinedTransactionsRow, defined: Definition, window: Window
+def transaction_document(
+    row: queries.DefinedTransactionsRow, definition: Definition, window: Window
 ) -> dict[str, Any]:
-    """A defined transaction, in the form of the automatic ones."""
+    """A defined transaction as `models.Transaction`."""
     count = row["count"]
     p50, p90, p95, p99 = row["quantiles"]
     service, operation = row["entry"]
     return {
-        "id": defined.id,
-        "name": defined.name,
+        "id": definition.id,
+        "name": definition.name,
         "source": "defined",
         "service": service,
         "operation": operation,
@@ -100,12 +102,12 @@ def transaction(
             "lost": row["lost"] or 0.0,
             "at_risk": row["at_risk"] or 0.0,
         },
-        "slo": None if defined.slo is None else _slo(row, defined.slo),
+        "slo": None if definition.slo is None else _slo(row, definition.slo),
     }
 
 
 def _slo(row: queries.DefinedTransactionsRow, slo: Slo) -> dict[str, Any]:
-    """How much of what may go wrong has. A burn rate of 1 spends the budget exactly."""
+    """The state of the error budget. A burn rate of 1 spends exactly the budget."""
     good, total, allowed = row["good_count"], row["count"], 1 - slo.objective
     return {
         "objective": slo.objective,
@@ -115,14 +117,16 @@ def _slo(row: queries.DefinedTransactionsRow, slo: Slo) -> dict[str, Any]:
         "attained": good / total if total else None,
         "error_budget_left": 1 - (total - good) / (total * allowed) if total else 1.0,
         "burn_rates": {
-            name: bad / of / allowed if of else 0.0
-            for name, bad, of in zip(BURN_WINDOWS, row["recent_bad"], row["recent"], strict=True)
+            name: bad / count / allowed if count else 0.0
+            for name, bad, count in zip(BURN_WINDOWS, row["recent_bad"], row["recent"], strict=True)
         },
     }
 
 
-def point(row: queries.DefinedSeriesRow | queries.TransactionSeriesRow) -> dict[str, Any]:
-    """A point of a series."""
+def series_point(
+    row: queries.DefinedSeriesRow | queries.TransactionSeriesRow,
+) -> dict[str, Any]:
+    """A point of a transaction's series, as `models.SeriesPoint`."""
     p50, _, p95, p99 = row["quantiles"]
     return {
         "time": row["time"], "count": row["count"], "errors": row["errors"],
@@ -130,8 +134,8 @@ def point(row: queries.DefinedSeriesRow | queries.TransactionSeriesRow) -> dict[
     }  # fmt: skip
 
 
-def instance(row: queries.DefinedInstancesRow, defined: Definition) -> dict[str, Any]:
-    """An occurrence."""
+def instance_document(row: queries.DefinedInstancesRow, definition: Definition) -> dict[str, Any]:
+    """An occurrence as `models.Instance`."""
     return {
         "key": row["key"],
         "trace_ids": row["trace_ids"],
@@ -147,14 +151,14 @@ def instance(row: queries.DefinedInstancesRow, defined: Definition) -> dict[str,
         "services": row["services"],
         "span_count": row["span_count"],
         "error_count": row["error_count"],
-        "steps": [_step(step, defined) for step in row["steps"]],
+        "steps": [_step(step, definition) for step in row["steps"]],
     }
 
 
-def _step(step: queries.DefinedInstancesSteps, defined: Definition) -> dict[str, Any]:
+def _step(step: queries.DefinedInstancesSteps, definition: Definition) -> dict[str, Any]:
     number = step["number"]
     return {
-        "name": defined.steps[number].name if number < len(defined.steps) else str(number),
+        "name": definition.steps[number].name if number < len(definition.steps) else str(number),
         "service": step["service"],
         "time": step["time"],
         "duration_ms": step["duration_ms"],
