@@ -12,10 +12,10 @@ WORKERS ?= 3
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: help setup demo test test-all lint format bench grafana clean
+.PHONY: help setup demo test test-all test-elsewhere lint format bench grafana clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: .venv/installed  ## install clew and what its tests need into .venv
 
@@ -39,6 +39,9 @@ test: setup lint  ## what must pass on every change (under 8 minutes on 2 cores)
 
 test-all: setup lint  ## the longer suites too
 	$(BIN)/python -m pytest
+
+test-elsewhere:  ## the tests that depend on the checkout's path, from copies at two other paths
+	tests/elsewhere.sh
 
 lint: setup
 	$(BIN)/ruff check
