@@ -251,7 +251,7 @@ def test_dependencies_are_the_calls_between_services(
     api: ApiClient, store: Store, spans: list[Span]
 ) -> None:
     settling = Settling(store)
-    for chunk in settling.find(Window(0, LAST_SECOND, 0, LAST_SECOND)):
+    for chunk in settling.plan_chunks(Window(0, LAST_SECOND, 0, LAST_SECOND)):
         settling.settle(chunk)
     make_edges(settling)
     by_id = {(span.trace, span.id): span for span in spans}

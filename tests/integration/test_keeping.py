@@ -170,8 +170,8 @@ def test_a_trace_across_midnight_loses_the_spans_of_a_dropped_day(store: Store) 
 def test_a_trace_that_lost_spans_is_settled_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settlers, "SHORTEST_REST", 0.05)
-    monkeypatch.setattr(settlers, "REST", 0)
+    monkeypatch.setattr(settlers, "MIN_REST", 0.05)
+    monkeypatch.setattr(settlers, "REST_FACTOR", 0)
     midnight = "toStartOfDay(now64(9)) - toIntervalDay(1)"
     for at, seed, spans in (
         ("toIntervalMillisecond(-50)", "across ", 1000),

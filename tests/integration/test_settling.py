@@ -1,4 +1,4 @@
-"""Whole traces from their spans: what the settler writes, against plain Python."""
+"""Whole traces from their spans: the settler's rows, compared with plain Python."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ import pytest
 
 from clew.analysis.steps import Interval
 from clew.analysis.traces import settler as settlers
-from clew.analysis.traces.attributes import VALUES_IN_AN_HOUR, Attributes, ValueQuota
+from clew.analysis.traces.attributes import HOUR_VALUES, Attributes, ValueQuota
 from clew.analysis.traces.edges import Edges
 from clew.analysis.traces.settler import Settler
 from clew.analysis.traces.settling import (
-    LARGE,
+    LARGE_TRACE,
     Chunk,
+    Sampling,
     Settling,
-    statements_of,
+    settler_statements,
 )
 from clew.storage import Ingest, Store
 from clew.storage.statements import Statements
@@ -66,12 +67,13 @@ def tangles(seed: int, count: int, size: int) -> list[Span]:
 
 
 def settled(store: Store) -> dict[str, dict[str, Any]]:
-    found = rows(store, "SELECT * FROM otel.clew_settled FINAL")
-    assert len({row["TraceId"] for row in found}) == len(found)
-    return {row["TraceId"]: as_plain(row) for row in found}
+    """By trace id, the rows of clew_settled as `expected` returns them."""
+    settled_rows = rows(store, "SELECT * FROM otel.clew_settled FINAL")
+    assert len({row["TraceId"] for row in settled_rows}) == len(settled_rows)
+    return {row["TraceId"]: comparable(row) for row in settled_rows}
 
 
-def as_plain(row: dict[str, Any]) -> dict[str, Any]:
+def comparable(row: dict[str, Any]) -> dict[str, Any]:
     path = [row.pop(f"Path.{name}") for name in ("Service", "Operation", "Kind")]
     times = [row.pop(f"Path.{name}") for name in ("Calls", "Self", "Critical")]
     call = [
@@ -87,15 +89,15 @@ def as_plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def expected(trace: Trace) -> dict[str, Any]:
-    entry, own, on_path = trace.entry, self_times(trace.spans), critical_path(trace)
-    meant = {id(span) for span in firsts(trace.spans)}
+    entry, self_ns, path_ns = trace.entry, self_times(trace.spans), critical_path(trace)
+    counted = {id(span) for span in firsts(trace.spans)}
     path: dict[tuple[str, str, str], list[int]] = {}
     for span in trace.spans:
         times = path.setdefault((span.service, span.name, KIND_NAMES[span.kind]), [0, 0, 0])
         times[0] += 1
-        if id(span) in meant:
-            times[1] += own[span.id]
-            times[2] += on_path.get(span.id, 0)
+        if id(span) in counted:
+            times[1] += self_ns[span.id]
+            times[2] += path_ns.get(span.id, 0)
     return {
         "ServiceName": entry.service,
         "SpanName": entry.name,
@@ -112,28 +114,28 @@ def expected(trace: Trace) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("size", [1, 3, 8, 40])
-def test_a_trace_is_what_the_reference_makes_of_it(
+def test_a_trace_equals_the_reference(
     store: Store, loader: Loader, settling: Settling, size: int
 ) -> None:
     spans = tangles(size, 60, size)
     loader.spans(spans)
     settle(settling)
-    found = settled(store)
+    settled_rows = settled(store)
     for trace in traces_of(spans):
-        assert found[trace.id] == expected(trace)
+        assert settled_rows[trace.id] == expected(trace)
 
 
-def test_a_large_trace_is_what_the_reference_makes_of_it(
+def test_a_large_trace_equals_the_reference(
     store: Store, loader: Loader, settling: Settling
 ) -> None:
-    spans = tangle(random.Random(1), PROCESSES, 2 * LARGE, T0)
+    spans = tangle(random.Random(1), PROCESSES, 2 * LARGE_TRACE, T0)
     loader.spans(spans)
     settle(settling)
     (trace,) = traces_of(spans)
     assert settled(store) == {trace.id: expected(trace)}
 
 
-def test_in_whatever_order_spans_come_the_rows_are_the_same(
+def test_rows_do_not_depend_on_the_order_in_which_spans_arrive(
     store: Store, loader: Loader, settling: Settling
 ) -> None:
     spans = tangles(3, 40, 12)
@@ -146,36 +148,36 @@ def test_in_whatever_order_spans_come_the_rows_are_the_same(
 
 
 def edges(store: Store) -> dict[tuple[Any, ...], tuple[int, int, int, int]]:
-    found = rows(
+    edge_rows = rows(
         store,
         """SELECT toUnixTimestamp(Minute) AS minute, Environment, Source, Target, Type, Count, Errors, DurationSum,
             DurationMax, finalizeAggregation(Sketch) AS quantiles FROM otel.clew_edges_1m FINAL
         WHERE (Minute, Version) IN (SELECT Minute, max(Version) FROM otel.clew_edges_1m GROUP BY Minute)""",
     )
-    values = [tuple(row.values()) for row in found]
+    values = [tuple(row.values()) for row in edge_rows]
     assert {row[0] for row in values if row[2:5] == ("", "", "")} == {row[0] for row in values}
     return {row[:5]: row[5:9] for row in values if row[2:5] != ("", "", "")}
 
 
 def expected_edges(spans: Sequence[Span]) -> dict[tuple[Any, ...], tuple[int, int, int, int]]:
-    found: dict[tuple[Any, ...], list[tuple[int, bool]]] = {}
+    calls_by_edge: dict[tuple[Any, ...], list[tuple[int, bool]]] = {}
     for trace in traces_of(spans):
         minute = trace.entry.start // MINUTE * 60
-        for (source, target, type, _, duration, failed), number in calls(trace).items():
+        for (source, target, type, _, duration, is_error), number in calls(trace).items():
             edge = (minute, trace.entry.process.environment, source, target, type)
-            found.setdefault(edge, []).extend([(duration, failed)] * number)
+            calls_by_edge.setdefault(edge, []).extend([(duration, is_error)] * number)
     return {
         edge: (
-            len(each),
-            sum(failed for _, failed in each),
-            sum(duration for duration, _ in each),
-            max(duration for duration, _ in each),
+            len(edge_calls),
+            sum(is_error for _, is_error in edge_calls),
+            sum(duration for duration, _ in edge_calls),
+            max(duration for duration, _ in edge_calls),
         )
-        for edge, each in found.items()
+        for edge, edge_calls in calls_by_edge.items()
     }
 
 
-def test_a_root_that_comes_late_takes_the_place_of_what_stood_for_it(
+def test_a_root_that_arrives_late_replaces_the_entry(
     store: Store, loader: Loader, settling: Settling
 ) -> None:
     root = Span("ab" * 16, "01" * 8, "", PROCESSES[0], "GET /", SERVER, T0, T0 + SECOND)
@@ -195,7 +197,7 @@ def test_a_root_that_comes_late_takes_the_place_of_what_stood_for_it(
     ]
 
 
-def test_what_was_cut_short_is_done_again(
+def test_interrupted_work_is_repeated(
     store: Store, loader: Loader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spans = tangles(5, 20, 8)
@@ -203,21 +205,21 @@ def test_what_was_cut_short_is_done_again(
     settle(Settling(store))
     loader.spans(spans[len(spans) // 2 :])
 
-    class Cut(Statements):
-        """Ends after so many statements that write."""
+    class Interrupted(Statements):
+        """Raises after `remaining` inserts."""
 
-        left = 0
+        remaining = 0
 
         def insert(self, *arguments: Any, **parameters: Any) -> None:
-            if Cut.left == 0:
+            if Interrupted.remaining == 0:
                 raise InterruptedError
-            Cut.left -= 1
+            Interrupted.remaining -= 1
             super().insert(*arguments, **parameters)
 
     with monkeypatch.context() as patched:
-        patched.setattr("clew.analysis.traces.settling.Statements", Cut)
-        for cut_after in range(4):
-            Cut.left = cut_after
+        patched.setattr("clew.analysis.traces.settling.Statements", Interrupted)
+        for inserts in range(4):
+            Interrupted.remaining = inserts
             with pytest.raises(InterruptedError):
                 settle(Settling(store))
     settle(Settling(store))
@@ -225,42 +227,40 @@ def test_what_was_cut_short_is_done_again(
     assert edges(store) == expected_edges(spans)
 
 
-def test_of_more_than_can_be_settled_some_stand_for_all(
+def test_under_overload_a_sample_of_the_traces_is_settled(
     store: Store, loader: Loader, settling: Settling
 ) -> None:
     spans = tangles(6, 400, 4)
-    late = [replace(each[0], id=f"{n:016x}") for n, each in enumerate(by_trace(spans))]
+    late = [
+        replace(trace.spans[0], id=f"{number:016x}")
+        for number, trace in enumerate(traces_of(spans))
+    ]
     loader.spans(spans)
     settle(settling, one_in=4)
-    drawn = settled(store)
-    assert {row["OneIn"] for row in drawn.values()} == {4}
-    assert abs(len(drawn) - 100) < 4 * math.sqrt(400 * 0.25 * 0.75)
+    sample = settled(store)
+    assert {row["OneIn"] for row in sample.values()} == {4}
+    assert abs(len(sample) - 100) < 4 * math.sqrt(400 * 0.25 * 0.75)
     total = sum(count for count, *_ in expected_edges(spans).values())
     assert sum(count for count, *_ in edges(store).values()) == pytest.approx(total, rel=0.4)
-    # Later, when there is no hurry any more: who was passed over does not come in, who was drawn
-    # keeps the weight, and a trace that is new counts for itself.
+    # After the overload: skipped traces stay skipped, settled traces keep their weight, and a new
+    # trace counts for itself.
     loader.spans(late)
     new = tangle(random.Random(7), PROCESSES, 3, T0 + 4000 * SECOND)
     loader.spans(new)
-    thinned = {"thinned": 4, "thinned_since": 0, "thinned_until": T0 // SECOND + 3600}
-    settle(settling, **thinned)
-    again = settled(store)
-    assert {id: row["OneIn"] for id, row in again.items()} == {
-        **dict.fromkeys(drawn, 4),
+    settle(settling, sampling=Sampling(4, 0, T0 // SECOND + 3600))
+    updated = settled(store)
+    assert {id: row["OneIn"] for id, row in updated.items()} == {
+        **dict.fromkeys(sample, 4),
         new[0].trace: 1,
     }
-    assert all(again[id]["SpanCount"] == drawn[id]["SpanCount"] + 1 for id in drawn)
-
-
-def by_trace(spans: Sequence[Span]) -> list[tuple[Span, ...]]:
-    return [trace.spans for trace in traces_of(spans)]
+    assert all(updated[id]["SpanCount"] == sample[id]["SpanCount"] + 1 for id in sample)
 
 
 # The thread
 
 
-class Heard:
-    """Definitions that note what they are asked for."""
+class RecordedOccurrences:
+    """An OccurrenceSettler that records its calls."""
 
     def __init__(self) -> None:
         self.traces: Counter[str] = Counter()
@@ -280,16 +280,16 @@ class Heard:
 
 
 @contextmanager
-def running(store: Store, heard: Heard | None = None) -> Iterator[Settler]:
-    statements = statements_of(store)
+def running(store: Store, occurrences: RecordedOccurrences | None = None) -> Iterator[Settler]:
+    statements = settler_statements(store)
     steps = (Edges(statements), Attributes(store, statements))
-    settler = Settler(store, heard, statements, steps)
+    settler = Settler(store, occurrences, statements, steps)
     settler.start()
     try:
         yield settler
     finally:
         assert settler.close(30)
-        assert heard is None or heard.stopped
+        assert occurrences is None or occurrences.stopped
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -300,61 +300,63 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settlers, "REST", 0)
-    monkeypatch.setattr(settlers, "SHORTEST_REST", 0.05)
+def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settlers, "REST_FACTOR", 0)
+    monkeypatch.setattr(settlers, "MIN_REST", 0.05)
     monkeypatch.setattr(Edges, "every", 0.1)
 
 
-@pytest.mark.usefixtures("hasty")
-def test_the_thread_settles_what_comes_and_a_restart_goes_on(store: Store, loader: Loader) -> None:
+@pytest.mark.usefixtures("short_rests")
+def test_the_thread_settles_new_traces_and_continues_after_a_restart(
+    store: Store, loader: Loader
+) -> None:
     spans = tangles(8, 30, 6)
-    here, there = spans[::2], spans[1::2]
-    heard = Heard()
-    loader.spans(here)
+    early, late = spans[::2], spans[1::2]
+    occurrences = RecordedOccurrences()
+    loader.spans(early)
     log = Log(T0, PROCESSES[0], "INFO", "no span", {"order": "o-1"}, trace="ef" * 16)
     other = replace(log, attributes={"cart": "c-1"}, trace="fe" * 16)
-    with running(store, heard) as settler:  # what was there before it started
-        wait_for(lambda: len(settled(store)) == len(traces_of(here)))
+    with running(store, occurrences) as settler:  # traces from before it started
+        wait_for(lambda: len(settled(store)) == len(traces_of(early)))
         loader.logs([other, log])
         settler.wake()
-        wait_for(lambda: log.trace in heard.traces)
-    assert set(heard.traces) == {span.trace for span in here} | {log.trace}
-    loader.spans(there)
-    with running(store, heard):
-        everything = {trace.id: expected(trace) for trace in traces_of(spans)}
-        wait_for(lambda: settled(store) == everything)
+        wait_for(lambda: log.trace in occurrences.traces)
+    assert set(occurrences.traces) == {span.trace for span in early} | {log.trace}
+    loader.spans(late)
+    with running(store, occurrences):
+        all_traces = {trace.id: expected(trace) for trace in traces_of(spans)}
+        wait_for(lambda: settled(store) == all_traces)
         wait_for(lambda: edges(store) == expected_edges(spans))
-    assert heard.versions == sorted(heard.versions)
-    written = rows(store, "SELECT max(Version) AS v FROM otel.clew_settled")
+    assert occurrences.versions == sorted(occurrences.versions)
+    newest_version = rows(store, "SELECT max(Version) AS v FROM otel.clew_settled")
     with running(store) as settler:
         settler.wake()
         time.sleep(1)
-    assert rows(store, "SELECT max(Version) AS v FROM otel.clew_settled") == written
+    assert rows(store, "SELECT max(Version) AS v FROM otel.clew_settled") == newest_version
 
 
-@pytest.mark.usefixtures("hasty")
-def test_a_trace_that_cannot_be_settled_is_left_out(
+@pytest.mark.usefixtures("short_rests")
+def test_a_trace_that_cannot_be_settled_is_skipped(
     store: Store, loader: Loader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     spans = tangles(9, 20, 3)
-    bad = spans[0].trace
+    bad_trace = spans[0].trace
     settle_chunk = Settling.settle
 
     def settle_all_but_one(self: Settling, chunk: Chunk) -> None:
-        if bad in self.trace_ids(chunk):
-            raise RuntimeError("it is a bad one")
+        if bad_trace in self.trace_ids(chunk):
+            raise RuntimeError("the trace is bad")
         settle_chunk(self, chunk)
 
     monkeypatch.setattr(Settling, "settle", settle_all_but_one)
-    monkeypatch.setattr(settlers, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(settlers, "MAX_PASS_PAUSE", 0.05)
     loader.spans(spans)
     with running(store):
         wait_for(lambda: len(settled(store)) == 19)
-    assert f"left out: {bad}: it is a bad one" in caplog.text
+    assert f"cannot be settled: {bad_trace}: the trace is bad" in caplog.text
 
 
-def test_nothing_is_written_while_it_is_paused(store: Store, loader: Loader) -> None:
+def test_a_paused_settler_writes_nothing(store: Store, loader: Loader) -> None:
     spans = tangles(10, 5, 3)
     loader.spans(spans)
     settler = Settler(store)
@@ -366,7 +368,7 @@ def test_nothing_is_written_while_it_is_paused(store: Store, loader: Loader) -> 
     assert settler.close(30)
 
 
-def test_attributes_are_counted_once_and_in_bounds(
+def test_an_interval_counts_once_and_values_are_limited(
     store: Store, loader: Loader, settling: Settling
 ) -> None:
     spans = [
@@ -376,9 +378,9 @@ def test_attributes_are_counted_once_and_in_bounds(
     loader.spans(spans)
     loader.logs([Log(T0, PROCESSES[0], "INFO", "b", {"order": "o-1"})])
     step = Attributes(store, settling.statements)
-    for until in (1 << 31, 1 << 32):  # cut short and done again, with more to see
+    for until in (1 << 31, 1 << 32):  # interrupted, and repeated with a later end
         step.run(Interval(0, until, settling.next_version()), Running())
-    found = {
+    counts = {
         (row["Source"], row["Key"], row["Value"]): row["n"]
         for row in rows(
             store,
@@ -388,11 +390,11 @@ def test_attributes_are_counted_once_and_in_bounds(
         )
     }
     routes = Counter(f"/{n % 3}" for n in range(len(spans)))
-    assert {value: n for (_, key, value), n in found.items() if key == "route"} == routes
-    assert found["span", "text", ""] == len(spans)
-    assert found["log", "order", "o-1"] == 1
-    assert sum(n for (_, key, _), n in found.items() if key == "user") == len(spans)
-    assert sum(n for (source, key, _), n in found.items() if key == "service.name") == 1 + len(
+    assert {value: n for (_, key, value), n in counts.items() if key == "route"} == routes
+    assert counts["span", "text", ""] == len(spans)
+    assert counts["log", "order", "o-1"] == 1
+    assert sum(n for (_, key, _), n in counts.items() if key == "user") == len(spans)
+    assert sum(n for (source, key, _), n in counts.items() if key == "service.name") == 1 + len(
         spans
     )
 
@@ -406,6 +408,6 @@ def test_a_key_with_many_values_does_not_fill_the_table() -> None:
                 for n in range(50)
             ]
         )  # fmt: skip
-        assert sum(attribute.number for attribute in chosen) == 60
+        assert sum(attribute.rows for attribute in chosen) == 60
     assert len(chosen) == 1
-    assert len(quota._hours[0]["span", "id", "s"]) == VALUES_IN_AN_HOUR
+    assert len(quota._hours[0]["span", "id", "s"]) == HOUR_VALUES

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from clew.analysis.steps import Interval
-from clew.analysis.traces.settler import PASSES
-from clew.analysis.traces.settling import Settling, Window, statements_of
+from clew.analysis.traces.settler import SETTLER_ROW
+from clew.analysis.traces.settling import Settling, Window, settler_statements
 from clew.analysis.traces.times import LAST_SECOND
 from clew.cli.parts.analysis import steps_of
 from clew.storage import SIGNALS, Ingest, Store
@@ -25,7 +25,7 @@ COLUMNS_OF_A_RUN = ("Version", "InsertedAt")  # they differ from run to run, and
 
 def test_names_are_their_own() -> None:
     names = [step.name for step in STEPS]
-    assert len({*names, PASSES}) == len(names) + 1
+    assert len({*names, SETTLER_ROW}) == len(names) + 1
     assert all(step.every > 0 for step in STEPS)
 
 
@@ -44,7 +44,7 @@ def test_a_step_that_is_run_again_leaves_the_same_rows(
 
 def run(store: Store, number: int) -> None:
     """Run a step over everything, as after a restart."""
-    statements = statements_of(store)
+    statements = settler_statements(store)
     step = steps_of(store, statements)[number]
     version = Settling(store, statements).next_version()
     step.run(Interval(0, LAST_SECOND, version), Running())
@@ -57,7 +57,7 @@ def load_settled_traces(store: Store, loader: Loader) -> None:
         loader.spans(span for _ in range(20) for span in tangle(choice, PROCESSES, 5, at))
     settling = Settling(store)
     everything = {"since": 0, "until": 1 << 32, "quiet_since": 0, "quiet_until": 1 << 32}
-    for chunk in settling.find(Window(**everything)):
+    for chunk in settling.plan_chunks(Window(**everything)):
         settling.settle(chunk)
 
 

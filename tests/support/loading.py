@@ -1,4 +1,4 @@
-"""Requests through spool and loader into the tables, as the collector does it."""
+"""Loads requests through spool and loader into the tables, as the collector does, and settles them."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def wait_until_drained(loader: Loader) -> None:
 
 
 def seal_segment(directory: Path, signal: str, *bodies: bytes) -> Segment:
-    """One complete segment that nobody has loaded."""
+    """One sealed segment that is not loaded yet."""
     sealed: list[Segment] = []
     spool = Spool(directory, (signal,), sealed.append)
 
     async def append() -> None:
-        # All wait for one sync: half a second after the first the segment would be sealed.
+        # All requests wait for one sync: 0.5 s after the first, the segment would be sealed.
         await asyncio.gather(
             *(spool.append(signal, otlp.decode_protobuf(signal, body)) for body in bodies)
         )
@@ -59,22 +59,23 @@ def seal_segment(directory: Path, signal: str, *bodies: bytes) -> Segment:
 
 
 def settle(settling: Settling, **window: Any) -> None:
-    """Settle every trace that is not settled as it is now, and make the edges of all minutes."""
-    everything = {"since": 0, "until": 1 << 32, "quiet_since": 0, "quiet_until": 1 << 32} | window
-    for chunk in settling.find(Window(**everything)):
+    """Settle every trace that is new or changed, and compute the edges of all minutes. `window`:
+    fields of Window in place of those that select all traces."""
+    all_traces = {"since": 0, "until": 1 << 32, "quiet_since": 0, "quiet_until": 1 << 32} | window
+    for chunk in settling.plan_chunks(Window(**all_traces)):
         if chunk.number:
             settling.settle(chunk)
     make_edges(settling)
 
 
 def make_edges(settling: Settling) -> None:
-    """Make the edges of all minutes."""
-    everything = Interval(0, LAST_SECOND, settling.next_version())
-    Edges(settling.statements).run(everything, Running())
+    """Compute the edges of all minutes."""
+    all_time = Interval(0, LAST_SECOND, settling.next_version())
+    Edges(settling.statements).run(all_time, Running())
 
 
 class Running:
-    """A Stop that says go on."""
+    """A Stop that never stops or pauses the work."""
 
     def check(self) -> None:
         pass
@@ -86,7 +87,7 @@ def rows(store: Store, sql: str) -> list[dict[str, Any]]:
 
 
 def sides_equal_their_base(store: Store) -> bool:
-    """Whether the side tables say what grouping the base table says, key by key."""
+    """Whether the rows of every side table equal a GROUP BY of its base table."""
     traces = """
         SELECT TraceId, arraySort(groupUniqArrayArray(Services)), sum(SpanCount), sum(ErrorCount), min(Start),
             max(End), min(EntryKey) >= 0
@@ -125,10 +126,10 @@ def sides_equal_their_base(store: Store) -> bool:
             with['exception.message'], with['exception.stacktrace'], Segment
         FROM otel.otel_traces ARRAY JOIN Events.Timestamp AS at, Events.Name AS event, Events.Attributes AS with
         WHERE event = 'exception' AND TraceId != '' ORDER BY ALL"""
-    logged = """
+    log_exceptions = """
         SELECT Timestamp, toString(ServiceName), TraceId, SpanId, Type, Message, Stack, Segment
         FROM otel.clew_log_exceptions ORDER BY ALL"""
-    logged_from_base = """
+    log_exceptions_from_base = """
         SELECT Timestamp, toString(ServiceName), TraceId, SpanId, LogAttributes['exception.type'],
             LogAttributes['exception.message'], LogAttributes['exception.stacktrace'], Segment
         FROM otel.otel_logs
@@ -138,7 +139,7 @@ def sides_equal_their_base(store: Store) -> bool:
             client.query(side).result_rows == client.query(base).result_rows
             for side, base in (
                 (exceptions, exceptions_from_base),
-                (logged, logged_from_base),
+                (log_exceptions, log_exceptions_from_base),
                 (traces, traces_from_base),
                 (operations, operations_from_base),
                 (hours, hours_from_minutes),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from clew.analysis.traces.paths import Timed, Times, entry_of, times_of
+from clew.analysis.traces.paths import SpanTimes, TimedSpan, compute_times, entry_index
 from clew.api.answer import Answer
 from clew.api.parameters import SECOND, extent_parameters, rfc3339
 from clew.storage import queries
@@ -44,7 +44,7 @@ class SpanHead(NamedTuple):
     """The part of a span that the trace is computed from. `rest`: where the text of the other part
     is, from its span_id on."""
 
-    timed: Timed
+    timed: TimedSpan
     name: str
     service: str
     instance: str
@@ -77,8 +77,8 @@ class TraceView:
         return StreamingResponse(chunks, media_type="application/json")
 
     def _chunks(self, prefix: bytes, suffix: bytes) -> Iterator[bytes]:
-        trace_start = self._heads[0].timed.began
-        times = times_of([head.timed for head in self._heads])
+        trace_start = self._heads[0].timed.start
+        times = compute_times([head.timed for head in self._heads])
         yield prefix
         bounds = [*range(0, len(self._heads), CHUNK), len(self._heads)]
         for first, end in pairwise(bounds):
@@ -96,7 +96,7 @@ def read_trace(answer: Answer, trace_id: str) -> TraceView | None:
         lambda: answer.text(queries.TRACE_SPANS, trace_id=trace_id, limit=MAX_SPANS + 1),
         lambda: answer.limited_rows(queries.TRACE_OCCURRENCES, MAX_OCCURRENCES, trace_id=trace_id),
     )
-    heads = sorted(_span_heads(text), key=lambda head: (head.timed.began, head.timed.id))
+    heads = sorted(_span_heads(text), key=lambda head: (head.timed.start, head.timed.id))
     if not heads:
         return None
     whole_trace: dict[str, Any] = {}
@@ -105,8 +105,8 @@ def read_trace(answer: Answer, trace_id: str) -> TraceView | None:
         heads = heads[:MAX_SPANS]
         (row,) = answer.rows(queries.TRACES_BY_ID, trace_ids=[trace_id])
         whole_trace = {name: value for name, value in row.items() if name in WHOLE_TRACE}
-    start = heads[0].timed.began
-    end = max(head.timed.ended for head in heads)
+    start = heads[0].timed.start
+    end = max(head.timed.end for head in heads)
     processes = sorted({(head.service, head.instance) for head in heads})
     logs, metrics, transactions = answer.in_parallel(
         lambda: _logs(answer, trace_id, start, end, processes),
@@ -150,7 +150,7 @@ def _span_heads(text: bytes) -> Iterator[SpanHead]:
 
 def _span_head(row: queries.TraceSpansRow, rest: slice) -> SpanHead:
     # Strings that repeat in many spans are stored once.
-    timed = Timed(
+    timed = TimedSpan(
         row["span_id"], row["parent_span_id"], intern(row["kind"]), row["began"], _span_end(row)
     )
     return SpanHead(
@@ -172,11 +172,11 @@ def _span_end(row: queries.TraceSpansRow) -> int:
     return end if end < PAST_INT64 else row["began"]
 
 
-def _computed_members(head: SpanHead, times: Times, trace_start: int) -> bytes:
+def _computed_members(head: SpanHead, times: SpanTimes, trace_start: int) -> bytes:
     """The members in front of the rest of the span. They are numbers, so nothing needs escaping."""
     is_negative = head.duration_ns >= PAST_INT64
     return (
-        f'{{"offset_ms":{(head.timed.began - trace_start) / 1e6},'
+        f'{{"offset_ms":{(head.timed.start - trace_start) / 1e6},'
         f'"duration_ms":{0 if is_negative else head.duration_ns / 1e6},'
         f'"self_time_ms":{times.self_ns / 1e6},'
         f'"critical":{"true" if times.critical else "false"},'
@@ -214,7 +214,7 @@ def _transactions(
             }
             for row in names
         ]
-    entry = heads[entry_of([head.timed for head in heads])]
+    entry = heads[entry_index([head.timed for head in heads])]
     if entry.timed.rank < 2:
         name = f"{entry.service}: {entry.name}"
         transactions.append(

@@ -1,7 +1,4 @@
-"""Which attributes there are, and their frequent values, by the hour: clew_attributes.
-
-Autocompletion reads it (clew.api.attributes).
-"""
+"""Attribute keys and their frequent values by hour: clew_attributes, for autocompletion."""
 
 from __future__ import annotations
 
@@ -17,19 +14,19 @@ from clew.background import Stop
 from clew.storage import StorageError, Store
 from clew.storage.statements import Statements
 
-SAMPLE = 2000  # spans, and log records, of an interval that are looked at: about
-VALUES_AT_ONCE = 50  # of a key of a service that are counted of one interval,
-VALUES_IN_AN_HOUR = 200  # and of one hour
-LONGEST_VALUE = 128  # characters; a longer value counts for its key alone
-HOURS_IN_MIND = 48
+SAMPLE_SIZE = 2000  # approximately; spans of an interval, and log records
+INTERVAL_VALUES = 50  # values that are counted for a key of a service in one interval,
+HOUR_VALUES = 200  # and in one hour
+MAX_VALUE_LENGTH = 128  # characters; a longer value counts for its key alone
+QUOTA_HOURS = 48  # hours whose values are kept in memory
 COLUMNS = ("Hour", "Source", "Key", "ServiceName", "Value", "Counts")
 
 
 class Attributes:
     """The step that counts attributes in a sample of the spans and log records.
 
-    A row holds a count for each interval, by its `since`, of which the largest stays: an interval
-    that is counted again counts once."""
+    A row holds one count per interval, keyed by the interval's `since`. Of two counts with the same
+    key the larger one stays, so an interval that is counted twice counts once."""
 
     name = "attributes"
     every = 60.0
@@ -41,20 +38,21 @@ class Attributes:
         self._quota = ValueQuota()
 
     def run(self, settled: Interval, stop: Stop) -> None:
-        """See Step. Of what was inserted in the interval, whether its traces are settled or not.
+        """See Step. Counts all rows that were inserted in the interval, also of traces that are not
+        settled.
 
-        A key that has had its values of the hour gets no more of them: user ids and the like would
-        fill the table. What it has beyond them counts under an empty value."""
+        A key gets at most HOUR_VALUES values an hour, because user ids and the like would fill the
+        table. Its other values are counted together under an empty value."""
         interval = {"since": second_of(settled.since), "until": second_of(settled.until)}
         (new,) = self._statements.rows(queries.SETTLE_COUNTS, **interval)
         stop.check()
         rows = self._statements.rows(
             queries.SETTLE_ATTRIBUTES,
             **interval,
-            spans_in=max(1, new["spans"] // SAMPLE),
-            logs_in=max(1, new["logs"] // SAMPLE),
-            longest=LONGEST_VALUE,
-            values=VALUES_AT_ONCE,
+            spans_in=max(1, new["spans"] // SAMPLE_SIZE),
+            logs_in=max(1, new["logs"] // SAMPLE_SIZE),
+            longest=MAX_VALUE_LENGTH,
+            values=INTERVAL_VALUES,
         )
         stop.check()
         self._insert(self._quota.choose(rows), int(settled.since))
@@ -62,7 +60,7 @@ class Attributes:
     def _insert(self, attributes: Sequence[Attribute], interval: int) -> None:
         if not attributes:
             return
-        rows = [(*attribute[:-1], {interval: attribute.number}) for attribute in attributes]
+        rows = [(*attribute[:-1], {interval: attribute[-1]}) for attribute in attributes]
         with self._store.client() as client:
             try:
                 client.insert("otel.clew_attributes", rows, column_names=COLUMNS)
@@ -71,35 +69,36 @@ class Attributes:
 
 
 class Attribute(NamedTuple):
-    """How often a key, with a value, was on what a service sent in an hour (seconds since 1970)."""
+    """How often a key with a value occurred in an hour's telemetry of a service."""
 
-    hour: int
+    hour: int  # its start, in seconds since 1970
     source: str  # span, resource or log
     key: str
     service: str
     value: str
-    number: int
+    rows: int
 
 
 class ValueQuota:
-    """Which values of each key are counted in an hour: those that came first, up to
-    VALUES_IN_AN_HOUR. For one thread."""
+    """Chooses the values of each key that are counted in an hour: the first HOUR_VALUES that occur.
+    For one thread."""
 
     def __init__(self) -> None:
         self._hours: dict[int, dict[tuple[str, str, str], set[str]]] = {}
 
     def choose(self, rows: Sequence[queries.SettleAttributesRow]) -> list[Attribute]:
-        """The rows whose values are counted, and one for what else each key has."""
+        """The rows whose values are counted, and for each key one with an empty value and the count
+        of all its other values."""
         chosen: list[Attribute] = []
-        rest: dict[tuple[int, str, str, str], int] = {}
+        remaining: dict[tuple[int, str, str, str], int] = {}
         for row in rows:
             key = (row["source"], row["key"], row["service"])
             values = self._hours.setdefault(row["hour"], {}).setdefault(key, set())
-            left = rest.setdefault((row["hour"], *key), row["total"])
-            if row["value"] and (row["value"] in values or len(values) < VALUES_IN_AN_HOUR):
+            remaining.setdefault((row["hour"], *key), row["total"])
+            if row["value"] and (row["value"] in values or len(values) < HOUR_VALUES):
                 values.add(row["value"])
                 chosen.append(Attribute(row["hour"], *key, row["value"], row["count"]))
-                rest[row["hour"], *key] = left - row["count"]
-        for hour in sorted(self._hours)[:-HOURS_IN_MIND]:
+                remaining[row["hour"], *key] -= row["count"]
+        for hour in sorted(self._hours)[:-QUOTA_HOURS]:
             del self._hours[hour]
-        return chosen + [Attribute(*key, "", count) for key, count in rest.items() if count]
+        return chosen + [Attribute(*key, "", count) for key, count in remaining.items() if count]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from clew.analysis import queries
-from clew.analysis.steps import REVISED, Interval
+from clew.analysis.steps import RESETTLE_SECONDS, Interval
 from clew.analysis.traces.times import EARLIEST, HOUR, LAST_SECOND, LATEST, second_of
 from clew.background import Stop
 from clew.storage.statements import Statements
 
 
 class Edges:
-    """The step that makes the edges of each minute in which a trace was settled again, from all
+    """The step that computes the edges of every minute in which a trace was settled, from all
     traces of that minute. Rows are replaced by version."""
 
     name = "edges"
@@ -21,8 +21,8 @@ class Edges:
         self._statements = statements
 
     def run(self, settled: Interval, stop: Stop) -> None:
-        """See Step. What was inserted after `until` and is settled already is in the edges too."""
-        since = second_of(settled.since - REVISED)
+        """See Step. Traces that were inserted after `until` count too if they are settled."""
+        since = second_of(settled.since - RESETTLE_SECONDS)
         for row in self._statements.rows(queries.SETTLE_MINUTES, since=since):
             stop.check()
             hour = row["hour"]

@@ -1,20 +1,20 @@
-"""What each span of one trace took itself, and what its trace waited for.
+"""Self times and the critical path of one trace.
 
-The same decision stands in queries/settle_traces.sql, for many small traces at once; tests hold the
-two together (ADR 0011). For one trace this takes less than planning that statement (60 ms), and it
-grows with n log n where the statement's arrays grow with the square.
+queries/settling/settle_traces.sql computes the same for many small traces at once; tests compare
+the two (ADR 0011). For one trace this module takes less time than planning that statement (60 ms),
+and its time grows with n log n, where the statement's arrays grow with the square.
 
-self: the span's duration less the time in which at least one child was running.
-critical: the span is on the path that determined when the trace's entry ended. From the end of a
-span backwards, the child that ended last before the time reached is on the path, then the one that
-ended last before that one began, and so on down. A child that goes on after its parent did not hold
-it up, unless the parent is a CLIENT span: a client waits for its server, so what sticks out there
-is the clocks' difference, and is cut off.
-path: the time on the path in the span itself, its duration less that of the children on the path.
+self time: the span's duration without the time in which at least one child was running.
+critical: the span is on the path that determined when the trace's entry ended. Walking back from
+the end of a span, the child that ended last is on the path, then the child that ended last before
+that one started, and so on; the same holds for each of these children. A child that ends after its
+parent did not delay it, unless the parent is a CLIENT span: a client waits for its server, so a
+later end of the server is a difference between clocks, and is cut off.
+path time: the duration of a span on the path without that of its children on the path.
 
-Traces are taken as they come: parents that never came, spans that are their own ancestors, clocks
-that differ. Of several spans with one id the first is the one that is meant; the others, as a rule
-a batch that was sent twice, take no time.
+Any trace is accepted: with missing parents, spans that are their own ancestors, and clocks that
+differ. Of several spans with one id only the first counts; the others, usually a batch that was
+sent twice, take no time.
 """
 
 from __future__ import annotations
@@ -31,123 +31,130 @@ CODES = {
 SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4
 
 
-class Timed(NamedTuple):
-    """A span of the trace: times in nanoseconds, `parent` '' for a root, `kind` as it is stored."""
+class TimedSpan(NamedTuple):
+    """A span of the trace: times in nanoseconds since 1970, `parent` '' for a root, `kind` as it is
+    stored."""
 
     id: str
     parent: str
     kind: str
-    began: int
-    ended: int
+    start: int
+    end: int
 
     @property
     def rank(self) -> int:
-        """What sort of entry it would be: 0 a root, 1 a SERVER or CONSUMER span, 2 any other."""
+        """The rank as the trace's entry: 0 a root, 1 a SERVER or CONSUMER span, 2 any other."""
         return 0 if not self.parent else 1 if self.code in (SERVER, CONSUMER) else 2
 
     @property
     def code(self) -> int:
+        """SERVER, CLIENT, PRODUCER, CONSUMER, or 0 for any other kind."""
         return CODES.get(self.kind, 0)
 
 
-class Times(NamedTuple):
-    """In nanoseconds; `path_ns` is 0 where the trace did not wait for the span."""
+class SpanTimes(NamedTuple):
+    """Self time and path time of a span in nanoseconds; `path_ns` is 0 unless it is critical."""
 
     self_ns: int
     path_ns: int
     critical: bool
 
 
-def entry_of(spans: Sequence[Timed]) -> int:
-    """The place of the span that the trace is known by: its first root, or else the first SERVER or
-    CONSUMER span, or else the first of all."""
-    return min(range(len(spans)), key=lambda n: (spans[n].rank, spans[n].began, spans[n].id))
+def entry_index(spans: Sequence[TimedSpan]) -> int:
+    """The index of the trace's entry: its first root, or else its first SERVER or CONSUMER span, or
+    else its first span. `spans` must not be empty."""
+    return min(range(len(spans)), key=lambda n: (spans[n].rank, spans[n].start, spans[n].id))
 
 
-def times_of(spans: Sequence[Timed]) -> list[Times]:
-    """The times of each span of one trace, in their order. A span that ends before it begins takes
-    no time."""
+def compute_times(spans: Sequence[TimedSpan]) -> list[SpanTimes]:
+    """The times of each span of one trace, in the order of `spans`. A span that ends before it
+    starts has the duration 0."""
     if not spans:
         return []
-    spans = [
-        span if span.began <= span.ended else span._replace(ended=span.began) for span in spans
-    ]
-    firsts = first_of_each(spans)
-    families: dict[str, list[Timed]] = defaultdict(list)
-    for number in firsts.values():
-        span = spans[number]
-        if span.parent in firsts and span.parent != span.id:
-            families[span.parent].append(span)
-    chains = {id: _chain(spans[firsts[id]], children) for id, children in families.items()}
-    critical = _reached(spans[entry_of(spans)].id, chains)
-    times = [Times(0, 0, False)] * len(spans)
-    for id, number in firsts.items():
-        span = spans[number]
-        own = on_path = span.ended - span.began
-        if id in chains:
-            own -= _covered(span, families[id])
-            on_path -= chains[id].held_up
-        times[number] = Times(own, on_path, True) if id in critical else Times(own, 0, False)
+    spans = [span if span.start <= span.end else span._replace(end=span.start) for span in spans]
+    index_by_id = index_spans(spans)
+    children_by_parent: dict[str, list[TimedSpan]] = defaultdict(list)
+    for index in index_by_id.values():
+        span = spans[index]
+        if span.parent in index_by_id and span.parent != span.id:
+            children_by_parent[span.parent].append(span)
+    waits = {
+        id: _wait_for_children(spans[index_by_id[id]], children)
+        for id, children in children_by_parent.items()
+    }
+    critical_ids = _critical_path(spans[entry_index(spans)].id, waits)
+    times = [SpanTimes(0, 0, False)] * len(spans)
+    for id, index in index_by_id.items():
+        span = spans[index]
+        self_ns = path_ns = span.end - span.start
+        if id in waits:
+            self_ns -= _busy_time(span, children_by_parent[id])
+            path_ns -= waits[id].duration
+        is_critical = id in critical_ids
+        times[index] = SpanTimes(self_ns, path_ns if is_critical else 0, is_critical)
     return times
 
 
-def first_of_each(spans: Sequence[Timed]) -> dict[str, int]:
-    """By id, the place of the span that is meant by it: the earliest, of those the longest."""
-    firsts: dict[str, int] = {}
-    for number, span in enumerate(spans):
-        other = firsts.setdefault(span.id, number)
-        if other != number and _age(span) < _age(spans[other]):
-            firsts[span.id] = number
-    return firsts
+def index_spans(spans: Sequence[TimedSpan]) -> dict[str, int]:
+    """By id, the index of the span that counts: the one that started first, and of several the
+    longest."""
+    index_by_id: dict[str, int] = {}
+    for index, span in enumerate(spans):
+        first = index_by_id.setdefault(span.id, index)
+        if first != index and _order(span) < _order(spans[first]):
+            index_by_id[span.id] = index
+    return index_by_id
 
 
-def _age(span: Timed) -> tuple[int, int, str, int]:
-    return span.began, -span.ended, span.parent, span.code
+def _order(span: TimedSpan) -> tuple[int, int, str, int]:
+    return span.start, -span.end, span.parent, span.code
 
 
-class _Chain(NamedTuple):
-    held_up: int
-    waited_for: list[str]
+class _Wait(NamedTuple):
+    """How long a span waited for children, in nanoseconds, and the ids of these children."""
+
+    duration: int
+    child_ids: list[str]
 
 
-def _covered(span: Timed, children: list[Timed]) -> int:
-    """For how long at least one of the children was running."""
-    covered, reached = 0, span.began
-    for began, ended in sorted((child.began, child.ended) for child in children):
-        began, ended = max(began, reached), min(ended, span.ended)
-        if began < ended:
-            covered += ended - began
-            reached = ended
-    return covered
+def _busy_time(span: TimedSpan, children: list[TimedSpan]) -> int:
+    """For how long at least one of the children was running during the span."""
+    busy, reached = 0, span.start
+    for start, end in sorted((child.start, child.end) for child in children):
+        start, end = max(start, reached), min(end, span.end)
+        if start < end:
+            busy += end - start
+            reached = end
+    return busy
 
 
-def _chain(span: Timed, children: list[Timed]) -> _Chain:
-    """How long the span waited for children, and for which: the last first."""
+def _wait_for_children(span: TimedSpan, children: list[TimedSpan]) -> _Wait:
+    """For how long the span waited for children, and for which, the last child first."""
     is_client = span.code == CLIENT
     parts = sorted(
         (
-            (min(child.ended, span.ended), max(child.began, span.began), child.id)
+            (min(child.end, span.end), max(child.start, span.start), child.id)
             for child in children
-            if is_client or child.ended <= span.ended
+            if is_client or child.end <= span.end
         ),
         reverse=True,
     )
-    held_up, reached, waited_for = 0, span.ended, []
-    for ended, began, id in parts:
-        if began < ended <= reached:
-            held_up += ended - began
-            reached = began
-            waited_for.append(id)
-    return _Chain(held_up, waited_for)
+    duration, reached, child_ids = 0, span.end, []
+    for end, start, id in parts:
+        if start < end <= reached:
+            duration += end - start
+            reached = start
+            child_ids.append(id)
+    return _Wait(duration, child_ids)
 
 
-def _reached(entry: str, chains: Mapping[str, _Chain]) -> set[str]:
-    """The ids on the path: from the entry down, everything that was waited for."""
-    waiting = [entry]
-    reached = {entry}
-    while waiting:
-        chain = chains.get(waiting.pop())
-        fresh = [id for id in chain.waited_for if id not in reached] if chain else []
-        reached.update(fresh)
-        waiting += fresh
-    return reached
+def _critical_path(entry: str, waits: Mapping[str, _Wait]) -> set[str]:
+    """The ids of the critical spans: the entry, and from there down every span waited for."""
+    queue = [entry]
+    critical_ids = {entry}
+    while queue:
+        wait = waits.get(queue.pop())
+        new_ids = [id for id in wait.child_ids if id not in critical_ids] if wait else []
+        critical_ids.update(new_ids)
+        queue += new_ids
+    return critical_ids

@@ -1,9 +1,10 @@
 """Background thread that settles traces: computes per-trace results once new spans have arrived.
 
-A pass takes the traces with rows since the last pass, newest first, and once more those that have
-been quiet for a while. Behind it, steps (clew.analysis.steps) compute what rests on settled traces.
-How far each has come is in the tables (clew_settler): a restart goes on from there, and does again
-what was cut short. Of several processes on one server the one that holds the lease works.
+A pass settles the traces that got rows since the last pass, the newest first, and a second time the
+traces that got no rows for a while. After it, the steps that are due run (clew.analysis.steps). The
+progress of the passes and of each step is stored in clew_settler: a restart continues from there
+and repeats what was interrupted. Of several processes on one server, the one that holds the lease
+settles.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from time import monotonic
 from typing import Protocol
 
 from clew.analysis.steps import Interval, Step
-from clew.analysis.traces.cursor import QUIET, REMEMBERED, InsertCursor
+from clew.analysis.traces.cursor import QUIET_SECONDS, SAMPLING_MEMORY, InsertCursor
 from clew.analysis.traces.settling import (
-    REQUEUED_AT_ONCE,
+    MAX_REQUEUED,
     Chunk,
-    Progress,
+    SettlerProgress,
     Settling,
     Window,
-    statements_of,
+    settler_statements,
 )
 from clew.background import Stop, Stopped, Worker
 from clew.storage import Store
@@ -34,129 +35,132 @@ from clew.storage.statements import Statements
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY = 5.0  # seconds; only on a server, where others write too
-SHORTEST_REST = 3.0  # seconds after a pass: the smallest costs 0.3 s, for its planning,
-REST = 4  # or so many times what it took: a fifth of one core at the most
-LEASE = 120.0  # seconds
-AGREE_WITHIN = 0.5  # seconds for others who want the lease to say so
-ATTEMPTS = 3  # of a pass, before what fails in it is looked for
-MOST_LEFT_OUT = 20  # traces of a chunk
-LONGEST_PAUSE = 30.0  # seconds before the next attempt of a pass,
-LONGEST_STEP_PAUSE = 600.0  # and of a step
+POLL_SECONDS = 5.0  # on a server, where other processes insert too
+MIN_REST = 3.0  # seconds after a pass: the smallest pass takes 0.3 s, for planning
+REST_FACTOR = 4  # of the time that a pass took: at most a fifth of one core
+LEASE_SECONDS = 120.0
+LEASE_CONTEST = 0.5  # seconds in which other processes may claim the same lease
+PASS_ATTEMPTS = 3  # before the traces that make a pass fail are searched
+MAX_SKIPPED = 20  # traces of a chunk that are searched one by one
+MAX_PASS_PAUSE = 30.0  # seconds before the next attempt of a pass,
+MAX_STEP_PAUSE = 600.0  # and of a step
 NO_CHUNK = (1 << 32) - 1
-PASSES = "pass"  # the row of the passes in clew_settler
+SETTLER_ROW = "pass"  # the name of the row of clew_settler that has the progress of passes
 
 
-class Definitions(Protocol):
-    """What else is computed for whole traces, chunk by chunk: clew.analysis.Occurrences."""
+class OccurrenceSettler(Protocol):
+    """Computes the occurrences of defined transactions, see clew.analysis.Occurrences."""
 
     def log_attributes(self) -> Sequence[str]:
-        """The attributes that log records are looked at for."""
+        """The attributes of log records that definitions refer to."""
 
     def settle(self, trace_ids: Sequence[str], start: str, end: str, version: int) -> None:
-        """Make the rows of these traces again. All their spans lie in `start` … `end`; `version` is
-        greater by two or more than that of any call before."""
+        """Compute the rows of these traces again. All their spans lie between `start` and `end`;
+        `version` is greater by two or more than that of any call before. Raises StorageError."""
 
     def stop(self) -> None:
-        """Begin nothing more, and end what is running; for another thread."""
+        """Start no further statement and end the running one. For another thread."""
 
 
 class Settler:
-    """`wake` it when spans or log records were inserted; where others insert too, as on a server,
-    it looks by itself as well.
+    """Call `wake` after spans or log records were inserted. On a server, where other processes
+    insert too, it also polls.
 
-    `statements`: those of the steps, when they have any (statements_of(store)). `steps` run in
-    their order."""
+    `occurrences` are settled with the traces. `statements`: the object that the steps use, from
+    settler_statements(store). `steps` run in their order."""
 
     def __init__(
         self,
         store: Store,
-        definitions: Definitions | None = None,
+        occurrences: OccurrenceSettler | None = None,
         statements: Statements | None = None,
         steps: Sequence[Step] = (),
     ) -> None:
         self._store = store
-        self._statements = statements or statements_of(store)
+        self._statements = statements or settler_statements(store)
         self._settling = Settling(store, self._statements)
-        self._definitions = definitions
+        self._occurrences = occurrences
         self._steps = [_Schedule(step) for step in steps]
-        # One process has the embedded engine: a lease from before it was killed is its own.
+        # Only one process has the embedded engine, so a lease of a killed process is its own.
         self._holder = "embedded" if store.embedded else uuid.uuid4().hex
         self._lease_until = 0.0
         self._cursor: InsertCursor | None = None
-        self._left_out = 0
+        self._skipped = 0
         self._requeued: list[str] = []
-        self._lock = threading.Lock()  # of what is requeued
+        self._lock = threading.Lock()  # of _requeued
         self._worker = Worker(
             "settler",
             self._run,
             "traces are not settled yet",
-            pauses=(1.0, LONGEST_PAUSE),
-            rest=lambda took: max(SHORTEST_REST, REST * took),
+            pauses=(1.0, MAX_PASS_PAUSE),
+            rest=lambda seconds: max(MIN_REST, REST_FACTOR * seconds),
         )
 
     def start(self) -> None:
+        """Start the thread."""
         self._worker.start()
 
     def wake(self) -> None:
-        """Something was inserted."""
+        """Run a pass soon: rows were inserted."""
         self._worker.wake()
 
     def requeue(self, trace_ids: Sequence[str]) -> None:
-        """Settle these traces again: they have lost spans. Kept in memory only: when the process
-        ends first, they are left without a row, as traces that are too large are."""
+        """Settle these traces again, because they lost spans. The ids are kept in memory only: if
+        the process ends before, the traces stay without a row."""
         if trace_ids:
             with self._lock:
                 self._requeued += trace_ids
             self._worker.wake()
 
     def stop(self) -> None:
-        """Begin nothing more, and end the statement that is running."""
+        """Start no further work, and end the running statement. For another thread."""
         self._worker.stop()
-        with suppress(Exception):  # the engine may be what is in trouble
+        with suppress(Exception):  # the engine may have failed
             self._statements.cancel()
-            if self._definitions is not None:
-                self._definitions.stop()
+            if self._occurrences is not None:
+                self._occurrences.stop()
 
     def close(self, seconds: float) -> bool:
-        """Whether the thread has ended within that time. What was cut short is done again."""
+        """Stop, and wait up to `seconds` for the thread; returns whether it ended. The next start
+        repeats interrupted work."""
         self.stop()
         ended = self._worker.close(seconds)
         if ended and self._store.shared and self._cursor is not None:
             self._lease_until = 0.0
-            with suppress(Exception):  # others wait until the lease has run out
+            with suppress(Exception):  # then other processes wait until the lease expires
                 self._save_progress()
         return ended
 
     def paused(self) -> AbstractContextManager[None]:
-        """Nothing is written from when this is entered until it is left."""
+        """A context in which nothing is written."""
         return self._worker.paused()
 
     def _run(self, stop: Stop) -> float:
-        """A pass, and the steps that are due; in how many seconds to run though nobody wakes it."""
+        """Run a pass and the steps that are due; returns the seconds until the next run is due
+        without a wake."""
         settling = self._settling
         now, oldest_insert = settling.clock()
         if not self._has_lease(now):
-            return LOOK_EVERY
+            return POLL_SECONDS
         if self._cursor is None:
             self._cursor = self._resume(now)
         cursor = self._cursor
-        pending = settling.pending(cursor.settled_up_to)
+        pending = settling.pending_traces(cursor.settled_up_to)
         window = cursor.window(now, pending)
         with self._lock:
-            requeued = self._requeued[:REQUEUED_AT_ONCE]
+            requeued = self._requeued[:MAX_REQUEUED]
         chunks: list[Chunk] = []
         if pending or requeued or not cursor.is_quiet:
             stop.check()
-            chunks = settling.find(window, requeued)
+            chunks = settling.plan_chunks(window, requeued)
             for chunk in chunks:
                 stop.check()
-                self._settle_or_leave_out(chunk)
+                self._settle_or_skip(chunk)
         stop.check()
-        self._settle_logged(window, chunks)
+        self._settle_traces_with_logs(window, chunks)
         if self._has_lease(now):
             cursor.advance(window, now, oldest_insert)
-            self._lease_until = now + LEASE
+            self._lease_until = now + LEASE_SECONDS
             self._save_progress()
             self._run_steps(stop)
         with self._lock:
@@ -164,50 +168,51 @@ class Settler:
             return 0 if self._requeued else self._seconds_until_due(now)
 
     def _resume(self, now: float) -> InsertCursor:
-        """Where the last process was, before the last start or on another node."""
+        """Continue where the last process stopped, on this node or another one."""
         progress = self._settling.progress()
-        if PASSES in progress:
-            start = progress[PASSES].settled_until
+        if SETTLER_ROW in progress:
+            start = progress[SETTLER_ROW].settled_until
         else:
-            oldest = self._settling.oldest()
+            oldest = self._settling.oldest_insert()
             start = now - 1 if oldest is None else oldest
         for schedule in self._steps:
             saved = progress.get(schedule.step.name)
             schedule.since = saved.settled_until if saved else start
             schedule.is_stale = True
-        return InsertCursor(start, self._settling.thinned(now - REMEMBERED))
+        return InsertCursor(start, self._settling.sampling(now - SAMPLING_MEMORY))
 
-    def _settle_or_leave_out(self, chunk: Chunk) -> None:
+    def _settle_or_skip(self, chunk: Chunk) -> None:
         try:
             self._settle(chunk)
         except Exception as error:
-            if self._worker.failures < ATTEMPTS - 1 or self._worker.stopping:
+            if self._worker.failures < PASS_ATTEMPTS - 1 or self._worker.stopping:
                 raise
-            self._left_out = 0
-            self._leave_out(chunk, error)
+            self._skipped = 0
+            self._skip(chunk, error)
 
     def _settle(self, chunk: Chunk) -> None:
-        if self._definitions is not None:
+        if self._occurrences is not None:
             trace_ids = self._settling.trace_ids(chunk)
             version = self._settling.next_version()
-            self._definitions.settle(trace_ids, chunk.start, chunk.end, version)
+            self._occurrences.settle(trace_ids, chunk.start, chunk.end, version)
         if chunk.number:
             self._settling.settle(chunk)
             for schedule in self._steps:
                 schedule.is_stale = True
 
-    def _leave_out(self, chunk: Chunk, error: Exception) -> None:
-        """Find by halves the traces that cannot be settled, and leave them out; when there are
-        many, the rest of the chunk with them."""
+    def _skip(self, chunk: Chunk, error: Exception) -> None:
+        """Find the traces that cannot be settled by bisection, and skip them. When there are many,
+        skip the rest of the chunk with them."""
         trace_ids = self._settling.trace_ids(chunk)
         if not trace_ids:
             return
-        if len(trace_ids) == 1 or self._left_out >= MOST_LEFT_OUT:
-            self._settle(replace(chunk, number=NO_CHUNK))  # or is it the engine that cannot?
-            self._left_out += 1
+        if len(trace_ids) == 1 or self._skipped >= MAX_SKIPPED:
+            # A chunk without traces: raises when the engine fails whatever it is given.
+            self._settle(replace(chunk, number=NO_CHUNK))
+            self._skipped += 1
             more = f" and {len(trace_ids) - 1} more" if len(trace_ids) > 1 else ""
             logger.error(
-                "traces cannot be settled and are left out: %s%s: %s", trace_ids[0], more, error
+                "skipping traces that cannot be settled: %s%s: %s", trace_ids[0], more, error
             )
             return
         for half in chunk.halves():
@@ -216,18 +221,18 @@ class Settler:
             except Exception as half_error:
                 if self._worker.stopping:
                     raise
-                self._leave_out(half, half_error)
+                self._skip(half, half_error)
 
-    def _settle_logged(self, window: Window, chunks: Sequence[Chunk]) -> None:
-        """Apply the definitions to traces that got log records and no spans."""
-        if self._definitions is not None:
-            attributes = self._definitions.log_attributes()
-            for traces in self._settling.logged(window, chunks, attributes):
+    def _settle_traces_with_logs(self, window: Window, chunks: Sequence[Chunk]) -> None:
+        """Settle the occurrences of traces that got log records but no spans."""
+        if self._occurrences is not None:
+            attributes = self._occurrences.log_attributes()
+            for group in self._settling.traces_with_logs(window, chunks, attributes):
                 version = self._settling.next_version()
-                self._definitions.settle(traces.trace_ids, traces.start, traces.end, version)
+                self._occurrences.settle(group.trace_ids, group.start, group.end, version)
 
     def _run_steps(self, stop: Stop) -> None:
-        """Run the steps that are due. One that fails waits longer each time; the others go on."""
+        """Run the steps that are due. A failed step waits longer each time; the others continue."""
         assert self._cursor is not None
         until = self._cursor.oldest_possible
         for schedule in self._steps:
@@ -244,35 +249,38 @@ class Settler:
             except Exception as error:
                 if self._worker.stopping:
                     raise
-                schedule.failed(error)
+                schedule.record_failure(error)
                 continue
-            # What was inserted later is settled later: then there is more to do.
-            schedule.done(interval, is_stale=self._cursor.newest >= until)
+            # Rows inserted later are settled later, so the step has more to do then.
+            schedule.record_run(interval, is_stale=self._cursor.newest >= until)
             self._save_progress()
 
     def _has_lease(self, now: float) -> bool:
-        """On a server: whether it is this process's turn. It asks for the lease when that is
-        nobody's."""
+        """Whether this process may settle: on a server, only the holder of the lease may. Claims
+        the lease when no process holds it."""
         if not self._store.shared:
             return True
-        held = self._settling.progress().get(PASSES)
-        if held is not None and held.holder != self._holder and held.until > now:
+        lease = self._settling.progress().get(SETTLER_ROW)
+        if lease is not None and lease.holder != self._holder and lease.lease_until > now:
             self._cursor = None
             return False
-        if held is None or held.holder != self._holder:
+        if lease is None or lease.holder != self._holder:
             self._cursor = self._resume(now)
-            self._lease_until = now + LEASE
+            self._lease_until = now + LEASE_SECONDS
             self._save_progress()
-            self._worker.wait(AGREE_WITHIN)
-            return self._settling.progress()[PASSES].holder == self._holder
+            self._worker.wait(LEASE_CONTEST)
+            return self._settling.progress()[SETTLER_ROW].holder == self._holder
         return True
 
     def _save_progress(self) -> None:
         assert self._cursor is not None
-        reached = {PASSES: self._cursor.oldest_possible}
-        reached |= {schedule.step.name: schedule.since for schedule in self._steps}
-        self._settling.advance(
-            {name: Progress(self._holder, self._lease_until, at) for name, at in reached.items()}
+        settled_until = {SETTLER_ROW: self._cursor.oldest_possible}
+        settled_until |= {schedule.step.name: schedule.since for schedule in self._steps}
+        self._settling.save_progress(
+            {
+                name: SettlerProgress(self._holder, self._lease_until, until)
+                for name, until in settled_until.items()
+            }
         )
 
     def _seconds_until_due(self, now: float) -> float:
@@ -281,17 +289,17 @@ class Settler:
         if self._cursor.is_behind:
             seconds.append(0)
         if not self._cursor.is_quiet:
-            seconds.append(self._cursor.newest + QUIET + 2 - now)
+            seconds.append(self._cursor.newest + QUIET_SECONDS + 2 - now)
         seconds += [schedule.due - monotonic() for schedule in self._steps if schedule.is_stale]
         if self._store.shared:
-            seconds.append(LOOK_EVERY)
+            seconds.append(POLL_SECONDS)
         return min(seconds)
 
 
 @dataclass
 class _Schedule:
-    """When a step runs next (`due`, by monotonic()), from which second of insertion on (`since`),
-    and whether there is anything for it to do (`is_stale`)."""
+    """When a step runs next: not before `due` (of monotonic()), and only when `is_stale`, that is
+    when it has work. `since`: the second of insertion from which on it has work."""
 
     step: Step
     since: float = 0.0
@@ -299,12 +307,12 @@ class _Schedule:
     is_stale: bool = False
     failures: int = 0
 
-    def done(self, interval: Interval, *, is_stale: bool) -> None:
+    def record_run(self, interval: Interval, *, is_stale: bool) -> None:
         self.since, self.is_stale, self.failures = interval.until, is_stale, 0
         self.due = monotonic() + self.step.every
 
-    def failed(self, error: Exception) -> None:
-        pause = min(self.step.every * 2.0**self.failures, LONGEST_STEP_PAUSE)
+    def record_failure(self, error: Exception) -> None:
+        pause = min(self.step.every * 2.0**self.failures, MAX_STEP_PAUSE)
         self.failures += 1
         self.due = monotonic() + pause
-        logger.warning("%s: not computed yet, again in %.0f s: %s", self.step.name, pause, error)
+        logger.warning("step %s failed, retrying in %.0f s: %s", self.step.name, pause, error)

@@ -1,7 +1,7 @@
-"""Whole traces out of their spans: clew_settled, one row for each trace.
+"""Computes whole traces from their spans: clew_settled, one row for each trace.
 
 The statements are queries/settling/*.sql; clew.analysis.traces.settler decides when they run. All
-of it may be done again, after it failed or was killed at any point: rows are replaced by version.
+of them may be repeated after a failure or a kill: rows are replaced by version.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from clew.analysis import queries
 from clew.analysis.traces.times import LAST_SECOND, moment_of, second_of
-from clew.analysis.traces.trace_row import Span, row_of
+from clew.analysis.traces.trace_row import SpanRow, settled_row
 from clew.storage.statements import Statements
 from clew.storage.store import Store
 
-# A statement over 100,000 spans in traces of 8 takes 0.5 s of CPU time, a fifth of that for being
-# planned, and 100 MB.
-CHUNK = 250_000  # spans in a chunk; a trace weighs more the more it has
-LARGE = 200  # spans of a trace that is worked out by itself, in Python
-REQUEUED_AT_ONCE = 1000  # traces that are named: a server takes 128 KiB for a parameter
-MOST = 100_000  # spans of a trace beyond which it is not settled: no row, and nobody waits for it
+# A statement over 100,000 spans in traces of 8 spans takes 100 MB and 0.5 s of CPU time, a fifth of
+# it for planning.
+CHUNK_WEIGHT = 250_000  # spans of a chunk; the weight of a trace grows with the square of its spans
+LARGE_TRACE = 200  # spans; a larger trace is computed by itself, in Python
+MAX_TRACE = 100_000  # spans; a larger trace is not settled and has no row
+MAX_REQUEUED = 1000  # trace ids in one statement: a server takes 128 KiB for a parameter
 
-# Without short circuits the statement over whole traces takes a fifth of the time: with them, what
-# a lambda uses is worked out in it again.
+# With short circuits, the engine evaluates again inside a lambda what the lambda uses: the
+# statement over whole traces takes five times as long.
 SETTINGS = {"short_circuit_function_evaluation": "disable"}
 
 COLUMNS = (
@@ -35,34 +35,46 @@ COLUMNS = (
     *(f"Call.{name}" for name in ("Source", "Target", "Type", "Summary", "Duration", "IsError")),
     *("OneIn", "Version", "IsDeleted", "InsertedAt"),
 )
-STALE = "ServiceName, SpanName, Timestamp, TraceId, Version, IsDeleted"
+CANCELLING_COLUMNS = "ServiceName, SpanName, Timestamp, TraceId, Version, IsDeleted"
+
+
+class Sampling(NamedTuple):
+    """A time of overload, in which only one trace in up to `one_in` was settled: from the second of
+    insertion `since`, for traces that started before `until`, both in seconds since 1970."""
+
+    one_in: int
+    since: float
+    until: float
+
+
+NO_SAMPLING = Sampling(1, LAST_SECOND, 0.0)
 
 
 @dataclass(frozen=True)
 class Window:
-    """Which traces a pass looks at, by when their rows were inserted (seconds since 1970): those of
-    [since, until), and once more those that were quiet since [quiet_since, quiet_until).
+    """The traces of a pass, by when their rows were inserted (seconds since 1970): those of [since,
+    until), and a second time those of [quiet_since, quiet_until), which got no rows since.
 
-    One trace in `one_in` is settled; of those that began before `thinned_until`, what was drawn
-    from `thinned_since` on has its weight, and the others are drawn one in `thinned`."""
+    One trace in `one_in` is settled. After a `sampling`, traces that were settled in it keep their
+    weight, and of the other traces that started in it one in `sampling.one_in` is settled."""
 
     since: float
     until: float
     quiet_since: float
     quiet_until: float
     one_in: int = 1
-    thinned: int = 1
-    thinned_since: float = LAST_SECOND
-    thinned_until: float = 0.0
+    sampling: Sampling | None = None
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Traces of a pass that are settled together; number 0 are those that are not drawn.
+    """Traces of a pass that are settled together. Number 0 holds the traces that sampling skips.
 
-    `part` of `parts`: of the traces in it, those whose hash says so."""
+    `version` is that of the pass. `most_spans` is the span count of the largest trace. `start` and
+    `end` are the times between which the traces lie. `part` of `parts`: only the traces whose hash
+    falls into this part."""
 
-    pass_: int
+    version: int
     number: int
     traces: int
     spans: int
@@ -75,9 +87,11 @@ class Chunk:
 
     @property
     def is_large(self) -> bool:
-        return self.most_spans > LARGE
+        """Whether it is a single large trace."""
+        return self.most_spans > LARGE_TRACE
 
     def halves(self) -> tuple[Chunk, Chunk]:
+        """Two chunks, each with half of the traces."""
         return (
             replace(self, parts=2 * self.parts),
             replace(self, parts=2 * self.parts, part=self.part + self.parts),
@@ -85,8 +99,9 @@ class Chunk:
 
     @property
     def parameters(self) -> dict[str, Any]:
+        """The parameters by which a statement selects the traces."""
         return {
-            "of_pass": self.pass_,
+            "of_pass": self.version,
             "chunk": self.number,
             "parts": self.parts,
             "part": self.part,
@@ -96,8 +111,8 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Traces:
-    """Some traces, and the times between which all of them lie, as queries take them."""
+class TraceGroup:
+    """Trace ids, and the times between which all of these traces lie, as text for a query."""
 
     trace_ids: list[str]
     start: str
@@ -105,144 +120,152 @@ class Traces:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far something has come (`settled_until`), and who is at it `until` when: both in seconds
-    since 1970."""
+class SettlerProgress:
+    """A row of clew_settler: inserts up to `settled_until` are done, and `holder` has the lease
+    until `lease_until`. Both are seconds since 1970."""
 
     holder: str
-    until: float
+    lease_until: float
     settled_until: float
 
 
-def statements_of(store: Store) -> Statements:
-    """The statements of the settler's thread: its own and those of the steps that it runs, so that
-    one `cancel` ends whichever is running."""
+def settler_statements(store: Store) -> Statements:
+    """The statements of the settler's thread. The settler and its steps share one object, so that
+    one `cancel` ends whichever statement is running."""
     return Statements(store, SETTINGS)
 
 
 class Settling:
-    """What the settler does in the tables. For one thread."""
+    """The settler's work in the tables. For one thread. All methods raise StorageError."""
 
     def __init__(self, store: Store, statements: Statements | None = None) -> None:
         self._store = store
         self._version = 0
-        self.statements = statements or statements_of(store)
+        self.statements = statements or settler_statements(store)
         self._rows, self._insert = self.statements.rows, self.statements.insert
 
     def clock(self) -> tuple[float, float]:
-        """The database's time, and when the oldest insert that is under way began."""
+        """The database's time, and the start of the oldest insert that is running; both in seconds
+        since 1970."""
         (row,) = self._rows(queries.SETTLE_CLOCK)
         return row["now"], row["oldest"]
 
-    def oldest(self) -> float | None:
-        """When the oldest traces were inserted; None without any."""
+    def oldest_insert(self) -> float | None:
+        """When the oldest stored trace was inserted; None without traces."""
         (row,) = self._rows(queries.SETTLE_OLDEST)
         return row["oldest"] if row["traces"] else None
 
-    def pending(self, since: float) -> list[tuple[int, int]]:
-        """By second of their insertion, how many traces came since: about."""
+    def pending_traces(self, since: float) -> list[tuple[int, int]]:
+        """By second of insertion since then, approximately how many traces got rows."""
         rows = self._rows(queries.SETTLE_PENDING, since=second_of(since))
         return [(row["second"], row["traces"]) for row in rows]
 
-    def progress(self) -> dict[str, Progress]:
-        """By name."""
+    def progress(self) -> dict[str, SettlerProgress]:
+        """The rows of clew_settler, by name."""
         rows = self._rows(queries.SETTLE_PROGRESS)
         self._version = max(self._version, *(row["version"] for row in rows), 0)
         return {
-            row["name"]: Progress(row["holder"], row["until"], row["settled_until"]) for row in rows
+            row["name"]: SettlerProgress(row["holder"], row["until"], row["settled_until"])
+            for row in rows
         }
 
-    def advance(self, progress: dict[str, Progress]) -> None:
-        """Put down how far it has come."""
+    def save_progress(self, progress: dict[str, SettlerProgress]) -> None:
+        """Write rows of clew_settler, by name."""
         version = self.next_version()
         self._insert(
             "clew_settler",
             queries.SETTLE_ADVANCE,
             rows=[
-                (name, at.holder, moment_of(at.until), moment_of(at.settled_until), version)
-                for name, at in progress.items()
+                (
+                    name,
+                    row.holder,
+                    moment_of(row.lease_until),
+                    moment_of(row.settled_until),
+                    version,
+                )
+                for name, row in progress.items()
             ],
         )
 
-    def find(self, window: Window, requeued: Sequence[str] = ()) -> list[Chunk]:
-        """Draw up the chunks of a pass, the newest first; `requeued`: further traces, at most
-        REQUEUED_AT_ONCE."""
-        pass_ = self.next_version()
+    def plan_chunks(self, window: Window, requeued: Sequence[str] = ()) -> list[Chunk]:
+        """Divide the traces of a pass into chunks; returns them, the newest first. `requeued`: the
+        ids of further traces, at most MAX_REQUEUED."""
+        version = self.next_version()
+        sampling = window.sampling or NO_SAMPLING
         with self._store.client() as client:
             client.command("TRUNCATE TABLE otel.clew_settling")
         self._insert(
             "clew_settling",
             queries.SETTLE_DIRTY,
-            of_pass=pass_,
+            of_pass=version,
             since=second_of(window.since),
             until=second_of(window.until),
             quiet_since=second_of(window.quiet_since),
             quiet_until=second_of(window.quiet_until),
             one_in=window.one_in,
-            thinned=window.thinned,
-            thinned_since=second_of(window.thinned_since),
-            thinned_until=moment_of(window.thinned_until),
-            large=LARGE,
-            chunk_weight=CHUNK,
+            thinned=sampling.one_in,
+            thinned_since=second_of(sampling.since),
+            thinned_until=moment_of(sampling.until),
+            large=LARGE_TRACE,
+            chunk_weight=CHUNK_WEIGHT,
             requeued=list(requeued),
         )
-        rows = self._rows(queries.SETTLE_CHUNKS, of_pass=pass_)
-        return [Chunk(pass_, **row) for row in rows]
+        rows = self._rows(queries.SETTLE_CHUNKS, of_pass=version)
+        return [Chunk(version, **row) for row in rows]
 
     def trace_ids(self, chunk: Chunk) -> list[str]:
         """The ids of the chunk's traces."""
         return [row["trace_id"] for row in self._rows(queries.SETTLE_IDS, **chunk.parameters)]
 
-    def logged(
+    def traces_with_logs(
         self, window: Window, chunks: Sequence[Chunk], attributes: Sequence[str]
-    ) -> list[Traces]:
-        """The traces with new log records that have one of these attributes, and that are in none
-        of the chunks."""
+    ) -> list[TraceGroup]:
+        """The traces that got log records with one of these attributes and that are in none of the
+        chunks."""
         if not attributes:
             return []
         rows = self._rows(
             queries.SETTLE_LOGGED,
-            of_pass=chunks[0].pass_ if chunks else 0,
+            of_pass=chunks[0].version if chunks else 0,
             since=second_of(window.since),
             until=second_of(window.until),
             names=list(attributes),
         )
-        return [Traces(**row) for row in rows]
+        return [TraceGroup(**row) for row in rows]
 
-    def thinned(self, since: float) -> tuple[int, float, float] | None:
-        """Whether a trace was settled since that stands for others: for how many at the most, since
-        when, and when the last of them began."""
+    def sampling(self, since: float) -> Sampling | None:
+        """The sampling in which traces were settled since then (second of insertion), if any."""
         (row,) = self._rows(queries.SETTLE_THINNED, since=second_of(since))
-        return (row["thinned"], row["since"], row["until"]) if row["thinned"] else None
+        return Sampling(row["thinned"], row["since"], row["until"]) if row["thinned"] else None
 
     def settle(self, chunk: Chunk) -> None:
-        """Make the rows of the chunk's traces again."""
-        if chunk.is_large and chunk.spans > MOST:
+        """Write the rows of the chunk's traces, and cancel the rows that they replace."""
+        if chunk.is_large and chunk.spans > MAX_TRACE:
             return
         version = self.next_version()
-        stale = chunk.parameters | {"version": version}
-        self._insert("clew_settled", queries.SETTLE_STALE, STALE, **stale)
+        cancelling = chunk.parameters | {"version": version}
+        self._insert("clew_settled", queries.SETTLE_STALE, CANCELLING_COLUMNS, **cancelling)
         if chunk.is_large:
             self._settle_large(chunk, version + 1)
         else:
-            settled = chunk.parameters | {"one_in": chunk.one_in, "version": version}
-            self._insert("clew_settled", queries.SETTLE_TRACES, **settled)
+            parameters = chunk.parameters | {"one_in": chunk.one_in, "version": version}
+            self._insert("clew_settled", queries.SETTLE_TRACES, **parameters)
 
     def cancel(self) -> None:
-        """Have the statement that is running end; for another thread."""
+        """End the statement that is running. For another thread."""
         self.statements.cancel()
 
     def _settle_large(self, chunk: Chunk, version: int) -> None:
-        spans = [
-            Span(**row) for row in self._rows(queries.SETTLE_LARGE, **chunk.parameters, limit=MOST)
-        ]
+        rows = self._rows(queries.SETTLE_LARGE, **chunk.parameters, limit=MAX_TRACE)
+        spans = [SpanRow(**row) for row in rows]
         for trace_id in self.trace_ids(chunk):
             inserted = max(span.inserted for span in spans)
-            row = [*row_of(trace_id, spans), chunk.one_in, version, False, inserted]
+            row = [*settled_row(trace_id, spans), chunk.one_in, version, False, inserted]
             with self._store.client() as client:
                 client.insert("otel.clew_settled", [row], column_names=COLUMNS)
 
     def next_version(self) -> int:
-        """Greater than any before, even if the clock was set back; the next one is free as well."""
+        """A version greater than any before, even if the clock was set back. The version after it
+        is not given out, so that the caller may use it too."""
         self._version = max(time.time_ns(), self._version + 2)
         return self._version

@@ -1,6 +1,7 @@
-"""The row of clew_settled of one trace, in Python: of large traces, and what tests compare with.
+"""The row of clew_settled for one trace, computed in Python.
 
-queries/settling/settle_traces.sql does the same for many small traces at once.
+The settler uses it for large traces, and tests compare with it. For many small traces at once,
+queries/settling/settle_traces.sql computes the same.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from clew.analysis.traces.paths import (
     CONSUMER,
     PRODUCER,
     SERVER,
-    Timed,
-    entry_of,
-    first_of_each,
-    times_of,
+    TimedSpan,
+    compute_times,
+    entry_index,
+    index_spans,
 )
 
 
-class Span(NamedTuple):
-    """A row of queries/settle_large.sql."""
+class SpanRow(NamedTuple):
+    """A row of queries/settling/settle_large.sql, with its columns' names. `began` and `ended` are
+    nanoseconds since 1970, `inserted` is in seconds; `type` is the kind of `target`, see below."""
 
     id: str
     parent: str
@@ -38,32 +40,35 @@ class Span(NamedTuple):
     inserted: int
 
 
-EXTERNAL, DATABASE, QUEUE, TAKEN = 1, 2, 3, 4
-TYPES = {EXTERNAL: "external", DATABASE: "database", QUEUE: "queue", TAKEN: "consumed"}
+# What a span's attributes name as its target: an external host, a database, a queue that it sends
+# to, a queue that it consumes from.
+EXTERNAL, DATABASE, QUEUE, CONSUMED = 1, 2, 3, 4
+TYPES = {EXTERNAL: "external", DATABASE: "database", QUEUE: "queue", CONSUMED: "consumed"}
 
 
-class Call(NamedTuple):
+class ServiceCall(NamedTuple):
+    """A call of `target` by `source`, as an element of the columns Call.*; `duration` in ns."""
+
     source: str
     target: str
     type: str
     summary: str
     duration: int
-    failed: bool
+    is_error: bool
 
 
-def row_of(trace_id: str, spans: Sequence[Span]) -> list[Any]:
-    """The row of a trace up to OneIn, as queries/settle_traces.sql makes it of the same spans."""
-    timed = [Timed(span.id, span.parent, span.kind, span.began, span.ended) for span in spans]
-    times = times_of(timed)
-    number = entry_of(timed)
-    entry = spans[number]
-    operations: dict[tuple[str, str, str], list[int]] = {}
-    for span, its in zip(spans, times, strict=True):
-        path = operations.setdefault((span.service, span.name, span.kind), [0, 0, 0])
-        path[0] += 1
-        path[1] += its.self_ns
-        path[2] += its.path_ns
-    calls = calls_of(spans, timed)
+def settled_row(trace_id: str, spans: Sequence[SpanRow]) -> list[Any]:
+    """The row of a trace, up to the column OneIn. `spans` must not be empty."""
+    timed = [TimedSpan(span.id, span.parent, span.kind, span.began, span.ended) for span in spans]
+    entry_number = entry_index(timed)
+    entry = spans[entry_number]
+    path: dict[tuple[str, str, str], list[int]] = {}
+    for span, times in zip(spans, compute_times(timed), strict=True):
+        totals = path.setdefault((span.service, span.name, span.kind), [0, 0, 0])
+        totals[0] += 1
+        totals[1] += times.self_ns
+        totals[2] += times.path_ns
+    calls = service_calls(spans, timed)
     return [
         entry.service,
         entry.name,
@@ -72,70 +77,82 @@ def row_of(trace_id: str, spans: Sequence[Span]) -> list[Any]:
         entry.environment,
         entry.ended - entry.began,
         entry.failed,
-        timed[number].rank,
+        timed[entry_number].rank,
         sorted({span.service for span in spans}),
         len(spans),
-        *([key[part] for key in operations] for part in range(3)),
-        *([path[part] for path in operations.values()] for part in range(3)),
-        *([call[part] for call in calls] for part in range(len(Call._fields))),
+        *([operation[part] for operation in path] for part in range(3)),
+        *([totals[part] for totals in path.values()] for part in range(3)),
+        *([call[part] for call in calls] for part in range(len(ServiceCall._fields))),
     ]
 
 
-def calls_of(spans: Sequence[Span], timed: Sequence[Timed]) -> list[Call]:
-    """Who called whom: services by the parents of their spans; where the far side sent none, what a
-    span's attributes name."""
-    firsts = first_of_each(timed)
-    callers = {
-        number: firsts[span.parent] if span.parent in firsts and span.parent != span.id else None
-        for number, span in ((number, spans[number]) for number in firsts.values())
+def service_calls(spans: Sequence[SpanRow], timed: Sequence[TimedSpan]) -> list[ServiceCall]:
+    """Which service called which: by the parents of the spans, and, where the callee sent no spans,
+    by the target that a span's attributes name."""
+    index_by_id = index_spans(timed)
+    parents = {
+        index: index_by_id[span.parent]
+        if span.parent in index_by_id and span.parent != span.id
+        else None
+        for index, span in ((index, spans[index]) for index in index_by_id.values())
     }
-    calls: list[Call] = []
-    answered, passing_on = set[int | None](), set[int | None]()
-    for number, caller in callers.items():
-        span, code = spans[number], timed[number].code
-        by_queue = code == CONSUMER and span.type == TAKEN
-        if caller is None:
-            if span.parent and code in (SERVER, CONSUMER) and not by_queue:
-                calls.append(_call("", span, span, span.failed))
+    calls: list[ServiceCall] = []
+    # Spans whose callee sent spans, and spans with a client span of their service as a child.
+    answered, nesting = set[int | None](), set[int | None]()
+    for index, parent in parents.items():
+        span, code = spans[index], timed[index].code
+        is_entry = code in (SERVER, CONSUMER)
+        from_queue = code == CONSUMER and span.type == CONSUMED
+        if parent is None:
+            if span.parent and is_entry and not from_queue:
+                calls.append(_service_call("", span, span, span.failed))
             continue
-        of, is_calling = spans[caller], timed[caller].code in (CLIENT, PRODUCER)
-        if is_calling and code in (CLIENT, PRODUCER) and of.service == span.service:
-            passing_on.add(caller)
-        is_entered = is_calling and code in (SERVER, CONSUMER)
-        if (of.service != span.service or is_entered) and not by_queue:
-            answered.add(caller)
-            failed = span.failed or (is_calling and of.failed)
-            calls.append(_call(of.service, span, of if is_calling else span, failed))
-    for number, caller in callers.items():
-        span = spans[number]
+        caller = spans[parent]
+        is_client = timed[parent].code in (CLIENT, PRODUCER)
+        if is_client and code in (CLIENT, PRODUCER) and caller.service == span.service:
+            nesting.add(parent)
+        if (caller.service != span.service or (is_client and is_entry)) and not from_queue:
+            answered.add(parent)
+            is_error = span.failed or (is_client and caller.failed)
+            timing = caller if is_client else span
+            calls.append(_service_call(caller.service, span, timing, is_error))
+    for index, parent in parents.items():
+        span = spans[index]
         if (
             span.target
-            and not (caller is not None and _is_part(number, caller, spans, timed))
-            and not (span.type in (EXTERNAL, DATABASE) and number in answered)
-            and not (span.type == EXTERNAL and number in passing_on)
+            and not (parent is not None and _repeats_parent(index, parent, spans, timed))
+            and not (span.type in (EXTERNAL, DATABASE) and index in answered)
+            and not (span.type == EXTERNAL and index in nesting)
         ):
-            ends = (
-                (span.target, span.service) if span.type == TAKEN else (span.service, span.target)
-            )
-            summary = span.summary[:200] or span.name
-            took = span.ended - span.began
-            calls.append(Call(*ends, TYPES[span.type], summary, took, span.failed))
+            calls.append(_target_call(span))
     return calls
 
 
-def _call(source: str, span: Span, took: Span, failed: bool) -> Call:
-    return Call(source, span.service, "service", span.name, took.ended - took.began, failed)
+def _service_call(source: str, span: SpanRow, timing: SpanRow, is_error: bool) -> ServiceCall:
+    duration = timing.ended - timing.began
+    return ServiceCall(source, span.service, "service", span.name, duration, is_error)
 
 
-def _is_part(number: int, caller: int, spans: Sequence[Span], timed: Sequence[Timed]) -> bool:
-    """Whether what a span reaches is reached by its caller already: a driver's call within the call
-    of an object mapper, a message that is processed within its receipt."""
-    span, of = spans[number], spans[caller]
-    if span.service != of.service:
+def _target_call(span: SpanRow) -> ServiceCall:
+    source, target = span.service, span.target
+    if span.type == CONSUMED:
+        source, target = target, source
+    summary = span.summary[:200] or span.name
+    duration = span.ended - span.began
+    return ServiceCall(source, target, TYPES[span.type], summary, duration, span.failed)
+
+
+def _repeats_parent(
+    index: int, parent: int, spans: Sequence[SpanRow], timed: Sequence[TimedSpan]
+) -> bool:
+    """Whether the parent's call is the same call: of an object mapper around its driver's, or of
+    the receipt of a message around its processing."""
+    span, caller = spans[index], spans[parent]
+    if span.service != caller.service:
         return False
-    if {timed[number].code, timed[caller].code} <= {CLIENT, PRODUCER} and of.type in (
+    if {timed[index].code, timed[parent].code} <= {CLIENT, PRODUCER} and caller.type in (
         DATABASE,
         QUEUE,
     ):
         return True
-    return span.type == of.type == TAKEN
+    return span.type == caller.type == CONSUMED

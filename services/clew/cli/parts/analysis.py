@@ -11,7 +11,7 @@ from clew.analysis import Settler
 from clew.analysis.steps import Step
 from clew.analysis.traces.attributes import Attributes
 from clew.analysis.traces.edges import Edges
-from clew.analysis.traces.settling import statements_of
+from clew.analysis.traces.settling import settler_statements
 from clew.cli.parts.shared import Shared
 from clew.storage import Store
 from clew.storage.statements import Statements
@@ -27,7 +27,7 @@ def steps_of(store: Store, statements: Statements) -> Sequence[Step]:
 @contextlib.asynccontextmanager
 async def analysis(shared: Shared) -> AsyncIterator[dict[str, str]]:
     """Settle what is inserted, while this is entered."""
-    statements = statements_of(shared.store)
+    statements = settler_statements(shared.store)
     steps = steps_of(shared.store, statements)
     settler = Settler(shared.store, shared.occurrences, statements, steps)
 
