@@ -1,4 +1,4 @@
-"""Occurrences against a plain Python reference, however their spans and records come in."""
+"""Occurrences, compared with a reference in plain Python, for spans and log records in any order."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from support.traffic import (
     Span,
 )
 
-BEGAN = 1_780_308_000 * SECOND
+START_TIME = 1_780_308_000 * SECOND
 HOUR = 60 * MINUTE
 HOSTILE = "it's \\ {start:String} \"x\" \n\t -- '); DROP TABLE otel.otel_traces; \x00 [(.*+?^$|é"
 SHOP, PAYMENTS, WORKER = (
@@ -76,8 +76,8 @@ HOSTILE_DEFINITION = Definition.model_construct(
 DEFINITIONS = (*read(SHOP_DEFINITIONS), HOSTILE_DEFINITION)
 
 
-class Made:
-    """Random telemetry."""
+class RandomTelemetry:
+    """Random traces with log records."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -88,18 +88,19 @@ class Made:
         logs: list[Log] = []
         for _ in range(count):
             trace = f"{self.random.getrandbits(128):032x}"
-            began = BEGAN + self.random.randrange(-3 * HOUR, 30 * HOUR)
-            own = [self._span(trace, began)]
+            start = START_TIME + self.random.randrange(-3 * HOUR, 30 * HOUR)
+            trace_spans = [self._span(trace, start)]
             while self.random.random() < 0.75:
-                own.append(self._span(trace, began, self.random.choice(own)))
-            spans += own
+                parent = self.random.choice(trace_spans)
+                trace_spans.append(self._span(trace, start, parent))
+            spans += trace_spans
             while self.random.random() < 0.5:
-                logs.append(self._log(trace, began))
+                logs.append(self._log(trace, start))
         return spans, logs
 
-    def _span(self, trace: str, began: int, parent: Span | None = None) -> Span:
+    def _span(self, trace: str, trace_start: int, parent: Span | None = None) -> Span:
         pick = self.random.choice
-        start = began + self.random.choice((0, 1, 2, 5, 10)) * pick((0, MILLISECOND, SECOND))
+        start = trace_start + self.random.choice((0, 1, 2, 5, 10)) * pick((0, MILLISECOND, SECOND))
         return Span(
             trace,
             f"{next(self._ids):016x}",
@@ -113,16 +114,16 @@ class Made:
             attributes=self._attributes(),
         )
 
-    def _log(self, trace: str, began: int) -> Log:
-        around = self.random.choice((0, MILLISECOND, SECOND, -4 * MINUTE, 4 * MINUTE, HOUR, -HOUR))
-        # no two at the same time: which is first would be a matter of their texts
-        time = began + around + self.random.randrange(MILLISECOND)
+    def _log(self, trace: str, trace_start: int) -> Log:
+        offset = self.random.choice((0, MILLISECOND, SECOND, -4 * MINUTE, 4 * MINUTE, HOUR, -HOUR))
+        # Two records with the same time would be ordered by their texts.
+        time = trace_start + offset + self.random.randrange(MILLISECOND)
         return Log(time, SHOP, "INFO", "x", self._attributes(), trace)
 
     def _attributes(self) -> dict[str, Any]:
         pick = self.random.choice
         order = pick(("o-1", "o-2", "o-3", "x" * 256))
-        offered: dict[str, Any] = {
+        attributes: dict[str, Any] = {
             "order.id": pick((order, order, "")),
             "url.path": pick((f"/api/orders/{order}/pay?x=1", "/orders//pay", "/users/u-9")),
             "total": pick((5, "1e2", "nan", "inf", "-7.25", "ten", "", ".5")),
@@ -132,11 +133,11 @@ class Made:
             "parcel": pick(("p-1", "p-2")),
             HOSTILE: pick((HOSTILE, "other")),
         }
-        return {name: value for name, value in offered.items() if self.random.random() < 0.2}
+        return {name: value for name, value in attributes.items() if self.random.random() < 0.2}
 
 
 class Settling:
-    """Loads and settles, and knows which traces have new rows."""
+    """Loads telemetry and settles the traces with new rows."""
 
     def __init__(
         self, store: Store, directory: Path, definitions: Sequence[Definition] = DEFINITIONS
@@ -161,17 +162,17 @@ class Settling:
         self._dirty |= {item.trace for item in items}
 
     def settle(self, traces: Iterable[str] | None = None) -> None:
-        """Settle those with new rows, or these."""
+        """Settle these traces, or else those with new rows."""
         traces = set(self._dirty if traces is None else traces)
         self._dirty -= traces
         times = [span.start for span in self.spans if span.trace in traces]
         if times:
-            within = (_parameter(min(times)), _parameter(max(times)))
-            self.occurrences.settle(sorted(traces), *within, time.time_ns())
+            extent = (_parameter(min(times)), _parameter(max(times)))
+            self.occurrences.settle(sorted(traces), *extent, time.time_ns())
 
     def rows(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """What is stored, by transaction and key."""
-        found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        """The stored occurrences, by transaction and key."""
+        rows: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         times = ("Timestamp", "Start", "End")
         with self._store.client() as client:
             answer = client.query(
@@ -183,16 +184,18 @@ class Settling:
         for values in answer.result_rows:
             row = dict(zip(answer.column_names, values, strict=True))
             key = row.pop("Key")
-            transaction = found[row.pop("Transaction")]
+            transaction = rows[row.pop("Transaction")]
             assert key not in transaction, "an occurrence has two rows"
             transaction[key] = row
-        return found
+        return rows
 
     def expected(self) -> dict[str, dict[str, dict[str, Any]]]:
-        every = {
-            each.id: reference.occurrences(each, self.spans, self.logs) for each in self.definitions
+        """The rows that the reference computes, by transaction and key."""
+        rows_by_id = {
+            definition.id: reference.occurrences(definition, self.spans, self.logs)
+            for definition in self.definitions
         }
-        return {id: found for id, found in every.items() if found}
+        return {id: rows for id, rows in rows_by_id.items() if rows}
 
 
 def _parameter(nanoseconds: int) -> str:
@@ -207,36 +210,36 @@ def settling(store: Store, tmp_path: Path) -> Settling:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_every_column_is_what_the_reference_says_in_whatever_order_it_comes(
+def test_every_column_equals_the_reference_in_any_order_of_arrival(
     settling: Settling, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if seed == 1:  # a statement takes on little: many slices of one settling
-        monkeypatch.setattr(occurrences, "TRACES_AT_ONCE", 30)
-        monkeypatch.setattr(occurrences, "SPANS_AT_ONCE", 200)
-        monkeypatch.setattr(occurrences, "CHARACTERS_AT_ONCE", 700)
-    made = Made(seed)
-    spans, logs = made.traces(60 if seed else 120)
+    if seed == 1:  # small statements, many of them in one call
+        monkeypatch.setattr(occurrences, "BATCH_TRACES", 30)
+        monkeypatch.setattr(occurrences, "BATCH_SPANS", 200)
+        monkeypatch.setattr(occurrences, "BATCH_CHARACTERS", 700)
+    telemetry = RandomTelemetry(seed)
+    spans, logs = telemetry.traces(60 if seed else 120)
     items: list[Span | Log] = [*spans, *logs]
-    made.random.shuffle(items)
+    telemetry.random.shuffle(items)
     while items:
-        size = made.random.randint(30, 200)
+        size = telemetry.random.randint(30, 200)
         settling.load(items[:size])
         del items[:size]
-        if made.random.random() < 0.7:
+        if telemetry.random.random() < 0.7:
             settling.settle()
     settling.settle()
     expected = settling.expected()
-    assert all(expected.get(each.id) for each in DEFINITIONS)
+    assert all(expected.get(definition.id) for definition in DEFINITIONS)
     _compare(settling.rows(), expected)
     settling.settle({span.trace for span in spans})
     _compare(settling.rows(), expected)
 
 
-def test_a_backfill_applies_other_definitions_to_what_is_stored(
+def test_a_backfill_applies_changed_definitions_to_stored_traces(
     settling: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(occurrences, "TRACES_AT_ONCE", 40)
-    spans, logs = Made(20).traces(100)
+    monkeypatch.setattr(occurrences, "BATCH_TRACES", 40)
+    spans, logs = RandomTelemetry(20).traces(100)
     settling.load([*spans, *logs])
     settling.settle()
     checkout, any_shop, paid, parcels, _ = DEFINITIONS
@@ -252,29 +255,29 @@ def test_a_backfill_applies_other_definitions_to_what_is_stored(
         parcels.model_copy(update={"key": ()}),
         paid.model_copy(update={"id": "new", "name": "New"}),
     )
-    before = settling.rows()
-    everything = ("1970-01-01 00:00:00", "2100-01-01 00:00:00")
-    only = list(settling.occurrences.backfill(*everything, only="new"))
-    assert only[-1].traces == only[-1].of == len({span.trace for span in spans})
-    assert settling.rows() == before | {"new": settling.expected()["new"]}
-    for progress in settling.occurrences.backfill(*everything):
+    rows = settling.rows()
+    all_time = ("1970-01-01 00:00:00", "2100-01-01 00:00:00")
+    steps = list(settling.occurrences.backfill(*all_time, only="new"))
+    assert steps[-1].traces == steps[-1].total == len({span.trace for span in spans})
+    assert settling.rows() == rows | {"new": settling.expected()["new"]}
+    for progress in settling.occurrences.backfill(*all_time):
         if progress.traces:
-            break  # as a signal does
+            break  # as a signal would stop it
     assert "paid" not in settling.rows()
-    (*_, last) = settling.occurrences.backfill(*everything)
-    assert last.reached == everything[0]
+    (*_, last) = settling.occurrences.backfill(*all_time)
+    assert last.reached == all_time[0]
     _compare(settling.rows(), settling.expected())
     settling.definitions = ()
-    assert len(list(settling.occurrences.backfill(*everything))) == 2
+    assert len(list(settling.occurrences.backfill(*all_time))) == 2
     assert settling.rows() == {}
 
 
-def test_a_backfill_of_some_time_leaves_the_rest(settling: Settling) -> None:
-    spans, _ = Made(21).traces(60)
+def test_a_backfill_of_a_window_leaves_older_traces_as_they_are(settling: Settling) -> None:
+    spans, _ = RandomTelemetry(21).traces(60)
     settling.load(spans)
-    middle = BEGAN + 10 * HOUR
-    everything = Match.model_construct()
-    definition = DEFINITIONS[1].model_copy(update={"match": everything, "steps": ()})
+    middle = START_TIME + 10 * HOUR
+    any_span = Match.model_construct()
+    definition = DEFINITIONS[1].model_copy(update={"match": any_span, "steps": ()})
     settling.definitions = (definition,)
     list(settling.occurrences.backfill(_parameter(middle), "2100-01-01 00:00:00"))
     assert settling.rows()[definition.id] == {
@@ -311,8 +314,8 @@ def test_no_text_of_a_definition_or_of_telemetry_becomes_sql(settling: Settling)
             process,
             HOSTILE,
             SERVER,
-            BEGAN + number,
-            BEGAN + number + 5,
+            START_TIME + number,
+            START_TIME + number + 5,
             attributes={
                 HOSTILE: HOSTILE,
                 f"{HOSTILE} key": f"{HOSTILE} {number // 2}" if number < 6 else "",
@@ -322,7 +325,7 @@ def test_no_text_of_a_definition_or_of_telemetry_becomes_sql(settling: Settling)
         )
         for number in range(2, 12)
     ]
-    logs = [Log(BEGAN, process, "INFO", HOSTILE, {f"{HOSTILE} key": "'"}, spans[0].trace)]
+    logs = [Log(START_TIME, process, "INFO", HOSTILE, {f"{HOSTILE} key": "'"}, spans[0].trace)]
     settling.load([*spans, *logs])
     settling.settle()
     expected = settling.expected()
@@ -341,7 +344,7 @@ def test_no_text_of_a_definition_or_of_telemetry_becomes_sql(settling: Settling)
         ("occurrences", "clew_occurrences", "* EXCEPT (InsertedAt)"),
     ],
 )
-def test_the_statement_that_runs_ends_and_none_begins_after_it(
+def test_stop_ends_the_running_statement_and_no_other_one_starts(
     store: Store,
     settling: Settling,
     monkeypatch: pytest.MonkeyPatch,
@@ -350,21 +353,21 @@ def test_the_statement_that_runs_ends_and_none_begins_after_it(
     columns: str,
 ) -> None:
     settling.load(_traces("o-1", range(1, 5)))
-    forever = f"""
+    endless = f"""
         SELECT {columns} FROM otel.{table}
         WHERE (SELECT max(sipHash64(number)) FROM numbers(1000000000000)) = 0"""
     sql_of = statements.sql_of
     monkeypatch.setattr(
         statements,
         "sql_of",
-        lambda package, name: forever if name == query else sql_of(package, name),
+        lambda package, name: endless if name == query else sql_of(package, name),
     )
-    ended: list[str] = []
+    failures: list[str] = []
 
     def settle() -> None:
         with pytest.raises(StorageError, match=f"^{query}: "):
             settling.settle()
-        ended.append(query)
+        failures.append(query)
 
     thread = threading.Thread(target=settle)
     thread.start()
@@ -379,7 +382,7 @@ def test_the_statement_that_runs_ends_and_none_begins_after_it(
             time.sleep(0.05)
     settling.occurrences.stop()
     thread.join(30)
-    assert ended
+    assert failures
     with pytest.raises(StorageError, match="clew is stopping"):
         settling.settle({f"{1:032x}"})
 
@@ -393,31 +396,31 @@ def _traces(key: str, numbers: Iterable[int]) -> list[Span]:
             SHOP,
             "charge",
             SERVER,
-            BEGAN + number * SECOND,
-            BEGAN + number * SECOND + 5,
+            START_TIME + number * SECOND,
+            START_TIME + number * SECOND + 5,
             attributes={"order.id": key},
         )
         for number in numbers
     ]
 
 
-def test_a_key_on_everything_is_bounded_and_reported(
+def test_an_occurrence_has_a_limit_of_traces_and_the_log_names_the_key(
     settling: Settling, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(occurrences, "MOST_TRACES", 3)
+    monkeypatch.setattr(occurrences, "MAX_TRACES", 3)
     settling.definitions = (DEFINITIONS[2],)
     for first in (1, 3, 5, 7):
         settling.load(_traces("all", [first, first + 1]))
         settling.settle()
     row = settling.rows()["paid"]["all"]
     assert (row["Attempts"], row["SpanCount"], len(row["TraceIds"])) == (4, 4, 4)
-    assert caplog.text.count("more than 3 traces carry the key 'all'") == 1
+    assert caplog.text.count("more than 3 traces have the key 'all'") == 1
     settling.load(_traces("another", [9]))
     settling.settle()
     assert settling.rows()["paid"]["another"]["Attempts"] == 1
 
 
-def test_a_long_key_is_cut_and_stays_the_same(settling: Settling) -> None:
+def test_a_long_key_is_shortened_and_still_tells_occurrences_apart(settling: Settling) -> None:
     settling.load([*_traces("é" * 500_000, [1, 2]), *_traces("é" * 499_999 + "e", [3])])
     settling.settle()
     rows = settling.rows()["paid"]
@@ -425,7 +428,7 @@ def test_a_long_key_is_cut_and_stays_the_same(settling: Settling) -> None:
     assert all(len(key.encode()) <= 256 and key.startswith("é" * 64) for key in rows)
 
 
-def test_a_trace_of_many_keys_belongs_to_the_first_of_them(settling: Settling) -> None:
+def test_a_trace_with_many_keys_belongs_to_the_first_of_them(settling: Settling) -> None:
     many = _traces("", range(1, 1202))
     batch = [
         replace(span, trace="f" * 32, attributes={"order.id": f"o-{number:05}"})

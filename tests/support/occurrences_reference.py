@@ -1,5 +1,5 @@
-"""The occurrences of defined transactions worked out once more, in plain Python over the spans and
-log records that were sent."""
+"""A reference for the occurrences of defined transactions: computes them in plain Python from the
+spans and log records that were sent."""
 
 from __future__ import annotations
 
@@ -37,21 +37,22 @@ class Contribution:
 def occurrences(
     definition: Definition, spans: Iterable[Span], logs: Iterable[Log]
 ) -> dict[str, dict[str, Any]]:
-    """The occurrences by key; the columns of clew_occurrences, times in nanoseconds."""
-    traces: dict[str, list[Span]] = defaultdict(list)
-    records: dict[str, list[Log]] = defaultdict(list)
+    """The occurrences by key: the columns of clew_occurrences, times in nanoseconds."""
+    spans_by_trace: dict[str, list[Span]] = defaultdict(list)
+    logs_by_trace: dict[str, list[Log]] = defaultdict(list)
     for span in spans:
-        traces[span.trace].append(span)
+        spans_by_trace[span.trace].append(span)
     for log in logs:
-        records[log.trace].append(log)
+        logs_by_trace[log.trace].append(log)
     by_key: dict[str, list[Contribution]] = defaultdict(list)
-    for trace, its in traces.items():
-        for key, contribution in _contributions(definition, its, records[trace]).items():
+    for trace, trace_spans in spans_by_trace.items():
+        contributions = _contributions(definition, trace_spans, logs_by_trace[trace])
+        for key, contribution in contributions.items():
             by_key[key].append(contribution)
     return {
         key: _occurrence(contributions)
         for key, contributions in by_key.items()
-        if any(each.attempts for each in contributions)
+        if any(contribution.attempts for contribution in contributions)
     }
 
 
@@ -64,7 +65,7 @@ def _contributions(
     logs = sorted(logs, key=lambda log: log.time)
 
     def key_of(item: Span | Log) -> str:
-        return _cut(_taken(item, definition.key))
+        return _shorten(_extract(item, definition.key))
 
     on_spans = [(span.start, key_of(span)) for span in spans if key_of(span)]
     on_logs = [(log.time, key_of(log)) for log in logs if key_of(log)]
@@ -73,11 +74,11 @@ def _contributions(
 
     matched = [span for span in spans if _matches(definition.match, span)]
     entries = [span for span in matched if _rank(span) < 2] or matched
-    keyed: dict[str, list[Span]] = defaultdict(list)
+    entries_by_key: dict[str, list[Span]] = defaultdict(list)
     for span in entries:
-        keyed[key_of(span) or fallback].append(span)
-    carried = [key for _, key in sorted((*on_spans, *on_logs), key=lambda each: each[0])]
-    keys = list(keyed) if entries else list(dict.fromkeys(carried))[:100]
+        entries_by_key[key_of(span) or fallback].append(span)
+    by_time = [key for _, key in sorted((*on_spans, *on_logs), key=lambda pair: pair[0])]
+    keys = list(entries_by_key) if entries else list(dict.fromkeys(by_time))[:100]
 
     steps: dict[int, Span] = {}
     services = {span.service for span in entries} or {
@@ -88,16 +89,16 @@ def _contributions(
             bare = step.match is None and span.name == step.name and span.service in services
             if bare or (step.match is not None and _matches(step.match, span)):
                 steps.setdefault(number, span)
-    found = {}
+    contributions = {}
     for key in keys:
-        attempts = _attempts(keyed[key])
-        asked: list[Span | Log] = [*reversed(attempts)]
+        attempts = _attempts(entries_by_key[key])
+        candidates: list[Span | Log] = [*reversed(attempts)]
         for items in (spans, logs):
-            asked += [item for item in items if key_of(item) == key]
-            asked += [item for item in items if not key_of(item)]
-        users = (_taken(item, definition.user)[:256] for item in asked)
-        values = (_number(item, definition.value) for item in asked)
-        found[key] = Contribution(
+            candidates += [item for item in items if key_of(item) == key]
+            candidates += [item for item in items if not key_of(item)]
+        users = (_extract(item, definition.user)[:256] for item in candidates)
+        values = (_number(item, definition.value) for item in candidates)
+        contributions[key] = Contribution(
             trace=trace,
             spans=spans,
             attempts=attempts,
@@ -106,11 +107,11 @@ def _contributions(
             value=next((value for value in values if value is not None), None),
             steps=steps,
         )
-    return found
+    return contributions
 
 
 def _attempts(entries: list[Span]) -> list[Span]:
-    """Those that begin when none before them runs any more."""
+    """The entries that start when no earlier entry is running."""
     attempts: list[Span] = []
     until = -math.inf
     for span in entries:
@@ -121,29 +122,30 @@ def _attempts(entries: list[Span]) -> list[Span]:
 
 
 def _occurrence(contributions: list[Contribution]) -> dict[str, Any]:
-    contributions = sorted(contributions, key=lambda each: (each.start, each.trace))
+    contributions = sorted(contributions, key=lambda part: (part.start, part.trace))
     attempts = sorted(
-        ((span, each) for each in contributions for span in each.attempts),
+        ((span, part) for part in contributions for span in part.attempts),
         key=lambda pair: (pair[0].start, pair[0].trace, pair[0].id),
     )
     last, decisive = attempts[-1]
     steps: dict[int, Span] = {}
-    apart: dict[int, tuple[tuple[int, str], bool]] = {}
-    for each in contributions:
-        for number, span in each.steps.items():
-            before = steps.get(number)
-            if before is None or (span.start, span.trace) < (before.start, before.trace):
+    # By step, the time and the outcome of the last trace that has the step and no attempt.
+    step_traces: dict[int, tuple[tuple[int, str], bool]] = {}
+    for part in contributions:
+        for number, span in part.steps.items():
+            first = steps.get(number)
+            if first is None or (span.start, span.trace) < (first.start, first.trace):
                 steps[number] = span
-            if not each.attempts:
-                latest = ((span.start, span.trace), each.root.is_error)
-                apart[number] = max(apart.get(number, latest), latest)
-    asked = sorted(contributions, key=lambda each: (each is not decisive, not each.attempts))
-    spans = [span for each in contributions for span in each.spans]
+            if not part.attempts:
+                latest = ((span.start, span.trace), part.root.is_error)
+                step_traces[number] = max(step_traces.get(number, latest), latest)
+    by_priority = sorted(contributions, key=lambda part: (part is not decisive, not part.attempts))
+    spans = [span for part in contributions for span in part.spans]
     start, end = min(span.start for span in spans), max(span.ended for span in spans)
     return {
         "Timestamp": attempts[0][0].start,
         "Environment": decisive.attempts[0].process.environment,
-        "TraceIds": [each.trace for each in contributions],
+        "TraceIds": [part.trace for part in contributions],
         "Start": start,
         "End": end,
         "Working": _union(spans),
@@ -155,9 +157,9 @@ def _occurrence(contributions: list[Contribution]) -> dict[str, Any]:
         "Attempts": len(attempts),
         "IsError": last.is_error
         or (decisive.root.is_error and bool(decisive.steps))
-        or any(error for _, error in apart.values()),
-        "User": next((each.user for each in asked if each.user), ""),
-        "Value": next((each.value for each in asked if each.value is not None), None),
+        or any(is_error for _, is_error in step_traces.values()),
+        "User": next((part.user for part in by_priority if part.user), ""),
+        "Value": next((part.value for part in by_priority if part.value is not None), None),
         "Services": sorted({span.service for span in spans}),
         "SpanCount": len(spans),
         "ErrorCount": sum(span.is_error for span in spans),
@@ -188,7 +190,7 @@ def _attributes(item: Span | Log) -> dict[str, str]:
     return {**item.process.resource, **own}
 
 
-def _taken(item: Span | Log, sources: Sequence[AttributeSource]) -> str:
+def _extract(item: Span | Log, sources: Sequence[AttributeSource]) -> str:
     for source in sources:
         text = _attributes(item).get(source.attr, "")
         if source.pattern is not None:
@@ -202,14 +204,14 @@ def _taken(item: Span | Log, sources: Sequence[AttributeSource]) -> str:
 
 def _number(item: Span | Log, sources: Sequence[AttributeSource]) -> float | None:
     for source in sources:
-        text = _taken(item, [source])
+        text = _extract(item, [source])
         if NUMBER.fullmatch(text) and math.isfinite(float(text)):
             return float(text)
     return None
 
 
-def _cut(key: str) -> str:
-    """A long key is told by its beginning and a hash; which hash is clew's to choose."""
+def _shorten(key: str) -> str:
+    """A long key becomes its first characters and a hash, which need not be clew's hash."""
     if len(key.encode()) <= 256:
         return key
     return f"{key[:64]}~{hashlib.sha256(key.encode()).hexdigest()[:32]}"

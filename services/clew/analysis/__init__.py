@@ -23,14 +23,14 @@ Errors, under StorageError:
 from clew.analysis.documents import DocumentError
 from clew.analysis.traces.settler import Settler
 from clew.analysis.transactions.definitions import Definition
-from clew.analysis.transactions.occurrences import Occurrences, Progress
+from clew.analysis.transactions.occurrences import BackfillProgress, Occurrences
 from clew.analysis.transactions.registry import Registry, Revision, RevisionConflict
 
 __all__ = [
+    "BackfillProgress",
     "Definition",
     "DocumentError",
     "Occurrences",
-    "Progress",
     "Registry",
     "Revision",
     "RevisionConflict",

@@ -129,7 +129,7 @@ def _work(
 
 def _show(progress: dict[str, Any]) -> None:
     print(
-        f"\r{progress['traces']} of {progress['of']} traces, back to {progress['reached'][:19]}",
+        f"\r{progress['traces']} of {progress['total']} traces, back to {progress['reached'][:19]}",
         end="" if sys.stderr.isatty() else "\n",
         file=sys.stderr,
         flush=True,

@@ -1,9 +1,10 @@
-"""The occurrences of defined transactions, settled from whole traces (ADR 0012).
+"""Computes the occurrences of defined transactions from whole traces (ADR 0012).
 
-For some traces at a time: which definitions they may have to do with; what each contributes
-(clew_occurrence_traces); then the occurrences with the keys that were touched, from all traces with
-those keys (clew_occurrences). Rows are replaced by version, and what no longer holds is cancelled
-in the same insert. Definitions are parameters of fixed statements: none of their text becomes SQL.
+A batch of traces takes three statements: find the definitions that each trace may match
+(clew_candidates); compute what each trace contributes to which key (clew_occurrence_traces);
+compute the occurrences of the affected keys from all traces with these keys (clew_occurrences).
+Rows are replaced by version, and rows that no longer hold are cancelled in the same insert.
+Definitions are parameters of fixed statements: no text of theirs becomes SQL.
 """
 
 from __future__ import annotations
@@ -27,39 +28,40 @@ from clew.storage.store import Store
 
 logger = logging.getLogger(__name__)
 
-# A log record belongs to its trace up to so long before its first span and after its last
-# (occurrence_traces.sql has it in nanoseconds).
-AROUND = timedelta(minutes=5)
-DAY = timedelta(days=1)  # what a trace lasts at most, for a backfill
-# Traces put together as one occurrence. What is on more traces than this tells nothing apart.
-MOST_TRACES = 100_000
-# What one statement takes on. The fewer traces there are, the more often the same hour is read;
-# memory goes by spans; a server takes 128 KiB for a parameter.
-TRACES_AT_ONCE = 20_000
-SPANS_AT_ONCE = 500_000
-CHARACTERS_AT_ONCE = 60_000
+# A log record belongs to its trace if its time lies at most so long before the first span's start
+# or after the last span's end (also in occurrence_traces.sql, in nanoseconds).
+LOG_MARGIN = timedelta(minutes=5)
+MAX_TRACE_DURATION = timedelta(days=1)  # of the traces that a backfill reads
+# Traces of one occurrence. A key on more traces does not tell occurrences apart.
+MAX_TRACES = 100_000
+# Limits of one statement. With fewer traces, the same hour is read more often; memory grows with
+# the spans; a server takes 128 KiB for a parameter.
+BATCH_TRACES = 20_000
+BATCH_SPANS = 500_000
+BATCH_CHARACTERS = 60_000  # of definitions
 TRACES, COLUMNS = "clew_occurrence_traces", "* EXCEPT (InsertedAt)"
-FORGET = (
+DELETE_CANDIDATES = (
     "ALTER TABLE otel.clew_candidates DELETE WHERE Pass = {of_pass:UInt64} "
     "SETTINGS mutations_sync = 1"
 )
-REMOVE = (
+DELETE_OTHER_TRANSACTIONS = (
     "DELETE FROM {table} WHERE NOT has({{ids:Array(String)}}, Transaction) "
     "SETTINGS lightweight_deletes_sync = 2"
 )
 
 
 @dataclass(frozen=True)
-class Progress:
-    """`traces` of `of` are done: all that begin at `reached` or later."""
+class BackfillProgress:
+    """`traces` of `total` traces are done: all that start at `reached` (text for a query) or
+    later."""
 
     traces: int
-    of: int
+    total: int
     reached: str
 
 
 class Occurrences:
-    """Settles the occurrences of the definitions that `definitions_supplier` gives."""
+    """Computes the occurrences of the definitions that `definitions_supplier` returns."""
 
     def __init__(
         self, store: Store, definitions_supplier: Callable[[], Sequence[Definition]]
@@ -72,97 +74,98 @@ class Occurrences:
         self._overflowing: set[tuple[str, str]] = set()
 
     def log_attributes(self) -> list[str]:
-        """The attributes that log records are looked at for."""
-        return sorted(
-            {
-                source.attr
-                for each in self._definitions()
-                for source in (*each.key, *each.value, *each.user)
-            }
-        )
+        """The attributes of log records that the definitions refer to."""
+        return sorted({source.attr for source in _all_sources(self._definitions())})
 
     def settle(self, trace_ids: Sequence[str], start: str, end: str, version: int) -> None:
-        """Make the rows of these traces again. All their spans lie in `start` … `end`, as queries
-        take times. `version` is greater than that of any call before, by two for every thousand
-        traces at least: as times in nanoseconds are.
+        """Compute the rows of these traces again. All their spans lie between `start` and `end`,
+        text for a query. `version` is greater than that of any call before, by two for every
+        BATCH_TRACES traces and every group of definitions; times in nanoseconds are.
 
-        Raises StorageError; called again, it does again what it did."""
+        Raises StorageError. The same call can be repeated."""
         definitions = self._definitions()
         with self._lock:
-            for some in _in_groups(definitions):
-                for first in range(0, len(trace_ids), TRACES_AT_ONCE):
-                    traces = list(trace_ids[first : first + TRACES_AT_ONCE])
-                    self._settle(some, traces, _extent(start, end), version)
-                    version += 2  # what one step wrote is cancelled by the next
+            for group in _definition_groups(definitions):
+                for first in range(0, len(trace_ids), BATCH_TRACES):
+                    batch = list(trace_ids[first : first + BATCH_TRACES])
+                    self._settle(group, batch, _extent(start, end), version)
+                    version += 2  # cancelled rows have the version, new rows the version + 1
 
-    def backfill(self, start: str, end: str, only: str | None = None) -> Iterator[Progress]:
-        """Apply the definitions, or the one with that id, to the stored traces that begin from
-        `start` until `end`, the newest first: a step for each thing that is yielded. What was
-        settled by a definition that has changed is made again; what by one that is gone, goes.
+    def backfill(self, start: str, end: str, only: str | None = None) -> Iterator[BackfillProgress]:
+        """Apply the definitions, or only the one with the id `only`, to the stored traces that
+        start in [start, end) (text for a query), the newest first. Each step of the iterator does a
+        part of the work. Rows of changed definitions are computed again, rows of removed
+        definitions are deleted.
 
-        Stopped anywhere, what is done is done, and it can be done again."""
-        definitions = [each for each in self._definitions() if only in (None, each.id)]
+        Raises StorageError. An unfinished backfill keeps what it has done, and can be repeated."""
+        definitions = [
+            definition for definition in self._definitions() if only in (None, definition.id)
+        ]
         if only is None:
-            self._remove_all_but([each.id for each in definitions])
+            self._delete_other_transactions([definition.id for definition in definitions])
         windows = (
-            _joined(self._rows(queries.BACKFILL_WINDOWS, start=start, end=end), TRACES_AT_ONCE)
+            _merge_windows(self._rows(queries.BACKFILL_WINDOWS, start=start, end=end))
             if definitions
             else []
         )
         total = sum(window["traces"] for window in windows)
-        progress = Progress(0, total, end)
+        progress = BackfillProgress(0, total, end)
         yield progress
         for window in windows:
-            reach = {
-                "earliest": _moved(window["start"], -DAY),
-                "latest": _moved(window["end"], DAY),
-            }
-            within = {"start": window["start"], "end": window["end"]}
-            rows = self._rows(queries.BACKFILL_TRACES, **within, **reach)
-            for first in range(0, len(rows), TRACES_AT_ONCE):
-                some = rows[first : first + TRACES_AT_ONCE]
-                traces = [row["trace_id"] for row in some]
-                extent = _extent(some[0]["start"], max(row["end"] for row in some))
-                for group in _in_groups(definitions):
+            rows = self._rows(
+                queries.BACKFILL_TRACES,
+                start=window["start"],
+                end=window["end"],
+                earliest=_shift(window["start"], -MAX_TRACE_DURATION),
+                latest=_shift(window["end"], MAX_TRACE_DURATION),
+            )
+            for first in range(0, len(rows), BATCH_TRACES):
+                batch = rows[first : first + BATCH_TRACES]
+                trace_ids = [row["trace_id"] for row in batch]
+                extent = _extent(batch[0]["start"], max(row["end"] for row in batch))
+                for group in _definition_groups(definitions):
                     with self._lock:
-                        self._settle(group, traces, extent, time.time_ns(), thorough=True)
-                progress = replace(progress, traces=min(progress.traces + len(some), total))
+                        self._settle(group, trace_ids, extent, time.time_ns(), replace_stored=True)
+                progress = replace(progress, traces=min(progress.traces + len(batch), total))
                 yield progress
             progress = replace(progress, reached=window["start"])
         yield replace(progress, traces=total, reached=start)
 
-    def _remove_all_but(self, ids: list[str]) -> None:
+    def _delete_other_transactions(self, ids: list[str]) -> None:
         with self._store.client() as client:
             for table in ("clew_occurrences", TRACES):
-                statement = REMOVE.format(table=self._store.cluster.shard_table(table))
-                client.command(statement, parameters={"ids": ids})
+                shard_table = self._store.cluster.shard_table(table)
+                client.command(
+                    DELETE_OTHER_TRANSACTIONS.format(table=shard_table), parameters={"ids": ids}
+                )
 
     def _settle(
         self,
         definitions: list[Definition],
-        traces: list[str],
+        trace_ids: list[str],
         extent: dict[str, str],
         version: int,
-        thorough: bool = False,
+        replace_stored: bool = False,
     ) -> None:
-        """`thorough`: what is stored may be another definition's doing, and is looked for."""
-        ids = [each.id for each in definitions]
-        of_pass: dict[str, Any] = {"of_pass": version}
-        of_version: dict[str, Any] = {"ids": ids, "version": version}
-        asked: dict[str, Any] = extent | of_pass | {"names": _names(definitions)}
+        """`replace_stored`: cancel all stored rows of these traces first, because another version
+        of a definition may have written them."""
+        ids = [definition.id for definition in definitions]
+        pass_: dict[str, Any] = {"of_pass": version}
+        transactions: dict[str, Any] = {"ids": ids, "version": version}
+        traces: dict[str, Any] = extent | pass_ | {"names": _attribute_names(definitions)}
         try:
-            self._ask_about(traces, version)
+            self._insert_candidates(trace_ids, version)
             self._insert(
                 "clew_candidates",
                 queries.OCCURRENCE_CANDIDATES,
-                **asked,
+                **traces,
                 definitions=_matches(definitions),
                 sources=_keys(definitions),
-                batch_spans=SPANS_AT_ONCE,
+                batch_spans=BATCH_SPANS,
             )
-            batches = self._rows(queries.OCCURRENCE_BATCHES, **of_pass)
-            if thorough:
-                stored = extent | of_pass | of_version
+            batches = self._rows(queries.OCCURRENCE_BATCHES, **pass_)
+            if replace_stored:
+                stored = extent | pass_ | transactions
                 self._insert(TRACES, queries.OCCURRENCE_TRACES_STORED, COLUMNS, **stored)
             elif not batches:
                 return
@@ -171,23 +174,23 @@ class Occurrences:
                     TRACES,
                     queries.OCCURRENCE_TRACES,
                     COLUMNS,
-                    **asked,
-                    **of_version,
+                    **traces,
+                    **transactions,
                     batch=row["batch"],
-                    definitions=[_parameter(each) for each in definitions],
+                    definitions=[_parameter(definition) for definition in definitions],
                     overflowing=sorted(self._overflowing),
                 )
         finally:
-            self._forget(version)
-        (touched,) = self._rows(queries.OCCURRENCE_TOUCHED, **of_version, most=MOST_TRACES)
+            self._delete_candidates(version)
+        (touched,) = self._rows(queries.OCCURRENCE_TOUCHED, **transactions, most=MAX_TRACES)
         if touched["occurrences"]:
-            within = {"start": touched["start"], "end": touched["end"]}
-            self._insert("clew_occurrences", queries.OCCURRENCES, COLUMNS, **of_version, **within)
-        self._report({(id, key) for id, key in touched["overflowing"]})
+            times = {"start": touched["start"], "end": touched["end"]}
+            self._insert("clew_occurrences", queries.OCCURRENCES, COLUMNS, **transactions, **times)
+        self._report_overflow({(id, key) for id, key in touched["overflowing"]})
 
-    def _ask_about(self, traces: list[str], version: int) -> None:
-        """As rows: as a statement's parameter, 12,500 ids take 85 ms each time."""
-        columns: list[list[Any]] = [[version] * len(traces), [0] * len(traces), traces]
+    def _insert_candidates(self, trace_ids: list[str], version: int) -> None:
+        """Pass the trace ids as rows: as a parameter of each statement, 12,500 ids take 85 ms."""
+        columns: list[list[Any]] = [[version] * len(trace_ids), [0] * len(trace_ids), trace_ids]
         names = ("Pass", "Batch", "TraceId")
         with self._store.client() as client:
             try:
@@ -197,32 +200,32 @@ class Occurrences:
             except ClickHouseError as error:
                 raise StorageError(f"clew_candidates: {error}") from error
 
-    def _forget(self, version: int) -> None:
-        # What stays in memory because of it is in nobody's way, and gone with the next start.
+    def _delete_candidates(self, version: int) -> None:
+        # Rows that remain after an error affect no other pass, and the table is in memory only.
         with suppress(ClickHouseError), self._store.client() as client:
-            client.command(FORGET, parameters={"of_pass": version})
+            client.command(DELETE_CANDIDATES, parameters={"of_pass": version})
 
     def stop(self) -> None:
-        """Begin no further statement, and have the one that is running end; for another thread."""
+        """Start no further statement and end the running one. For another thread."""
         self._statements.stop()
 
-    def _report(self, overflowing: set[tuple[str, str]]) -> None:
+    def _report_overflow(self, overflowing: set[tuple[str, str]]) -> None:
         for id, key in sorted(overflowing - self._overflowing):
             logger.warning(
-                "transaction %s: more than %d traces carry the key %r, and no more are put "
-                "together: name an attribute that tells occurrences apart",
-                *(id, MOST_TRACES, key),
+                "transaction %s: more than %d traces have the key %r; further traces are not added "
+                "to its occurrence: choose a key that tells occurrences apart",
+                *(id, MAX_TRACES, key),
             )
         self._overflowing |= overflowing
 
 
-def _in_groups(definitions: Sequence[Definition]) -> Iterator[list[Definition]]:
-    """As many at a time as a statement takes."""
+def _definition_groups(definitions: Sequence[Definition]) -> Iterator[list[Definition]]:
+    """The definitions in groups that fit into the parameters of one statement."""
     group: list[Definition] = []
     size = 0
     for definition in definitions:
         length = len(repr(_parameter(definition)))
-        if group and size + length > CHARACTERS_AT_ONCE:
+        if group and size + length > BATCH_CHARACTERS:
             yield group
             group, size = [], 0
         group.append(definition)
@@ -231,26 +234,24 @@ def _in_groups(definitions: Sequence[Definition]) -> Iterator[list[Definition]]:
         yield group
 
 
-def _joined(
-    windows: list[queries.BackfillWindowsRow], at_once: int
-) -> list[queries.BackfillWindowsRow]:
-    """Windows, newest first, of as many traces as a statement takes where they have fewer."""
-    joined: list[queries.BackfillWindowsRow] = []
+def _merge_windows(windows: list[queries.BackfillWindowsRow]) -> list[queries.BackfillWindowsRow]:
+    """Adjacent windows, the newest first, merged up to BATCH_TRACES traces."""
+    merged: list[queries.BackfillWindowsRow] = []
     for window in windows:
-        if joined and joined[-1]["traces"] + window["traces"] <= at_once:
-            joined[-1]["start"] = window["start"]
-            joined[-1]["traces"] += window["traces"]
+        if merged and merged[-1]["traces"] + window["traces"] <= BATCH_TRACES:
+            merged[-1]["start"] = window["start"]
+            merged[-1]["traces"] += window["traces"]
         else:
-            joined.append(window)
-    return joined
+            merged.append(window)
+    return merged
 
 
 def _extent(start: str, end: str) -> dict[str, str]:
     return {
         "start": start,
         "end": end,
-        "logs_start": _moved(start, -AROUND),
-        "logs_end": _moved(end, AROUND + timedelta(seconds=1)),
+        "logs_start": _shift(start, -LOG_MARGIN),
+        "logs_end": _shift(end, LOG_MARGIN + timedelta(seconds=1)),
     }
 
 
@@ -258,42 +259,46 @@ EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(2262, 4, 11, 23, 47, 16, tzinfo=UTC)
 
 
-def _moved(time: str, by: timedelta) -> str:
-    """The time in whole seconds, moved as far as the tables' times go."""
+def _shift(time: str, offset: timedelta) -> str:
+    """The time in whole seconds plus the offset, within the range of a DateTime64(9)."""
     moment = datetime.fromisoformat(time[:19]).replace(tzinfo=UTC)
-    moved = max(EARLIEST, min(moment + by, LATEST))
-    return f"{moved:%Y-%m-%d %H:%M:%S}"
+    shifted = max(EARLIEST, min(moment + offset, LATEST))
+    return f"{shifted:%Y-%m-%d %H:%M:%S}"
 
 
-def _names(definitions: Sequence[Definition]) -> list[str]:
-    """The attributes that are asked for."""
-    names = set()
-    for each in definitions:
-        names |= {source.attr for source in (*each.key, *each.value, *each.user)}
-        for match in (each.match, *(step.match for step in each.steps)):
+def _all_sources(definitions: Sequence[Definition]) -> Iterator[AttributeSource]:
+    for definition in definitions:
+        yield from (*definition.key, *definition.value, *definition.user)
+
+
+def _attribute_names(definitions: Sequence[Definition]) -> list[str]:
+    """The attributes that the definitions refer to, sorted."""
+    names = {source.attr for source in _all_sources(definitions)}
+    for definition in definitions:
+        for match in (definition.match, *(step.match for step in definition.steps)):
             names |= set(match.attr) if match else set()
     return sorted(names)
 
 
 def _matches(definitions: Sequence[Definition]) -> list[tuple[Any, ...]]:
-    return [(number, *_match(each.match)) for number, each in enumerate(definitions, 1)]
+    return [(number, *_match(definition.match)) for number, definition in enumerate(definitions, 1)]
 
 
 def _keys(definitions: Sequence[Definition]) -> list[tuple[int, str, str]]:
     return [
         (number, source.attr, source.expression)
-        for number, each in enumerate(definitions, 1)
-        for source in each.key
+        for number, definition in enumerate(definitions, 1)
+        for source in definition.key
     ]
 
 
 def _parameter(definition: Definition) -> tuple[Any, ...]:
-    """A definition as the queries take it."""
+    """The definition as a parameter of the queries."""
     steps = [
         (number, int(step.match is None), *_match(step.match or Match(operation=step.name)))
         for number, step in enumerate(definition.steps)
     ]
-    sources = (_sources(each) for each in (definition.key, definition.value, definition.user))
+    sources = (_sources(part) for part in (definition.key, definition.value, definition.user))
     return (definition.id, *_match(definition.match), *sources, steps)
 
 
@@ -302,4 +307,4 @@ def _match(match: Match) -> tuple[str, str, list[tuple[str, str]]]:
 
 
 def _sources(sources: Sequence[AttributeSource]) -> list[tuple[str, str]]:
-    return [(each.attr, each.expression) for each in sources]
+    return [(source.attr, source.expression) for source in sources]
