@@ -20,7 +20,7 @@ from typing import Any
 import bodies
 
 from clew.collector.otlp import Batch
-from clew.collector.segment import file_of
+from clew.collector.segment import encode_segment
 from clew.storage import SIGNALS, Ingest, Store, migrate
 
 REQUEST = 512  # spans
@@ -59,7 +59,7 @@ def fill(
         for number, body in enumerate(pool.map(segment, work)):
             batch = Batch(body, REQUEST * SEGMENT)
             path = directory / "segment"
-            path.write_bytes(file_of([batch], number + 1))
+            path.write_bytes(encode_segment([batch], number + 1))
             before = time.process_time()
             ingest.load(SIGNALS["traces"], path, number + 1, REQUEST * SEGMENT, time.time())
             cpu += time.process_time() - before

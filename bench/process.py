@@ -166,7 +166,7 @@ def run(work: Callable[[], Any]) -> Any:
 def _serve(variant: str, flags: list[str]) -> int:
     from clew.analysis.traces.settler import Settler
     from clew.cli import main
-    from clew.storage import Ingest, Store, Stored, migrate
+    from clew.storage import Ingest, Store, StoredItems, migrate
 
     changed: dict[str, Any] = {}
     module = "clew.cli.platform"
@@ -188,8 +188,8 @@ def _serve(variant: str, flags: list[str]) -> int:
     elif variant == "receiver":
 
         class Nowhere(Ingest):
-            def load(self, *arguments: Any) -> dict[str, Stored]:
-                return {"": Stored(arguments[3], 0)}
+            def load(self, *arguments: Any) -> dict[str, StoredItems]:
+                return {"": StoredItems(arguments[3], 0)}
 
         module, changed["Ingest"] = "clew.cli.parts.ingest", Nowhere
     with patch.multiple(module, **changed):

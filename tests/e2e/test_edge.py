@@ -148,8 +148,7 @@ def test_partial_success_over_every_way(guarded: Guarded) -> None:
         partial = ExportTraceServiceResponse.FromString(way(made)).partial_success
         assert partial.rejected_spans == 3
         assert partial.error_message == (
-            "trace_id has a length other than 16 bytes: 1 rejected; "
-            "span_id has a length other than 8 bytes: 2 rejected"
+            "trace_id must be 16 bytes long: 1 rejected; span_id must be 8 bytes long: 2 rejected"
         )
         assert wait_for_spans(guarded, trace.hex()) == {span.hex(), ""}
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from clew.storage import StorageError, Store, move
-from clew.storage.ledger import LedgerRow, enter
+from clew.storage.ledger import LedgerRow, write_rows
 from support.api_client import ApiClient
 from support.loading import rows, sides_equal_their_base
 from support.processes import Clew
@@ -105,8 +105,8 @@ def test_many_ledger_rows_are_entered_once(remote: Store) -> None:
     entries = [
         LedgerRow(time.time(), "traces", number, "web" * 20, "stored", 1) for number in range(2000)
     ]
-    enter(remote, entries)
-    enter(remote, entries)
+    write_rows(remote, entries)
+    write_rows(remote, entries)
     stored = "SELECT count() AS n, sum(Items) AS items FROM otel.clew_ledger FINAL"
     assert rows(remote, stored) == [{"n": 2000, "items": 2000}]
 

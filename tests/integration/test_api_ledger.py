@@ -7,7 +7,7 @@ from typing import Any
 
 from clew.api import create_app
 from clew.storage import LedgerRow, Reader, Store
-from clew.storage.ledger import ALIVE, PENDING, RECEIVED, STORED, enter
+from clew.storage.ledger import ALIVE, PENDING, RECEIVED, STORED, write_rows
 from support.api_client import ApiClient
 
 
@@ -29,8 +29,8 @@ def test_pending_items_are_counted_once(store: Store) -> None:
         LedgerRow(now, "logs", 8, "", PENDING, 5),
     ]
     before = ledger(store, pending)["signals"][1]
-    enter(store, rows)
-    enter(store, rows)  # again, as after a lost reply
+    write_rows(store, rows)
+    write_rows(store, rows)  # again, as after a lost reply
     during = ledger(store, pending)["signals"][1]
     assert before == during
     assert (before["received"], before["stored"], before["pending"]) == (15, 0, 15)
@@ -46,12 +46,12 @@ def test_outages_are_gaps_between_heartbeats(store: Store) -> None:
         LedgerRow(minute - minutes_ago * 60, "", 100 - minutes_ago, "", ALIVE, 1)
         for minutes_ago in (30, 29, 28, 10, 9)
     ]
-    enter(store, heartbeats)
+    write_rows(store, heartbeats)
     outages = ledger(store)["outages"]
     assert len(outages) == 2
     (gap, silence) = outages
     assert gap["start"] < gap["end"] < silence["start"] < silence["end"]
-    enter(
+    write_rows(
         store,
         [
             LedgerRow(minute - minutes_ago * 60, "", 200 - minutes_ago, "", ALIVE, 1)

@@ -1,4 +1,4 @@
-"""A segment is in the tables once, whatever happened to an earlier attempt at it."""
+"""A segment is in the tables exactly once, whatever an earlier attempt has left there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from clew.collector import loader as loader_module
 from clew.collector import otlp
 from clew.collector.loader import Loader
-from clew.storage import SIGNALS, Ingest, InsertError, NestedValues, Store, Stored
+from clew.storage import SIGNALS, Ingest, InsertError, NestedValues, Store, StoredItems
 from support.loading import load, rows, seal_segment, sides_equal_their_base, wait_until_drained
 
 MINUTE = 60 * 10**9
@@ -56,7 +56,7 @@ def spans_stored(store: Store) -> tuple[int, int]:
 @pytest.mark.parametrize(
     "damage",
     [
-        [],  # nothing of it is in
+        [],  # the whole segment is stored
         ["DELETE FROM otel.otel_traces WHERE Segment = {id} AND SpanKind = 'Server'"],
         ["DELETE FROM otel.clew_traces WHERE SpanCount % 2 = 0"],
         ["DELETE FROM otel.clew_operations_1m WHERE SpanName = 'operation 1'"],
@@ -83,25 +83,25 @@ def test_reloading_makes_it_exact(
     load(ingest, tmp_path / "before", ("traces", traces(1)))
     segment = seal_segment(tmp_path, "traces", traces(2))
     signal = SIGNALS["traces"]
-    ingest.load(signal, segment.path, segment.id, segment.items, segment.began)
+    ingest.load(signal, segment.path, segment.id, segment.items, segment.received_at)
     with store.client() as client:
         for statement in damage:
             client.command(
                 re.sub(
                     r"^(DELETE FROM) otel\.(\w+)",
-                    lambda found: f"{found[1]} {store.cluster.shard_table(found[2])}",
+                    lambda match: f"{match[1]} {store.cluster.shard_table(match[2])}",
                     statement.format(id=segment.id),
                 )
             )
-    ingest.reload(signal, segment.path, segment.id, segment.items, segment.began)
+    ingest.reload(signal, segment.path, segment.id, segment.items, segment.received_at)
     assert spans_stored(store) == (2400, 2400)
     assert sides_equal_their_base(store)
 
 
-def test_an_engine_that_leaves_out_what_it_has_seen_is_told_not_to(
+def test_the_engine_does_not_deduplicate_inserts(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
-    """As a replicated table does unless told otherwise; here one with a window of its own."""
+    """A replicated table does so by default; here the tables get a deduplication window."""
     segment = seal_segment(tmp_path, "traces", traces(2))
     signal = SIGNALS["traces"]
     tables = ("otel_traces", *(side.name for side in signal.sides))
@@ -112,7 +112,7 @@ def test_an_engine_that_leaves_out_what_it_has_seen_is_told_not_to(
                 f"ALTER TABLE {store.cluster.shard_table(table)} MODIFY SETTING {window} = 100"
             )
         for _ in range(3):
-            ingest.reload(signal, segment.path, segment.id, segment.items, segment.began)
+            ingest.reload(signal, segment.path, segment.id, segment.items, segment.received_at)
         for table in tables:
             client.command(f"ALTER TABLE {store.cluster.shard_table(table)} RESET SETTING {window}")
     assert spans_stored(store) == (1200, 1200)
@@ -120,7 +120,7 @@ def test_an_engine_that_leaves_out_what_it_has_seen_is_told_not_to(
 
 
 @pytest.mark.parametrize("table", ["clew_traces", "clew_operations_1m"])
-def test_what_another_process_loads_in_between_is_noticed(
+def test_an_insert_of_another_process_during_a_reload_is_detected(
     store: Store,
     ingest: Ingest,
     tmp_path: Path,
@@ -136,24 +136,24 @@ def test_what_another_process_loads_in_between_is_noticed(
         delete(self, client, from_table, *rest)
         if from_table == table:
             monkeypatch.setattr(Ingest, "_delete", delete)
-            ingest.load(signal, another.path, another.id, another.items, another.began)
+            ingest.load(signal, another.path, another.id, another.items, another.received_at)
 
     monkeypatch.setattr(Ingest, "_delete", load_another)
     monkeypatch.setattr(store, "shared", True)
-    with pytest.raises(InsertError, match="others write"):
-        ingest.reload(signal, segment.path, segment.id, segment.items, segment.began)
+    with pytest.raises(InsertError, match="another process writes"):
+        ingest.reload(signal, segment.path, segment.id, segment.items, segment.received_at)
     assert not sides_equal_their_base(store)
-    ingest.reload(signal, segment.path, segment.id, segment.items, segment.began)
+    ingest.reload(signal, segment.path, segment.id, segment.items, segment.received_at)
     assert spans_stored(store) == (2400, 2400)
     assert sides_equal_their_base(store)
 
 
-def test_exceptions_in_logs_are_reloaded_with_them(
+def test_reloading_logs_rebuilds_their_exceptions(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
     segments = [seal_segment(tmp_path / str(seed), "logs", logs(seed)) for seed in range(2)]
     for segment in segments:
-        ingest.load(SIGNALS["logs"], segment.path, segment.id, segment.items, segment.began)
+        ingest.load(SIGNALS["logs"], segment.path, segment.id, segment.items, segment.received_at)
     with store.client() as client:
         client.command(
             "INSERT INTO otel.clew_log_exceptions "
@@ -161,7 +161,7 @@ def test_exceptions_in_logs_are_reloaded_with_them(
         )
     assert not sides_equal_their_base(store)
     segment = segments[0]
-    ingest.reload(SIGNALS["logs"], segment.path, segment.id, segment.items, segment.began)
+    ingest.reload(SIGNALS["logs"], segment.path, segment.id, segment.items, segment.received_at)
     assert rows(store, "SELECT count() AS n FROM otel.clew_log_exceptions") == [{"n": 20}]
     assert sides_equal_their_base(store)
 
@@ -179,36 +179,40 @@ def logs(seed: int) -> bytes:
     return request.SerializeToString()
 
 
-def test_reloading_what_never_began_is_loading_it(
+def test_reloading_a_segment_that_was_never_loaded_loads_it(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
     segment = seal_segment(tmp_path, "traces", traces(3))
     for _ in range(2):
-        ingest.reload(SIGNALS["traces"], segment.path, segment.id, segment.items, segment.began)
+        ingest.reload(
+            SIGNALS["traces"], segment.path, segment.id, segment.items, segment.received_at
+        )
         assert spans_stored(store) == (1200, 1200)
         assert sides_equal_their_base(store)
 
 
-def test_nested_values_leave_nothing_behind(store: Store, ingest: Ingest, tmp_path: Path) -> None:
+def test_nothing_of_a_segment_with_nested_values_is_stored(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
     segment = seal_segment(tmp_path, "traces", traces(4, nested=True))
     with pytest.raises(NestedValues):
-        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items, segment.began)
+        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items, segment.received_at)
     assert spans_stored(store) == (0, 0)
     assert sides_equal_their_base(store)
 
 
-def test_what_the_engine_refuses_holds_up_nobody(
+def test_malformed_fields_are_left_out_and_everything_else_is_stored(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
-    """A span whose status is a number: protobuf takes it for an unknown field, the engine for a
-    broken file. Its neighbours in the segment, and what comes after it, are stored, and so is it."""
+    """A span whose status is a number: protobuf takes it for an unknown field, while the engine
+    refuses the file. The span, the others in its segment, and the next segment are stored."""
     request = ExportTraceServiceRequest()
     request.resource_spans.add().scope_spans.add().spans.add(name="odd")
     odd = request.SerializeToString().replace(b"\x2a\x03odd", b"\x2a\x03odd\x78\x05")
     odd = b"\x0a\x0b\x12\x09\x12\x07" + odd[6:]
     segment = seal_segment(tmp_path / "odd", "traces", traces(7), odd, traces(8))
     with pytest.raises(InsertError):
-        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items, segment.began)
+        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items, segment.received_at)
     loader = Loader(ingest)
     loader.offer(segment)
     loader.offer(seal_segment(tmp_path / "next", "traces", traces(9)))
@@ -226,7 +230,7 @@ def test_what_the_engine_refuses_holds_up_nobody(
 def test_mutated_bodies_that_are_acknowledged_are_stored(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
-    """Whatever protobuf's parser lets in ends in the tables; some of it the engine refuses at first."""
+    """Everything that protobuf's parser accepts is stored; the engine refuses some of it at first."""
     chance = random.Random(10)
     accepted: list[bytes] = []
     while len(accepted) < 400:
@@ -234,13 +238,13 @@ def test_mutated_bodies_that_are_acknowledged_are_stored(
         try:
             if otlp.decode_protobuf("traces", body).items:
                 accepted.append(body)
-        except otlp.Refused:
+        except otlp.BadRequest:
             continue
     segment = seal_segment(tmp_path, "traces", *accepted)
     with pytest.raises(InsertError):
-        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items, segment.began)
+        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items, segment.received_at)
     loader = Loader(ingest)
-    loader.offer(segment.begin())
+    loader.offer(segment.mark_loading())
     loader.start()
     wait_until_drained(loader)
     loader.close()
@@ -248,6 +252,7 @@ def test_mutated_bodies_that_are_acknowledged_are_stored(
 
 
 def mutated(body: bytes, chance: random.Random) -> bytes:
+    """The body with up to three bytes changed, removed or added."""
     changed = bytearray(body)
     for _ in range(chance.randrange(1, 4)):
         position = chance.randrange(len(changed))
@@ -261,43 +266,47 @@ def mutated(body: bytes, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
-def test_a_count_that_differs_is_no_success(store: Store, ingest: Ingest, tmp_path: Path) -> None:
+def test_loading_fails_when_the_count_of_rows_differs(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
     segment = seal_segment(tmp_path, "traces", traces(5))
     with pytest.raises(InsertError, match="1200 of 1201"):
-        ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items + 1, segment.began)
+        ingest.load(
+            SIGNALS["traces"], segment.path, segment.id, segment.items + 1, segment.received_at
+        )
 
 
-class Faulty:
-    """The real ingest, whose answers get lost or whose inserts fail, now and then."""
+class UnreliableIngest:
+    """The real ingest, of which 30 % of the calls fail before or after they have done their work."""
 
     def __init__(self, ingest: Ingest, chance: random.Random) -> None:
         self._ingest = ingest
         self._chance = chance
         self.faults = 0
 
-    def load(self, *arguments: Any) -> dict[str, Stored]:
-        self._perhaps("refused")
+    def load(self, *arguments: Any) -> dict[str, StoredItems]:
+        self._fail_sometimes("before")
         stored = self._ingest.load(*arguments)
-        self._perhaps("reply lost")
+        self._fail_sometimes("after")
         return stored
 
-    def reload(self, *arguments: Any) -> dict[str, Stored]:
-        self._perhaps("refused")
+    def reload(self, *arguments: Any) -> dict[str, StoredItems]:
+        self._fail_sometimes("before")
         stored = self._ingest.reload(*arguments)
-        self._perhaps("reply lost")
+        self._fail_sometimes("after")
         return stored
 
-    def _perhaps(self, fault: str) -> None:
+    def _fail_sometimes(self, fault: str) -> None:
         if self._chance.random() < 0.3:
             self.faults += 1
             raise InsertError(fault)
 
 
-def test_faults_on_the_way_lose_and_double_nothing(
+def test_failed_calls_lose_and_duplicate_nothing(
     store: Store, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loader_module, "LONGEST_PAUSE", 0.1)
-    faulty = Faulty(ingest, random.Random(6))
+    faulty = UnreliableIngest(ingest, random.Random(6))
     loader = Loader(faulty)
     for number in range(12):
         nested = number % 4 == 0

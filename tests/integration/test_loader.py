@@ -1,4 +1,4 @@
-"""The loader when something is wrong: nothing is lost, and nobody waits for the one that is at fault."""
+"""The loader under faults: nothing is lost, and a segment that cannot be loaded does not delay the others."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from test_ingest_exactly_once import spans_stored, traces
 
 from clew.collector import deadletter
 from clew.collector.loader import Loader
-from clew.collector.segment import DAMAGED, REFUSED, Segment
-from clew.storage import Ingest, InsertError, Store, Stored, Unacceptable
+from clew.collector.segment import DAMAGED_IN_SPOOL, REFUSED_BY_ENGINE, Segment
+from clew.storage import Ingest, InsertError, Store, StoredItems, Unacceptable
 from support.loading import rows, seal_segment, sides_equal_their_base, wait_until_drained
 
 
-class Picky:
-    """The real ingest, refusing every file in which `poison` stands, or while `broken` says so."""
+class FaultyIngest:
+    """The real ingest, which refuses every file that contains `poison`, and every file while
+    `broken()`."""
 
     def __init__(self, ingest: Ingest, poison: bytes = b"\0never\0") -> None:
         self._ingest = ingest
@@ -28,32 +29,35 @@ class Picky:
         self.broken: Callable[[], bool] = lambda: False
         self.attempts: list[str] = []
 
-    def load(self, signal: Any, path: Path, *arguments: Any) -> dict[str, Stored]:
+    def load(self, signal: Any, path: Path, *arguments: Any) -> dict[str, StoredItems]:
         self._check("load", path)
         return self._ingest.load(signal, path, *arguments)
 
-    def reload(self, signal: Any, path: Path, *arguments: Any) -> dict[str, Stored]:
+    def reload(self, signal: Any, path: Path, *arguments: Any) -> dict[str, StoredItems]:
         self._check("reload", path)
         return self._ingest.reload(signal, path, *arguments)
 
-    def count(self, *arguments: Any) -> dict[str, Stored]:
+    def count(self, *arguments: Any) -> dict[str, StoredItems]:
         return self._ingest.count(*arguments)
 
-    def _check(self, what: str, path: Path) -> None:
-        self.attempts.append(f"{what} {path.stem.partition('-')[0]}")
+    def _check(self, method: str, path: Path) -> None:
+        self.attempts.append(f"{method} {path.stem.partition('-')[0]}")
         if self.broken():
-            raise InsertError("the engine takes nothing")
+            raise InsertError("the engine is down")
         if self._poison in path.read_bytes():
             raise Unacceptable("Code: 444. poison")
 
 
-class Finished(list[tuple[Segment, dict[str, Stored]]]):
+class LoadedSegments(list[tuple[Segment, dict[str, StoredItems]]]):
+    """An `on_loaded` that records its calls and removes the files."""
+
     def __call__(self, segment: Segment, stored: Any) -> None:
         self.append((segment, stored))
-        segment.drop()
+        segment.remove()
 
 
 def run(loader: Loader, *segments: Segment) -> None:
+    """Load the segments; returns once all are in the tables."""
     for segment in segments:
         loader.offer(segment)
     loader.start()
@@ -65,70 +69,80 @@ def poisoned(seed: int) -> bytes:
     return traces(seed).replace(b"operation 1", b"operation X")
 
 
-def test_poison_is_found_by_halves_and_set_aside_with_its_reason(
+def test_refused_requests_are_found_by_bisection_and_set_aside_with_the_reason(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
     bodies = [traces(number, 20) for number in range(9)]
     bodies[2], bodies[7] = poisoned(2), poisoned(7)
     segment = seal_segment(tmp_path / "spool", "traces", *bodies)
-    finished = Finished()
+    loaded_segments = LoadedSegments()
     loader = Loader(
-        Picky(ingest, b"operation X"), loaded=finished, dead_letters=tmp_path / "dead-letter"
+        FaultyIngest(ingest, b"operation X"),
+        on_loaded=loaded_segments,
+        dead_letters=tmp_path / "dead-letter",
     )
     run(loader, segment, seal_segment(tmp_path / "next", "traces", traces(20)))
     assert spans_stored(store) == (7 * 60 + 1200, 7 * 60 + 1200)
     assert sides_equal_their_base(store)
-    letters = deadletter.found(tmp_path / "dead-letter")
+    letters = deadletter.read_letters(tmp_path / "dead-letter")
     assert sorted(letter.body() for letter in letters) == sorted([bodies[2], bodies[7]])
     assert {(letter.signal, letter.items) for letter in letters} == {("traces", 1200)}
     assert all("Code: 444" in letter.reason for letter in letters)
-    about = json.loads(letters[0].path.with_suffix(".json").read_text())
-    assert about.keys() == {"signal", "items", "received", "reason"}
-    ((loaded, stored),) = [each for each in finished if each[0].id == segment.id]
-    assert loaded.rejected == {REFUSED: 2400}
-    assert (loaded.received, sum(each.items for each in stored.values())) == (segment.items, 420)
+    metadata = json.loads(letters[0].path.with_suffix(".json").read_text())
+    assert metadata.keys() == {"signal", "items", "received", "reason"}
+    ((loaded, stored),) = [entry for entry in loaded_segments if entry[0].id == segment.id]
+    assert loaded.rejected == {REFUSED_BY_ENGINE: 2400}
+    assert (loaded.received, sum(service.items for service in stored.values())) == (
+        segment.items,
+        420,
+    )
     assert not list((tmp_path / "spool").rglob("*.*ing"))
 
 
-def test_a_segment_that_is_refused_whole_is_set_aside_whole(
+def test_a_segment_of_one_refused_request_is_set_aside(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
-    finished = Finished()
+    loaded_segments = LoadedSegments()
     folder = tmp_path / "dead-letter"
-    loader = Loader(Picky(ingest, b"operation X"), loaded=finished, dead_letters=folder)
+    loader = Loader(
+        FaultyIngest(ingest, b"operation X"), on_loaded=loaded_segments, dead_letters=folder
+    )
     run(loader, seal_segment(tmp_path, "traces", poisoned(1)))
     assert spans_stored(store) == (0, 0)
-    assert [letter.items for letter in deadletter.found(folder)] == [1200]
-    assert [(segment.items, segment.refused) for segment, _ in finished] == [(0, 1200)]
+    assert [letter.items for letter in deadletter.read_letters(folder)] == [1200]
+    assert [(segment.items, segment.refused) for segment, _ in loaded_segments] == [(0, 1200)]
 
 
-def test_an_engine_that_refuses_even_nothing_is_not_held_against_the_requests(
+def test_no_request_is_set_aside_while_the_engine_refuses_an_empty_segment(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
-    class Confused(Picky):
-        def _check(self, what: str, path: Path) -> None:
-            self.attempts.append(what)
+    class RefusingIngest(FaultyIngest):
+        def _check(self, method: str, path: Path) -> None:
+            self.attempts.append(method)
             if len(self.attempts) < 12:
                 raise Unacceptable("Code: 117. anything")
 
     folder = tmp_path / "dead-letter"
-    run(Loader(Confused(ingest), dead_letters=folder), seal_segment(tmp_path, "traces", traces(1)))
+    run(
+        Loader(RefusingIngest(ingest), dead_letters=folder),
+        seal_segment(tmp_path, "traces", traces(1)),
+    )
     assert spans_stored(store) == (1200, 1200)
-    assert deadletter.found(folder) == []
+    assert deadletter.read_letters(folder) == []
 
 
-def test_neighbours_of_a_segment_that_never_loads_go_on(
+def test_other_segments_are_loaded_beside_one_that_cannot_be(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
-    class Stubborn(Picky):
-        def _check(self, what: str, path: Path) -> None:
-            super()._check(what, path)
-            if path.stem.startswith(never):
+    class FailingIngest(FaultyIngest):
+        def _check(self, method: str, path: Path) -> None:
+            super()._check(method, path)
+            if path.stem.startswith(failing_id):
                 raise InsertError("Code: 241. memory limit exceeded")
 
-    sink = Stubborn(ingest)
+    sink = FailingIngest(ingest)
     bad = seal_segment(tmp_path / "bad", "traces", traces(1))
-    never = f"{bad.id:020}"
+    failing_id = f"{bad.id:020}"
     loader = Loader(sink)
     loader.offer(bad)
     loader.start()
@@ -139,17 +153,17 @@ def test_neighbours_of_a_segment_that_never_loads_go_on(
         assert time.monotonic() < deadline, sink.attempts
         time.sleep(0.05)
     assert not loader.drained()
-    never = "now"
+    failing_id = "none"
     wait_until_drained(loader)
     assert loader.close()
     assert spans_stored(store) == (1320, 1320)
     assert sides_equal_their_base(store)
 
 
-def test_an_engine_that_is_down_leaves_few_segments_ambiguous(
+def test_few_segments_become_ambiguous_while_the_engine_is_down(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
-    sink = Picky(ingest)
+    sink = FaultyIngest(ingest)
     down_until = time.monotonic() + 1.5
     sink.broken = lambda: time.monotonic() < down_until
     segments = [
@@ -171,18 +185,18 @@ def test_an_engine_that_is_down_leaves_few_segments_ambiguous(
     assert sides_equal_their_base(store)
 
 
-def test_damage_costs_what_is_damaged(store: Store, ingest: Ingest, tmp_path: Path) -> None:
+def test_only_damaged_requests_are_lost(store: Store, ingest: Ingest, tmp_path: Path) -> None:
     segment = seal_segment(tmp_path, "traces", *(traces(number, 20) for number in range(5)))
     content = bytearray(segment.path.read_bytes())
     content[len(content) // 2] ^= 1
     segment.path.write_bytes(content)
-    finished = Finished()
-    run(Loader(ingest, loaded=finished), segment)
+    loaded_segments = LoadedSegments()
+    run(Loader(ingest, on_loaded=loaded_segments), segment)
     assert spans_stored(store) == (240, 240)
-    assert finished[0][0].rejected == {DAMAGED: 60}
+    assert loaded_segments[0][0].rejected == {DAMAGED_IN_SPOOL: 60}
 
 
-def test_while_it_is_paused_nothing_is_inserted(
+def test_nothing_is_inserted_while_the_loader_is_paused(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
     loader = Loader(ingest)
@@ -196,54 +210,54 @@ def test_while_it_is_paused_nothing_is_inserted(
     assert spans_stored(store) == (1200, 1200)
 
 
-def test_paused_and_reloaded_waits_for_what_is_partly_loaded(
+def test_pausing_waits_until_ambiguous_segments_are_reloaded(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
-    picky = Picky(ingest)
-    picky.broken = lambda: True
-    loader = Loader(picky)
+    sink = FaultyIngest(ingest)
+    sink.broken = lambda: True
+    loader = Loader(sink)
     loader.offer(seal_segment(tmp_path, "traces", traces(1)))
     loader.start()
-    while len(picky.attempts) < 2:
+    while len(sink.attempts) < 2:
         time.sleep(0.01)
     with pytest.raises(TimeoutError), loader.paused(reloaded_within=0.3):
         pass
-    picky.broken = lambda: False
+    sink.broken = lambda: False
     with loader.paused(reloaded_within=30):
         assert spans_stored(store) == (1200, 1200)
     wait_until_drained(loader)
     assert loader.close()
 
 
-def test_closing_does_not_wait_for_an_insert_that_does_not_end(tmp_path: Path) -> None:
-    stuck = threading.Event()
+def test_closing_does_not_wait_for_an_insert_that_never_ends(tmp_path: Path) -> None:
+    release = threading.Event()
 
-    class Stuck:
-        def load(self, *arguments: Any) -> dict[str, Stored]:
-            stuck.wait(30)
-            raise InsertError("too late")
+    class StuckIngest:
+        def load(self, *arguments: Any) -> dict[str, StoredItems]:
+            release.wait(30)
+            raise InsertError("released")
 
         reload = count = load
 
-    loader = Loader(Stuck())
+    loader = Loader(StuckIngest())
     loader.start()
     loader.offer(seal_segment(tmp_path, "traces", traces(1, 1)))
     time.sleep(0.1)
     assert loader.close(0.1) is False
-    stuck.set()
+    release.set()
     assert loader.close()
     assert [path.suffix for path in (tmp_path / "traces").iterdir()] == [".loading"]
 
 
-def test_what_was_loaded_but_not_entered_is_counted_again(
+def test_a_loaded_segment_that_is_not_in_the_ledger_is_counted_again(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
-    kept: list[Segment] = []
-    loader = Loader(ingest, loaded=lambda segment, stored: kept.append(segment))
+    loaded: list[Segment] = []
+    loader = Loader(ingest, on_loaded=lambda segment, stored: loaded.append(segment))
     run(loader, seal_segment(tmp_path, "traces", traces(1)))
-    (found,) = kept
-    assert found.loaded
-    finished = Finished()
-    run(Loader(ingest, loaded=finished), found)
-    assert sum(each.items for each in finished[0][1].values()) == 1200
+    (segment,) = loaded
+    assert segment.loaded
+    loaded_segments = LoadedSegments()
+    run(Loader(ingest, on_loaded=loaded_segments), segment)
+    assert sum(service.items for service in loaded_segments[0][1].values()) == 1200
     assert {row["n"] for row in rows(store, "SELECT count() AS n FROM otel.otel_traces")} == {1200}

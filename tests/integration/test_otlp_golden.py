@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from clew.storage import SIGNALS, Ingest, Store, Stored
+from clew.storage import SIGNALS, Ingest, Store, StoredItems
 from support.any_values import EVERY, NESTED, VALUES, any_value
 from support.loading import load, rows, seal_segment, sides_equal_their_base
 
@@ -255,7 +255,7 @@ def test_what_is_far_from_its_time_is_flagged_late(ingest: Ingest, tmp_path: Pat
     for signal, request in {"traces": traces, "logs": logs, "metrics": metrics}.items():
         segment = seal_segment(tmp_path / signal, signal, request.SerializeToString())
         stored = ingest.load(SIGNALS[signal], segment.path, segment.id, segment.items, time.time())
-        assert list(stored.values()) == [Stored(len(ODD_TIMES), len(ODD_TIMES) - 1)]
+        assert list(stored.values()) == [StoredItems(len(ODD_TIMES), len(ODD_TIMES) - 1)]
 
 
 @pytest.mark.parametrize("signal", ["traces", "logs", "metrics"])

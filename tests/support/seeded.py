@@ -12,9 +12,9 @@ from pathlib import Path
 from clew.analysis import Occurrences, Registry
 from clew.analysis.traces.settling import Settling
 from clew.analysis.transactions.definitions import read
-from clew.collector.telemetry import SECONDS
+from clew.collector.telemetry import DURATION_BOUNDS
 from clew.storage import Ingest, Store
-from clew.storage.ledger import LedgerRow, enter
+from clew.storage.ledger import LedgerRow, write_rows
 from support.loading import settle
 from support.traffic import (
     CLIENT,
@@ -89,7 +89,7 @@ def seed(store: Store, directory: Path) -> Seeded:
               buckets=(1, 0), bounds=(1.0,), exemplar=(span.trace, span.id))
         for span in spans[::10]
     )  # fmt: skip
-    enter(store, list(ledger(start)))
+    write_rows(store, list(ledger(start)))
     with store.client() as client:
         dropped = [((start + 60) * 1000, "otel_logs", "20240101", 7, 4096, "limit")]
         client.insert("clew_expired", dropped, ["Time", *EXPIRED], database="otel")
@@ -203,9 +203,17 @@ def of_clew(clew: Process, minute: int, at: int, gauge: Make, total: Make) -> It
 
 
 def histogram(process: Process, name: str, at: int, minute: int, attributes: Attributes) -> Point:
-    buckets = tuple(minute * (number in (7, 8)) for number in range(len(SECONDS) + 1))
+    buckets = tuple(minute * (number in (7, 8)) for number in range(len(DURATION_BOUNDS) + 1))
     return Point(
-        name, "s", "histogram", process, at, 0.3 * minute, attributes, buckets, tuple(SECONDS)
+        name,
+        "s",
+        "histogram",
+        process,
+        at,
+        0.3 * minute,
+        attributes,
+        buckets,
+        tuple(DURATION_BOUNDS),
     )
 
 

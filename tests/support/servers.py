@@ -17,7 +17,7 @@ import httpx
 from clew.access import Authenticator, Keys, add_key, new_key
 from clew.cli import servers
 from clew.clickhouse import Application
-from clew.collector.spool import Ids
+from clew.collector.spool import SegmentIds
 from clew.storage import Sessions, Store
 from support.processes import FREE_ADDRESSES, Clew
 
@@ -84,7 +84,7 @@ def serving(store: Store, directory: Path) -> Iterator[str]:
     key, line = new_key("other", ["database"])
     add_key(keys, line)
     listening = socket.create_server(("127.0.0.1", 0))
-    app = Application(Sessions(store), Ids().next, Authenticator(Keys(keys)))
+    app = Application(Sessions(store), SegmentIds().next, Authenticator(Keys(keys)))
     server = servers.Server(app, None, 1)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
     thread.start()

@@ -21,8 +21,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from clew.collector.otlp import KINDS, Batch
-from clew.collector.segment import record, seal
+from clew.collector.otlp import MESSAGES, Batch
+from clew.collector.segment import encode_record, encode_seal
 from clew.storage import SIGNALS, Ingest
 
 INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
@@ -148,11 +148,11 @@ class Loader:
         self.request("metrics", metrics_request(points))
 
     def request(self, signal: str, request: Any) -> None:
-        items = KINDS[signal].count(request)
+        items = MESSAGES[signal].count(request)
         self._segment += 1
         batch = Batch(request.SerializeToString(), items)
         path = self._directory / f"{self._segment}.sealed"
-        path.write_bytes(batch.body + record(batch) + seal(self._segment))
+        path.write_bytes(batch.body + encode_record(batch) + encode_seal(self._segment))
         self._ingest.load(SIGNALS[signal], path, self._segment, items, time.time())
 
 

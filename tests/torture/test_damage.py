@@ -20,7 +20,7 @@ from clew.collector.otlp import Batch
 from clew.collector.segment import Segment
 from support.stored import wait_until_loaded
 
-RECORD = len(segments.record(Batch(b"", 0)))
+RECORD = len(segments.encode_record(Batch(b"", 0)))
 BATCHES = [Batch(b"\x0a\x03abc", 1), Batch(b"\x0a\x00\x0a\x7f" + b"x" * 127, 5), Batch(b"\x0a\x2d" + b"y" * 45, 3)]  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_flipped_bits(spoilt: Spoilt, rounds: int) -> None:
 def flip(path: Path, chance: random.Random) -> set[int]:
     """Flip up to three bits in the file; the numbers of the requests that were hit."""
     data = bytearray(path.read_bytes())
-    found = list(segments.records(bytes(data)))
+    found = list(segments.read_intact_records(bytes(data)))
     at = [chance.randrange(len(data)) for _ in range(chance.randrange(1, 4))]
     hit = {
         number_of(path.parent.name, bytes(data[start:end]))
@@ -95,13 +95,13 @@ def number_of(signal: str, body: bytes) -> int:
 
 
 def test_a_segment_cut_at_every_byte_of_its_last_record(tmp_path: Path) -> None:
-    last, seal = BATCHES[-1], segments.seal(7)
-    whole = segments.file_of(BATCHES, 7)
+    last, seal = BATCHES[-1], segments.encode_seal(7)
+    whole = segments.encode_segment(BATCHES, 7)
     for cut in range(1, len(last.body) + RECORD + len(seal) + 1):
         expected = BATCHES if cut <= len(seal) else BATCHES[:-1]
         path = tmp_path / f"{7:020}-9.sealed"
         path.write_bytes(whole[:-cut])
-        kept = Segment.found("traces", path).without_damage()
+        kept = Segment.from_path("traces", path).without_damage()
         assert list(kept.batches()) == expected
         assert (kept.received, kept.items) == (9, sum(batch.items for batch in expected))
 
@@ -109,5 +109,5 @@ def test_a_segment_cut_at_every_byte_of_its_last_record(tmp_path: Path) -> None:
         path.write_bytes(whole[:-cut])
         recovered = segments.recover_open(path, "traces")
         assert list(recovered.batches()) == expected
-        recovered.drop()
-        kept.drop()
+        recovered.remove()
+        kept.remove()

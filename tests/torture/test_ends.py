@@ -19,22 +19,22 @@ from oracle import Book, Load, check, taking_seconds
 CYCLES = int(os.environ.get("CLEW_TORTURE_CYCLES", "1000"))
 
 MOMENTS = {
-    "before the delete": "before clew.collector.segment:Segment.drop 3",
-    "after the delete": "after clew.collector.segment:Segment.drop 3",
+    "before the delete": "before clew.collector.segment:Segment.remove 3",
+    "after the delete": "after clew.collector.segment:Segment.remove 3",
     "before the insert": "before clew.storage.ingest:Ingest._insert 3",
     "after the insert": "after clew.storage.ingest:Ingest._insert 3",
     "after the count": "after clew.storage.ingest:_count 3",
-    "before .loading": "before clew.collector.segment:Segment.begin 4",
-    "at .loading": "after clew.collector.segment:Segment.begin 4",
-    "at .loaded": "after clew.collector.segment:Segment.finish 4",
-    "before the ledger": "before clew.storage.ingest:Ingest.enter 3",
-    "after the ledger": "after clew.storage.ingest:Ingest.enter 3",
+    "before .loading": "before clew.collector.segment:Segment.mark_loading 4",
+    "at .loading": "after clew.collector.segment:Segment.mark_loading 4",
+    "at .loaded": "after clew.collector.segment:Segment.mark_loaded 4",
+    "before the ledger": "before clew.storage.ingest:Ingest.write_ledger 3",
+    "after the ledger": "after clew.storage.ingest:Ingest.write_ledger 3",
     "after the sync": "after clew.collector.spool:_OpenSegment.append 30",
     "before the seal": "before clew.collector.spool:_OpenSegment.seal 3",
     "after the seal": "after clew.collector.spool:_OpenSegment.seal 3",
     "after a rewrite": "after clew.collector.segment:Segment.rewrite 2",
 }
-REPAIRS = ("_delete 1", "_make_again 1", "_make_again 2")
+REPAIRS = ("_delete 1", "_rebuild_side_rows 1", "_rebuild_side_rows 2")
 
 
 @pytest.fixture

@@ -417,7 +417,7 @@ def test_bodies_that_are_nearly_right(victim: Victim, bodies: int) -> None:
                 encoded = mutated(COMPRESS[encoding](request.SerializeToString()), b"?", chance)
                 try:
                     plain = otlp.inflate(encoded, encoding)
-                except otlp.Refused:
+                except otlp.BadRequest:
                     plain = b""
                 victim.post_encoded(signal, encoded, plain, encoding)
     assert {"200", "400", "OK", "INVALID_ARGUMENT"} <= set(victim.answers)

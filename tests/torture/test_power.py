@@ -190,17 +190,17 @@ def live(disk: Disk, data: Path, world: World, chance: random.Random) -> None:
             return
         segment = sealed.pop(chance.randrange(len(sealed)))
         try:
-            segment = segment.without_damage().begin()
+            segment = segment.without_damage().mark_loading()
             bodies = [batch.body for batch in segment.batches()]
             with disk.lock:
                 world.database[segment.id] = bodies
             if chance.random() < 0.9:
-                segment = segment.finish()
+                segment = segment.mark_loaded()
             if segment.loaded and chance.random() < 0.9:
-                segment.drop()
+                segment.remove()
         except OSError:
             (path,) = segment.path.parent.glob(f"{segment.id:020}-*")
-            sealed.append(Segment.found("traces", path) or segment)
+            sealed.append(Segment.from_path("traces", path) or segment)
 
     async def client(spool: Spool, number: int) -> None:
         for count in range(5):

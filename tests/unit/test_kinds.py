@@ -6,8 +6,8 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from clew.collector.otlp import Batch
-from clew.collector.segment import file_of
-from clew.storage.kinds import KINDS, kinds_in
+from clew.collector.segment import encode_segment
+from clew.storage.kinds import METRIC_KINDS, kinds_in
 
 
 def request(*kinds: str) -> bytes:
@@ -20,19 +20,19 @@ def request(*kinds: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "kinds", [[], *([kind] for kind in KINDS), ["sum", "gauge", "sum"], [*KINDS]]
+    "kinds", [[], *([kind] for kind in METRIC_KINDS), ["sum", "gauge", "sum"], [*METRIC_KINDS]]
 )
 def test_those_that_are_there_are_found(kinds: list[str]) -> None:
-    segment = file_of([Batch(request(*kinds), len(kinds)), Batch(request(), 0)], 7)
-    assert kinds_in(segment) == [kind for kind in KINDS if kind in kinds]
+    segment = encode_segment([Batch(request(*kinds), len(kinds)), Batch(request(), 0)], 7)
+    assert kinds_in(segment) == [kind for kind in METRIC_KINDS if kind in kinds]
 
 
 def test_numbers_are_those_of_the_protocol() -> None:
     from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
     data = Metric.DESCRIPTOR.oneofs_by_name["data"].fields
-    assert {field.name: field.number for field in data} == KINDS
+    assert {field.name: field.number for field in data} == METRIC_KINDS
 
 
 def test_all_are_tried_when_it_cannot_be_told() -> None:
-    assert kinds_in(b"\x0a\xff") == list(KINDS)
+    assert kinds_in(b"\x0a\xff") == list(METRIC_KINDS)

@@ -1,4 +1,4 @@
-"""What is in flight is counted, given back, and limited."""
+"""The limits on bytes in flight and on the spool's size."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from clew.collector.limits import Footprint, InFlight, Overloaded, default_in_flight, default_spool
+from clew.collector.limits import (
+    Footprint,
+    InFlight,
+    Overloaded,
+    default_in_flight_limit,
+    default_spool_limit,
+)
 
 
-def test_what_a_request_took_is_given_back() -> None:
+def test_the_bytes_of_a_request_are_released() -> None:
     in_flight = InFlight(100)
     for _ in range(3):
         with in_flight.request() as request:
@@ -18,7 +24,7 @@ def test_what_a_request_took_is_given_back() -> None:
             assert request.size == 100
 
 
-def test_too_much_at_once_is_refused_and_not_counted() -> None:
+def test_bytes_above_the_limit_are_refused_and_not_counted() -> None:
     in_flight = InFlight(100)
     with in_flight.request() as first, in_flight.request() as second:
         first.take(80)
@@ -29,7 +35,7 @@ def test_too_much_at_once_is_refused_and_not_counted() -> None:
         third.take(100)
 
 
-def test_a_request_that_fails_gives_back_too() -> None:
+def test_the_bytes_of_a_request_that_fails_are_released() -> None:
     in_flight = InFlight(10)
     with pytest.raises(ValueError), in_flight.request() as request:
         request.take(10)
@@ -38,10 +44,10 @@ def test_a_request_that_fails_gives_back_too() -> None:
         request.take(10)
 
 
-def test_a_footprint_is_what_the_directory_holds(
+def test_the_footprint_is_the_size_of_all_files_below_the_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Footprint, "LOOK_AFTER", 0.0)
+    monkeypatch.setattr(Footprint, "MAX_AGE", 0.0)
     footprint = Footprint(tmp_path, 3 << 20)
     footprint.check()
     (tmp_path / "below").mkdir()
@@ -52,6 +58,6 @@ def test_a_footprint_is_what_the_directory_holds(
     footprint.check()
 
 
-def test_the_defaults_come_from_the_machine(tmp_path: Path) -> None:
-    assert 128 << 20 <= default_in_flight() <= 1024 << 20
-    assert default_spool(tmp_path) > 0
+def test_the_default_limits_depend_on_the_machine(tmp_path: Path) -> None:
+    assert 128 << 20 <= default_in_flight_limit() <= 1024 << 20
+    assert default_spool_limit(tmp_path) > 0

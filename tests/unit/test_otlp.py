@@ -1,4 +1,4 @@
-"""Request bodies: what is refused, what is kept, and how much of it there is."""
+"""Request bodies: which are refused, how the others are stored, and how many items they have."""
 
 from __future__ import annotations
 
@@ -18,37 +18,38 @@ from clew.collector.otlp import TooLarge, Unreadable, UnsupportedEncoding
 
 
 def request(spans: int = 3) -> ExportTraceServiceRequest:
-    made = ExportTraceServiceRequest()
-    scope = made.resource_spans.add().scope_spans.add()
+    message = ExportTraceServiceRequest()
+    scope = message.resource_spans.add().scope_spans.add()
     for number in range(spans):
         scope.spans.add(name=f"span {number}", trace_id=b"t" * 16, span_id=b"s" * 8)
-    return made
+    return message
 
 
-def test_a_body_is_kept_as_it_came() -> None:
+def test_a_body_is_stored_as_it_was_sent() -> None:
     body = request().SerializeToString()
     assert otlp.decode_protobuf("traces", body) == otlp.Batch(body, 3)
 
 
-def test_only_the_resources_of_a_request_are_kept() -> None:
+def test_only_the_resources_of_a_request_are_stored() -> None:
     body = request().SerializeToString()
-    # A client's own field 1000 would make the segment's id unreadable, of another type the segment.
+    # A field 1000 of the client would replace the segment's id, one of another type would make the
+    # segment unreadable.
     foreign = b"\xc2\x3e\x04evil" + b"\xc0\x3e\x05" + b"\xca\x3e\x18" + b"\0" * 24
     assert otlp.decode_protobuf("traces", foreign + body + foreign) == otlp.Batch(body, 3)
 
 
-NO_UTF_8 = b"\x0a\x08\x12\x06\x12\x04\x2a\x02\x80\xff"  # a span's name
+INVALID_UTF_8 = b"\x0a\x08\x12\x06\x12\x04\x2a\x02\x80\xff"  # as a span's name
 
 
 @pytest.mark.parametrize(
-    "body", [b"garbage", b"\x0a\xff", b"\x0a\x05ab", b"\x0b" * 200_000, NO_UTF_8]
+    "body", [b"garbage", b"\x0a\xff", b"\x0a\x05ab", b"\x0b" * 200_000, INVALID_UTF_8]
 )
 def test_garbage_is_unreadable(body: bytes) -> None:
-    with pytest.raises(Unreadable, match="no valid ExportTraceServiceRequest"):
+    with pytest.raises(Unreadable, match="not a valid ExportTraceServiceRequest"):
         otlp.decode_protobuf("traces", body)
 
 
-def test_nesting_that_the_parser_refuses_is_unreadable() -> None:
+def test_nesting_above_the_limit_of_the_parser_is_unreadable() -> None:
     value = b""
     for _ in range(200):  # AnyValue { array_value { values { … } } }
         value = b"\x0a" + _varint(len(value)) + value
@@ -59,7 +60,7 @@ def test_nesting_that_the_parser_refuses_is_unreadable() -> None:
         otlp.decode_protobuf("traces", value)
 
 
-def test_points_are_counted_over_every_kind() -> None:
+def test_data_points_of_every_kind_are_counted() -> None:
     metrics = ExportMetricsServiceRequest()
     scope = metrics.resource_metrics.add().scope_metrics.add()
     for kind in ("gauge", "sum", "histogram", "exponential_histogram", "summary"):
@@ -68,12 +69,12 @@ def test_points_are_counted_over_every_kind() -> None:
     assert otlp.decode_protobuf("metrics", metrics.SerializeToString()).items == 10
 
 
-def test_an_empty_request_holds_nothing() -> None:
+def test_an_empty_request_has_no_items() -> None:
     assert otlp.decode_protobuf("traces", b"") == otlp.Batch(b"", 0)
     assert otlp.decode_json("traces", b"{}") == otlp.Batch(b"", 0)
 
 
-def test_json_is_the_same_request() -> None:
+def test_json_becomes_the_same_request() -> None:
     span = {
         "traceId": "5B8EFFF798038103D269B633813FC60C",
         "spanId": "eee19b7ec3c1b174",
@@ -104,7 +105,7 @@ def test_json_is_the_same_request() -> None:
         b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"\\ud800"}]}]}]}',
     ],
 )
-def test_json_that_is_no_request_is_unreadable(body: bytes) -> None:
+def test_json_that_is_not_a_request_is_unreadable(body: bytes) -> None:
     with pytest.raises(Unreadable):
         otlp.decode_json("traces", body)
 
@@ -125,13 +126,13 @@ def test_encodings(encoding: str, compress) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
-def test_a_body_that_is_not_in_its_encoding_is_unreadable(encoding: str) -> None:
+def test_a_body_that_does_not_have_its_encoding_is_unreadable(encoding: str) -> None:
     with pytest.raises(Unreadable, match=encoding):
-        otlp.inflate(b"certainly not", encoding)
+        otlp.inflate(b"not compressed", encoding)
 
 
-def test_a_body_that_ends_too_early_is_unreadable() -> None:
-    with pytest.raises(Unreadable, match="too early"):
+def test_a_body_that_is_cut_off_is_unreadable() -> None:
+    with pytest.raises(Unreadable, match="cut off"):
         otlp.inflate(gzip.compress(b"x" * 100_000)[:-20], "gzip")
 
 
@@ -143,12 +144,12 @@ def test_a_body_that_ends_too_early_is_unreadable() -> None:
         ("zstd", zstandard.ZstdCompressor().compress),
     ],
 )
-def test_a_bomb_is_too_large(encoding: str, compress) -> None:
+def test_a_compression_bomb_is_too_large(encoding: str, compress) -> None:
     with pytest.raises(TooLarge, match="after decompression"):
         otlp.inflate(compress(b"\0" * (otlp.MAX_BODY + 1)), encoding)
 
 
-def test_an_unknown_encoding_says_which_there_are() -> None:
+def test_the_error_of_an_unknown_encoding_lists_the_known_ones() -> None:
     with pytest.raises(UnsupportedEncoding, match="gzip, zstd, deflate or identity"):
         otlp.inflate(b"", "br")
 

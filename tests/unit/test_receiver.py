@@ -1,4 +1,4 @@
-"""The OTLP HTTP receiver by itself: what it answers, and what its tally is told."""
+"""The OTLP HTTP receiver alone: its responses, and its calls of `append` and of its tally."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ PROTOBUF = {"content-type": "application/x-protobuf"}
 PAGE = {"origin": "https://shop.example"}
 
 
-class Told:
-    """A tally and an `append` that write down, in order, what they are told."""
+class Recorder:
+    """A tally and an `append` that record their calls, in order. With `full`, nothing is accepted."""
 
     def __init__(self, *, full: bool = False) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -33,15 +33,15 @@ class Told:
     async def append(self, signal: str, batch: Batch) -> None:
         if self._full:
             raise Overloaded("full")
-        self.calls.append(("kept", signal, batch.items))
+        self.calls.append(("appended", signal, batch.items))
 
-    def rejected(self, signal: str, reasons: dict[str, int]) -> None:
+    def count_rejected(self, signal: str, reasons: dict[str, int]) -> None:
         self.calls.append(("rejected", signal, reasons))
 
-    def unreadable(self, signal: str) -> None:
+    def count_unreadable(self, signal: str) -> None:
         self.calls.append(("unreadable", signal))
 
-    def refused(self, signal: str) -> None:
+    def count_refused(self, signal: str) -> None:
         self.calls.append(("refused", signal))
 
 
@@ -54,42 +54,45 @@ def spans(*trace_ids: bytes) -> bytes:
 
 
 def send(
-    told: Told,
+    recorder: Recorder,
     method: str = "POST",
     path: str = "/v1/traces",
     body: bytes = b"",
     headers: dict[str, str] | None = None,
     **options: Any,
 ) -> httpx.Response:
-    receiver = Receiver(told.append, InFlight(1 << 20), told, **options)
+    receiver = Receiver(recorder.append, InFlight(1 << 20), recorder, **options)
 
-    async def ask() -> httpx.Response:
+    async def request() -> httpx.Response:
         transport = httpx.ASGITransport(receiver)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://clew") as client:
             return await client.request(method, path, content=body, headers=headers)
 
-    return asyncio.run(ask())
+    return asyncio.run(request())
 
 
-def test_what_is_kept_is_acknowledged_before_the_rest_is_counted() -> None:
-    told = Told()
-    answer = send(told, body=spans(b"t" * 16, b"t"), headers=PROTOBUF)
-    assert told.calls == [("kept", "traces", 1), ("rejected", "traces", {"invalid_trace_id": 1})]
-    partial = ExportTraceServiceResponse.FromString(answer.content).partial_success
-    assert (answer.status_code, partial.rejected_spans) == (200, 1)
+def test_valid_items_are_appended_before_rejected_ones_are_counted() -> None:
+    recorder = Recorder()
+    response = send(recorder, body=spans(b"t" * 16, b"t"), headers=PROTOBUF)
+    assert recorder.calls == [
+        ("appended", "traces", 1),
+        ("rejected", "traces", {"invalid_trace_id": 1}),
+    ]
+    partial = ExportTraceServiceResponse.FromString(response.content).partial_success
+    assert (response.status_code, partial.rejected_spans) == (200, 1)
 
 
-def test_when_nothing_is_kept_nothing_is_appended() -> None:
-    told = Told()
-    assert send(told, body=spans(b"t"), headers=PROTOBUF).status_code == 200
-    assert told.calls == [("rejected", "traces", {"invalid_trace_id": 1})]
+def test_a_request_without_a_valid_item_is_not_appended() -> None:
+    recorder = Recorder()
+    assert send(recorder, body=spans(b"t"), headers=PROTOBUF).status_code == 200
+    assert recorder.calls == [("rejected", "traces", {"invalid_trace_id": 1})]
 
 
-def test_a_request_that_is_refused_for_now_is_not_counted_as_rejected() -> None:
-    told = Told(full=True)
-    answer = send(told, body=spans(b"t" * 16, b"t"), headers=PROTOBUF)
-    assert answer.status_code == 503
-    assert told.calls == [("refused", "traces")]
+def test_items_of_a_request_that_is_refused_for_now_are_not_rejected() -> None:
+    recorder = Recorder(full=True)
+    response = send(recorder, body=spans(b"t" * 16, b"t"), headers=PROTOBUF)
+    assert response.status_code == 503
+    assert recorder.calls == [("refused", "traces")]
 
 
 @pytest.mark.parametrize(
@@ -101,43 +104,43 @@ def test_a_request_that_is_refused_for_now_is_not_counted_as_rejected() -> None:
         (PROTOBUF | {"content-length": str(65 << 20)}, 413),
     ],
 )
-def test_a_request_that_is_refused_for_good_is_unreadable(
+def test_a_request_that_is_refused_for_good_counts_as_unreadable(
     headers: dict[str, str], status: int
 ) -> None:
-    told = Told()
-    assert send(told, body=b"garbage", headers=headers).status_code == status
-    assert told.calls == [("unreadable", "traces")]
+    recorder = Recorder()
+    assert send(recorder, body=b"garbage", headers=headers).status_code == status
+    assert recorder.calls == [("unreadable", "traces")]
 
 
 @pytest.mark.parametrize(("key", "status", "code"), [("another", 401, 16), ("reader", 403, 7)])
-def test_a_client_that_may_not_send_is_told_in_the_requests_encoding(
+def test_a_client_without_the_scope_gets_an_error_in_the_encoding_of_its_request(
     key: str, status: int, code: int
 ) -> None:
-    told, keys = Told(), authenticator(reader={"read"})
+    recorder, keys = Recorder(), authenticator(reader={"read"})
     headers = {"authorization": f"Bearer {key}"}
-    answer = send(told, body=b"garbage", headers=PROTOBUF | headers, authenticator=keys)
-    assert (answer.status_code, Status.FromString(answer.content).code) == (status, code)
-    assert answer.headers["www-authenticate"].startswith("Bearer")
+    response = send(recorder, body=b"garbage", headers=PROTOBUF | headers, authenticator=keys)
+    assert (response.status_code, Status.FromString(response.content).code) == (status, code)
+    assert response.headers["www-authenticate"].startswith("Bearer")
     headers["content-type"] = "application/json"
-    answer = send(told, headers=headers, authenticator=keys)
-    assert json.loads(answer.content)["code"] == code
-    assert told.calls == []
+    response = send(recorder, headers=headers, authenticator=keys)
+    assert json.loads(response.content)["code"] == code
+    assert recorder.calls == []
 
 
-def test_pages_may_not_send_unless_told_otherwise() -> None:
+def test_a_page_may_not_send_unless_its_origin_is_allowed() -> None:
     for options in ({}, {"origins": frozenset({"https://other.example"})}):
-        preflight = send(Told(), "OPTIONS", headers=PAGE, **options)
+        preflight = send(Recorder(), "OPTIONS", headers=PAGE, **options)
         assert preflight.status_code == 405
-        answer = send(Told(), headers=PAGE | PROTOBUF, **options)
-        assert answer.status_code == 200
-        assert "access-control-allow-origin" not in answer.headers
+        response = send(Recorder(), headers=PAGE | PROTOBUF, **options)
+        assert response.status_code == 200
+        assert "access-control-allow-origin" not in response.headers
 
 
 @pytest.mark.parametrize("allowed", ["https://shop.example", "*"])
-def test_a_page_whose_origin_is_allowed(allowed: str) -> None:
+def test_a_page_may_send_when_its_origin_is_allowed(allowed: str) -> None:
     origins = frozenset({allowed, "https://other.example"})
     preflight = send(
-        Told(),
+        Recorder(),
         "OPTIONS",
         headers=PAGE | {"access-control-request-method": "POST"},
         origins=origins,
@@ -151,13 +154,21 @@ def test_a_page_whose_origin_is_allowed(allowed: str) -> None:
         *("traceparent", "tracestate", "baggage"),
     ]
     assert int(preflight.headers["access-control-max-age"]) > 0
-    for told, path, body, status in (
-        (Told(), "/v1/traces", b"", 200),
-        (Told(), "/v1/traces", b"garbage", 400),
-        (Told(full=True), "/v1/traces", spans(b"t" * 16), 503),
-        (Told(), "/elsewhere", b"", 404),
+    for recorder, path, body, status in (
+        (Recorder(), "/v1/traces", b"", 200),
+        (Recorder(), "/v1/traces", b"garbage", 400),
+        (Recorder(full=True), "/v1/traces", spans(b"t" * 16), 503),
+        (Recorder(), "/elsewhere", b"", 404),
     ):
-        answer = send(told, path=path, body=body, headers=PAGE | PROTOBUF, origins=origins)
-        assert answer.status_code == status
-        assert answer.headers["access-control-allow-origin"] == allowed
-        assert (answer.headers.get("vary") == "origin") is (allowed != "*")
+        response = send(recorder, path=path, body=body, headers=PAGE | PROTOBUF, origins=origins)
+        assert response.status_code == status
+        assert response.headers["access-control-allow-origin"] == allowed
+        assert (response.headers.get("vary") == "origin") is (allowed != "*")
+
+
+def test_readiness_says_why_requests_are_refused() -> None:
+    assert send(Recorder(), "GET", "/healthz").text == "ok\n"
+    assert send(Recorder(), "GET", "/readyz").text == "ready\n"
+    response = send(Recorder(), "GET", "/readyz", ready=lambda: False)
+    assert response.status_code == 503
+    assert response.text == "not accepting data: the spool is full or cannot be written\n"

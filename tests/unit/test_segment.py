@@ -1,4 +1,4 @@
-"""A segment on a disk that lies: what can be read is kept, what cannot is counted."""
+"""Damaged segments: intact requests are kept, and the items of the others are counted."""
 
 from __future__ import annotations
 
@@ -6,120 +6,127 @@ import random
 from pathlib import Path
 
 import pytest
-from test_spool import BATCHES, WHOLE, body, leave_open, recover, write
+from test_spool import BATCHES, CONTENT, body, leave_open, recover, write
 
 from clew.collector.otlp import Batch
-from clew.collector.segment import DAMAGED, Segment, record, records, seal
+from clew.collector.segment import (
+    DAMAGED_IN_SPOOL,
+    Segment,
+    encode_seal,
+    encode_segment,
+    read_intact_records,
+)
 
-BOUNDS = [(start, end) for start, end, _ in records(WHOLE + seal(1))]
+BOUNDS = [(start, end) for start, end, _ in read_intact_records(CONTENT + encode_seal(1))]
+
+
+def without(*numbers: int, batches: list[Batch] = BATCHES) -> list[Batch]:
+    """The batches except those with these numbers."""
+    return [batch for number, batch in enumerate(batches) if number not in numbers]
 
 
 def flip(path: Path, position: int, bit: int = 4) -> None:
-    damaged = bytearray(path.read_bytes())
-    damaged[position] ^= bit
-    path.write_bytes(damaged)
+    content = bytearray(path.read_bytes())
+    content[position] ^= bit
+    path.write_bytes(content)
 
 
-def test_an_intact_segment_is_itself(tmp_path: Path) -> None:
+def test_an_intact_segment_is_not_rewritten(tmp_path: Path) -> None:
     (segment,) = write(tmp_path, BATCHES)
     assert segment.without_damage() is segment
 
 
 @pytest.mark.parametrize("damaged", [0, 1, 2])
-@pytest.mark.parametrize("where", ["tag", "middle", "record", "checksum"])
-def test_what_is_damaged_is_counted_and_the_rest_is_kept(
-    tmp_path: Path, damaged: int, where: str
+@pytest.mark.parametrize("place", ["tag", "middle", "record", "checksum"])
+def test_a_damaged_request_is_counted_and_the_others_are_kept(
+    tmp_path: Path, damaged: int, place: str
 ) -> None:
     (segment,) = write(tmp_path, BATCHES)
     start, end = BOUNDS[damaged]
-    flip(
-        segment.path,
-        {"tag": start, "middle": (start + end) // 2, "record": end + 1, "checksum": end + 25}[
-            where
-        ],
-    )
-    kept = segment.without_damage()
-    rest = [batch for number, batch in enumerate(BATCHES) if number != damaged]
-    assert list(kept.batches()) == rest
-    assert kept.path.read_bytes() == b"".join(b.body + record(b) for b in rest) + seal(segment.id)
-    assert (kept.items, kept.damaged, kept.received) == (
-        520 - BATCHES[damaged].items,
-        BATCHES[damaged].items,
-        520,
-    )
-    assert kept.rejected == {DAMAGED: BATCHES[damaged].items}
+    positions = {
+        "tag": start,
+        "middle": (start + end) // 2,
+        "record": end + 1,
+        "checksum": end + 25,
+    }
+    flip(segment.path, positions[place])
+    repaired = segment.without_damage()
+    assert list(repaired.batches()) == without(damaged)
+    assert repaired.path.read_bytes() == encode_segment(without(damaged), segment.id)
+    lost = BATCHES[damaged].items
+    assert (repaired.items, repaired.damaged, repaired.received) == (520 - lost, lost, 520)
+    assert repaired.rejected == {DAMAGED_IN_SPOOL: lost}
     assert not segment.path.exists()
-    found = Segment.found("traces", kept.path)
-    assert found is not None
-    assert (found, found.received) == (kept, 520)
-    assert found.without_damage() is found
+    reopened = Segment.from_path("traces", repaired.path)
+    assert reopened is not None
+    assert (reopened, reopened.received) == (repaired, 520)
+    assert reopened.without_damage() is reopened
 
 
-def test_a_seal_that_is_damaged_is_written_again(tmp_path: Path) -> None:
+def test_a_damaged_seal_is_written_again(tmp_path: Path) -> None:
     (segment,) = write(tmp_path, BATCHES)
-    flip(segment.path, len(WHOLE) + 4)
-    kept = segment.without_damage()
-    assert kept.path.read_bytes() == WHOLE + seal(segment.id)
-    assert (kept.items, kept.damaged) == (520, 0)
+    flip(segment.path, len(CONTENT) + 4)
+    repaired = segment.without_damage()
+    assert repaired.path.read_bytes() == CONTENT + encode_seal(segment.id)
+    assert (repaired.items, repaired.damaged) == (520, 0)
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"\xca\x3e\x18" * 3000])
-def test_a_segment_of_which_nothing_is_left(tmp_path: Path, content: bytes) -> None:
+def test_all_items_of_an_unreadable_segment_are_counted(tmp_path: Path, content: bytes) -> None:
     (segment,) = write(tmp_path, BATCHES)
     segment.path.write_bytes(content)
-    kept = segment.without_damage()
-    assert (kept.items, kept.damaged) == (0, 520)
-    assert kept.path.read_bytes() == seal(segment.id)
+    repaired = segment.without_damage()
+    assert (repaired.items, repaired.damaged) == (0, 520)
+    assert repaired.path.read_bytes() == encode_seal(segment.id)
 
 
 @pytest.mark.parametrize("damaged", [0, 1])
-def test_damage_in_an_open_segment_costs_the_damaged_alone(tmp_path: Path, damaged: int) -> None:
-    leave_open(tmp_path, WHOLE + body(50)[:20])
+def test_a_damaged_request_of_an_open_segment_is_counted(tmp_path: Path, damaged: int) -> None:
+    leave_open(tmp_path, CONTENT + body(50)[:20])
     start, end = BOUNDS[damaged]
     flip(tmp_path / "traces" / f"{1:020}.open", (start + end) // 2)
     (segment,) = recover(tmp_path)
-    assert list(segment.batches()) == [b for n, b in enumerate(BATCHES) if n != damaged]
+    assert list(segment.batches()) == without(damaged)
     assert segment.damaged == BATCHES[damaged].items
     assert segment.received == 520
 
 
-def test_random_damage_never_loses_what_is_whole_nor_invents_anything(tmp_path: Path) -> None:
+def test_random_damage_loses_only_damaged_requests(tmp_path: Path) -> None:
     chance = random.Random(1)
     batches = [
         Batch(body(chance.randrange(1, 400), chance.randbytes(1)), number + 1)
         for number in range(30)
     ]
-    for round in range(60):
-        directory = tmp_path / str(round)
-        (segment,) = write(directory, batches)
-        bounds = [(start, end) for start, end, _ in records(segment.path.read_bytes())]
-        hit = set()
+    for run in range(60):
+        (segment,) = write(tmp_path / str(run), batches)
+        bounds = [(start, end) for start, end, _ in read_intact_records(segment.path.read_bytes())]
+        damaged = set()
         for _ in range(chance.randrange(1, 5)):
             number = chance.randrange(len(batches))
             start, end = bounds[number]
             flip(segment.path, chance.randrange(start, end + 27), 1 << chance.randrange(8))
-            hit.add(number)
-        kept = segment.without_damage()
-        assert list(kept.batches()) == [b for n, b in enumerate(batches) if n not in hit]
-        assert kept.received == segment.items
-        assert {b.body for b in kept.batches()} <= {b.body for b in batches}
+            damaged.add(number)
+        repaired = segment.without_damage()
+        assert list(repaired.batches()) == without(*damaged, batches=batches)
+        assert repaired.received == segment.items
 
 
-def test_requests_that_were_set_aside_are_counted_in_its_name(tmp_path: Path) -> None:
+def test_requests_that_were_set_aside_are_counted_in_the_name(tmp_path: Path) -> None:
     (segment,) = write(tmp_path, BATCHES)
     flip(segment.path, 2)
-    kept = segment.begin().without_damage().without([BATCHES[1]])
-    assert kept.path.name == f"{segment.id:020}-512-d1-r7.loading"
-    assert list(kept.batches()) == [BATCHES[2]]
-    (found,) = recover(tmp_path)
-    assert found == kept
-    assert found.ambiguous
-    assert kept.finish().loaded
+    repaired = segment.mark_loading().without_damage().without([BATCHES[1]])
+    assert repaired.path.name == f"{segment.id:020}-512-d1-r7.loading"
+    assert list(repaired.batches()) == [BATCHES[2]]
+    (recovered,) = recover(tmp_path)
+    assert recovered == repaired
+    assert recovered.ambiguous
+    assert repaired.mark_loaded().loaded
 
 
-def test_when_it_began_outlasts_everything(tmp_path: Path) -> None:
+def test_the_time_of_receipt_survives_every_rewrite(tmp_path: Path) -> None:
     (segment,) = write(tmp_path, BATCHES)
-    segment.rewrite(lambda each: each + body(1))
-    (found,) = recover(tmp_path)
-    assert found.begin().finish().began == pytest.approx(segment.began, abs=0.001)
-    assert found.path.stem.startswith(str(segment.id).zfill(20))
+    segment.rewrite(lambda request: request + body(1))
+    (recovered,) = recover(tmp_path)
+    loaded = recovered.mark_loading().mark_loaded()
+    assert loaded.received_at == pytest.approx(segment.received_at, abs=0.001)
+    assert recovered.path.stem.startswith(str(segment.id).zfill(20))

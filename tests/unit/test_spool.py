@@ -1,4 +1,5 @@
-"""The spool: whole records survive, torn ones go, and nothing is acknowledged before it is on the disk."""
+"""The spool: whole records survive a crash, torn ones are cut off, and nothing is acknowledged before it is
+synced."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import pytest
 from clew.collector import spool as spool_module
 from clew.collector.limits import Footprint, Overloaded
 from clew.collector.otlp import Batch
-from clew.collector.segment import Segment, record, records, seal
+from clew.collector.segment import Segment, encode_record, encode_seal, read_intact_records
 from clew.collector.spool import Spool
 
 
@@ -29,18 +30,18 @@ def body(size: int, fill: bytes = b"x") -> bytes:
 
 
 BATCHES = [Batch(body(3), 1), Batch(body(200) + body(0), 7), Batch(body(20_000), 512)]
-WHOLE = b"".join(batch.body + record(batch) for batch in BATCHES)
+CONTENT = b"".join(batch.body + encode_record(batch) for batch in BATCHES)
 
 
 class Sealed(list[Segment]):
-    """What the spool handed on."""
+    """The segments that the spool has sealed."""
 
     def items(self) -> int:
         return sum(segment.items for segment in self)
 
 
 def write(directory: Path, batches: list[Batch]) -> Sealed:
-    """Run a spool for a moment and put the batches into it, all at once."""
+    """Open a spool, append the batches concurrently, and close it."""
     sealed = Sealed()
     spool = Spool(directory, ("traces",), sealed.append)
 
@@ -59,94 +60,99 @@ def recover(directory: Path) -> Sealed:
 
 
 def leave_open(directory: Path, content: bytes) -> None:
-    """What a process that was killed leaves."""
+    """Write the open segment of a process that was killed."""
     (directory / "traces").mkdir(parents=True, exist_ok=True)
     (directory / "traces" / f"{1:020}.open").write_bytes(content)
 
 
-def test_a_segment_holds_its_requests_their_records_and_its_seal(tmp_path: Path) -> None:
+def test_a_segment_is_requests_with_their_records_and_a_seal(tmp_path: Path) -> None:
     (segment,) = write(tmp_path, BATCHES)
     assert segment.items == 520
-    assert segment.path.read_bytes() == WHOLE + seal(segment.id)
+    assert segment.path.read_bytes() == CONTENT + encode_seal(segment.id)
     assert list(segment.batches()) == BATCHES
     assert segment.path.name == f"{segment.id:020}-520.sealed"
 
 
 def test_the_seal_is_field_1000_and_the_record_field_1001() -> None:
-    assert seal(7) == b"\xc1\x3e" + struct.pack("<Q", 7)
-    assert record(Batch(b"\x0a\x00", 1))[:3] == b"\xca\x3e\x18"
+    assert encode_seal(7) == b"\xc1\x3e" + struct.pack("<Q", 7)
+    assert encode_record(Batch(b"\x0a\x00", 1))[:3] == b"\xca\x3e\x18"
 
 
-@pytest.mark.parametrize("cut", [*range(1, len(record(BATCHES[0])) + 6), 100, 20_000])
-def test_a_torn_tail_is_cut_behind_the_last_whole_record(tmp_path: Path, cut: int) -> None:
-    whole = len(WHOLE) - len(BATCHES[-1].body) - len(record(BATCHES[-1]))
-    leave_open(tmp_path, WHOLE[: len(WHOLE) - cut])
+@pytest.mark.parametrize("cut", [*range(1, len(encode_record(BATCHES[0])) + 6), 100, 20_000])
+def test_a_torn_tail_is_cut_off_after_the_last_whole_record(tmp_path: Path, cut: int) -> None:
+    end = len(CONTENT) - len(BATCHES[-1].body) - len(encode_record(BATCHES[-1]))
+    leave_open(tmp_path, CONTENT[: len(CONTENT) - cut])
     (segment,) = recover(tmp_path)
     assert list(segment.batches()) == BATCHES[:-1]
-    assert segment.path.read_bytes() == WHOLE[:whole] + seal(1)
+    assert segment.path.read_bytes() == CONTENT[:end] + encode_seal(1)
 
 
-def test_a_flipped_bit_ends_the_whole_records() -> None:
-    for position in (1, 40, len(WHOLE) // 2, len(WHOLE) - 5):
-        damaged = bytearray(WHOLE)
+def test_reading_intact_records_stops_at_a_flipped_bit() -> None:
+    for position in (1, 40, len(CONTENT) // 2, len(CONTENT) - 5):
+        damaged = bytearray(CONTENT)
         damaged[position] ^= 4
-        found = [Batch(bytes(damaged[start:end]), items) for start, end, items in records(damaged)]
-        assert found == BATCHES[: len(found)]
-        assert len(found) < len(BATCHES)
+        intact = [
+            Batch(bytes(damaged[start:end]), items)
+            for start, end, items in read_intact_records(damaged)
+        ]
+        assert intact == BATCHES[: len(intact)]
+        assert len(intact) < len(BATCHES)
 
 
 def test_a_segment_that_was_sealed_but_not_renamed_is_sealed_once(tmp_path: Path) -> None:
-    leave_open(tmp_path, WHOLE + seal(1))
+    leave_open(tmp_path, CONTENT + encode_seal(1))
     (segment,) = recover(tmp_path)
-    assert segment.path.read_bytes() == WHOLE + seal(1)
+    assert segment.path.read_bytes() == CONTENT + encode_seal(1)
     assert segment.items == 520
 
 
-@pytest.mark.parametrize("content", [b"", b"\x0a", b"\xff" * 50, seal(1)])
-def test_a_file_without_a_whole_record_leaves_nothing(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"\x0a", b"\xff" * 50, encode_seal(1)])
+def test_a_file_without_a_whole_record_is_removed(tmp_path: Path, content: bytes) -> None:
     leave_open(tmp_path, content)
     assert recover(tmp_path) == []
     assert list((tmp_path / "traces").iterdir()) == []
 
 
-def test_what_may_be_partly_loaded_comes_first(tmp_path: Path) -> None:
+def test_ambiguous_segments_come_first(tmp_path: Path) -> None:
     (first,) = write(tmp_path, BATCHES[:1])
-    (second,) = [each for each in write(tmp_path, BATCHES[1:]) if each.id != first.id]
-    second.begin()
-    found = recover(tmp_path)
-    assert [(each.id, each.ambiguous) for each in found] == [(second.id, True), (first.id, False)]
+    (second,) = [segment for segment in write(tmp_path, BATCHES[1:]) if segment.id != first.id]
+    second.mark_loading()
+    recovered = [(segment.id, segment.ambiguous) for segment in recover(tmp_path)]
+    assert recovered == [(second.id, True), (first.id, False)]
 
 
-def test_ids_grow_although_the_clock_goes_back(
+def test_ids_ascend_even_if_the_clock_goes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (first,) = write(tmp_path, BATCHES[:1])
     monkeypatch.setattr(spool_module.time, "time_ns", lambda: 1)
-    found = write(tmp_path, BATCHES[:1])
-    assert [each.id > first.id for each in found] == [False, True]
+    segments = write(tmp_path, BATCHES[:1])
+    assert [segment.id > first.id for segment in segments] == [False, True]
 
 
 def test_rewriting_keeps_records_and_seal(tmp_path: Path) -> None:
     (segment,) = write(tmp_path, BATCHES)
-    segment.rewrite(lambda each: each + body(1))
+    segment.rewrite(lambda request: request + body(1))
     changed = [Batch(batch.body + body(1), batch.items) for batch in BATCHES]
     assert list(segment.batches()) == changed
-    assert segment.path.read_bytes().endswith(seal(segment.id))
-    segment.path.with_suffix(".rewriting").write_bytes(b"cut short")
-    assert [list(each.batches()) for each in recover(tmp_path)] == [changed]
+    assert segment.path.read_bytes().endswith(encode_seal(segment.id))
+    segment.path.with_suffix(".rewriting").write_bytes(b"cut off")
+    assert [list(segment.batches()) for segment in recover(tmp_path)] == [changed]
 
 
-def test_a_damaged_segment_is_not_rewritten_to_what_is_left_of_it(tmp_path: Path) -> None:
+def test_rewriting_a_damaged_segment_fails_and_changes_nothing(tmp_path: Path) -> None:
     (segment,) = write(tmp_path, BATCHES)
     damaged = bytearray(segment.path.read_bytes())
-    damaged[len(BATCHES[0].body) + len(record(BATCHES[0])) + 5] ^= 1
+    damaged[len(BATCHES[0].body) + len(encode_record(BATCHES[0])) + 5] ^= 1
     segment.path.write_bytes(damaged)
     with pytest.raises(OSError, match="513 of its 520 items can be read"):
-        segment.rewrite(lambda each: each)
+        segment.rewrite(lambda request: request)
     assert segment.path.read_bytes() == damaged
 
 
-def test_one_sync_answers_all_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_sync_serves_all_waiting_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     syncs = []
     fdatasync = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda file: (syncs.append(file), fdatasync(file))[1])
@@ -156,7 +162,7 @@ def test_one_sync_answers_all_who_wait(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-def test_what_could_not_be_synced_is_refused_and_not_kept(
+def test_a_batch_that_cannot_be_synced_is_refused_and_not_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     fdatasync = os.fdatasync
@@ -183,14 +189,14 @@ def test_what_could_not_be_synced_is_refused_and_not_kept(
     assert stored == [BATCHES[0], BATCHES[2]]
 
 
-def test_a_spool_that_closes_refuses(tmp_path: Path) -> None:
+def test_a_closed_spool_refuses_requests(tmp_path: Path) -> None:
     spool = Spool(tmp_path, ("traces",), Sealed().append)
     spool.close()
     with pytest.raises(Overloaded):
         asyncio.run(spool.append("traces", BATCHES[0]))
 
 
-def test_segments_wait_while_the_loader_is_busy(tmp_path: Path) -> None:
+def test_a_segment_stays_open_while_the_loader_is_busy(tmp_path: Path) -> None:
     sealed = Sealed()
     spool = Spool(tmp_path, ("traces",), sealed.append, lambda signal: False)
 
@@ -207,7 +213,7 @@ def test_segments_wait_while_the_loader_is_busy(tmp_path: Path) -> None:
 def test_at_its_limit_the_spool_refuses_until_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Footprint, "LOOK_AFTER", 0.0)
+    monkeypatch.setattr(Footprint, "MAX_AGE", 0.0)
     sealed = Sealed()
     spool = Spool(tmp_path, ("traces", "logs"), sealed.append, limit=20_000)
 
@@ -217,13 +223,13 @@ def test_at_its_limit_the_spool_refuses_until_there_is_room(
             with pytest.raises(Overloaded, match="does not keep up"):
                 await spool.append(signal, BATCHES[0])
         assert not spool.accepts()
-        # Who is sent nothing while it refuses must come to be tried again.
+        # Later it is ready again without a request: a load balancer sends none while it is not.
         monkeypatch.setattr(spool_module, "REFUSAL", 0.0)
         assert spool.accepts()
         monkeypatch.undo()
-        monkeypatch.setattr(Footprint, "LOOK_AFTER", 0.0)
+        monkeypatch.setattr(Footprint, "MAX_AGE", 0.0)
         await asyncio.sleep(2 * spool_module.SEGMENT_AGE)
-        sealed[0].drop()
+        sealed[0].remove()
         for signal in ("traces", "logs"):
             await spool.append(signal, BATCHES[0])
         assert spool.accepts()

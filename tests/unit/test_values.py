@@ -1,4 +1,4 @@
-"""Nested values as the text that the exporter stores."""
+"""Nested values as the JSON text that the exporter stores."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def nested(depth: int) -> list[Any]:
         (nested(8), "[" * 9 + '"deep"' + "]" * 9),
     ],
 )
-def test_text(value: Any, text: str) -> None:
-    assert values.text(any_value(value)) == text
+def test_json_text(value: Any, text: str) -> None:
+    assert values.json_text(any_value(value)) == text
 
 
-def test_of_one_key_twice_in_a_map_the_later_counts() -> None:
+def test_the_last_value_of_a_repeated_key_counts() -> None:
     value = any_value({"a": 1, "b": 2})
     value.kvlist_value.values.add(key="a").value.int_value = 3
-    assert values.text(value) == '{"a":3,"b":2}'
+    assert values.json_text(value) == '{"a":3,"b":2}'
 
 
-def test_every_nested_value_of_a_request_is_found() -> None:
+def test_every_nested_value_of_a_request_is_written_out() -> None:
     request = ExportTraceServiceRequest()
     scope = request.resource_spans.add().scope_spans.add()
     plain, rich = scope.spans.add(), scope.spans.add()

@@ -1,16 +1,15 @@
-"""The collector: OTLP in, acknowledged once it is on the disk, loaded into storage exactly once.
+"""The collector: receives OTLP, acknowledges it once it is on disk, loads it exactly once.
 
-http, grpc   receive, check and answer
-otlp         request bodies: decoding, counting, the one form that is kept
-ids          items with invalid ids, found and taken out
-values       nested attribute values as text
-descriptors  OTLP's messages in other shapes, for these two
-segment      a file of requests: its form, its name, what can be read of it after damage
-spool        segments being written
-loader       segments into storage
-settler      whole traces out of what was loaded
+http, grpc   the receivers
+otlp         decodes, checks and counts requests
+ids          detects and removes items with invalid ids
+values       writes out nested attribute values as text
+descriptors  variants of OTLP's messages, for otlp, ids and values
+segment      a file of requests: its format, its name, its recovery after damage
+spool        writes segments
+loader       loads segments into the tables
 deadletter   requests that the engine refuses, set aside
-ledger       what became of everything that was received
+ledger       the account of what became of every item
 telemetry    the collector's own metrics
-limits       what it may use of the machine
+limits       limits on memory and disk
 """

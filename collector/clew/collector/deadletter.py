@@ -1,7 +1,7 @@
-"""Requests that the engine refuses, set aside so that their neighbours are stored.
+"""Dead letters: requests that the engine refuses, set aside so that the others are stored.
 
 <data>/dead-letter/<signal>/<segment>-<digest>.binpb    the request, protobuf
-<data>/dead-letter/<signal>/<segment>-<digest>.json     its signal, items, reason and time
+<data>/dead-letter/<signal>/<segment>-<digest>.json     its signal, items, time of receipt, reason
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ FOLDER = "dead-letter"
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One request that was set aside. `reason` is what the engine said."""
+    """One request that was set aside: `items` spans, log records or data points; `reason` is the
+    engine's error message."""
 
     path: Path
     signal: str
@@ -35,38 +36,43 @@ class DeadLetter:
     reason: str
 
     def body(self) -> bytes:
+        """The export request in protobuf."""
         return self.path.read_bytes()
 
     def remove(self) -> None:
+        """Delete both of its files."""
         self.path.unlink(missing_ok=True)
         self.path.with_suffix(".json").unlink(missing_ok=True)
 
 
 def set_aside(folder: Path, segment: Segment, batch: Batch, reason: str) -> None:
-    """Have the request on the disk in the folder; doing it again changes nothing."""
+    """Write the request into the folder and sync it. Idempotent. Raises OSError."""
     directory = folder / segment.signal
     make_directory(directory)
     path = directory / f"{segment.id:020}-{xxhash.xxh3_64_hexdigest(batch.body)}.binpb"
-    about = {
+    metadata = {
         "signal": segment.signal,
         "items": batch.items,
-        "received": datetime.fromtimestamp(segment.began, UTC).isoformat(),
+        "received": datetime.fromtimestamp(segment.received_at, UTC).isoformat(),
         "reason": reason,
     }
     _write(path, batch.body)
-    _write(path.with_suffix(".json"), json.dumps(about, indent=2).encode())
+    _write(path.with_suffix(".json"), json.dumps(metadata, indent=2).encode())
     sync_directory(directory)
-    logger.error("%d %s are set aside in %s: %s", batch.items, segment.signal, path, reason)
+    logger.error(
+        "the engine refuses %d items of %s, set aside in %s: %s",
+        *(batch.items, segment.signal, path, reason),
+    )
 
 
-def found(folder: Path) -> list[DeadLetter]:
-    """What has been set aside, the oldest first."""
+def read_letters(folder: Path) -> list[DeadLetter]:
+    """All dead letters in the folder, by signal, the oldest first."""
     return [_read(path) for path in sorted(folder.glob("*/*.binpb"))]
 
 
 def _read(path: Path) -> DeadLetter:
-    about: dict[str, Any] = json.loads(path.with_suffix(".json").read_bytes())
-    return DeadLetter(path, path.parent.name, about["items"], about["reason"])
+    metadata: dict[str, Any] = json.loads(path.with_suffix(".json").read_bytes())
+    return DeadLetter(path, path.parent.name, metadata["items"], metadata["reason"])
 
 
 def _write(path: Path, content: bytes) -> None:

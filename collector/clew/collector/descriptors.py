@@ -1,7 +1,7 @@
-"""OTLP's messages in other shapes: protobuf's C implementation then does work that is not its own.
+"""Variants of OTLP's message classes, which let protobuf's C implementation do work for clew.
 
-A copy of the descriptors with a few fields declared otherwise reads the same bytes, and what was
-declared says what is done with them: fields merged, left as bytes, marked.
+In a copy of the descriptors a few fields are declared differently. Such a message parses the same
+bytes, and protobuf merges its fields, leaves them as bytes, or finds them, as declared.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from google.protobuf.message import Message
 Field = descriptor_pb2.FieldDescriptorProto
 
 
-def altered(full_name: str, change: Callable[[Any], None]) -> type[Message]:
-    """The message class `full_name` after `change` was applied to a copy of every file
-    (FileDescriptorProto) that it needs."""
+def derive_message(full_name: str, change: Callable[[Any], None]) -> type[Message]:
+    """A variant of the message class `full_name`: `change` is applied to a copy of every file
+    (FileDescriptorProto) that declares it or what it contains."""
     pool = descriptor_pool.DescriptorPool()
     for file in _with_dependencies(descriptor_pool.Default().FindMessageTypeByName(full_name).file):
         proto = descriptor_pb2.FileDescriptorProto()
         file.CopyToProto(proto)
         change(proto)
         pool.AddSerializedFile(proto.SerializeToString())
-    made: type[Message] = message_factory.GetMessageClass(pool.FindMessageTypeByName(full_name))
-    return made
+    message: type[Message] = message_factory.GetMessageClass(pool.FindMessageTypeByName(full_name))
+    return message
 
 
 def _with_dependencies(file: Any) -> list[Any]:
-    """The file's dependencies, each before those that need it, and then the file."""
-    found = [part for dependency in file.dependencies for part in _with_dependencies(dependency)]
-    return list({part.name: part for part in [*found, file]}.values())
+    """The file after all its dependencies, in an order in which they can be added to a pool."""
+    files = [entry for dependency in file.dependencies for entry in _with_dependencies(dependency)]
+    return list({entry.name: entry for entry in [*files, file]}.values())

@@ -1,4 +1,4 @@
-"""OTLP over gRPC: the same decoding, the same spool; a request stays bytes until it is checked."""
+"""OTLP over gRPC. Requests arrive as bytes and are decoded as those over HTTP are."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from clew.collector.limits import (
     Overloaded,
     Tally,
 )
-from clew.collector.otlp import Refused
+from clew.collector.otlp import BadRequest
 
 METHODS = {
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export": "traces",
     "/opentelemetry.proto.collector.logs.v1.LogsService/Export": "logs",
     "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": "metrics",
 }
-HANDSHAKE_WITHIN = 30  # seconds, TLS and HTTP/2
-IDLE = 300  # seconds that a connection may be without a request
-OPEN_TO_ALL = Authenticator()
-GRACE = 2.0  # seconds for the requests that are being answered when the server stops
+HANDSHAKE_TIMEOUT = 30  # seconds, TLS and HTTP/2
+IDLE_TIMEOUT = 300  # seconds that a connection may be without a request
+WITHOUT_KEYS = Authenticator()
+GRACE = 2.0  # seconds for open requests when the server stops
 
 
 class GrpcReceiver:
-    """The gRPC server. `append` puts a batch where it is safe, or raises Overloaded.
+    """The gRPC server. `append` returns once a batch of a signal is on disk, or raises Overloaded.
 
-    A request over the size limit is refused by gRPC itself, as RESOURCE_EXHAUSTED."""
+    gRPC itself refuses a request over the size limit, with RESOURCE_EXHAUSTED."""
 
     def __init__(
         self,
         append: Append,
         in_flight: InFlight,
         tally: Tally | None = None,
-        authenticator: Authenticator = OPEN_TO_ALL,
+        authenticator: Authenticator = WITHOUT_KEYS,
     ) -> None:
         self._append = append
         self._in_flight = in_flight
@@ -53,8 +53,8 @@ class GrpcReceiver:
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", otlp.MAX_BODY),
-                ("grpc.server_handshake_timeout_ms", HANDSHAKE_WITHIN * 1000),
-                ("grpc.max_connection_idle_ms", IDLE * 1000),
+                ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT * 1000),
+                ("grpc.max_connection_idle_ms", IDLE_TIMEOUT * 1000),
                 ("grpc.so_reuseport", 0),
             ]
         )
@@ -65,7 +65,7 @@ class GrpcReceiver:
         self._server.add_generic_rpc_handlers((_Methods(methods, authenticator),))
 
     async def start(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
-        """Serve on `host:port`; the port in use. Raises OSError when it cannot be had."""
+        """Serve on `host:port`; returns the port in use. Raises OSError."""
         try:
             port: int = (
                 self._server.add_secure_port(address, credentials)
@@ -78,34 +78,35 @@ class GrpcReceiver:
         return port
 
     async def stop(self) -> None:
+        """Accept no more requests, and give the open ones GRACE seconds."""
         await self._server.stop(GRACE)
 
     def _export(self, signal: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def export(body: bytes, context: Any) -> bytes:
             try:
                 with self._in_flight.request() as request:
-                    request.take(2 * len(body))  # as it came, and as it waits for the disk
+                    request.take(2 * len(body))  # as received, and as it waits to be written
                     if len(body) < LARGE_BODY:
                         batch = otlp.decode_protobuf(signal, body)
                     else:
                         batch = await asyncio.to_thread(otlp.decode_protobuf, signal, body)
                     if batch.items:
                         await self._append(signal, batch)
-            except Refused as error:
-                self._tally.unreadable(signal)
+            except BadRequest as error:
+                self._tally.count_unreadable(signal)
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             except Overloaded as error:
-                self._tally.refused(signal)
-                await _abort_for_now(context, str(error))
+                self._tally.count_refused(signal)
+                await _abort_unavailable(context, str(error))
             if batch.rejected:
-                self._tally.rejected(signal, batch.rejected)
-            return otlp.answer(signal, batch)
+                self._tally.count_rejected(signal, batch.rejected)
+            return otlp.response_body(signal, batch)
 
         return export
 
 
 class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Finds a request's handler, before its message is read. There is none for other methods."""
+    """Finds the handler of a method and checks the key, before the message is read."""
 
     def __init__(self, methods: Mapping[str, Any], authenticator: Authenticator) -> None:
         self._methods = methods
@@ -120,11 +121,12 @@ class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]
             principal = self._authenticator.authenticate(bearer_key(authorization))
             principal.require("ingest")
         except AccessError as error:
-            return _denying(error)
+            return _denial(error)
         return handler
 
 
-def _denying(error: AccessError) -> Any:
+def _denial(error: AccessError) -> Any:
+    """A handler that refuses the request."""
     status = grpc.StatusCode.UNAUTHENTICATED
     if isinstance(error, Forbidden):
         status = grpc.StatusCode.PERMISSION_DENIED
@@ -133,12 +135,12 @@ def _denying(error: AccessError) -> Any:
         await context.abort(status, str(error))
         raise AssertionError("abort does not return")
 
-    # Declared as a stream, of which it reads nothing.
+    # Declared as a stream so that gRPC does not read the message first.
     return grpc.stream_unary_rpc_method_handler(deny)
 
 
-async def _abort_for_now(context: Any, message: str) -> NoReturn:
-    """UNAVAILABLE, and when to try again, as the specification wants it."""
+async def _abort_unavailable(context: Any, message: str) -> NoReturn:
+    """UNAVAILABLE with RetryInfo, as OTLP specifies it."""
     retry = RetryInfo()
     retry.retry_delay.FromSeconds(RETRY_AFTER)
     detail = AnyMessage()

@@ -1,4 +1,4 @@
-"""OTLP over HTTP: an ASGI application with nothing between the server and the spool."""
+"""OTLP over HTTP: a bare ASGI application, without a framework."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from clew.collector.limits import (
     Request,
     Tally,
 )
-from clew.collector.otlp import Batch, Refused, TooLarge, UnsupportedEncoding
+from clew.collector.otlp import BadRequest, Batch, TooLarge, UnsupportedEncoding
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +32,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 SIGNAL_PATHS = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
-LARGE_BODY = (
-    256 << 10
-)  # bytes; a larger body is decoded in a thread, so that others are not held up
-UNAVAILABLE = 14  # of google.rpc
-UNAUTHENTICATED, PERMISSION_DENIED = (401, 16), (403, 7)  # HTTP's status, google.rpc's code
+LARGE_BODY = 256 << 10  # bytes: a thread decodes larger ones, so the event loop is not blocked
+UNAVAILABLE = 14  # a code of google.rpc
+UNAUTHENTICATED, PERMISSION_DENIED = (401, 16), (403, 7)  # HTTP status, code of google.rpc
+NOT_READY = "not accepting data: the spool is full or cannot be written"
+TOO_LARGE = f"the body is over {otlp.MAX_BODY >> 20} MiB: send smaller batches"
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -51,10 +51,11 @@ PREFLIGHT: Headers = [
 
 
 class Receiver:
-    """The ASGI application. `append` puts a batch where it is safe, or raises Overloaded.
+    """The ASGI application. `append` returns once a batch of a signal is on disk, or raises
+    Overloaded.
 
-    `/readyz` says whether requests are taken, which the database may be down for: what balances
-    load between collectors asks for it, and `/healthz`."""
+    Load balancers ask `/healthz`, and `/readyz`: whether requests are accepted, which does not
+    depend on the database. `origins` are those of web pages that may send telemetry; `*` is any."""
 
     def __init__(
         self,
@@ -70,39 +71,43 @@ class Receiver:
         self._in_flight = in_flight
         self._tally = tally or NoTally()
         self._authenticator = authenticator or Authenticator()
-        self._origins = origins  # of pages that browsers let send; `*` is any
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(scope["type"])
         headers = dict(scope["headers"])
         if self._origins and b"origin" in headers:
-            allowed = self._allowed(headers[b"origin"])
-            if allowed and scope["method"] == "OPTIONS":
-                await _start(send, 204, allowed + PREFLIGHT)
+            cors_headers = self._cors_headers(headers[b"origin"])
+            if cors_headers and scope["method"] == "OPTIONS":
+                await _start(send, 204, cors_headers + PREFLIGHT)
                 await send({"type": "http.response.body"})
                 return
-            if allowed:
-                send = _with(send, allowed)
-        content_type = (
-            headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
-        )
-        signal = SIGNAL_PATHS.get(scope["path"].rstrip("/"))
-        if signal is None and scope["path"] in ("/healthz", "/readyz"):
-            if scope["path"] == "/healthz" or self._ready():
-                await _plain(send, 200, "ok" if scope["path"] == "/healthz" else "ready")
-            else:
-                await _plain(send, 503, "the spool takes nothing just now")
-            return
-        if signal is None:
-            await _plain(send, 404, f"OTLP goes to {', '.join(SIGNAL_PATHS)}")
-            return
-        if scope["method"] != "POST":
-            await _plain(send, 405, "OTLP is sent with POST", [(b"allow", b"POST")])
-            return
+            if cors_headers:
+                send = _with_headers(send, cors_headers)
+        path, method = scope["path"], scope["method"]
+        signal = SIGNAL_PATHS.get(path.rstrip("/"))
+        if signal is not None and method == "POST":
+            await self._export(signal, scope, headers, receive, send)
+        elif signal is not None:
+            await _plain(send, 405, "send OTLP with POST", [(b"allow", b"POST")])
+        elif path == "/healthz":
+            await _plain(send, 200, "ok")
+        elif path == "/readyz" and self._ready():
+            await _plain(send, 200, "ready")
+        elif path == "/readyz":
+            await _plain(send, 503, NOT_READY)
+        else:
+            await _plain(send, 404, f"send OTLP to {', '.join(SIGNAL_PATHS)}")
+
+    async def _export(
+        self, signal: str, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
+        content_type = _text(headers, b"content-type").split(";")[0].strip().lower()
         try:
-            authorization = headers.get(b"authorization", b"").decode("latin-1")
-            principal = self._authenticator.authenticate(bearer_key(authorization))
+            principal = self._authenticator.authenticate(
+                bearer_key(_text(headers, b"authorization"))
+            )
             principal.require("ingest")
         except AccessError as error:
             await _deny(send, content_type, error)
@@ -111,7 +116,7 @@ class Receiver:
         try:
             if content_type not in (PROTOBUF, JSON):
                 raise UnsupportedEncoding(
-                    f"content-type {content_type!r}: send {PROTOBUF} or {JSON}"
+                    f"content-type {content_type!r} is not supported: send {PROTOBUF} or {JSON}"
                 )
             with self._in_flight.request() as request:
                 body = await _read(headers, receive, request)
@@ -121,21 +126,22 @@ class Receiver:
                 request.take(len(batch.body))
                 if batch.items:
                     await self._append(signal, batch)
-        except Refused as error:
-            self._tally.unreadable(signal)
+        except BadRequest as error:
+            self._tally.count_unreadable(signal)
             await _status(send, content_type, error.status, error.code, str(error))
         except Overloaded as error:
-            self._tally.refused(signal)
-            again = [(b"retry-after", str(RETRY_AFTER).encode())]
-            await _status(send, content_type, 503, UNAVAILABLE, str(error), again)
+            self._tally.count_refused(signal)
+            retry = [(b"retry-after", str(RETRY_AFTER).encode())]
+            await _status(send, content_type, 503, UNAVAILABLE, str(error), retry)
         else:
             if batch.rejected:
-                self._tally.rejected(signal, batch.rejected)
-            answer = otlp.answer(signal, batch, as_json=content_type == JSON)
-            await _respond(send, 200, content_type, answer)
+                self._tally.count_rejected(signal, batch.rejected)
+            response = otlp.response_body(signal, batch, as_json=content_type == JSON)
+            await _respond(send, 200, content_type, response)
 
-    def _allowed(self, origin: bytes) -> Headers:
-        """What a browser has to be told, so that a page of this origin may send and see answers."""
+    def _cors_headers(self, origin: bytes) -> Headers:
+        """The headers by which a browser lets a page of this origin send and read responses; empty
+        when the origin is not allowed."""
         if "*" in self._origins:
             return [(b"access-control-allow-origin", b"*")]
         if origin.decode("latin-1") in self._origins:
@@ -143,15 +149,19 @@ class Receiver:
         return []
 
 
-def _with(send: Send, headers: Headers) -> Send:
-    """Send every answer with these headers too."""
+def _text(headers: dict[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1")
 
-    async def send_with(message: MutableMapping[str, Any]) -> None:
+
+def _with_headers(send: Send, headers: Headers) -> Send:
+    """A `send` that adds these headers to every response."""
+
+    async def send_with_headers(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             message["headers"] += [*headers, (b"access-control-expose-headers", b"retry-after")]
         await send(message)
 
-    return send_with
+    return send_with_headers
 
 
 async def _deny(send: Send, content_type: str, error: AccessError) -> None:
@@ -164,10 +174,11 @@ async def _deny(send: Send, content_type: str, error: AccessError) -> None:
 
 
 async def _read(headers: dict[bytes, bytes], receive: Receive, request: Request) -> bytes | None:
-    """The body as it was sent; None when the client went away before its end."""
-    declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > otlp.MAX_BODY:
-        raise TooLarge(f"the body is over {otlp.MAX_BODY} bytes: send less at a time")
+    """The body as it was sent; None when the client disconnected before its end. Raises TooLarge,
+    and Overloaded when too many bytes are in flight."""
+    length = headers.get(b"content-length", b"0")
+    if length.isdigit() and int(length) > otlp.MAX_BODY:
+        raise TooLarge(TOO_LARGE)
     chunks = []
     while True:
         message = await receive()
@@ -176,7 +187,7 @@ async def _read(headers: dict[bytes, bytes], receive: Receive, request: Request)
         chunk = message.get("body", b"")
         request.take(len(chunk))
         if request.size > otlp.MAX_BODY:
-            raise TooLarge(f"the body is over {otlp.MAX_BODY} bytes: send less at a time")
+            raise TooLarge(TOO_LARGE)
         chunks.append(chunk)
         if not message.get("more_body"):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -185,16 +196,16 @@ async def _read(headers: dict[bytes, bytes], receive: Receive, request: Request)
 async def _decode(
     signal: str, content_type: str, headers: dict[bytes, bytes], body: bytes
 ) -> Batch:
-    encoding = headers.get(b"content-encoding", b"").strip().lower().decode("latin-1")
+    encoding = _text(headers, b"content-encoding").strip().lower()
     if len(body) < (LARGE_BODY // 8 if encoding else LARGE_BODY):
         return decode(signal, content_type, encoding, body)
     return await asyncio.to_thread(decode, signal, content_type, encoding, body)
 
 
 def decode(signal: str, content_type: str, encoding: str, body: bytes) -> Batch:
-    """A request's batch, from its body as it was sent."""
-    plain = otlp.inflate(body, encoding)
-    return (otlp.decode_json if content_type == JSON else otlp.decode_protobuf)(signal, plain)
+    """The batch of a request, from its body as it was sent. Raises BadRequest."""
+    inflated = otlp.inflate(body, encoding)
+    return (otlp.decode_json if content_type == JSON else otlp.decode_protobuf)(signal, inflated)
 
 
 async def _status(
@@ -205,7 +216,7 @@ async def _status(
     message: str,
     headers: Headers | None = None,
 ) -> None:
-    """An error as the specification wants it: a google.rpc.Status in the request's encoding."""
+    """An error as OTLP specifies it: a google.rpc.Status in the request's encoding."""
     document = Status(code=code, message=message)
     if content_type == JSON:
         body = json_format.MessageToJson(document).encode()
@@ -225,11 +236,11 @@ async def _respond(
     body: bytes,
     headers: Headers | None = None,
 ) -> None:
-    about: Headers = [
+    content_headers: Headers = [
         (b"content-type", content_type.encode("latin-1")),
         (b"content-length", str(len(body)).encode()),
     ]
-    await _start(send, status, about + headers if headers else about)
+    await _start(send, status, content_headers + (headers or []))
     await send({"type": "http.response.body", "body": body})
 
 

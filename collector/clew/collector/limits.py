@@ -1,7 +1,7 @@
-"""What the collector may use of the machine, and the answer when it is used up: try again later.
+"""Limits on the collector's memory and disk: bytes of requests in flight, bytes in the spool.
 
-Both limits are met before anything is acknowledged, so reaching one loses nothing: HTTP clients
-get 503 with Retry-After, gRPC clients UNAVAILABLE with RetryInfo.
+Both are checked before a request is acknowledged, so reaching one loses nothing: HTTP clients get
+503 with Retry-After, gRPC clients UNAVAILABLE with RetryInfo, and send the request again.
 """
 
 from __future__ import annotations
@@ -15,41 +15,44 @@ from pathlib import Path
 from typing import Protocol
 
 MEBIBYTE = 1 << 20
-RETRY_AFTER = 1  # seconds that clients are asked to wait
+RETRY_AFTER = 1  # seconds that clients should wait before they send again
 
 
 class Overloaded(Exception):
-    """Nothing of the request was kept. Try again later."""
+    """Nothing of the request was stored. The client should send it again later."""
 
 
 class Tally(Protocol):
-    """Is told, once a request, what clients sent that is not stored; on the receivers' loop."""
+    """Counts what the receivers do not store. Called at most once per request, on their event loop.
 
-    def rejected(self, signal: str, reasons: dict[str, int]) -> None:
-        """So many items, by reason, of a request whose other items, if any, are acknowledged."""
+    `signal` is traces, logs or metrics."""
 
-    def unreadable(self, signal: str) -> None:
-        """A request was refused for good, and nobody knows how many items were in it."""
+    def count_rejected(self, signal: str, reasons: dict[str, int]) -> None:
+        """Items of one request that were rejected, by reason; its other items are acknowledged."""
 
-    def refused(self, signal: str) -> None:
-        """A request was refused for now: its client will send it again."""
+    def count_unreadable(self, signal: str) -> None:
+        """A request that was refused for good; how many items it held is unknown."""
+
+    def count_refused(self, signal: str) -> None:
+        """A request that was refused for now: its client should send it again."""
 
 
 class NoTally:
     """Counts nothing."""
 
-    def rejected(self, signal: str, reasons: dict[str, int]) -> None:
+    def count_rejected(self, signal: str, reasons: dict[str, int]) -> None:
         pass
 
-    def unreadable(self, signal: str) -> None:
+    def count_unreadable(self, signal: str) -> None:
         pass
 
-    def refused(self, signal: str) -> None:
+    def count_refused(self, signal: str) -> None:
         pass
 
 
 class InFlight:
-    """The bytes of requests that are being received or wait for the disk. For one event loop."""
+    """Counts the bytes of requests that are being received or written. Not thread-safe: one event
+    loop uses it. `limit` is in bytes."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -57,7 +60,7 @@ class InFlight:
 
     @contextmanager
     def request(self) -> Iterator[Request]:
-        """Count one request; what it took is given back at the end."""
+        """A context for one request; its bytes are released at the end."""
         request = Request(self)
         try:
             yield request
@@ -67,60 +70,60 @@ class InFlight:
     def _take(self, size: int) -> None:
         if self._used + size > self._limit:
             raise Overloaded(
-                f"requests of {self._used >> 20} MiB are being received, the limit is "
-                f"{self._limit >> 20} MiB: send again in a moment"
+                f"{self._used >> 20} MiB of requests are being received, the limit is "
+                f"{self._limit >> 20} MiB: send again later"
             )
         self._used += size
 
 
 class Request:
-    """The share of one request in what is in flight."""
+    """The bytes in flight of one request: `size`."""
 
-    def __init__(self, of: InFlight) -> None:
-        self._of = of
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
         self.size = 0
 
     def take(self, size: int) -> None:
-        """Count `size` more bytes. Raises Overloaded when that is too many."""
-        self._of._take(size)
+        """Add `size` bytes. Raises Overloaded, and adds nothing, when that exceeds the limit."""
+        self._in_flight._take(size)
         self.size += size
 
 
 class Footprint:
-    """How much a directory holds, looked at anew twice a second at most."""
+    """The size of a directory's files in bytes, measured at most every MAX_AGE seconds."""
 
-    LOOK_AFTER = 0.5
+    MAX_AGE = 0.5
 
     def __init__(self, directory: Path, limit: int) -> None:
         self._directory = directory
         self._limit = limit
         self._used = 0
-        self._looked = -self.LOOK_AFTER
+        self._measured_at = -self.MAX_AGE
 
     def check(self) -> None:
         """Raises Overloaded when the directory is at its limit."""
         if self.used() >= self._limit:
             raise Overloaded(
-                f"the spool holds {self._used >> 20} MiB, its limit is {self._limit >> 20} MiB: "
-                "the database does not keep up"
+                f"the spool holds {self._used >> 20} MiB, its limit is {self._limit >> 20} MiB, "
+                "because the database does not keep up: send again later"
             )
 
     def used(self) -> int:
         """Bytes in the directory's files."""
-        if time.monotonic() - self._looked >= self.LOOK_AFTER:
+        if time.monotonic() - self._measured_at >= self.MAX_AGE:
             self._used = _bytes_in(self._directory)
-            self._looked = time.monotonic()
+            self._measured_at = time.monotonic()
         return self._used
 
 
-def default_in_flight() -> int:
-    """A thirty-second of the memory, between 128 MiB and 1 GiB."""
+def default_in_flight_limit() -> int:
+    """Bytes: a thirty-second of the machine's memory, between 128 MiB and 1 GiB."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(max(memory // 32, 128 * MEBIBYTE), 1024 * MEBIBYTE)
 
 
-def default_spool(directory: Path) -> int:
-    """A tenth of the disk."""
+def default_spool_limit(directory: Path) -> int:
+    """Bytes: a tenth of the disk that holds the directory."""
     return shutil.disk_usage(directory).total // 10
 
 
@@ -129,6 +132,6 @@ def _bytes_in(directory: Path) -> int:
     for path in directory.rglob("*"):
         try:
             used += path.stat().st_size
-        except FileNotFoundError:  # loaded meanwhile
+        except FileNotFoundError:  # loaded and removed meanwhile
             continue
     return used

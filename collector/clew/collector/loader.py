@@ -1,4 +1,4 @@
-"""Sealed segments into the tables, each exactly once."""
+"""Loads sealed segments into the tables, each exactly once."""
 
 from __future__ import annotations
 
@@ -14,76 +14,77 @@ from time import monotonic, time
 from typing import Protocol
 
 from clew.collector import deadletter, otlp, values
-from clew.collector import segment as segments
 from clew.collector.otlp import Batch
-from clew.collector.segment import Segment
-from clew.storage import SIGNALS, NestedValues, Signal, Stored, Unacceptable
+from clew.collector.segment import REWRITING, Segment, encode_segment
+from clew.storage import SIGNALS, NestedValues, Signal, StoredItems, Unacceptable
 
 logger = logging.getLogger(__name__)
 
 WORKERS = 2  # an insert parses on one thread: two keep two cores busy
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before the next attempt, after one that failed
-WRITE_OUT_AHEAD = (
-    60.0  # seconds for which a signal's segments are written out before they are inserted
-)
+# After a segment with nested values, write out this signal's segments up front for so many seconds.
+WRITE_OUT_PERIOD = 60.0
 
 
 class Sink(Protocol):
-    """Where segments go: storage.Ingest, whose methods say what each promises."""
+    """Where segments are loaded: storage.Ingest, which documents these methods."""
 
     def load(
-        self, signal: Signal, path: Path, segment: int, items: int, began: float
-    ) -> Mapping[str, Stored]: ...
+        self, signal: Signal, path: Path, segment: int, items: int, received_at: float
+    ) -> Mapping[str, StoredItems]: ...
 
     def reload(
-        self, signal: Signal, path: Path, segment: int, items: int, began: float
-    ) -> Mapping[str, Stored]: ...
+        self, signal: Signal, path: Path, segment: int, items: int, received_at: float
+    ) -> Mapping[str, StoredItems]: ...
 
-    def count(self, signal: Signal, segment: int, began: float) -> Mapping[str, Stored]: ...
+    def count(
+        self, signal: Signal, segment: int, received_at: float
+    ) -> Mapping[str, StoredItems]: ...
 
 
-Loaded = Callable[[Segment, Mapping[str, Stored]], None]
-Inserted = Callable[[str, float, float], None]
+OnLoaded = Callable[[Segment, Mapping[str, StoredItems]], None]
+OnInserted = Callable[[str, float, float], None]
 
 
 class Loader:
-    """A few threads that load what they are offered, in order of age.
+    """Threads that load segments, the oldest first.
 
     A segment whose insert did not report success is ambiguous. It is reloaded while nothing else is
     loaded. If the reload fails, one other segment is loaded before the next attempt: no segment
     waits for one that can never be loaded, and while the engine is down, few become ambiguous.
 
-    Requests that the engine refuses, alone among their neighbours, are put into `dead_letters`.
-    `loaded` is told of a segment that is in the tables for certain, whose file is then its to
-    remove; `inserted(signal, seconds, fresh)` how long that took, and how many seconds after its
-    first item came.
+    Requests that the engine refuses are found by bisection and set aside in the folder
+    `dead_letters`. Callbacks, on a loader's thread: `on_loaded` takes each segment that is in the
+    tables, with its items by service, and has to remove its file; `on_inserted(signal, seconds,
+    freshness)` takes the seconds that the insert took, and the seconds since the segment's first
+    request.
     """
 
     def __init__(
         self,
         sink: Sink,
-        loaded: Loaded = lambda segment, stored: segment.drop(),
-        inserted: Inserted = lambda signal, seconds, fresh: None,
+        on_loaded: OnLoaded = lambda segment, stored: segment.remove(),
+        on_inserted: OnInserted = lambda signal, seconds, freshness: None,
         dead_letters: Path | None = None,
         workers: int = WORKERS,
     ) -> None:
         self._sink = sink
-        self._loaded = loaded
-        self._inserted = inserted
+        self._on_loaded = on_loaded
+        self._on_inserted = on_inserted
         self._dead_letters = dead_letters
         self._ready: list[tuple[int, int, Segment]] = []
         self._order = itertools.count()
         self._ambiguous: deque[Segment] = deque()
         self._change = threading.Condition()
         self._loading = 0
-        self._alone = False  # what is loading now has the tables for itself
-        self._held = 0
-        self._neighbour_first = False
+        self._reloading = False  # then nothing else is loaded
+        self._paused = 0  # how many callers have it paused
+        self._ready_first = False  # load another segment before the next ambiguous one
         self._pause = 0.0
-        self._not_before = 0.0
+        self._resume_at = 0.0
         self._outstanding: dict[str, set[int]] = {name: set() for name in SIGNALS}
         self._stopping = False
-        self._written_out_until: dict[str, float] = {}
+        self._write_out_until: dict[str, float] = {}
         self._threads = [
             threading.Thread(target=self._run, name=f"loader-{number}", daemon=True)
             for number in range(workers)
@@ -94,21 +95,21 @@ class Loader:
             thread.start()
 
     def offer(self, segment: Segment) -> None:
-        """Take on a complete segment."""
+        """Add a complete segment to the queue."""
         with self._change:
             self._outstanding[segment.signal].add(segment.id)
-            self._put(segment)
+            self._enqueue(segment)
             self._change.notify()
 
     def is_idle(self, signal: str) -> bool:
-        """Whether nothing of the signal waits or is being loaded. While that is not so, what comes
-        in gathers into a larger segment: 30 ms of an insert's CPU time are its planning."""
+        """Whether no segment of the signal waits or is being loaded. Otherwise requests gather in a
+        larger segment, since planning takes 30 ms of an insert's CPU time."""
         return not self._outstanding[signal]
 
     def close(self, seconds: float = 60.0) -> bool:
-        """Finish what is being loaded; what waits stays on the disk for the next start.
+        """Finish the segments that are being loaded; the others stay on disk for the next start.
 
-        Whether all threads have ended within that time."""
+        Returns whether all threads have ended within that time."""
         with self._change:
             self._stopping = True
             self._change.notify_all()
@@ -119,7 +120,7 @@ class Loader:
         return not any(thread.is_alive() for thread in self._threads)
 
     def drained(self) -> bool:
-        """Whether all that was offered is in the tables."""
+        """Whether every segment that was offered is in the tables."""
         with self._change:
             return not any(self._outstanding.values())
 
@@ -132,114 +133,118 @@ class Loader:
         with self._change:
             deadline = monotonic() + (reloaded_within or 0.0)
             while True:
-                self._held += 1
+                self._paused += 1
                 self._change.wait_for(lambda: not self._loading)
                 if reloaded_within is None or not self._ambiguous:
                     break
-                self._held -= 1
+                self._paused -= 1
                 self._change.notify_all()
                 if not self._change.wait_for(
-                    lambda: not self._ambiguous and not self._alone, deadline - monotonic()
+                    lambda: not self._ambiguous and not self._reloading, deadline - monotonic()
                 ):
                     raise TimeoutError("a segment that may be partly loaded could not be reloaded")
         try:
             yield
         finally:
             with self._change:
-                self._held -= 1
+                self._paused -= 1
                 self._change.notify_all()
 
-    def _put(self, segment: Segment) -> None:
+    def _enqueue(self, segment: Segment) -> None:
         if segment.ambiguous:
             self._ambiguous.append(segment)
         else:
             heapq.heappush(self._ready, (segment.id, next(self._order), segment))
 
     def _run(self) -> None:
-        while (segment := self._take()) is not None:
+        while (segment := self._wait_for_segment()) is not None:
             try:
-                self._work(segment)
-            except Exception as error:  # of any kind: the thread goes on, and so does the segment
-                self._failed(segment, error)
+                self._process(segment)
+            except Exception as error:  # whatever it is, the segment is tried again
+                self._requeue(segment, error)
             finally:
                 with self._change:
                     self._loading -= 1
-                    self._alone = False
+                    self._reloading = False
                     self._change.notify_all()
 
-    def _take(self) -> Segment | None:
+    def _wait_for_segment(self) -> Segment | None:
+        """The next segment to load; None when the loader stops."""
         with self._change:
             while not self._stopping:
-                wait = self._not_before - monotonic()
+                wait = self._resume_at - monotonic()
                 if wait <= 0:
-                    segment = None if self._alone or self._held else self._next()
+                    segment = None if self._reloading or self._paused else self._dequeue()
                     if segment is not None:
                         self._loading += 1
-                        self._alone = segment.ambiguous
+                        self._reloading = segment.ambiguous
                         return segment
                 self._change.wait(wait if wait > 0 else None)
             return None
 
-    def _next(self) -> Segment | None:
-        if self._ambiguous and not (self._neighbour_first and self._ready):
+    def _dequeue(self) -> Segment | None:
+        if self._ambiguous and not (self._ready_first and self._ready):
             return None if self._loading else self._ambiguous.popleft()
-        self._neighbour_first = False
+        self._ready_first = False
         return heapq.heappop(self._ready)[2] if self._ready else None
 
-    def _work(self, segment: Segment) -> None:
+    def _process(self, segment: Segment) -> None:
         signal = SIGNALS[segment.signal]
-        began = monotonic()
+        start = monotonic()
         if segment.loaded:
-            self._done(segment, self._sink.count(signal, segment.id, segment.began))
+            self._finish(segment, self._sink.count(signal, segment.id, segment.received_at))
             return
         segment = segment.without_damage()
         if not segment.items:
-            self._done(segment, {})
+            self._finish(segment, {})
         elif segment.ambiguous:
-            self._done(*self._reload(signal, segment))
+            self._finish(*self._reload(signal, segment))
         else:
-            if monotonic() < self._written_out_until.get(segment.signal, 0.0):
+            if monotonic() < self._write_out_until.get(segment.signal, 0.0):
                 write_out(segment)
-            self._done(*self._load(signal, segment.begin()))
-        self._inserted(segment.signal, monotonic() - began, time() - segment.began)
+            self._finish(*self._load(signal, segment.mark_loading()))
+        self._on_inserted(segment.signal, monotonic() - start, time() - segment.received_at)
 
-    def _load(self, signal: Signal, segment: Segment) -> tuple[Segment, Mapping[str, Stored]]:
-        arguments = (signal, segment.path, segment.id, segment.items, segment.began)
+    def _load(self, signal: Signal, segment: Segment) -> tuple[Segment, Mapping[str, StoredItems]]:
+        arguments = (signal, segment.path, segment.id, segment.items, segment.received_at)
         try:
             return segment, self._sink.load(*arguments)
         except NestedValues:
-            self._written_out_until[segment.signal] = monotonic() + WRITE_OUT_AHEAD
+            self._write_out_until[segment.signal] = monotonic() + WRITE_OUT_PERIOD
             write_out(segment)
             return segment, self._sink.load(*arguments)
 
-    def _reload(self, signal: Signal, segment: Segment) -> tuple[Segment, Mapping[str, Stored]]:
-        def attempt(segment: Segment) -> tuple[Segment, Mapping[str, Stored]]:
+    def _reload(
+        self, signal: Signal, segment: Segment
+    ) -> tuple[Segment, Mapping[str, StoredItems]]:
+        def attempt(segment: Segment) -> tuple[Segment, Mapping[str, StoredItems]]:
             return segment, self._sink.reload(
-                signal, segment.path, segment.id, segment.items, segment.began
+                signal, segment.path, segment.id, segment.items, segment.received_at
             )
 
         try:
             return attempt(segment)
         except (NestedValues, Unacceptable) as error:
-            logger.warning("%s is written out: %s", segment.path.name, error)
-        # Besides nested values: the engine reads some bytes otherwise than protobuf does, such as
-        # a field of another type than it should be; written out, those are left out.
+            logger.warning("%s is written out and reloaded: %s", segment.path.name, error)
+        # The engine reads some malformed fields differently from protobuf, such as a field of the
+        # wrong type. Writing the segment out removes them.
         write_out(segment)
         try:
             return attempt(segment)
         except Unacceptable:
-            segment = self._without_refused(signal, segment)
+            segment = self._set_refused_aside(signal, segment)
             return attempt(segment) if segment.items else (segment, {})
 
-    def _without_refused(self, signal: Signal, segment: Segment) -> Segment:
-        """Find the requests that the engine refuses, by halves, and set them aside."""
-        probe = segment.path.with_suffix(segments.REWRITING)
+    def _set_refused_aside(self, signal: Signal, segment: Segment) -> Segment:
+        """Find the requests that the engine refuses, by bisection, and set them aside. Returns the
+        segment without them."""
+        probe = segment.path.with_suffix(REWRITING)
 
         def refusal(batches: list[Batch]) -> Unacceptable | None:
-            probe.write_bytes(segments.file_of(batches, segment.id))
+            probe.write_bytes(encode_segment(batches, segment.id))
             items = sum(batch.items for batch in batches)
             try:
-                self._sink.reload(signal, probe, segment.id, items, segment.began)
+                self._sink.reload(signal, probe, segment.id, items, segment.received_at)
             except Unacceptable as error:
                 return error
             return None
@@ -254,39 +259,40 @@ class Loader:
             return search(batches[:half]) + search(batches[half:])
 
         if self._dead_letters is None:
-            raise RuntimeError("nowhere to set refused requests aside")
+            raise RuntimeError("no folder for dead letters")
         if (error := refusal([])) is not None:
-            raise error  # it refuses even nothing: the requests are not to blame
+            raise error  # it refuses an empty segment too, so the requests are not the cause
         refused = search(list(segment.batches()))
         for batch, error in refused:
             deadletter.set_aside(self._dead_letters, segment, batch, str(error))
         return segment.without([batch for batch, _ in refused])
 
-    def _done(self, segment: Segment, stored: Mapping[str, Stored]) -> None:
+    def _finish(self, segment: Segment, stored: Mapping[str, StoredItems]) -> None:
         if not segment.loaded:
-            segment = segment.finish()
-        self._loaded(segment, stored)
+            segment = segment.mark_loaded()
+        self._on_loaded(segment, stored)
         with self._change:
             self._outstanding[segment.signal].discard(segment.id)
             self._pause = 0.0
 
-    def _failed(self, segment: Segment, error: Exception) -> None:
-        """Put it back, as it now is on the disk, and have everybody wait."""
+    def _requeue(self, segment: Segment, error: Exception) -> None:
+        """Enqueue the segment again, in its state on disk, and pause all threads."""
         logger.warning("%s is not loaded yet: %s", segment.path.name, error)
         directory = segment.path.parent
-        now = next(
-            (found for path in directory.glob(f"{segment.id:020}-*")
-             if (found := Segment.found(segment.signal, path)) is not None), segment,
+        current = next(
+            (state for path in directory.glob(f"{segment.id:020}-*")
+             if (state := Segment.from_path(segment.signal, path)) is not None), segment,
         )  # fmt: skip
         with self._change:
-            self._neighbour_first = segment.ambiguous
+            self._ready_first = segment.ambiguous
             if not isinstance(error, Unacceptable) or segment.ambiguous:
                 self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
-                self._not_before = monotonic() + self._pause
-            self._put(now)
+                self._resume_at = monotonic() + self._pause
+            self._enqueue(current)
 
 
 def write_out(segment: Segment) -> None:
-    """Replace every nested value in the segment by its text, and write it as protobuf would."""
-    request = otlp.KINDS[segment.signal].request
+    """Rewrite the segment as protobuf encodes it, with the nested values as text. Raises OSError
+    when it is damaged."""
+    request = otlp.MESSAGES[segment.signal].request
     segment.rewrite(lambda body: values.write_out(request, body))

@@ -1,7 +1,7 @@
-"""OTLP requests as bytes: checked, counted and brought to the one form that the spool keeps.
+"""OTLP requests: decoded, checked, counted, and converted to the form that the spool stores.
 
-That form is the protobuf encoding of an export request whose only top-level field is field 1
-(the resources). Any number of such bodies, joined, are one valid request again.
+That form is the protobuf encoding of an export request with no top-level field but field 1 (the
+resources). Several such bodies one after the other are again one valid request.
 """
 
 from __future__ import annotations
@@ -31,41 +31,42 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from clew.collector import ids, values
-from clew.collector.descriptors import Field, altered
+from clew.collector.descriptors import Field, derive_message
 
-MAX_BODY = 64 << 20  # bytes, after decompression: the specification's limit
+MAX_BODY = 64 << 20  # bytes, after decompression: OTLP's limit
+TOO_LARGE = f"the body is over {MAX_BODY >> 20} MiB after decompression: send smaller batches"
 
 
-class Refused(Exception):
-    """A request that will not be stored. `status` is the HTTP status, `code` google.rpc's."""
+class BadRequest(Exception):
+    """A request that is refused for good, with an HTTP status and a code of google.rpc."""
 
     status = 400
     code = 3  # INVALID_ARGUMENT
 
 
-class Unreadable(Refused):
-    """The body is not what its content type says."""
+class Unreadable(BadRequest):
+    """The body is not what its content type or encoding says."""
 
 
-class TooLarge(Refused):
+class TooLarge(BadRequest):
     """The body is over MAX_BODY."""
 
     status = 413
     code = 8  # RESOURCE_EXHAUSTED
 
 
-class UnsupportedEncoding(Refused):
-    """The content type or content encoding is none that OTLP knows."""
+class UnsupportedEncoding(BadRequest):
+    """The content type or content encoding is not one of those that OTLP allows."""
 
     status = 415
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A checked request: `body` as the spool keeps it, and how many items it holds.
+    """A checked request: `body` as the spool stores it, and the number of `items` in it.
 
-    `rejected` is how many other items the client sent, by the reason for which they are not in it;
-    `message` says it, or what else of the request is not kept as it came, to the client."""
+    `rejected` counts the items that were removed from it, by reason. `message` tells the client
+    about them and about other changes; empty if there are none."""
 
     body: bytes
     items: int
@@ -74,48 +75,46 @@ class Batch:
 
 
 def decode_protobuf(signal: str, body: bytes) -> Batch:
-    """Check a protobuf body and count its spans, log records or data points.
+    """Check a protobuf body and count its spans, log records or data points. Raises Unreadable.
 
-    The items are not looped over: parsing is protobuf's C implementation, and what is looked at
-    in Python are resources, scopes and metrics.
+    Python does not loop over the items: protobuf's C implementation parses them, and Python looks
+    at resources, scopes and metrics only.
     """
-    kind = KINDS[signal]
+    messages = MESSAGES[signal]
     try:
-        valid = ids.all_valid(signal, kind.merged.FromString(body))
+        valid = ids.all_valid(signal, messages.merged.FromString(body))
     except DecodeError as error:
-        raise Unreadable(f"the body is no valid {kind.request.DESCRIPTOR.name}: {error}") from error
+        raise _unreadable(messages, str(error)) from error
     if valid:
-        return _batch(kind, body)
-    request = kind.request.FromString(body)
-    rejected, message = ids.strike(signal, request)
-    return replace(_batch(kind, request.SerializeToString()), rejected=rejected, message=message)
+        return _batch(messages, body)
+    request = messages.request.FromString(body)
+    rejected, message = ids.remove_invalid(signal, request)
+    batch = _batch(messages, request.SerializeToString())
+    return replace(batch, rejected=rejected, message=message)
 
 
 def decode_json(signal: str, body: bytes) -> Batch:
-    """Check a JSON body (the specification's mapping), and turn it into protobuf."""
-    kind = KINDS[signal]
+    """Convert a JSON body (OTLP's mapping) to protobuf and check that. Raises Unreadable."""
+    messages = MESSAGES[signal]
     try:
         document = json.loads(body)
         if not isinstance(document, dict):
-            raise TypeError("it is no object")
-        message = json_format.ParseDict(
-            _with_base64_ids(document), kind.request(), ignore_unknown_fields=True
+            raise TypeError("it is not a JSON object")
+        request = json_format.ParseDict(
+            _with_base64_ids(document), messages.request(), ignore_unknown_fields=True
         )
     except (ValueError, RecursionError, TypeError, AttributeError, json_format.ParseError) as error:
-        reason = str(error).splitlines()[0][:500]
-        raise Unreadable(
-            f"the body is no valid {kind.request.DESCRIPTOR.name}: {reason}"
-        ) from error
-    return decode_protobuf(signal, message.SerializeToString())
+        raise _unreadable(messages, str(error).splitlines()[0][:500]) from error
+    return decode_protobuf(signal, request.SerializeToString())
 
 
-def answer(signal: str, batch: Batch, *, as_json: bool = False) -> bytes:
-    """The body of the answer to a request that was stored."""
+def response_body(signal: str, batch: Batch, *, as_json: bool = False) -> bytes:
+    """The body of the response to an acknowledged request: empty, or a partial success."""
     if not batch.message:
         return b"{}" if as_json else b""
-    kind = KINDS[signal]
-    response = kind.response()
-    setattr(response.partial_success, kind.rejected, sum(batch.rejected.values()))
+    messages = MESSAGES[signal]
+    response = messages.response()
+    setattr(response.partial_success, messages.rejected_field, sum(batch.rejected.values()))
     response.partial_success.error_message = batch.message
     if as_json:
         return str(json_format.MessageToJson(response)).encode()
@@ -123,57 +122,68 @@ def answer(signal: str, batch: Batch, *, as_json: bool = False) -> bytes:
 
 
 def inflate(body: bytes, encoding: str) -> bytes:
-    """The body without its Content-Encoding; never makes more than MAX_BODY bytes of it."""
+    """The body without its Content-Encoding. Raises TooLarge above MAX_BODY bytes, which it never
+    exceeds in memory; UnsupportedEncoding; Unreadable."""
     if encoding in ("", "identity"):
         return body
     if encoding not in INFLATORS:
         raise UnsupportedEncoding(
-            f"content-encoding {encoding!r}: send {', '.join(INFLATORS)} or identity"
+            f"content-encoding {encoding!r} is not supported: "
+            f"send {', '.join(INFLATORS)} or identity"
         )
     try:
         return INFLATORS[encoding](body)
     except (zlib.error, zstandard.ZstdError, EOFError) as error:
-        raise Unreadable(f"the body is no valid {encoding}: {error}") from error
+        raise Unreadable(f"the body is not valid {encoding}: {error}") from error
 
 
-class _Kind:
-    """What is particular to a signal. `merged` and `outline` read the same bytes as `request`: the
-    one to look at the ids, the other the resources, scopes and metrics, with the items as bytes."""
+class Messages:
+    """The messages and fields of a signal.
+
+    `merged` and `outline` parse the same bytes as `request`: `merged` to check the ids (see
+    collector.ids), `outline` down to scopes and metrics, with the items as bytes.
+    `rejected_field` is a field of the response's partial success, `resources_field` one of the
+    request, `scopes_field` one of a resource."""
 
     def __init__(
         self,
         request: type[Message],
         response: type[Message],
-        rejected: str,
+        rejected_field: str,
         count: Callable[[Any], int],
-        resources: str,
-        scopes: str,
+        resources_field: str,
+        scopes_field: str,
     ) -> None:
         self.request: Any = request
         self.response: Any = response
-        self.rejected = rejected  # the field of a partial success
+        self.rejected_field = rejected_field
         self.count = count
-        self.resources = resources  # the field that holds the resources, and in it
-        self.scopes = scopes  # the field that holds the scopes
-        self.merged: Any = ids.merged(request)
-        self.outline: Any = altered(request.DESCRIPTOR.full_name, _leave_items_as_bytes)
+        self.resources_field = resources_field
+        self.scopes_field = scopes_field
+        self.merged: Any = ids.merged_message(request)
+        self.outline: Any = derive_message(request.DESCRIPTOR.full_name, _declare_items_as_bytes)
 
 
-def _leave_items_as_bytes(file: Any) -> None:
+def _declare_items_as_bytes(file: Any) -> None:
     for message in file.message_type:
-        for declared in message.field:
-            if declared.name in ("spans", "log_records", "data_points"):
-                declared.type = Field.TYPE_BYTES
-                declared.ClearField("type_name")
+        for item_field in message.field:
+            if item_field.name in ("spans", "log_records", "data_points"):
+                item_field.type = Field.TYPE_BYTES
+                item_field.ClearField("type_name")
 
 
-def _batch(kind: _Kind, body: bytes) -> Batch:
-    outline = kind.outline.FromString(body)
+def _unreadable(messages: Messages, reason: str) -> Unreadable:
+    return Unreadable(f"the body is not a valid {messages.request.DESCRIPTOR.name}: {reason}")
+
+
+def _batch(messages: Messages, body: bytes) -> Batch:
+    outline = messages.outline.FromString(body)
     changed = len(UnknownFieldSet(outline)) > 0
     if changed:
         outline.DiscardUnknownFields()
-    changed |= values.write_out_resources(getattr(outline, kind.resources), kind.scopes)
-    return Batch(outline.SerializeToString() if changed else body, kind.count(outline))
+    resources = getattr(outline, messages.resources_field)
+    changed |= values.write_out_resources(resources, messages.scopes_field)
+    return Batch(outline.SerializeToString() if changed else body, messages.count(outline))
 
 
 def _count_spans(request: Any) -> int:
@@ -191,7 +201,7 @@ def _count_logs(request: Any) -> int:
 
 
 def _count_points(request: Any) -> int:
-    # A metric that is not of a kind has an empty message there, so the five can be added up.
+    # A metric has one of the five kinds; the others are empty messages.
     return sum(
         len(metric.gauge.data_points)
         + len(metric.sum.data_points)
@@ -204,8 +214,8 @@ def _count_points(request: Any) -> int:
     )
 
 
-KINDS = {
-    "traces": _Kind(
+MESSAGES = {
+    "traces": Messages(
         ExportTraceServiceRequest,
         ExportTraceServiceResponse,
         "rejected_spans",
@@ -213,7 +223,7 @@ KINDS = {
         "resource_spans",
         "scope_spans",
     ),
-    "logs": _Kind(
+    "logs": Messages(
         ExportLogsServiceRequest,
         ExportLogsServiceResponse,
         "rejected_log_records",
@@ -221,7 +231,7 @@ KINDS = {
         "resource_logs",
         "scope_logs",
     ),
-    "metrics": _Kind(
+    "metrics": Messages(
         ExportMetricsServiceRequest,
         ExportMetricsServiceResponse,
         "rejected_data_points",
@@ -237,7 +247,7 @@ ID_FIELDS = {
 
 
 def _with_base64_ids(node: Any) -> Any:
-    """OTLP writes ids in hex where protobuf's own JSON mapping has base64."""
+    """The document with ids in base64, as protobuf's JSON mapping expects them; OTLP has hex."""
     if isinstance(node, dict):
         return {
             key: _hex_to_base64(value) if key in ID_FIELDS and isinstance(value, str)
@@ -256,35 +266,30 @@ def _hex_to_base64(text: str) -> str:
 def _inflate_zlib(window: int) -> Callable[[bytes], bytes]:
     def inflate_bounded(body: bytes) -> bytes:
         stream = zlib.decompressobj(window)
-        plain = stream.decompress(body, MAX_BODY + 1)
-        # gzip allows several members one after another
-        while (
-            stream.eof and stream.unused_data and window > zlib.MAX_WBITS and len(plain) <= MAX_BODY
-        ):
+        inflated = stream.decompress(body, MAX_BODY + 1)
+        is_gzip = window > zlib.MAX_WBITS
+        # A gzip body may have several members.
+        while stream.eof and stream.unused_data and is_gzip and len(inflated) <= MAX_BODY:
             body, stream = stream.unused_data, zlib.decompressobj(window)
-            plain += stream.decompress(body, MAX_BODY + 1 - len(plain))
-        if len(plain) > MAX_BODY:
-            raise TooLarge(
-                f"the body is over {MAX_BODY} bytes after decompression: send less at a time"
-            )
+            inflated += stream.decompress(body, MAX_BODY + 1 - len(inflated))
+        if len(inflated) > MAX_BODY:
+            raise TooLarge(TOO_LARGE)
         if not stream.eof:
-            raise EOFError("it ends too early")
-        return plain
+            raise EOFError("it is cut off")
+        return inflated
 
     return inflate_bounded
 
 
 def _inflate_zstd(body: bytes) -> bytes:
-    # read(n) stops after n bytes, whatever size the frame claims or turns out to have
+    # read(n) stops after n bytes, whatever size the frame declares or has.
     with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
         body, read_across_frames=True
     ) as stream:
-        plain = stream.read(MAX_BODY + 1)
-    if len(plain) > MAX_BODY:
-        raise TooLarge(
-            f"the body is over {MAX_BODY} bytes after decompression: send less at a time"
-        )
-    return plain
+        inflated = stream.read(MAX_BODY + 1)
+    if len(inflated) > MAX_BODY:
+        raise TooLarge(TOO_LARGE)
+    return inflated
 
 
 INFLATORS: dict[str, Callable[[bytes], bytes]] = {

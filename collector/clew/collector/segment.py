@@ -1,22 +1,23 @@
-"""A segment: a file of requests of one signal, and itself one valid request (collector.otlp).
+"""A segment: a file of requests of one signal, and as a whole one valid request (collector.otlp).
 
     segment = { body  record }  seal
-    body    = the request: its resources, field 1
-    record  = field 1001, 24 bytes: the body's length and item count, and xxh3 of the body, seeded
+    body    = a request: its resources, field 1
+    record  = field 1001, 24 bytes: the body's length, its item count, and xxh3 of the body, seeded
               with the count
-    seal    = field 1000, the segment's id as fixed64: the engine gives it to every row
+    seal    = field 1000, the segment's id as fixed64: the engine stores it in every row
 
-The engine's reduced schema does not declare field 1001 and skips it. A file's name says how far
-the segment is:
+The engine's reduced schema does not declare field 1001 and skips it. The file's name is the
+segment's state:
 
-    <id>.open                 being appended to; after a crash cut behind its last whole record
-    <id>-<items>.sealed       complete; no row of it is in the tables
-    <id>-<items>.loading      complete; nobody knows how much of it is in the tables, if it is found
-                              at the start of a process
-    <id>-<items>.loaded       all of it is in the tables; the ledger is to be told
+    <id>.open                 requests are appended; after a crash it is cut after its last whole
+                              record
+    <id>-<items>.sealed       complete; none of its rows is in the tables
+    <id>-<items>.loading      complete; being loaded. If a process finds it at its start, it is
+                              unknown which of its rows are in the tables
+    <id>-<items>.loaded       all of it is in the tables; its ledger rows may be missing
 
-and behind the items, `-d<n>` if n more were lost to damage on the disk, `-r<n>` if n more were set
-aside because the engine refused them. The file's modification time is when the segment began.
+After the items, `-d<n>` says that n more were lost to damage on disk, `-r<n>` that n more were set
+aside because the engine refuses them. The file's modification time is that of the first request.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ from clew.storage.files import sync_directory
 
 logger = logging.getLogger(__name__)
 
-DAMAGED = "damaged_in_spool"
-REFUSED = "refused_by_engine"
+DAMAGED_IN_SPOOL = "damaged_in_spool"
+REFUSED_BY_ENGINE = "refused_by_engine"
 REWRITING = ".rewriting"
 
 _BODY_TAG = 1 << 3 | 2
@@ -47,27 +48,29 @@ _RECORD = struct.Struct("<QQQ")
 _RECORD_HEAD = b"\xca\x3e\x18"  # the tag as a varint, and the length of what follows
 _RECORD_SIZE = len(_RECORD_HEAD) + _RECORD.size
 _SEAL_HEAD = b"\xc1\x3e"  # the tag of field 1000, fixed64
+Extent = tuple[int, int, int]  # start and end of a body in a segment, its number of items
 _NAME = re.compile(r"(\d{20})-(\d+)(?:-d(\d+))?(?:-r(\d+))?\.(sealed|loading|loaded)")
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A complete segment: what the loader takes.
+    """A complete segment, which can be loaded.
 
-    items: what is in it; damaged, refused: what was in it and is not any more;
-    began: when its first request came, in seconds since 1970."""
+    items: the number of items in it; damaged, refused: of items that were lost to damage, or set
+    aside because the engine refuses them; received_at: the time of its first request, in seconds
+    since 1970."""
 
     signal: str
     id: int
     items: int
     path: Path
-    began: float
+    received_at: float
     damaged: int = 0
     refused: int = 0
 
     @classmethod
-    def found(cls, signal: str, path: Path) -> Segment | None:
-        """The segment in a file, from the file's name; None when it has no such name."""
+    def from_path(cls, signal: str, path: Path) -> Segment | None:
+        """The segment that a file's name describes; None if it is not a segment's name."""
         match = _NAME.fullmatch(path.name)
         if match is None:
             return None
@@ -76,13 +79,13 @@ class Segment:
 
     @property
     def received(self) -> int:
-        """How many items were acknowledged."""
+        """The number of acknowledged items, including those that will not be stored."""
         return self.items + self.damaged + self.refused
 
     @property
     def rejected(self) -> dict[str, int]:
-        """How many of them will not be stored, by reason."""
-        reasons = {DAMAGED: self.damaged, REFUSED: self.refused}
+        """The number of acknowledged items that will not be stored, by reason."""
+        reasons = {DAMAGED_IN_SPOOL: self.damaged, REFUSED_BY_ENGINE: self.refused}
         return {reason: items for reason, items in reasons.items() if items}
 
     @property
@@ -92,11 +95,12 @@ class Segment:
 
     @property
     def loaded(self) -> bool:
-        """Whether all of it is in the tables for certain."""
+        """Whether all of it is in the tables."""
         return self.path.suffix == ".loaded"
 
-    def begin(self) -> Segment:
-        """Say on the disk that loading begins; from here on it is ambiguous until it is loaded."""
+    def mark_loading(self) -> Segment:
+        """Record on disk that loading starts: the segment is ambiguous until it is loaded. Raises
+        OSError, and leaves the name as it was."""
         if self.ambiguous:
             return self
         segment = self._renamed(".loading")
@@ -107,76 +111,78 @@ class Segment:
             raise
         return segment
 
-    def finish(self) -> Segment:
-        """Mark it as loaded. A power cut may undo that: then it is reloaded."""
+    def mark_loaded(self) -> Segment:
+        """Record that it is loaded. A power cut may undo that: then it is reloaded."""
         return self._renamed(".loaded")
 
-    def drop(self) -> None:
-        """It is in the tables and in the ledger."""
+    def remove(self) -> None:
+        """Delete the file. The segment must be in the tables and in the ledger."""
         self.path.unlink(missing_ok=True)
 
     def batches(self) -> Iterator[Batch]:
-        """The requests in it, one by one, without those that are damaged."""
+        """The requests in it, without damaged ones."""
         data = self.path.read_bytes()
-        for start, end, items in readable(data):
+        for start, end, items in read_records(data):
             yield Batch(data[start:end], items)
 
     def without_damage(self) -> Segment:
-        """The segment with every checksum true: itself, or what can still be read of it."""
+        """The segment itself if every checksum matches; otherwise it is rewritten with the requests
+        that can still be read, and the items of the others are counted as damaged."""
         if self._is_intact():
             return self
-        kept = list(self.batches())
-        lost = self.items - sum(batch.items for batch in kept)
+        batches = list(self.batches())
+        lost = self.items - sum(batch.items for batch in batches)
         logger.error("%s is damaged: %d of its %d items are lost", self.path, lost, self.items)
-        return self._of(kept, damaged=self.damaged + lost)
+        return self._with_batches(batches, damaged=self.damaged + lost)
 
     def _is_intact(self) -> bool:
-        if self.path.stat().st_size == 0:  # which cannot be mapped
+        if self.path.stat().st_size == 0:  # mmap refuses an empty file
             return False
         with (
             self.path.open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
-            found = list(records(data))
-            whole = found[-1][1] + _RECORD_SIZE if found else 0
-            items = sum(count for _, _, count in found)
-            return items == self.items and data[whole:] == seal(self.id)
+            records = list(read_intact_records(data))
+            end = records[-1][1] + _RECORD_SIZE if records else 0
+            items = sum(count for _, _, count in records)
+            return items == self.items and data[end:] == encode_seal(self.id)
 
     def without(self, refused: list[Batch]) -> Segment:
-        """The segment without those requests, which have been put elsewhere."""
-        aside = {batch.body for batch in refused}
-        kept = [batch for batch in self.batches() if batch.body not in aside]
-        lost = self.items - sum(batch.items for batch in kept)
-        return self._of(kept, refused=self.refused + lost)
+        """The segment rewritten without these requests; their items are counted as refused."""
+        bodies = {batch.body for batch in refused}
+        batches = [batch for batch in self.batches() if batch.body not in bodies]
+        lost = self.items - sum(batch.items for batch in batches)
+        return self._with_batches(batches, refused=self.refused + lost)
 
     def rewrite(self, change: Callable[[bytes], bytes]) -> None:
-        """Replace every request in it by what `change` makes of it; the items stay the same.
+        """Replace the body of every request by `change(body)`; the items stay the same.
 
-        Raises OSError, and leaves it as it was, when not every request in it can be read."""
+        Raises OSError, and changes nothing, if not every request can be read."""
         changed = [Batch(change(batch.body), batch.items) for batch in self.batches()]
-        found = sum(batch.items for batch in changed)
-        if found != self.items:
-            raise OSError(f"{self.path} is damaged: {found} of its {self.items} items can be read")
-        self._replace(changed)
+        items = sum(batch.items for batch in changed)
+        if items != self.items:
+            raise OSError(f"{self.path} is damaged: {items} of its {self.items} items can be read")
+        self._rewrite_file(changed)
 
-    def _of(self, batches: list[Batch], *, damaged: int = 0, refused: int = 0) -> Segment:
-        """Killed between the two steps, it is found with more items in its name than it holds."""
-        self._replace(batches)
-        now = replace(
+    def _with_batches(self, batches: list[Batch], *, damaged: int = 0, refused: int = 0) -> Segment:
+        """If the process is killed between the two steps, the file's name counts more items than
+        the file has; the next `without_damage` counts the difference as damaged."""
+        self._rewrite_file(batches)
+        rewritten = replace(
             self,
             items=sum(batch.items for batch in batches),
             damaged=damaged or self.damaged,
             refused=refused or self.refused,
         )
-        return now._renamed(self.path.suffix)
+        return rewritten._renamed(self.path.suffix)
 
-    def _replace(self, batches: list[Batch]) -> None:
+    def _rewrite_file(self, batches: list[Batch]) -> None:
         new = self.path.with_suffix(REWRITING)
         with new.open("wb") as file:
-            file.write(file_of(batches, self.id))
+            file.write(encode_segment(batches, self.id))
             file.flush()
             os.fsync(file.fileno())
-        os.utime(new, (self.began, self.began))
+        os.utime(new, (self.received_at, self.received_at))
         new.rename(self.path)
         sync_directory(self.path.parent)
 
@@ -189,62 +195,66 @@ class Segment:
 
 
 def complete(path: Path, signal: str, segment: int, items: int) -> Segment:
-    """Give a sealed file its name. After a power cut it may be `.open` again, and is recovered."""
-    began = path.stat().st_mtime
-    return Segment(signal, segment, items, path, began)._renamed(".sealed")
+    """Rename a sealed file to `.sealed`. After a power cut it may be `.open` again, and is then
+    recovered."""
+    received_at = path.stat().st_mtime
+    return Segment(signal, segment, items, path, received_at)._renamed(".sealed")
 
 
 def recover_open(path: Path, signal: str) -> Segment | None:
-    """Complete what a process was appending to when it ended; None when nothing is in it.
+    """Complete a file that a process was appending to when it ended; None, and the file is removed,
+    if it holds no item.
 
-    A torn tail was never acknowledged and is cut off. What is damaged is counted where its record
-    can be read: also at the end, where it may have been acknowledged or torn, and nobody knows."""
+    A torn tail was never acknowledged and is cut off. Damaged requests are counted where their
+    record can be read, also at the end of the file, where it is unknown whether the request was
+    acknowledged or torn."""
     segment = int(path.stem)
-    began = path.stat().st_mtime
+    received_at = path.stat().st_mtime
     data = path.read_bytes()
-    kept = list(readable(data))
-    lost = _items_lost(data, kept)
-    items = sum(count for _, _, count in kept)
+    records = list(read_records(data))
+    lost = _count_lost(data, records)
+    items = sum(count for _, _, count in records)
     if items + lost == 0:
         path.unlink()
         return None
-    whole = kept[-1][1] + _RECORD_SIZE if kept else 0
-    if len(data) > whole:
-        logger.info("%s: cut behind its last whole request, %d bytes", path, len(data) - whole)
-    with path.open("r+b") as cut:
-        cut.truncate(whole)
-        cut.seek(whole)
-        cut.write(seal(segment))
-        cut.flush()
-        os.fsync(cut.fileno())
-    os.utime(path, (began, began))
-    found = complete(path, signal, segment, items + lost)
-    return found.without_damage() if lost else found
+    size = records[-1][1] + _RECORD_SIZE if records else 0
+    if len(data) > size:
+        logger.info("%s: cut off %d bytes after its last whole request", path, len(data) - size)
+    with path.open("r+b") as file:
+        file.truncate(size)
+        file.seek(size)
+        file.write(encode_seal(segment))
+        file.flush()
+        os.fsync(file.fileno())
+    os.utime(path, (received_at, received_at))
+    recovered = complete(path, signal, segment, items + lost)
+    return recovered.without_damage() if lost else recovered
 
 
-def record(batch: Batch) -> bytes:
-    """What stands behind a body in a segment."""
+def encode_record(batch: Batch) -> bytes:
+    """The record that follows the batch's body in a segment."""
     digest = xxhash.xxh3_64_intdigest(batch.body, batch.items)
     return _RECORD_HEAD + _RECORD.pack(len(batch.body), batch.items, digest)
 
 
-def file_of(batches: Iterable[Batch], segment: int) -> bytes:
-    """A complete segment's content."""
-    parts = [part for batch in batches for part in (batch.body, record(batch))]
-    return b"".join([*parts, seal(segment)])
+def encode_segment(batches: Iterable[Batch], segment: int) -> bytes:
+    """The content of a complete segment with this id."""
+    parts = [part for batch in batches for part in (batch.body, encode_record(batch))]
+    return b"".join([*parts, encode_seal(segment)])
 
 
-def seal(segment: int) -> bytes:
-    """What stands at the end of a complete segment."""
+def encode_seal(segment: int) -> bytes:
+    """The last bytes of a complete segment with this id."""
     return _SEAL_HEAD + struct.pack("<Q", segment)
 
 
-def records(data: bytes | mmap.mmap, start: int = 0) -> Iterator[tuple[int, int, int]]:
-    """The whole records from `start` on: where each body begins and ends, its items.
+def read_intact_records(data: bytes | mmap.mmap, start: int = 0) -> Iterator[Extent]:
+    """The requests from `start` up to the first that is not intact: the start and end of each body,
+    and its number of items.
 
-    Ends where something else than a whole record stands: the seal, the end, damage, a torn tail."""
+    Stops at the seal, at the end of the data, at damage, or at a torn tail."""
     position = start
-    with memoryview(data) as view:  # a slice of it is no copy
+    with memoryview(data) as view:  # slices of it do not copy
         while position < len(data):
             tag, position = _varint(data, position)
             if tag == _BODY_TAG:
@@ -264,50 +274,50 @@ def records(data: bytes | mmap.mmap, start: int = 0) -> Iterator[tuple[int, int,
                 return
 
 
-def readable(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Every whole record, those behind damage too."""
+def read_records(data: bytes) -> Iterator[Extent]:
+    """Every intact request, also after damage, as `read_intact_records` yields them."""
     position = 0
     while True:
-        for start, end, items in records(data, position):
+        for start, end, items in read_intact_records(data, position):
             yield start, end, items
             position = end + _RECORD_SIZE
-        following = next(
-            (start for start, end, _ in _candidates(data, position) if start >= position
-             and next(records(data, start), None) is not None), None
+        next_start = next(
+            (start for start, _, _ in _candidates(data, position) if start >= position
+             and next(read_intact_records(data, start), None) is not None), None
         )  # fmt: skip
-        if following is None:
+        if next_start is None:
             return
-        position = following
+        position = next_start
 
 
-def _candidates(data: bytes, position: int) -> Iterator[tuple[int, int, int]]:
-    """What looks like a record, whether or not its checksum is true: its body's start and end, its
-    items."""
+def _candidates(data: bytes, position: int) -> Iterator[Extent]:
+    """Every request whose record can be read, whether or not its checksum matches."""
     while (end := data.find(_RECORD_HEAD, position)) != -1 and end + _RECORD_SIZE <= len(data):
         length, items, _ = _RECORD.unpack_from(data, end + len(_RECORD_HEAD))
         yield end - length, end, items
         position = end + 1
 
 
-def _items_lost(data: bytes, kept: list[tuple[int, int, int]]) -> int:
+def _count_lost(data: bytes, intact: list[Extent]) -> int:
     """The items of damaged requests, as far as their records can be read."""
     lost = position = 0
-    for start, end, _ in [*kept, (len(data), len(data), 0)]:
+    for start, end, _ in [*intact, (len(data), len(data), 0)]:
         while position < start:
-            found = next(
-                ((stop, items) for begin, stop, items in _candidates(data, position)
-                 if begin == position and stop < start), None
+            damaged = next(
+                ((body_end, items) for body_start, body_end, items in _candidates(data, position)
+                 if body_start == position and body_end < start), None
             )  # fmt: skip
-            if found is None:
+            if damaged is None:
                 break
-            lost += found[1]
-            position = found[0] + _RECORD_SIZE
+            body_end, items = damaged
+            lost += items
+            position = body_end + _RECORD_SIZE
         position = end + _RECORD_SIZE
     return lost
 
 
 def _varint(data: bytes | mmap.mmap, position: int) -> tuple[int, int]:
-    """The varint at `position` and where it ends; (0, end) when it is cut off."""
+    """The varint at `position` and the position after it; (0, end of data) if it is cut off."""
     value = shift = 0
     while position < len(data) and shift < 70:
         byte = data[position]

@@ -1,5 +1,5 @@
-"""The spool: what was acknowledged is in one of its segments, on the disk, until it is in the
-tables (and in the ledger). What a segment is: collector.segment."""
+"""The spool: every acknowledged request is in one of its segments, on disk, until it is in the
+tables and in the ledger. collector.segment describes the files."""
 
 from __future__ import annotations
 
@@ -15,112 +15,123 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clew.collector import segment as segments
 from clew.collector.limits import Footprint, Overloaded
 from clew.collector.otlp import Batch
-from clew.collector.segment import Segment
+from clew.collector.segment import (
+    REWRITING,
+    Segment,
+    complete,
+    encode_record,
+    encode_seal,
+    recover_open,
+)
 from clew.storage.files import make_directory, sync_directory
 
 logger = logging.getLogger(__name__)
 
-# A segment is sealed when it has grown to this, or, while the loader has nothing else to do, this
-# many seconds after its first request.
+# A segment is sealed at this size, or, if the loader is idle, so many seconds after its first
+# request.
 SEGMENT_BYTES = 32 << 20
 SEGMENT_AGE = 0.5
 
-# Seconds after which a refusal says nothing about the next request: a load balancer sends none to
-# who is not ready, so it has to be let try again.
+# For so many seconds after a refusal the spool is not ready. Then it is ready again even if nothing
+# was accepted, since a load balancer sends no request to a collector that is not ready.
 REFUSAL = 5.0
 
-# Seconds that a group of requests waits for more, when the one before was no single request: a sync
-# costs as much CPU time for one request as for ten.
+# Seconds that a write waits for more requests, if the last write had several: a sync takes as much
+# CPU time for one request as for ten.
 GATHER = 0.001
 
 
-Received = Callable[[str, int, int, float], None]
-Observe = Callable[[float], None]
+OnReceived = Callable[[str, int, int, float], None]
+OnSynced = Callable[[float], None]
 
 
 class Spool:
-    """The open segment of each signal. `sealed` is told of every segment that is complete;
-    `is_idle` says whether the loader has nothing of a signal to do: then waiting gains nothing.
-    `limit` is how many bytes all segments may have together. `received(signal, segment, items,
-    began)` is told of items that are on the disk, before anybody is answered; `synced` of the
-    seconds that writing a group of requests took."""
+    """The open segments, one for each signal, and the threads that write them.
+
+    Segments that an earlier process left in `directory` are recovered first. Callbacks, on any
+    thread: `on_sealed` takes every complete segment; `is_idle` returns whether the loader has
+    nothing of a signal to load, so that an open segment need not wait; `on_received(signal,
+    segment id, items, received_at)` takes items that are on disk, before their clients are
+    answered; `on_synced` the seconds that writing a group of requests took. `limit` is the size in
+    bytes of all segments above which requests are refused. Raises OSError."""
 
     def __init__(
         self,
         directory: Path,
         signals: tuple[str, ...],
-        sealed: Callable[[Segment], None],
+        on_sealed: Callable[[Segment], None],
         is_idle: Callable[[str], bool] = lambda signal: True,
         limit: int = 1 << 40,
-        received: Received = lambda signal, segment, items, began: None,
-        synced: Observe = lambda seconds: None,
+        on_received: OnReceived = lambda signal, segment, items, received_at: None,
+        on_synced: OnSynced = lambda seconds: None,
     ) -> None:
-        self._ids = Ids()
-        leftover: list[Segment] = []
+        self._ids = SegmentIds()
+        recovered: list[Segment] = []
         for signal in signals:
             make_directory(directory / signal)
-            leftover += _recover(directory / signal, signal, self._ids)
+            recovered += _recover(directory / signal, signal, self._ids)
         sync_directory(directory.parent)
         # Ambiguous segments first: nothing else is loaded before they are reloaded.
-        for segment in sorted(leftover, key=lambda segment: (not segment.ambiguous, segment.id)):
-            received(segment.signal, segment.id, segment.received, segment.began)
-            sealed(segment)
+        for segment in sorted(recovered, key=lambda segment: (not segment.ambiguous, segment.id)):
+            on_received(segment.signal, segment.id, segment.received, segment.received_at)
+            on_sealed(segment)
         self._footprint = Footprint(directory, limit)
         self._writers = {
             signal: _Writer(
-                *(directory / signal, signal, self._ids, sealed, is_idle, self._footprint),
-                *(received, synced),
+                *(directory / signal, signal, self._ids, on_sealed, is_idle, self._footprint),
+                *(on_received, on_synced),
             )
             for signal in signals
         }
 
     async def append(self, signal: str, batch: Batch) -> None:
-        """Put the batch on the disk: when this returns it survives a power cut.
+        """Write the batch and sync it: once this returns, it survives a power cut.
 
-        Raises Overloaded when it is not there and will not be."""
+        Raises Overloaded if it is not on disk and will not be."""
         loop = asyncio.get_running_loop()
         synced: asyncio.Future[None] = loop.create_future()
-        self._writers[signal].append(_Waiting(batch, loop, synced))
+        self._writers[signal].append(_Append(batch, loop, synced))
         await synced
 
     def size(self) -> int:
-        """The bytes of its files."""
+        """The size of its files in bytes."""
         return self._footprint.used()
 
     def accepts(self) -> bool:
-        """Whether requests are taken, of every signal, as far as is known: no refusal is recent."""
+        """Whether requests of every signal are accepted: none was refused recently."""
         return not any(writer.refuses() for writer in self._writers.values())
 
     def close(self) -> None:
-        """Write what waits, seal what is open, stop."""
+        """Write the waiting requests, seal the open segments, and stop."""
         for writer in self._writers.values():
             writer.close()
 
 
-class Ids:
-    """Segment ids: nanoseconds with the low bits replaced by this process's own; they only grow."""
+class SegmentIds:
+    """Ascending segment ids: the time in nanoseconds, with random low bits, the same for all ids of
+    this object, so that processes do not use the same id. Thread-safe."""
 
     def __init__(self) -> None:
         self._last = 0
-        self._own = secrets.randbits(10)
+        self._low_bits = secrets.randbits(10)
         self._lock = threading.Lock()
 
-    def seen(self, used: int) -> None:
-        self._last = max(self._last, used)
+    def skip_to(self, segment: int) -> None:
+        """Return only greater ids than this one from now on."""
+        self._last = max(self._last, segment)
 
     def next(self) -> int:
         with self._lock:
             tick = max(time.time_ns() >> 10, (self._last >> 10) + 1)
-            self._last = tick << 10 | self._own
+            self._last = tick << 10 | self._low_bits
             return self._last
 
 
 @dataclass(frozen=True)
-class _Waiting:
-    """A request that is to be answered once its batch is on the disk."""
+class _Append:
+    """A batch to be written; `synced` is set, on its event loop, once it is on disk."""
 
     batch: Batch
     loop: asyncio.AbstractEventLoop
@@ -128,40 +139,40 @@ class _Waiting:
 
 
 class _Writer:
-    """One signal's thread: appends what waits, syncs once for all of it, then tells them."""
+    """One signal's thread: it writes all waiting batches, syncs once, and then answers them."""
 
     def __init__(
         self,
         directory: Path,
         signal: str,
-        ids: Ids,
-        sealed: Callable[[Segment], None],
+        ids: SegmentIds,
+        on_sealed: Callable[[Segment], None],
         is_idle: Callable[[str], bool],
         footprint: Footprint,
-        received: Received,
-        synced: Observe,
+        on_received: OnReceived,
+        on_synced: OnSynced,
     ) -> None:
         self._directory = directory
         self._signal = signal
         self._ids = ids
-        self._sealed = sealed
+        self._on_sealed = on_sealed
         self._is_idle = is_idle
         self._footprint = footprint
-        self._received = received
-        self._synced = synced
-        self._refused: float | None = None  # when, since one was taken
-        self._waiting: list[_Waiting] = []
+        self._on_received = on_received
+        self._on_synced = on_synced
+        self._refused_at: float | None = None  # the last refusal, if nothing was accepted since
+        self._waiting: list[_Append] = []
         self._wake = threading.Condition()
         self._closing = False
         self._open: _OpenSegment | None = None
         self._thread = threading.Thread(target=self._run, name=f"spool-{signal}", daemon=True)
         self._thread.start()
 
-    def append(self, waiting: _Waiting) -> None:
+    def append(self, append: _Append) -> None:
         with self._wake:
             if self._closing:
-                raise Overloaded("clew is stopping")
-            self._waiting.append(waiting)
+                raise Overloaded("clew is stopping: send again later")
+            self._waiting.append(append)
             self._wake.notify()
 
     def close(self) -> None:
@@ -171,25 +182,25 @@ class _Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        together = False
+        several = False  # whether the last write had several batches
         while True:
             with self._wake:
                 if not self._waiting and not self._closing:
-                    self._wake.wait(self._until_seal())
-            if together and not self._closing:
+                    self._wake.wait(self._seconds_to_seal())
+            if several and not self._closing:
                 time.sleep(GATHER)
             with self._wake:
-                waiting, self._waiting = self._waiting, []
+                group, self._waiting = self._waiting, []
                 closing = self._closing
-            together = len(waiting) > 1
-            if waiting:
-                _answer(waiting, self._write([each.batch for each in waiting]))
+            several = len(group) > 1
+            if group:
+                _answer(group, self._write([append.batch for append in group]))
             if self._open is not None and (closing or self._is_due(self._open)):
                 self._seal(self._open)
-            if closing and not waiting:
+            if closing and not group:
                 return
 
-    def _until_seal(self) -> float | None:
+    def _seconds_to_seal(self) -> float | None:
         if self._open is None:
             return None
         return max(0.02, self._open.due - time.monotonic())
@@ -200,41 +211,42 @@ class _Writer:
         return time.monotonic() >= segment.due and self._is_idle(self._signal)
 
     def _write(self, batches: list[Batch]) -> Overloaded | None:
-        """Have the batches on the disk; otherwise what to answer their clients."""
+        """Write the batches and sync them. Returns the error for their clients, if it failed."""
         try:
             self._footprint.check()
             if self._open is not None and self._open.suspect:
                 self._complete(self._open)
             if self._open is None:
                 self._open = _OpenSegment(self._directory, self._ids.next())
-            began = time.monotonic()
+            start = time.monotonic()
             self._open.append(batches)
         except Overloaded as error:
             self._refuse(str(error))
             return error
         except OSError as error:
-            reason = f"the spool cannot be written: {error.strerror}"
+            reason = f"the spool cannot be written ({error.strerror}): send again later"
             self._refuse(reason)
             return Overloaded(reason)
-        self._synced(time.monotonic() - began)
+        self._on_synced(time.monotonic() - start)
         items = sum(batch.items for batch in batches)
-        self._received(self._signal, self._open.id, items, self._open.began)
-        if self._refused is not None:
-            self._refused = None
-            logger.info("%s are taken again", self._signal)
+        self._on_received(self._signal, self._open.id, items, self._open.received_at)
+        if self._refused_at is not None:
+            self._refused_at = None
+            logger.info("accepting %s again", self._signal)
         return None
 
     def refuses(self) -> bool:
-        refused = self._refused  # another thread's
-        return refused is not None and time.monotonic() - refused < REFUSAL
+        """Whether a request was refused recently, and none accepted since."""
+        refused_at = self._refused_at  # one read: the writer's thread may change it
+        return refused_at is not None and time.monotonic() - refused_at < REFUSAL
 
     def _refuse(self, reason: str) -> None:
-        if self._refused is None:
-            logger.error("%s are refused for now: %s", self._signal, reason)
-        self._refused = time.monotonic()
+        if self._refused_at is None:
+            logger.error("refusing %s for now: %s", self._signal, reason)
+        self._refused_at = time.monotonic()
 
     def _seal(self, segment: _OpenSegment) -> None:
-        """A segment that cannot be sealed just now (a full disk) is tried again."""
+        """Seal the segment; if that fails (as on a full disk), it is due again later."""
         try:
             self._complete(segment)
         except OSError as error:
@@ -243,17 +255,17 @@ class _Writer:
             segment.due = time.monotonic() + SEGMENT_AGE
 
     def _complete(self, segment: _OpenSegment) -> None:
-        complete = segment.seal(self._signal)
+        sealed = segment.seal(self._signal)
         self._open = None
-        if complete is not None:
-            self._sealed(complete)
+        if sealed is not None:
+            self._on_sealed(sealed)
 
 
 class _OpenSegment:
-    """The file being appended to. `size` and `items` count what is on the disk for certain.
+    """The file to which requests are appended. `size` and `items` count what was synced.
 
-    Once a write or a sync of it failed it is `suspect`: what was not synced is cut off, never
-    synced again and believed (a kernel reports a failed write once), and nothing more is appended.
+    After a failed write or sync the file is `suspect`: nothing more is appended, and what was not
+    synced is cut off. Another sync would prove nothing: the kernel reports a failed write once.
     """
 
     def __init__(self, directory: Path, segment: int) -> None:
@@ -262,7 +274,7 @@ class _OpenSegment:
         self.size = 0
         self.items = 0
         self.suspect = False
-        self.began = time.time()
+        self.received_at = time.time()
         self.due = time.monotonic() + SEGMENT_AGE
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -273,75 +285,75 @@ class _OpenSegment:
             raise
 
     def append(self, batches: list[Batch]) -> None:
-        """Write the batches and sync. Raises OSError: then none of them counts."""
-        pieces = [piece for batch in batches for piece in (batch.body, segments.record(batch))]
+        """Write the batches and sync. If it raises OSError, none of them is in the segment."""
+        chunks = [part for batch in batches for part in (batch.body, encode_record(batch))]
         try:
-            _write_all(self._file, pieces)
+            _write_all(self._file, chunks)
             os.fdatasync(self._file)
         except OSError:
             self.suspect = True
             raise
-        self.size += sum(map(len, pieces))
+        self.size += sum(map(len, chunks))
         self.items += sum(batch.items for batch in batches)
 
     def seal(self, signal: str) -> Segment | None:
-        """Complete the file and give it its name; None when it held no item and is gone.
+        """Complete and rename the file; None, and the file is removed, if it holds no item.
 
-        May be called again after it raised OSError."""
+        The call can be repeated after it raised OSError."""
         if self.suspect:
             os.ftruncate(self._file, self.size)
             os.lseek(self._file, self.size, os.SEEK_SET)
         if self.items:
-            _write_all(self._file, [segments.seal(self.id)])
-            os.utime(self._file, (self.began, self.began))
+            _write_all(self._file, [encode_seal(self.id)])
+            os.utime(self._file, (self.received_at, self.received_at))
             os.fsync(self._file)
-            complete = segments.complete(self.path, signal, self.id, self.items)
+            segment = complete(self.path, signal, self.id, self.items)
         else:
-            complete = None
+            segment = None
             self.path.unlink()
         os.close(self._file)
-        return complete
+        return segment
 
 
-def _answer(waiting: list[_Waiting], error: Exception | None) -> None:
-    """Tell each event loop once, for all of its requests."""
+def _answer(group: list[_Append], error: Exception | None) -> None:
+    """Set the futures, with one call for each event loop."""
 
-    def answer(futures: list[asyncio.Future[None]]) -> None:
+    def set_futures(futures: list[asyncio.Future[None]]) -> None:
         for future in futures:
-            if not future.done():  # the client may have gone away
+            if not future.done():  # done if its client has disconnected
                 if error is None:
                     future.set_result(None)
                 else:
                     future.set_exception(error)
 
-    for loop in {each.loop for each in waiting}:
-        futures = [each.synced for each in waiting if each.loop is loop]
-        with contextlib.suppress(RuntimeError):  # a loop that was closed waits for nothing
-            loop.call_soon_threadsafe(answer, futures)
+    for loop in {append.loop for append in group}:
+        futures = [append.synced for append in group if append.loop is loop]
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(set_futures, futures)
 
 
-def _write_all(file: int, pieces: list[bytes]) -> None:
-    for first in range(0, len(pieces), 512):
-        batch = pieces[first : first + 512]
-        written = os.writev(file, batch)
-        rest = b"".join(batch)[written:] if written < sum(map(len, batch)) else b""
-        while rest:
-            rest = rest[os.write(file, rest) :]
+def _write_all(file: int, chunks: list[bytes]) -> None:
+    for first in range(0, len(chunks), 512):
+        vector = chunks[first : first + 512]
+        written = os.writev(file, vector)
+        remainder = b"".join(vector)[written:] if written < sum(map(len, vector)) else b""
+        while remainder:
+            remainder = remainder[os.write(file, remainder) :]
 
 
-def _recover(directory: Path, signal: str, ids: Ids) -> list[Segment]:
-    """The segments that an earlier process left; what it was appending to is cut and sealed."""
-    found = []
+def _recover(directory: Path, signal: str, ids: SegmentIds) -> list[Segment]:
+    """The segments that an earlier process left, its open segment cut and sealed."""
+    recovered = []
     for path in sorted(directory.iterdir()):
-        if path.suffix == segments.REWRITING:
+        if path.suffix == REWRITING:
             path.unlink()
         elif re.fullmatch(r"\d{20}\.open", path.name):
-            ids.seen(int(path.stem))
-            if (recovered := segments.recover_open(path, signal)) is not None:
-                found.append(recovered)
-        elif (segment := Segment.found(signal, path)) is not None:
-            ids.seen(segment.id)
-            found.append(segment)
+            ids.skip_to(int(path.stem))
+            if (sealed := recover_open(path, signal)) is not None:
+                recovered.append(sealed)
+        elif (segment := Segment.from_path(signal, path)) is not None:
+            ids.skip_to(segment.id)
+            recovered.append(segment)
         else:
-            logger.warning("%s is no segment and is left alone", path)
-    return found
+            logger.warning("%s is not a segment: it is ignored", path)
+    return recovered

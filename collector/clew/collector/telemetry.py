@@ -1,7 +1,7 @@
-"""The collector's own metrics, by the OpenTelemetry SDK: once a minute, as OTLP, into the tables.
+"""The collector's own metrics, by the OpenTelemetry SDK: inserted into the tables once a minute.
 
-They go past the receivers, the spool and the ledger: what clew says of itself is not what it was
-sent, and measuring it makes nothing to measure. The service's name is `clew`.
+They bypass the receivers, the spool and the ledger: they were not received from a client, and
+storing them does not change what they measure. The service's name is `clew`.
 """
 
 from __future__ import annotations
@@ -28,27 +28,29 @@ from opentelemetry.sdk.resources import Resource
 
 from clew.collector import otlp
 from clew.collector.ledger import Ledger
-from clew.collector.segment import file_of
-from clew.collector.spool import Ids
+from clew.collector.segment import encode_segment
+from clew.collector.spool import SegmentIds
 from clew.storage import SIGNALS, Ingest
 
 logger = logging.getLogger(__name__)
 
-EVERY = 60.0  # seconds
-IDLE_EVERY = 600.0  # seconds, while nothing comes in
-STOP_WITHIN = 1.0  # seconds
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+INTERVAL = 60.0  # seconds
+IDLE_INTERVAL = 600.0  # seconds, while nothing is received
+STOP_TIMEOUT = 1.0  # seconds
+DURATION_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Telemetry:
-    """What the spool and the loader report to; the rest is asked for once a minute."""
+    """Records what the spool and the loader report, and observes the rest once a minute.
+
+    `spool_size` returns bytes; `store` stores an OTLP metrics request."""
 
     def __init__(
         self, ledger: Ledger, spool_size: Callable[[], int], store: Callable[[bytes], None]
     ) -> None:
         self._exporter = _Exporter(store, ledger.totals)
-        reader = PeriodicExportingMetricReader(self._exporter, EVERY * 1000)
+        reader = PeriodicExportingMetricReader(self._exporter, INTERVAL * 1000)
         resource = Resource.create({"service.name": "clew", "service.version": version("clew")})
         meter = MeterProvider([reader], resource, shutdown_on_exit=False).get_meter(
             "clew.collector"
@@ -56,63 +58,64 @@ class Telemetry:
 
         def histogram(name: str, description: str) -> Any:
             return meter.create_histogram(
-                name, "s", description, explicit_bucket_boundaries_advisory=SECONDS
+                name, "s", description, explicit_bucket_boundaries_advisory=DURATION_BOUNDS
             )
 
         self._sync = histogram(
-            "clew.spool.sync.duration", "Writing a group of requests, to the disk"
+            "clew.spool.sync.duration", "Writing and syncing a group of requests"
         )
         self._insert = histogram("clew.loader.insert.duration", "Loading a segment")
-        self._fresh = histogram(
-            "clew.loader.freshness", "From a segment's first request until it is visible"
+        self._freshness = histogram(
+            "clew.loader.freshness", "From a segment's first request until its rows are visible"
         )
         meter.create_observable_counter(
             "clew.collector.items",
             [lambda options: _items(ledger)],
             "{item}",
-            "Items (requests where they are unreadable or refused) by signal and fate",
+            "Items by signal and fate; requests where unreadable or refused",
         )
         meter.create_observable_gauge(
             "clew.collector.pending",
             [lambda options: _pending(ledger)],
             "{item}",
-            "Items on the disk that are not in the tables yet",
+            "Items in the spool that are not in the tables yet",
         )
         meter.create_observable_gauge(
             "clew.collector.queue.age",
-            [lambda options: [Observation(ledger.oldest(time.time()))]],
+            [lambda options: [Observation(ledger.oldest_age(time.time()))]],
             "s",
-            "How long the oldest of them has been waiting",
+            "Age of the oldest item that is not in the tables yet",
         )
         meter.create_observable_gauge(
             "clew.spool.size", [lambda options: [Observation(spool_size())]], "By",
-            "The spool's files",
+            "Size of the spool's files",
         )  # fmt: skip
-        meter.create_observable_counter("process.cpu.time", [_cpu], "s", "By all threads")
+        meter.create_observable_counter("process.cpu.time", [_cpu], "s", "CPU time of all threads")
         meter.create_observable_gauge("process.memory.usage", [_memory], "By", "Resident memory")
 
     def close(self) -> None:
-        """Nothing is stored any more once this returns."""
+        """Stop storing: once this returns, nothing more is inserted."""
         self._exporter.close()
 
-    def synced(self, seconds: float) -> None:
-        """Writing a group of requests, and having them on the disk, took this long."""
+    def record_sync(self, seconds: float) -> None:
+        """The time that writing and syncing a group of requests took."""
         self._sync.record(seconds)
 
-    def inserted(self, signal: str, seconds: float, fresh: float) -> None:
-        """Loading a segment took so long; its first item was visible `fresh` seconds after."""
+    def record_insert(self, signal: str, seconds: float, freshness: float) -> None:
+        """The time that loading a segment took, and the seconds from its first request until its
+        rows were visible."""
         self._insert.record(seconds, {"signal": signal})
-        self._fresh.record(fresh, {"signal": signal})
+        self._freshness.record(freshness, {"signal": signal})
 
 
-def into_tables(ingest: Ingest, path: Path) -> Callable[[bytes], None]:
-    """A function that puts a metrics request into the tables, by way of the file `path`."""
-    ids = Ids()
+def metrics_store(ingest: Ingest, path: Path) -> Callable[[bytes], None]:
+    """A function that inserts an OTLP metrics request into the tables, using the file `path`."""
+    ids = SegmentIds()
 
     def store(body: bytes) -> None:
         batch = otlp.decode_protobuf("metrics", body)
         segment = ids.next()
-        path.write_bytes(file_of([batch], segment))
+        path.write_bytes(encode_segment([batch], segment))
         ingest.load(SIGNALS["metrics"], path, segment, batch.items, time.time())
         path.unlink()
 
@@ -120,32 +123,33 @@ def into_tables(ingest: Ingest, path: Path) -> Callable[[bytes], None]:
 
 
 class _Exporter(MetricExporter):
-    """Stores what was measured; while nothing comes in, every ten minutes only: an insert takes a
-    quarter of a percent of a minute."""
+    """Stores the metrics; only every ten minutes while nothing is received, since an insert takes
+    0.25 % of a minute's CPU time."""
 
     def __init__(self, store: Callable[[bytes], None], totals: Callable[[], object]) -> None:
         super().__init__()
         self._store = store
         self._totals = totals
-        self._last: object = None
-        self._last_at = 0.0
+        self._stored_totals: object = None
+        self._stored_at = 0.0
         self._closed = False
         self._storing = threading.Lock()
 
     def close(self) -> None:
         self._closed = True
-        if self._storing.acquire(timeout=STOP_WITHIN):  # what is being stored has ended
+        if self._storing.acquire(timeout=STOP_TIMEOUT):  # the current insert has ended
             self._storing.release()
 
     def export(self, metrics_data: MetricsData, *_: Any, **__: Any) -> MetricExportResult:
         try:
             with self._storing:
                 totals, now = self._totals(), time.monotonic()
-                if not self._closed and (totals != self._last or now > self._last_at + IDLE_EVERY):
+                due = totals != self._stored_totals or now > self._stored_at + IDLE_INTERVAL
+                if due and not self._closed:
                     self._store(encode_metrics(metrics_data).SerializeToString())
-                    self._last, self._last_at = totals, now
+                    self._stored_totals, self._stored_at = totals, now
         except Exception as error:
-            logger.warning("clew's own metrics of this minute are lost: %s", error)
+            logger.warning("clew's own metrics of this minute could not be stored: %s", error)
             return MetricExportResult.FAILURE
         return MetricExportResult.SUCCESS
 
@@ -164,7 +168,7 @@ def _items(ledger: Ledger) -> Iterable[Observation]:
 
 def _pending(ledger: Ledger) -> Iterable[Observation]:
     items = dict.fromkeys(SIGNALS, 0)
-    for row in ledger.waiting():
+    for row in ledger.pending_segments():
         items[row.signal] += row.items
     return [Observation(count, {"signal": signal}) for signal, count in items.items()]
 

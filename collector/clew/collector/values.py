@@ -1,12 +1,11 @@
-"""Nested attribute values written out as the text that is stored for them.
+"""Nested attribute values (arrays and maps), written out as text.
 
-The engine decodes scalars; an array or a map has no form in SQL, so Python writes it out: it
-becomes the JSON text that the OpenTelemetry Collector's exporter stores, as a string value.
-Resources and scopes are looked through as they arrive (they are few, and several SDKs send
-process.command_args with each). Spans, records and points are not: the engine refuses a segment
-that has nested values in them, and the loader then calls `write_out` on it. There protobuf
-itself finds them, in C: in a copy of OTLP's descriptors, arrays and maps have a required field
-that never comes, and FindInitializationErrors names the path of each.
+The engine decodes scalar values only. A nested value becomes a string value: the JSON text that the
+OpenTelemetry Collector's exporter stores. Resources and scopes are checked when they arrive (they
+are few, and several SDKs send process.command_args with every request). Spans, log records and data
+points are not: the engine refuses a segment with nested values in them, and the loader then calls
+`write_out`. Protobuf finds them in C: in a variant of OTLP's messages, arrays and maps have a
+required field that is never set, and FindInitializationErrors lists the path of every one.
 """
 
 from __future__ import annotations
@@ -22,15 +21,16 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from clew.collector.descriptors import Field, altered
+from clew.collector.descriptors import Field, derive_message
 
 NESTED = ("array_value", "kvlist_value")
 
 
 def write_out_resources(resources: Iterable[Any], scopes: str) -> bool:
-    """Write out the nested values of resources' and of their scopes' attributes; whether any was.
+    """Write out the nested values in the attributes of resources and of their scopes, in place.
 
-    scopes: the field that holds a resource's scopes, such as `scope_spans`."""
+    `scopes` is the field that holds a resource's scopes, such as `scope_spans`. Returns whether
+    anything changed."""
     changed = False
     for entry in resources:
         changed |= _write_out_attributes(entry.resource.attributes)
@@ -40,9 +40,9 @@ def write_out_resources(resources: Iterable[Any], scopes: str) -> bool:
 
 
 def write_out(request: type[Message], body: bytes) -> bytes:
-    """The same request in protobuf's shortest encoding, every nested value in it written out and
-    every field left out that OTLP does not have."""
-    message: Any = _marked(request.DESCRIPTOR.full_name).FromString(body)
+    """The body of an export request, encoded anew: nested values are written out, and fields that
+    OTLP does not have are left out. Raises DecodeError."""
+    message: Any = _with_required_field(request.DESCRIPTOR.full_name).FromString(body)
     message.DiscardUnknownFields()
     if not message.IsInitialized():
         for path in _outermost(message.FindInitializationErrors()):
@@ -50,17 +50,18 @@ def write_out(request: type[Message], body: bytes) -> bytes:
     return bytes(message.SerializeToString())
 
 
-def text(value: Any) -> str:
-    """The text of an AnyValue that is an array or a map: compact JSON with sorted keys.
+def json_text(value: Any) -> str:
+    """An AnyValue that is an array or a map, as compact JSON with sorted keys.
 
-    As the exporter writes it: nothing at all when a number is in it that JSON does not have."""
+    As the exporter does it, the text is empty if the value contains NaN or an infinity, which JSON
+    does not have."""
     try:
         return _json(value)
-    except _NoNumber:
+    except _NotFinite:
         return ""
 
 
-class _NoNumber(ValueError):
+class _NotFinite(ValueError):
     """NaN or an infinity, in an array or a map."""
 
 
@@ -74,7 +75,7 @@ def _write_out_attributes(attributes: Iterable[Any]) -> bool:
 
 
 def _write_out_value(value: Any) -> None:
-    value.string_value = text(value)
+    value.string_value = json_text(value)
 
 
 def _json(value: Any) -> str:
@@ -106,7 +107,7 @@ def _string(value: str) -> str:
 def _number(value: float) -> str:
     """A double as ECMAScript prints it."""
     if not math.isfinite(value):
-        raise _NoNumber
+        raise _NotFinite
     if value == 0 or 1e-6 <= abs(value) < 1e21:
         plain = format(Decimal(repr(value)), "f")
         return plain.removesuffix(".0")
@@ -115,7 +116,8 @@ def _number(value: float) -> str:
 
 
 def _outermost(paths: list[str]) -> list[str]:
-    """Of `spans[3].attributes[2].value.array_value.values[0].…`, `spans[3].attributes[2].value`."""
+    """The paths of attribute values, without what is nested in them:
+    `spans[3].attributes[2].value` of `spans[3].attributes[2].value.array_value.values[0].…`."""
     return list(
         dict.fromkeys(re.split(r"\.(?:array|kvlist)_value", path, maxsplit=1)[0] for path in paths)
     )
@@ -130,18 +132,18 @@ def _follow(message: Any, path: str) -> Any:
 
 
 @cache
-def _marked(full_name: str) -> type[Message]:
-    """The message class `full_name` from a copy of OTLP's descriptors, arrays and maps marked."""
-    return altered(full_name, _mark)
+def _with_required_field(full_name: str) -> type[Message]:
+    """A variant of the message class `full_name` whose arrays and maps are never initialized."""
+    return derive_message(full_name, _require_field)
 
 
-def _mark(file: Any) -> None:
+def _require_field(file: Any) -> None:
     if file.package != "opentelemetry.proto.common.v1":
         return
-    file.syntax = "proto2"  # only there a field can be required
-    for declared in file.message_type:
-        if declared.name in ("ArrayValue", "KeyValueList"):
-            declared.field.add(
+    file.syntax = "proto2"  # proto3 has no required fields
+    for message in file.message_type:
+        if message.name in ("ArrayValue", "KeyValueList"):
+            message.field.add(
                 name="never",
                 number=536870911,
                 type=Field.TYPE_BOOL,

@@ -19,7 +19,7 @@ TIMEOUT = 60.0  # seconds
 
 def show(data: Path) -> None:
     """Print what has been set aside in a data directory, and why."""
-    for letter in deadletter.found(data / deadletter.FOLDER):
+    for letter in deadletter.read_letters(data / deadletter.FOLDER):
         print(f"{letter.path}  {letter.items} {letter.signal}  {letter.reason.splitlines()[0]}")
 
 
@@ -40,7 +40,7 @@ def replay(data: Path, environ: Mapping[str, str] = os.environ) -> int:
         verify=environ.get("OTEL_EXPORTER_OTLP_CERTIFICATE", True),
         trust_env=False,
     ) as client:
-        for letter in deadletter.found(data / deadletter.FOLDER):
+        for letter in deadletter.read_letters(data / deadletter.FOLDER):
             problem = _send(client, url, letter)
             if problem is None:
                 letter.remove()

@@ -45,7 +45,7 @@ from clew.storage import (
     Session,
     Sessions,
     StorageError,
-    Stored,
+    StoredItems,
     Summary,
     refusal,
 )
@@ -293,7 +293,7 @@ class Application:
         settings = query.engine_settings(query.settings | head.settings)
         summary = Summary()
 
-        def insert() -> Mapping[str, Stored]:
+        def insert() -> Mapping[str, StoredItems]:
             return self._sessions.insert(
                 head.insert,
                 (statement[head.length :], rows),

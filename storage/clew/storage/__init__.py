@@ -49,7 +49,7 @@ from clew.storage.filters import (
     traces_with_span,
     traces_without_span,
 )
-from clew.storage.ingest import SIGNALS, Ingest, Signal, Stored
+from clew.storage.ingest import SIGNALS, Ingest, Signal, StoredItems
 from clew.storage.ledger import LedgerRow
 from clew.storage.migrations import Migration, migrate
 from clew.storage.moving import MovedTable, move
@@ -100,7 +100,7 @@ __all__ = [
     "Signal",
     "StorageError",
     "Store",
-    "Stored",
+    "StoredItems",
     "Summary",
     "Unacceptable",
     "attribute_filters",

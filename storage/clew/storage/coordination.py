@@ -1,7 +1,7 @@
-"""What the parts of one process know of each other: real objects, made before any part starts.
+"""How the parts of one process know of each other: objects that are created before any part starts.
 
-A part that writes registers with them; a part that reads asks them. Where nothing is registered,
-as in `clew serve`, they answer that nothing is known of ingest.
+Parts that write register with them, and parts that read ask them. In a process without ingest, such
+as `clew serve`, nothing is registered: then nothing is pending and requests are accepted.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from clew.storage.store import Store
 
 
 class Source(Protocol):
-    """What takes telemetry in: the collector of this process."""
+    """A receiver of telemetry: the collector of this process."""
 
     def accepts(self) -> bool:
-        """Whether it takes requests."""
+        """Whether it accepts requests."""
 
     def pending(self) -> list[LedgerRow]:
-        """What was received and is not in the ledger's table yet."""
+        """The ledger's rows of what was received, if they are not in its table yet."""
 
 
 class Freshness:
-    """What of the received telemetry cannot be read yet."""
+    """Tells readers which received telemetry is not in the tables yet."""
 
     def __init__(self) -> None:
         self._sources: list[Source] = []
 
     def register(self, source: Source) -> None:
-        """Ask this source too, from now on."""
+        """Add a source."""
         self._sources.append(source)
 
     def accepts(self) -> bool:
-        """Whether every source takes requests."""
+        """Whether every source accepts requests."""
         return all(source.accepts() for source in self._sources)
 
     def pending(self) -> list[LedgerRow]:
-        """What the sources have received that is not in the ledger's table yet."""
+        """The ledger's rows of all sources that are not in its table yet."""
         return [row for source in self._sources for row in source.pending()]
 
 
 class Writer(Protocol):
-    """What writes to the tables in the background."""
+    """A background thread that writes to the tables."""
 
     def paused(self, reloaded_within: float | None = None) -> AbstractContextManager[None]:
         """A context in which nothing is written. With `reloaded_within`, it is entered only once no
@@ -52,31 +52,31 @@ class Writer(Protocol):
 
 
 class Pauses:
-    """Has every writer of the process stand still: for a backup, or while a day is dropped."""
+    """Pauses every writer of the process: for a backup, or while a day is dropped."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._writers: list[Writer] = []
 
     def register(self, writer: Writer) -> None:
-        """Pause this writer too, from now on."""
+        """Add a writer."""
         self._writers.append(writer)
 
     @contextmanager
     def paused(self, reloaded_within: float | None = None) -> Iterator[None]:
-        """Nothing is written from when this is entered until it is left. Raises TimeoutError, see
-        Writer."""
+        """A context in which nothing is written, and `reloaded_within` as in Writer. Raises
+        TimeoutError."""
         with ExitStack() as stack:
             for writer in self._writers:
                 stack.enter_context(writer.paused(reloaded_within))
-            # Last: a writer that is about to stand still may be waiting for it.
+            # Last: a writer may need this lock before it pauses.
             stack.enter_context(self._store.write_lock)
             yield
 
 
 class Events:
-    """What happens in the process: each is a list of callbacks, called in order by whoever causes
-    it, on any thread."""
+    """Events of the process. Callbacks are called in the order of their registration, on the thread
+    that reports the event."""
 
     def __init__(self) -> None:
         self._inserted: list[Callable[[str], None]] = []
@@ -84,15 +84,15 @@ class Events:
         self._stopping: list[Callable[[], None]] = []
 
     def on_inserted(self, callback: Callable[[str], None]) -> None:
-        """Call back when rows of a signal (traces, logs or metrics) were inserted."""
+        """Register a callback for inserted rows; it takes the signal (traces, logs or metrics)."""
         self._inserted.append(callback)
 
     def on_shortened(self, callback: Callable[[Sequence[str]], None]) -> None:
-        """Call back with the ids of traces that lost a part, since a day was dropped."""
+        """Register a callback for dropped days; it takes the ids of traces that lost spans."""
         self._shortened.append(callback)
 
     def on_stopping(self, callback: Callable[[], None]) -> None:
-        """Call back when the process begins to stop, before any part is closed."""
+        """Register a callback for the start of the shutdown, before any part is closed."""
         self._stopping.append(callback)
 
     def inserted(self, signal: str) -> None:

@@ -1,4 +1,4 @@
-"""Directories whose entries outlast a power cut."""
+"""Directories whose entries survive a power cut."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def make_directory(directory: Path) -> None:
-    """Make the directory, and those above it, so that a power cut does not take them away."""
+    """Create the directory and its parents, and sync their entries. Raises OSError."""
     if not directory.is_dir():
         make_directory(directory.parent)
         directory.mkdir(exist_ok=True)
@@ -15,7 +15,8 @@ def make_directory(directory: Path) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Have the directory's entries on the disk: a new or renamed file outlasts a power cut."""
+    """Sync the directory's entries, so that new and renamed files survive a power cut. Raises
+    OSError."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""Segments of OTLP bytes into the tables, exactly once.
+"""Loads segments of OTLP bytes into the tables, exactly once.
 
-The engine decodes: a segment is itself one valid export request, inserted as it lies on the disk
-into a Null table of the request's shape, and views take it apart (schema/004*.sql).
+The engine decodes them: a segment is one valid export request. Its file is inserted into a landing
+table, and views turn the request into rows (schema/004*.sql).
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import InsertError, NestedValues, Unacceptable
-from clew.storage.kinds import KINDS, kinds_in
-from clew.storage.ledger import LATE_AFTER, LedgerRow, enter
+from clew.storage.kinds import METRIC_KINDS, kinds_in
+from clew.storage.ledger import LATE_AFTER, LedgerRow, write_rows
 from clew.storage.migrations import statement
 from clew.storage.quoting import assignments, literal
 from clew.storage.store import Store
 
-# What ClickHouse answers when it cannot make sense of what it is given: parsing, converting,
-# arguments out of range, throwIf, and Protobuf's own.
-CODES_OF_BAD_DATA = frozenset(
+# ClickHouse's error codes for data that it cannot decode: parsing, conversion, arguments out of
+# range, throwIf, and those of Protobuf.
+BAD_DATA_CODES = frozenset(
     (6, 26, 27, 32, 33, 36, 38, 41, 43, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 395, 407)
 ) | frozenset(range(432, 446))
 
-LONGEST_INSERT = 30.0  # seconds that somebody else's is waited for
-UNDER_WAY = """
+LONGEST_INSERT = 30.0  # seconds to wait for inserts of other processes
+RUNNING_INSERTS = """
 SELECT count() FROM system.processes
 WHERE elapsed > {since:Float64} AND query_kind IN ('Insert', 'AsyncInsertFlush')
 """
-ROOM = 16 << 20  # bytes of the disk that settling leaves alone
-KEYS_AT_ONCE = 1000  # in a statement; a server takes 128 KiB for a parameter
+MIN_FREE_SPACE = 16 << 20  # bytes on the database's disk, below which nothing is reloaded
+KEYS_PER_STATEMENT = 1000  # a server accepts 128 KiB for a parameter
 
 OTLP_PROTO = files("clew.storage").joinpath("otlp.proto")
 
 INSERT_SETTINGS: dict[str, int | str] = {
-    # Rows of any age are kept: a batch that spans more days than the default of 100 is no error.
+    # Rows of any age are stored: a batch may span more days than the default limit of 100.
     "throw_on_max_partitions_per_insert_block": 0,
     "max_partitions_per_insert_block": 0,
     "async_insert": 0,
-    # Indexes on attributes are made by the first merge, not on insert: for the 39 strings of a span
-    # with its resource they cost a quarter of the insert, and parts not yet merged are small.
+    # The first merge builds the indexes on attributes, not the insert: for the 39 strings of a span
+    # with its resource they took a quarter of the insert's time, and unmerged parts are small.
     "exclude_materialize_skip_indexes_on_insert": ", ".join(
         f"idx_{owner}attr_{part}"
         for owner in ("", "res_", "span_", "scope_", "log_")
@@ -56,11 +56,11 @@ INSERT_SETTINGS: dict[str, int | str] = {
 
 @dataclass(frozen=True)
 class SideTable:
-    """A table that a view keeps from the base rows, and how to find a segment's share of it.
+    """A table that a view fills from the base rows, and how to find the rows a segment touches.
 
-    key: the side table's columns; base_key: the same as expressions over the base table. A view may
-    read a side table in turn, its `source`, which comes before it; source_key is over that one.
-    `count` is the column that adds up to the base rows, where one does."""
+    `key` is an expression over the side table, `base_key` the same over the base table. If the view
+    reads another side table, that is its `source`, listed before it, and `source_key` the key over
+    that one. `count` is the column whose sum is the number of base rows, if there is one."""
 
     name: str
     key: str
@@ -72,17 +72,21 @@ class SideTable:
 
 @dataclass(frozen=True)
 class Signal:
-    """One of OTLP's signals: where its requests go and where its items end up."""
+    """One of OTLP's signals, and its tables.
+
+    `landings`: each landing table, and the base table that its view fills; `message`: the message
+    in otlp.proto; `time`: the column of an item's own time; `derived`: the analysis tables."""
 
     name: str
-    landings: Mapping[str, str]  # where requests go, and the table that its view fills
+    landings: Mapping[str, str]
     message: str
-    time: str  # the column that holds an item's own time
+    time: str
     sides: tuple[SideTable, ...] = ()
-    derived: tuple[str, ...] = ()  # what the settler makes of it, and makes again
+    derived: tuple[str, ...] = ()
 
     @property
     def tables(self) -> tuple[str, ...]:
+        """The base tables."""
         return tuple(self.landings.values())
 
 
@@ -99,7 +103,7 @@ TRACES = Signal(
             "(ServiceName, clew_minute(Timestamp))",
             "Count",
         ),
-        # Making clew_operations_1m again adds to this one, so it comes behind.
+        # After clew_operations_1m, whose rebuilding adds rows to this one.
         SideTable(
             "clew_operations_1h",
             "(ServiceName, Hour)",
@@ -128,7 +132,7 @@ LOGS = Signal(
 )
 METRICS = Signal(
     "metrics",
-    {f"clew_landing_metrics_{kind}": f"otel_metrics_{kind}" for kind in KINDS},
+    {f"clew_landing_metrics_{kind}": f"otel_metrics_{kind}" for kind in METRIC_KINDS},
     "Metrics",
     "TimeUnix",
 )
@@ -136,25 +140,25 @@ SIGNALS = {signal.name: signal for signal in (TRACES, LOGS, METRICS)}
 
 
 @dataclass(frozen=True)
-class Stored:
-    """How many items of a service are stored, and how many of them are late: their own time is more
-    than LATE_AFTER off the time they were received at."""
+class StoredItems:
+    """The number of stored items of a service, and of those that are late: their own time is more
+    than LATE_AFTER seconds from their time of receipt."""
 
     items: int
     late: int
 
 
 class Ingest:
-    """What the loader needs of storage. One instance serves any number of threads.
+    """Loads segments and writes the ledger. Thread-safe.
 
-    `began` is when a segment's first request was received, in seconds since 1970."""
+    `received_at` is the time of a segment's first request, in seconds since 1970."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def load(
-        self, signal: Signal, path: Path, segment: int, items: int, began: float
-    ) -> dict[str, Stored]:
+        self, signal: Signal, path: Path, segment: int, items: int, received_at: float
+    ) -> dict[str, StoredItems]:
         """Insert the segment in `path`, of whose id no row is stored yet, and count its rows.
 
         Returns the counts by service, only if all of its `items` are stored. Raises NestedValues
@@ -164,11 +168,11 @@ class Ingest:
         """
         with self._store.client() as client:
             self._insert(client, signal, path, segment)
-            return _all_of(items, segment, _count(client, signal, segment, began))
+            return _checked(items, segment, _count(client, signal, segment, received_at))
 
     def reload(
-        self, signal: Signal, path: Path, segment: int, items: int, began: float
-    ) -> dict[str, Stored]:
+        self, signal: Signal, path: Path, segment: int, items: int, received_at: float
+    ) -> dict[str, StoredItems]:
         """Load an ambiguous segment: all, some or none of it may be stored.
 
         The rows with its id are removed, the segment is inserted, and every side row that it
@@ -178,39 +182,39 @@ class Ingest:
         """
         with self._store.write_lock, self._store.client() as client:
             if not self._store.embedded:
-                # Nobody may be waiting for it any more, and yet it may go on.
+                # An earlier attempt may still run, though its client is gone.
                 client.command(
                     f"KILL QUERY{self._store.cluster.on_cluster} "
                     "WHERE initial_query_id = {id:String} "
                     "OR Settings['log_comment'] = {id:String} SYNC",
                     parameters={"id": _query_id(segment)},
                 )
-            self._check_room(path)
-            if _count(client, signal, segment, began):
+            self._check_free_space(path)
+            if _count(client, signal, segment, received_at):
                 for table in signal.tables:
                     self._delete(client, table, f"Segment = {segment}")
             self._insert(client, signal, path, segment)
-            stored = _count(client, signal, segment, began)
+            stored = _count(client, signal, segment, received_at)
             for side in signal.sides:
-                self._make_again(client, signal, side, segment)
+                self._rebuild_side_rows(client, signal, side, segment)
             if self._store.shared:
                 self._check_sides(client, signal, segment)
-        return _all_of(items, segment, stored)
+        return _checked(items, segment, stored)
 
-    def count(self, signal: Signal, segment: int, began: float) -> dict[str, Stored]:
-        """How much of a segment is stored, by service."""
+    def count(self, signal: Signal, segment: int, received_at: float) -> dict[str, StoredItems]:
+        """The stored items of a segment, by service."""
         with self._store.client() as client:
-            return _count(client, signal, segment, began)
+            return _count(client, signal, segment, received_at)
 
-    def enter(self, rows: list[LedgerRow]) -> None:
-        """Put rows into the ledger; to enter a row again changes nothing."""
-        enter(self._store, rows)
+    def write_ledger(self, rows: list[LedgerRow]) -> None:
+        """Insert rows into the ledger. Idempotent."""
+        write_rows(self._store, rows)
 
-    def _check_room(self, path: Path) -> None:
-        """Raises InsertError while the database's disk is nearly full: a DELETE that runs out of
-        space waits for it, with everything else waiting for the DELETE."""
+    def _check_free_space(self, path: Path) -> None:
+        """Raises InsertError while the database's disk is nearly full: a DELETE without space waits
+        until there is some, and blocks every other statement meanwhile."""
         free = self._store.free_space()
-        if free is not None and free < ROOM + 2 * path.stat().st_size:
+        if free is not None and free < MIN_FREE_SPACE + 2 * path.stat().st_size:
             raise InsertError(f"the database's disk has {free >> 20} MiB left")
 
     def _insert(self, client: Client, signal: Signal, path: Path, segment: int) -> None:
@@ -222,8 +226,8 @@ class Ingest:
             try:
                 self._insert_into(client, landing, signal.message, path, segment)
             except NestedValues:
-                for before in landings[:number]:
-                    self._delete(client, signal.landings[before], f"Segment = {segment}")
+                for inserted in landings[:number]:
+                    self._delete(client, signal.landings[inserted], f"Segment = {segment}")
                 raise
 
     def _insert_into(
@@ -232,7 +236,8 @@ class Ingest:
         table = f"otel.{landing}"
         try:
             if self._store.embedded:
-                # A schema given as a string would leave a copy of it in the working directory.
+                # If the schema is given as a string, the engine leaves a copy of it in the working
+                # directory.
                 settings = INSERT_SETTINGS | {"format_schema": f"{OTLP_PROTO}:{message}"}
                 client.command(
                     f"INSERT INTO {table} FROM INFILE {literal(str(path))} "
@@ -250,67 +255,77 @@ class Ingest:
                         table,
                         insert_block=body,
                         fmt="ProtobufSingle",
-                        settings=settings | _marks(segment),
+                        settings=settings | _tags(segment),
                     )
         except ClickHouseError as error:
             if "clew: nested value" in str(error):
-                raise NestedValues(f"segment {segment} holds nested values") from error
+                raise NestedValues(f"segment {segment} has nested values") from error
             code = re.search(r"Code: (\d+)", str(error))
-            refused = code is not None and int(code[1]) in CODES_OF_BAD_DATA
-            raise (Unacceptable if refused else InsertError)(
+            is_bad_data = code is not None and int(code[1]) in BAD_DATA_CODES
+            raise (Unacceptable if is_bad_data else InsertError)(
                 f"segment {segment}: {error}"
             ) from error
 
-    def _make_again(self, client: Client, signal: Signal, side: SideTable, segment: int) -> None:
-        """Aggregate the side rows that the segment has a part in again, with the view's own
-        SELECT."""
-        for keys, parameters in self._touched(client, signal, side, segment):
+    def _rebuild_side_rows(
+        self, client: Client, signal: Signal, side: SideTable, segment: int
+    ) -> None:
+        """Delete the side rows that the segment touches, and aggregate them again with the view's
+        own SELECT."""
+        for keys, parameters in self._touched_keys(client, signal, side, segment):
             self._delete(client, side.name, f"{side.key} IN ({keys})", parameters)
             client.command(
-                f"INSERT INTO otel.{side.name} {_again(signal, side, keys)}", parameters=parameters
+                f"INSERT INTO otel.{side.name} {_select_for_keys(signal, side, keys)}",
+                parameters=parameters,
             )
 
-    def _touched(
+    def _touched_keys(
         self, client: Client, signal: Signal, side: SideTable, segment: int
     ) -> list[tuple[str, dict[str, str]]]:
-        """The keys of those side rows: what stands behind IN, and its parameters.
+        """The keys of the side rows that the segment touches, as one or more pairs of an expression
+        for IN and its parameters.
 
-        On a cluster they are read first: a shard would look for them among its own rows, each
-        replica at a time of its own."""
+        On a cluster the keys are read first: each shard would run the subquery over its own rows,
+        and each replica at another time."""
         base = signal.tables[0]
-        touched = f"SELECT {side.base_key} AS key FROM otel.{base} WHERE Segment = {segment}"
-        lists = _lists(client, touched) if self._store.cluster.name else [(touched, "")]
+        select = f"SELECT {side.base_key} AS key FROM otel.{base} WHERE Segment = {segment}"
+        lists = _key_lists(client, select) if self._store.cluster.name else [(select, "")]
         return [(keys, {"keys": text}) for keys, text in lists]
 
     def _check_sides(self, client: Client, signal: Signal, segment: int) -> None:
-        """Raises InsertError when the side rows that were made again do not add up: between
-        removing them and making them another writer put rows into the base table, and its view put
-        in its own. (Whoever settles, checks; so the last of several does, and does it again.)"""
+        """Raises InsertError when the rebuilt side rows do not add up: another process inserted
+        rows between the DELETE and the INSERT, and its view inserted them as well. Every process
+        that reloads checks this, so the last of them finds the difference and repeats it."""
         self._wait_for_inserts(client)
         for side in signal.sides:
-            for keys, parameters in self._touched(client, signal, side, segment) * bool(side.count):
-                made, base = client.query(
+            if not side.count:
+                continue
+            for keys, parameters in self._touched_keys(client, signal, side, segment):
+                side_count, base_count = client.query(
                     f"SELECT (SELECT sum({side.count}) FROM otel.{side.name} "
                     f"WHERE {side.key} IN ({keys})), "
-                    f"(SELECT sum({side.count}) FROM ({_again(signal, side, keys)}))",
+                    f"(SELECT sum({side.count}) FROM ({_select_for_keys(signal, side, keys)}))",
                     parameters=parameters,
                 ).result_rows[0]
-                if made != base:
-                    raise InsertError(f"segment {segment}: others write to {side.name} as well")
+                if side_count != base_count:
+                    raise InsertError(
+                        f"segment {segment}: another process writes to {side.name} at the same time"
+                    )
 
     def _wait_for_inserts(self, client: Client) -> None:
-        """Until those have ended that are under way: rows of theirs may be in the base table
-        alone."""
-        began = time.monotonic()
-        while time.monotonic() - began < LONGEST_INSERT:
-            under_way = client.query(
-                self._store.cluster.over_all_nodes(UNDER_WAY),
-                parameters={"since": time.monotonic() - began},
+        """Wait for the inserts that are running: they may have written the base table only. Raises
+        InsertError after LONGEST_INSERT."""
+        start = time.monotonic()
+        while time.monotonic() - start < LONGEST_INSERT:
+            running = client.query(
+                self._store.cluster.over_all_nodes(RUNNING_INSERTS),
+                parameters={"since": time.monotonic() - start},
             ).result_rows[0][0]
-            if not under_way:
+            if not running:
                 return
             time.sleep(0.05)
-        raise InsertError(f"an insert of somebody else takes more than {LONGEST_INSERT:.0f} s")
+        raise InsertError(
+            f"an insert of another process takes more than {LONGEST_INSERT:.0f} s: waiting for it"
+        )
 
     def _delete(
         self, client: Client, table: str, condition: str, parameters: dict[str, str] | None = None
@@ -322,18 +337,19 @@ class Ingest:
         )
 
 
-def _again(signal: Signal, side: SideTable, keys: str) -> str:
+def _select_for_keys(signal: Signal, side: SideTable, keys: str) -> str:
     source, key = side.source or signal.tables[0], side.source_key or side.base_key
-    return select_of(side, source, f"{key} IN ({keys})")
+    return side_select(side, source, f"{key} IN ({keys})")
 
 
-def _lists(client: Client, keys: str) -> list[tuple[str, str]]:
-    """The keys that a SELECT finds, in lists that fit a statement: an expression over its parameter
-    `keys`, and that parameter."""
+def _key_lists(client: Client, select: str) -> list[tuple[str, str]]:
+    """The keys that a SELECT returns, in lists that fit into a statement: pairs of an expression
+    with the parameter `keys`, and that parameter's value."""
     rows = client.query(
         "SELECT toTypeName(list), toString(list) FROM (SELECT groupArray(key) AS list FROM "
-        f"(SELECT key, rowNumberInAllBlocks() AS number FROM (SELECT DISTINCT key FROM ({keys}))) "
-        f"GROUP BY intDiv(number, {KEYS_AT_ONCE}))"
+        "(SELECT key, rowNumberInAllBlocks() AS number "
+        f"FROM (SELECT DISTINCT key FROM ({select}))) "
+        f"GROUP BY intDiv(number, {KEYS_PER_STATEMENT}))"
     ).result_rows
     return [(f"CAST({{keys:String}}, '{type}')", text) for type, text in rows]
 
@@ -342,11 +358,13 @@ def _query_id(segment: int) -> str:
     return f"clew-segment-{segment}"
 
 
-def _marks(segment: int) -> dict[str, int | str]:
+def _tags(segment: int) -> dict[str, int | str]:
     return dict.fromkeys(("query_id", "log_comment"), _query_id(segment))
 
 
-def _count(client: Client, signal: Signal, segment: int, began: float) -> dict[str, Stored]:
+def _count(
+    client: Client, signal: Signal, segment: int, received_at: float
+) -> dict[str, StoredItems]:
     counts = " UNION ALL ".join(
         f"SELECT toString(ServiceName) AS service, {signal.time} NOT BETWEEN "
         "{from:DateTime64(3)} AND {to:DateTime64(3)} AS late "
@@ -355,20 +373,25 @@ def _count(client: Client, signal: Signal, segment: int, began: float) -> dict[s
     )
     rows = client.query(
         f"SELECT service, count(), countIf(late) FROM ({counts}) GROUP BY service",
-        parameters={"segment": segment, "from": began - LATE_AFTER, "to": began + LATE_AFTER},
+        parameters={
+            "segment": segment,
+            "from": received_at - LATE_AFTER,
+            "to": received_at + LATE_AFTER,
+        },
     ).result_rows
-    return {service: Stored(items, late) for service, items, late in rows}
+    return {service: StoredItems(items, late) for service, items, late in rows}
 
 
-def _all_of(items: int, segment: int, stored: dict[str, Stored]) -> dict[str, Stored]:
-    found = sum(each.items for each in stored.values())
-    if found != items:
-        raise InsertError(f"segment {segment}: {found} of {items} items stored")
+def _checked(items: int, segment: int, stored: dict[str, StoredItems]) -> dict[str, StoredItems]:
+    """`stored`, if all items of the segment are. Raises InsertError otherwise."""
+    count = sum(service.items for service in stored.values())
+    if count != items:
+        raise InsertError(f"segment {segment}: {count} of {items} items stored")
     return stored
 
 
-def select_of(side: SideTable, base: str, condition: str) -> str:
-    """The SELECT of the side table's view, over those base rows that meet `condition`."""
+def side_select(side: SideTable, base: str, condition: str) -> str:
+    """The SELECT of the side table's view, over the rows of `base` that meet the condition."""
     view = statement(f"{side.name}_view")
     select = view.partition(f"_view TO otel.{side.name} AS\n")[2]
     source = f"\nFROM otel.{base}\n"

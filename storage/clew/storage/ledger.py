@@ -1,4 +1,4 @@
-"""The ledger's rows: what became of everything that was received (schema/0050_clew_ledger.sql)."""
+"""The ledger's rows: what became of every item that was received (schema/0050_clew_ledger.sql)."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from clew.storage.store import Store
 
 RECEIVED = "received"
 STORED = "stored"
-PENDING = "pending"  # on the disk, not yet in the tables: never a row, only an answer
+PENDING = "pending"  # in the spool, not in the tables: reported, but never written to the table
 UNREADABLE = "unreadable"
 REFUSED = "refused"
 ALIVE = "alive"
 
-AT_ONCE = 300  # rows: a server takes 128 KiB for a parameter, and is behind after it was away
-LATE_AFTER = 3600  # seconds between an item's own time and its receipt
+ROWS_PER_INSERT = 300  # a server accepts 128 KiB for a parameter
+LATE_AFTER = 3600  # seconds between an item's own time and its time of receipt
 
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """So many `items` of a segment met that `fate`: one of the words above, or a rejection's
-    reason. `received_at`: seconds since 1970."""
+    """What became of `items` items of a segment. `fate` is a constant above, or the reason of a
+    rejection. `received_at` is in seconds since 1970. `late` of the items are late."""
 
     received_at: float
     signal: str
@@ -31,7 +31,7 @@ class LedgerRow:
     late: int = 0
 
 
-ENTER = """
+INSERT = """
 INSERT INTO otel.clew_ledger (ReceivedAt, Signal, Segment, ServiceName, Fate, Items, Late)
 SELECT fromUnixTimestamp64Milli(row.1), row.2, row.3, row.4, row.5, row.6, row.7
 FROM
@@ -42,8 +42,8 @@ FROM
 """
 
 
-def enter(store: Store, rows: list[LedgerRow]) -> None:
-    """Put the rows into the ledger; to enter a row again changes nothing."""
+def write_rows(store: Store, rows: list[LedgerRow]) -> None:
+    """Insert the rows into the ledger. Idempotent: writing a row again changes nothing."""
     values = [
         (
             int(row.received_at * 1000),
@@ -57,6 +57,7 @@ def enter(store: Store, rows: list[LedgerRow]) -> None:
         for row in rows
     ]
     with store.client() as client:
-        for first in range(0, len(values), AT_ONCE):
-            # Not as a command: those have their parameters in the URL.
-            client.raw_query(ENTER, parameters={"rows": values[first : first + AT_ONCE]})
+        for first in range(0, len(values), ROWS_PER_INSERT):
+            batch = values[first : first + ROWS_PER_INSERT]
+            # Not as a command: a command has its parameters in the URL.
+            client.raw_query(INSERT, parameters={"rows": batch})

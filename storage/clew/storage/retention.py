@@ -11,7 +11,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from clew.storage.ingest import SIGNALS, TRACES, Signal, select_of
+from clew.storage.ingest import SIGNALS, TRACES, Signal, side_select
 from clew.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -214,7 +214,7 @@ def _rebuild_shortened_traces(client: Client, partition: str) -> list[str]:
     ids = [id for (id,) in rows]
     for batch in _batches(ids):
         client.command(DELETE.format(table="clew_traces"), parameters=batch)
-        remaining = select_of(side, TRACES.tables[0], "TraceId IN {ids:Array(String)}")
+        remaining = side_select(side, TRACES.tables[0], "TraceId IN {ids:Array(String)}")
         client.command(f"INSERT INTO otel.clew_traces {remaining}", parameters=batch)
     shortened_traces = sorted({*ids, *_traces_across_midnight(client, partition)})
     for batch in _batches(shortened_traces):

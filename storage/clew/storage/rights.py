@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from clew.storage.kinds import KINDS
+from clew.storage.kinds import METRIC_KINDS
 
 ENGINE, READ, DESCRIBE, WRITE = "clew_engine", "clew_read", "clew_describe", "clew_write"
 # A peer is another clew that uses this one as its ClickHouse server. It may do everything in the
@@ -29,7 +29,7 @@ FOLDER = "clew-access"  # in the engine's directory: the configuration
 BODIES = "clew-bodies"  # in the engine's directory: bodies of inserts that are running
 
 EXPORTER_TABLES = {"otel_traces": "traces", "otel_logs": "logs"} | {
-    f"otel_metrics_{kind}": "metrics" for kind in KINDS
+    f"otel_metrics_{kind}": "metrics" for kind in METRIC_KINDS
 }
 
 # The settings that a client may set, in a statement or beside it: they change what the rows are and

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from clew.storage.errors import EngineError, ErrorCode, refusal
 from clew.storage.formats import INSERTABLE
-from clew.storage.ingest import SIGNALS, Ingest, Stored
+from clew.storage.ingest import SIGNALS, Ingest, StoredItems
 from clew.storage.ledger import RECEIVED, STORED, LedgerRow
 from clew.storage.rights import BODIES, EXPORTER_TABLES, PEER, READ, SCHEMA_SETTINGS, bounds
 from clew.storage.session import Insert, Session
@@ -81,7 +81,7 @@ class Sessions:
         *,
         role: str,
         settings: Mapping[str, str] | None = None,
-    ) -> dict[str, Stored]:
+    ) -> dict[str, StoredItems]:
         """Insert the rows in `body` into one of the exporter's tables, and enter them in the ledger
         as segment `segment`. Returns how many were stored, by service.
 
@@ -152,29 +152,29 @@ class Sessions:
 
     def _insert(
         self, insert: Insert, path: Path, segment: int, role: str, settings: Mapping[str, str]
-    ) -> dict[str, Stored]:
-        signal, began = SIGNALS[EXPORTER_TABLES[insert.table]], time.time()
+    ) -> dict[str, StoredItems]:
+        signal, received_at = SIGNALS[EXPORTER_TABLES[insert.table]], time.time()
         ingest = Ingest(self.store)
-        stored: dict[str, Stored] = {}
+        stored: dict[str, StoredItems] = {}
         with self.store.write_lock:
             try:
                 with self.connect(role) as session:
                     session.insert(insert, path, segment, settings)
             finally:
-                stored = ingest.count(signal, segment, began)
+                stored = ingest.count(signal, segment, received_at)
                 if stored:
-                    ingest.enter(_ledger_rows(signal.name, segment, began, stored))
+                    ingest.write_ledger(_ledger_rows(signal.name, segment, received_at, stored))
                     self._on_insert(signal.name)
         return stored
 
 
 def _ledger_rows(
-    signal: str, segment: int, began: float, stored: Mapping[str, Stored]
+    signal: str, segment: int, received_at: float, stored: Mapping[str, StoredItems]
 ) -> list[LedgerRow]:
     total = sum(count.items for count in stored.values())
-    rows = [LedgerRow(began, signal, segment, "", RECEIVED, total)]
+    rows = [LedgerRow(received_at, signal, segment, "", RECEIVED, total)]
     rows += [
-        LedgerRow(began, signal, segment, service, STORED, count.items, count.late)
+        LedgerRow(received_at, signal, segment, service, STORED, count.items, count.late)
         for service, count in stored.items()
     ]
     return rows

@@ -15,12 +15,12 @@ from clew.collector import deadletter
 from clew.collector.grpc import GrpcReceiver
 from clew.collector.http import Receiver
 from clew.collector.ledger import Ledger
-from clew.collector.limits import InFlight, default_in_flight, default_spool
+from clew.collector.limits import InFlight, default_in_flight_limit, default_spool_limit
 from clew.collector.loader import Loader
 from clew.collector.segment import Segment
 from clew.collector.spool import Spool
-from clew.collector.telemetry import Telemetry, into_tables
-from clew.storage import SIGNALS, Guard, Ingest, LedgerRow, Limit, Stored, default_limit
+from clew.collector.telemetry import Telemetry, metrics_store
+from clew.storage import SIGNALS, Guard, Ingest, LedgerRow, Limit, StoredItems, default_limit
 from clew.storage.retention import CHECK_EVERY
 
 # Seconds. All of it within 10.
@@ -67,7 +67,7 @@ async def ingest(shared: Shared) -> AsyncIterator[dict[str, str]]:
     pipeline = _pipeline(shared)
     shared.freshness.register(pipeline)
     shared.pauses.register(pipeline.loader)
-    in_flight = InFlight(settings.in_flight_limit or default_in_flight())
+    in_flight = InFlight(settings.in_flight_limit or default_in_flight_limit())
     append, ledger = pipeline.spool.append, pipeline.ledger
     grpc = GrpcReceiver(append, in_flight, ledger, access.authenticator)
     receiver = Receiver(
@@ -99,19 +99,19 @@ async def ingest(shared: Shared) -> AsyncIterator[dict[str, str]]:
 def _pipeline(shared: Shared) -> Pipeline:
     settings, events = shared.settings, shared.events
     sink = Ingest(shared.store)
-    ledger = Ledger(sink.enter)
+    ledger = Ledger(sink.write_ledger)
     telemetry = Telemetry(
-        ledger, lambda: spool.size(), into_tables(sink, settings.data / "own-metrics")
+        ledger, lambda: spool.size(), metrics_store(sink, settings.data / "own-metrics")
     )
 
-    def loaded(segment: Segment, stored: Mapping[str, Stored]) -> None:
-        ledger.loaded(segment, stored)
+    def on_loaded(segment: Segment, stored: Mapping[str, StoredItems]) -> None:
+        ledger.add_loaded(segment, stored)
         events.inserted(segment.signal)
 
     loader = Loader(
         sink,
-        loaded=loaded,
-        inserted=telemetry.inserted,
+        on_loaded=on_loaded,
+        on_inserted=telemetry.record_insert,
         dead_letters=settings.data / deadletter.FOLDER,
     )
     spool = Spool(
@@ -119,9 +119,9 @@ def _pipeline(shared: Shared) -> Pipeline:
         tuple(SIGNALS),
         loader.offer,
         loader.is_idle,
-        settings.spool_limit or default_spool(settings.data),
-        ledger.received,
-        telemetry.synced,
+        settings.spool_limit or default_spool_limit(settings.data),
+        ledger.add_received,
+        telemetry.record_sync,
     )
     return Pipeline(spool, loader, ledger, telemetry)
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from clew.cli.parts.shared import Shared, listen, served
 from clew.clickhouse import Application
-from clew.collector.spool import Ids
+from clew.collector.spool import SegmentIds
 from clew.storage import Sessions
 
 
@@ -20,7 +20,7 @@ async def sql_port(shared: Shared) -> AsyncIterator[dict[str, str]]:
         yield {}
         return
     sessions = Sessions(shared.store, shared.events.inserted)
-    app = Application(sessions, Ids().next, shared.access.authenticator)
+    app = Application(sessions, SegmentIds().next, shared.access.authenticator)
     with served(app, listen(address, "--clickhouse"), shared.access, "clickhouse") as url:
         try:
             yield {"clickhouse": url}
