@@ -175,13 +175,28 @@ PATIENCE = (
 )
 
 
+# Points that have a value.
+RECORDED = "bitAnd(Flags, 1) = 0"
+# A run is the points of one stream with one start: points of two processes that call themselves the same
+# overlap, and their starts part them. A run that began since the point before was looked for counts from its
+# beginning, unless it says that this is not known (start = time).
+START = "(StartTimeUnix, StartTimeUnixNanos)"
+IS_NEW = f"StartTimeUnix > $__fromTime - {PATIENCE} AND (TimeUnix, TimeUnixNanos) != {START}"
+
+
+def run(value: str) -> str:
+    """A window clause: the points of each run in order, each with the one before it."""
+    return f"""WINDOW run AS (PARTITION BY ServiceName, Stream, if(AggregationTemporality = 1, (0, 0), (toUnixTimestamp(StartTimeUnix), StartTimeUnixNanos))
+                       ORDER BY TimeUnix, TimeUnixNanos, {value} ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)"""
+
+
 def levels(metric: str, by: str, where: str) -> str:
     """A level over time, for each `by`: the mean of a gauge, or of a sum that also goes down; of what
     several report alike, the greatest."""
     tables = " UNION ALL ".join(
-        f"""SELECT TimeUnix, ServiceName, Instance, Host, Series, Attributes, Value
+        f"""SELECT TimeUnix, ServiceName, Instance, Host, Stream, Attributes, Value
             FROM otel.otel_metrics_{table}
-            WHERE MetricName = '{metric}' AND $__timeFilter(TimeUnix) AND {where}"""
+            WHERE MetricName = '{metric}' AND $__timeFilter(TimeUnix) AND {RECORDED} AND isFinite(Value) AND {where}"""
         for table in ("gauge", "sum")
     )
     return f"""SELECT time, label, max(level) AS value
@@ -189,7 +204,7 @@ FROM
 (
     SELECT {by_step("TimeUnix")}, {by} AS label, avg(Value) AS level
     FROM ({tables})
-    GROUP BY time, label, ServiceName, Series
+    GROUP BY time, label, ServiceName, Stream
 )
 GROUP BY time, label
 ORDER BY time, label
@@ -200,26 +215,25 @@ def rates(metric: str | tuple[str, ...], by: str, where: str, alike: bool = Fals
     """What a sum that only goes up went up by each second, for each `by`; where several report alike,
     as every process of a host does of the host, the greatest of them. A metric may have several names.
 
-    A cumulative point adds what it has more than the one before it in its series: all of it where
-    the counter began again; nothing where none was before it."""
+    A cumulative point adds what it has more than the one before it in its run: all of it where the
+    counter began again; nothing where none was before it and the run is older."""
     names = metric if isinstance(metric, tuple) else (metric, "")
     return f"""SELECT time, label, {"max" if alike else "sum"}(added) / $__interval_s AS value
 FROM
 (
-    SELECT {by_step("TimeUnix")}, {by} AS label, ServiceName, Instance,
-        sum(multiIf(AggregationTemporality = 1, Value, Nth = 1, 0, Value < Last, Value, Value - Last)) AS added
+    SELECT {by_step("TimeUnix")}, {by} AS label, ServiceName, Instance, Host,
+        sum(multiIf(AggregationTemporality = 1, Value, Nth = 1, if(IsNew, Value, 0), Value < Last, Value, Value - Last)) AS added
     FROM
     (
         SELECT TimeUnix, ServiceName, Instance, Host, Attributes, AggregationTemporality, Value,
-            row_number() OVER series AS Nth, lagInFrame(Value) OVER series AS Last
+            {IS_NEW} AS IsNew, row_number() OVER run AS Nth, lagInFrame(Value) OVER run AS Last
         FROM otel.otel_metrics_sum
-        WHERE MetricName IN {names} AND {where}
+        WHERE MetricName IN {names} AND {RECORDED} AND isFinite(Value) AND {where}
             AND TimeUnix >= $__fromTime - {PATIENCE} AND TimeUnix <= $__toTime
-        WINDOW series AS (PARTITION BY ServiceName, Series
-                          ORDER BY TimeUnix ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+        {run("Value")}
     )
     WHERE TimeUnix >= $__fromTime
-    GROUP BY time, label, ServiceName, Instance
+    GROUP BY time, label, ServiceName, Instance, Host
 )
 GROUP BY time, label
 ORDER BY time, label
@@ -302,22 +316,21 @@ def slots(metric: str, by: str, share_: float, where: str) -> str:
     arrayFirst((end, below) -> below >= {share_} * arraySum(counts), ends, arrayCumSum(counts)) AS value
 FROM
 (
-    SELECT {by_step("TimeUnix")}, {by} AS label, any(ExplicitBounds) AS ends,
+    SELECT {by_step("TimeUnix")}, {by} AS label, any(Ends) AS ends,
         sumForEach(multiIf(AggregationTemporality = 1, BucketCounts,
-            Nth = 1, arrayMap(b -> toUInt64(0), BucketCounts),
+            Nth = 1, if(IsNew, BucketCounts, arrayMap(b -> toUInt64(0), BucketCounts)),
             Count < Last OR length(LastBuckets) != length(BucketCounts), BucketCounts,
             arrayMap((b, l) -> toUInt64(greatest(0, toInt64(b) - toInt64(l))), BucketCounts, LastBuckets))) AS counts
     FROM
     (
         SELECT TimeUnix, Attributes, AggregationTemporality, Count, BucketCounts,
-            arrayPushBack(ExplicitBounds, inf) AS ExplicitBounds,
-            row_number() OVER series AS Nth, lagInFrame(Count) OVER series AS Last,
-            lagInFrame(BucketCounts) OVER series AS LastBuckets
+            arrayPushBack(ExplicitBounds, inf) AS Ends,
+            {IS_NEW} AS IsNew, row_number() OVER run AS Nth, lagInFrame(Count) OVER run AS Last,
+            lagInFrame(BucketCounts) OVER run AS LastBuckets
         FROM otel.otel_metrics_histogram
-        WHERE MetricName = '{metric}' AND {where}
+        WHERE MetricName = '{metric}' AND {RECORDED} AND length(BucketCounts) = length(ExplicitBounds) + 1 AND {where}
             AND TimeUnix >= $__fromTime - {PATIENCE} AND TimeUnix <= $__toTime
-        WINDOW series AS (PARTITION BY ServiceName, Series
-                          ORDER BY TimeUnix ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+        {run("Count")}
     )
     WHERE TimeUnix >= $__fromTime
     GROUP BY time, label

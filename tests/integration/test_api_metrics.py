@@ -556,7 +556,7 @@ def test_the_list_of_metrics(api: ApiClient) -> None:
     )  # fmt: skip
     assert listed[[row["name"] for row in listed].index("memory")] == {
         "name": "memory", "type": "gauge", "unit": "umemory", "description": "about memory",
-        "services": sorted({point.service for point in GAUGE}), "is_monotonic": False,
+        "services": sorted({point.service for point in GAUGE}), "is_monotonic": False, "is_delta": False,
     }  # fmt: skip
     assert {row["name"] for row in listed if row["is_monotonic"]} == {"requests", "requests.delta"}
     pages = api.pages("/api/v1/metrics", "metrics", **WINDOW, limit=2)

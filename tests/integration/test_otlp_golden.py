@@ -424,7 +424,7 @@ def stored_point(
     load(ingest, directory, ("metrics", request.SerializeToString()))
     (row,) = rows(
         store,
-        f"SELECT * EXCEPT ('^(Segment|InsertedAt|Instance|Host|Series)$') FROM otel.otel_metrics_{kind}",
+        f"SELECT * EXCEPT ('^(Segment|InsertedAt|Instance|Host|Series|Stream|(Start)?TimeUnixNanos|Has(Sum|Min|Max))$') FROM otel.otel_metrics_{kind}",
     )
     return row
 

@@ -97,7 +97,7 @@ def test_a_migration_can_be_run_again(path: Path) -> None:
     assert re.fullmatch(r"\d{4}_[a-z0-9_]+", path.stem)
     assert re.match(
         r"\s*(CREATE (DATABASE|TABLE|VIEW|MATERIALIZED VIEW) IF NOT EXISTS|CREATE OR REPLACE"
-        r"|DROP VIEW IF EXISTS|ALTER TABLE otel\.\w+\s+ADD COLUMN IF NOT EXISTS"
+        r"|DROP VIEW IF EXISTS|ALTER TABLE otel\.\w+\s+(ADD COLUMN IF NOT EXISTS|MODIFY COLUMN)"
         r"|INSERT INTO otel\.\w+\s*\([^)]*\)\s*SELECT)\b",
         _bare(path.read_text()),
     )

@@ -4,7 +4,7 @@ buckets, Python that of exponential buckets, whose scale can change from point t
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -15,7 +15,9 @@ from clew.storage import Query, RowT, queries
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 # The aggregations that a type of metric allows; the first is its default.
+HISTOGRAMS = ("histogram", "exponential_histogram")
 LEVEL_AGGREGATIONS = ("avg", "sum", "min", "max", "count", "last", *QUANTILES)
+UP_DOWN_AGGREGATIONS = ("sum", "avg", "min", "max", "count", "last", *QUANTILES)
 COUNTER_AGGREGATIONS = ("rate", "sum")
 HISTOGRAM_AGGREGATIONS = ("p95", "p50", "p90", "p99", "avg", "sum", "min", "max", "count", "rate")
 SUMMARY_AGGREGATIONS = ("p95", "p50", "p90", "p99", "avg", "sum", "count", "rate")
@@ -34,28 +36,40 @@ class Metric:
     description: str
     services: list[str]
     is_monotonic: bool
+    is_delta: bool
 
     @property
     def is_counter(self) -> bool:
-        return self.type == "sum" and self.is_monotonic
+        """Whether increases are what it says. Deltas are, also those that can be negative."""
+        return self.type == "sum" and (self.is_monotonic or self.is_delta)
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What its series can be combined with: explicit and exponential buckets are one kind."""
+        return ("histogram" if self.type in HISTOGRAMS else self.type), self.unit
 
     def __str__(self) -> str:
+        name = f"a {self.type}"
         if self.type == "sum":
-            return "a monotonic sum" if self.is_monotonic else "a non-monotonic sum"
-        return f"a {self.type}".replace("a e", "an e").replace("_", " ")
+            name = "a monotonic sum" if self.is_monotonic else "a non-monotonic sum"
+        name = name.replace("a e", "an e").replace("_", " ")
+        return f"{name} in {self.unit!r}" if self.unit else name
 
 
 @dataclass(frozen=True)
 class SeriesQuery:
-    """What is read of a metric: its points in `window`, combined by `aggregation` in steps of
-    `step` seconds. `filters` and `parameters` are those of its queries."""
+    """What is read of metrics of one kind: their points in `window`, combined by `aggregation` in
+    steps of `step` seconds. `filters` and `parameters` are those of its queries. `left_out` counts
+    the points or figures of points that are no numbers, or buckets that do not fit their bounds."""
 
     answer: Answer
+    types: frozenset[str]
     aggregation: str
     step: int
     window: Window
     filters: str
     parameters: dict[str, Any]
+    left_out: Counter[str] = field(default_factory=Counter)
 
     @property
     def quantile(self) -> float:
@@ -95,7 +109,7 @@ def aggregations_of(metric: Metric) -> tuple[str, ...]:
 
 
 def read_points(metric: Metric, query: SeriesQuery) -> Iterator[Point]:
-    """The points of all series of the metric."""
+    """The points of all series of the metric, and of others of its kind (`query.types`)."""
     _, read = _reader(metric)
     return read(query)
 
@@ -105,11 +119,11 @@ def _reader(
 ) -> tuple[tuple[str, ...], Callable[[SeriesQuery], Iterator[Point]]]:
     if metric.is_counter:
         return COUNTER_AGGREGATIONS, _counter
+    if metric.type in HISTOGRAMS:
+        return HISTOGRAM_AGGREGATIONS, _histogram
     return {
         "gauge": (LEVEL_AGGREGATIONS, _level),
-        "sum": (LEVEL_AGGREGATIONS, _level),
-        "histogram": (HISTOGRAM_AGGREGATIONS, _histogram),
-        "exponential_histogram": (HISTOGRAM_AGGREGATIONS, _exponential_histogram),
+        "sum": (UP_DOWN_AGGREGATIONS, _level),
         "summary": (SUMMARY_AGGREGATIONS, _summary),
     }[metric.type]
 
@@ -119,18 +133,22 @@ def _point(row: SeriesRow, value: float | None) -> Point:
 
 
 def _level(query: SeriesQuery) -> Iterator[Point]:
-    rows = query.rows(
+    (type_,) = query.types
+    for row in query.rows(
         queries.SERIES_LEVELS,
+        type=type_,
         step=query.step,
         aggregation=query.aggregation,
         quantile=query.quantile,
-    )
-    return (_point(row, row["value"]) for row in rows)
+    ):
+        query.left_out["points"] += row["left_out"]
+        yield _point(row, row["value"])
 
 
 def _counter(query: SeriesQuery) -> Iterator[Point]:
     for row in query.rows(queries.SERIES_RATES, step=query.step, before=LOOKBACK):
-        value = row["added"]
+        query.left_out["points"] += row["left_out"]
+        value = row["added"] if row["points"] else None
         if query.aggregation == "rate" and value is not None:
             value /= query.seconds(row["time"])
         yield _point(row, value)
@@ -140,51 +158,49 @@ def _summary(query: SeriesQuery) -> Iterator[Point]:
     for row in query.rows(
         queries.SERIES_SUMMARIES, step=query.step, before=LOOKBACK, quantile=query.quantile
     ):
+        query.left_out["points"] += row["left_out"]
         if query.aggregation in QUANTILES:
             yield _point(row, row["value"])
         else:
-            yield _point(row, _of_count(query, row["time"], row["count"], row["total"]))
+            figures = row["count"], row["summed"], row["total"] or 0.0
+            yield _point(row, _of_count(query, row["time"], *figures))
 
 
 def _histogram(query: SeriesQuery) -> Iterator[Point]:
     steps: Steps = defaultdict(HistogramStep)
-    for row in query.rows(queries.SERIES_HISTOGRAMS, step=query.step, before=LOOKBACK):
-        step = steps[row["service"], tuple(row["labels"]), row["time"]]
-        step.add(row["count"], row["total"], row["least"], row["most"])
-        # JSON has no infinity: a bound that is one arrives as None.
-        bounds = (math.inf if bound is None else bound for bound in row["bounds"])
-        edges = [-math.inf, *bounds, math.inf]
-        for number, count in enumerate(row["counts"]):
-            step.buckets[edges[number], edges[number + 1]] += count
+    if "histogram" in query.types:
+        _add_explicit(query, steps)
+    if "exponential_histogram" in query.types:
+        _add_exponential(query, steps)
     return _step_points(query, steps)
 
 
-def _exponential_histogram(query: SeriesQuery) -> Iterator[Point]:
+def _add_explicit(query: SeriesQuery, steps: Steps) -> None:
+    for row in query.rows(queries.SERIES_HISTOGRAMS, step=query.step, before=LOOKBACK):
+        query.left_out["points"] += row["left_out"]
+        step = steps[row["service"], tuple(row["labels"]), row["time"]]
+        step.add(row["count"], row["summed"], row["total"] or 0.0, row["least"], row["most"])
+        edges = [-math.inf, *(bound or 0.0 for bound in row["bounds"]), math.inf]
+        for number, count in enumerate(row["counts"]):
+            step.buckets[edges[number], edges[number + 1]] += count
+
+
+def _add_exponential(query: SeriesQuery, steps: Steps) -> None:
     rows = query.rows(queries.SERIES_EXPONENTIAL, before=LOOKBACK, limit=MAX_RAW_POINTS + 1)
     if len(rows) > MAX_RAW_POINTS:
         query.answer.mark_truncated()
         rows = rows[:MAX_RAW_POINTS]
-    steps: Steps = defaultdict(HistogramStep)
     last: queries.SeriesExponentialRow | None = None
     for row in rows:
-        previous, last = last if last and last["series"] == row["series"] else None, row
+        previous, last = last if last and last["run"] == row["run"] else None, row
         if row["time"] * SECOND < query.window.start:
             continue
-        if row["temporality"] == DELTA or _is_reset(row, previous):
+        if row["temporality"] == DELTA or (previous and row["count"] < previous["count"]):
             previous = None
-        elif previous is None and row["started"] * SECOND < query.window.start:
+        elif previous is None and not row["is_new"]:
             continue
         time = row["time"] // query.step * query.step
         _add_increase(steps[row["service"], tuple(row["labels"]), time], row, previous)
-    return _step_points(query, steps)
-
-
-def _is_reset(
-    row: queries.SeriesExponentialRow, previous: queries.SeriesExponentialRow | None
-) -> bool:
-    return previous is not None and (
-        row["count"] < previous["count"] or row["started"] > previous["time"]
-    )
 
 
 def _add_increase(
@@ -194,14 +210,14 @@ def _add_increase(
 ) -> None:
     """Add a point's increase since the previous point, or since nothing. Scales meet at the coarser
     one."""
-    if previous is None:
-        step.add(row["count"], row["total"], row["least"], row["most"])
-        scale = row["scale"]
-    else:
-        is_finite = row["total"] is not None and previous["total"] is not None
-        total = (row["total"] or 0.0) - (previous["total"] or 0.0) if is_finite else None
-        step.add(row["count"] - previous["count"], total, row["least"], row["most"])
-        scale = min(row["scale"], previous["scale"])
+    count, total, scale = row["count"], row["total"], row["scale"]
+    if previous is not None:
+        count -= previous["count"]
+        has_total = total is not None and previous["total"] is not None
+        total = (total or 0.0) - (previous["total"] or 0.0) if has_total else None
+        scale = min(scale, previous["scale"])
+    summed = 0 if total is None else count
+    step.add(count, summed, total or 0.0, row["least"], row["most"])
     buckets = _buckets(row, scale)
     for bucket, count in (_buckets(previous, scale) if previous else {}).items():
         buckets[bucket] = buckets.get(bucket, 0) - count
@@ -236,19 +252,22 @@ Buckets = dict[tuple[float, float], int]  # counts by (lower bound, upper bound]
 
 @dataclass
 class HistogramStep:
-    """A histogram's increase in one step. The total is None when a point's sum is not finite."""
+    """A histogram's increase in one step: `total` is the sum of `summed` of its `count` values, of
+    those that came with a sum."""
 
     count: int = 0
-    total: float | None = 0.0
+    summed: int = 0
+    total: float = 0.0
     minimum: float = math.inf
     maximum: float = -math.inf
     buckets: Buckets = field(default_factory=lambda: defaultdict(int))
 
     def add(
-        self, count: int, total: float | None, minimum: float | None, maximum: float | None
+        self, count: int, summed: int, total: float, minimum: float | None, maximum: float | None
     ) -> None:
         self.count += count
-        self.total = None if total is None or self.total is None else self.total + total
+        self.summed += summed
+        self.total += total
         self.minimum = min(self.minimum, minimum if minimum is not None else math.inf)
         self.maximum = max(self.maximum, maximum if maximum is not None else -math.inf)
 
@@ -279,16 +298,18 @@ def _step_points(query: SeriesQuery, steps: Steps) -> Iterator[Point]:
         if query.aggregation in QUANTILES:
             value = step.quantile(query.quantile)
         elif query.aggregation in ("min", "max"):
-            value = step.minimum if query.aggregation == "min" else step.maximum
+            extreme = step.minimum if query.aggregation == "min" else step.maximum
+            value = extreme if math.isfinite(extreme) else None
         else:
-            value = _of_count(query, time, step.count, step.total)
+            value = _of_count(query, time, step.count, step.summed, step.total)
         yield Point(service, labels, time, value)
 
 
-def _of_count(query: SeriesQuery, time: int, count: int, total: float | None) -> float | None:
-    """The value of the aggregations that need only the count and the total of a step."""
+def _of_count(query: SeriesQuery, time: int, count: int, summed: int, total: float) -> float | None:
+    """The value of the aggregations that need only the count of a step, and the total of those
+    values that came with one."""
     if query.aggregation == "avg":
-        return total / count if count and total is not None else None
+        return total / summed if summed else None
     if query.aggregation == "sum":
-        return total
+        return total if summed or not count else None
     return count / query.seconds(time) if query.aggregation == "rate" else count

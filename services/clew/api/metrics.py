@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
@@ -24,12 +26,13 @@ from clew.storage import AttributeFilter, attribute_filters, queries
 
 router = routes("metrics")
 
+MetricType = Literal["gauge", "sum", "histogram", "exponential_histogram", "summary"]
 Aggregation = Annotated[
     Literal["avg", "sum", "min", "max", "count", "rate", "p50", "p90", "p95", "p99", "last"] | None,
     Query(
-        description="How the points of a step are combined. Default: `avg` for a gauge or a "
-        "non-monotonic sum, `rate` (per second) for a monotonic sum, `p95` for a histogram or a "
-        "summary."
+        description="How the points of a step are combined. Default: `avg` for a gauge, `sum` "
+        "over the series for a cumulative sum that goes up and down, `rate` (per second) for every "
+        "other sum, `p95` for a histogram or a summary."
     ),
 ]
 Step = Annotated[
@@ -42,6 +45,7 @@ Step = Annotated[
 ]
 MAX_POINTS = 11_000  # of a series
 MAX_SERIES = 200
+MAX_KINDS = 20  # types and units of one name
 
 
 @router.get("", response_model=models.Metrics)
@@ -53,7 +57,8 @@ def list_metrics(
         str, Query(description="Only metrics whose name starts with this text; case-sensitive.")
     ] = "",
 ) -> dict[str, Any]:
-    """The metrics with points in the window, by name. A name may occur with several types."""
+    """The metrics with points in the window, by name. One name with several types or units is
+    several metrics."""
     page, has_more = split_page(
         _read_metrics(
             answer,
@@ -61,15 +66,16 @@ def list_metrics(
             service=service,
             prefix=prefix,
             name=None,
-            after_id=common.position.get("id", ""),
-            after_type=common.position.get("sequence", ""),
+            after=common.position,
             limit=common.limit + 1,
         ),
         common.limit,
     )
     return answer.document(
         metrics=[vars(metric) for metric in page],
-        next_cursor=common.next_cursor(id=page[-1].name, sequence=page[-1].type)
+        next_cursor=common.next_cursor(
+            id=page[-1].name, sequence=f"{page[-1].type} {page[-1].unit}"
+        )
         if has_more
         else None,
     )
@@ -88,19 +94,31 @@ def query_metric(
     ] = [],  # noqa: B006 (FastAPI copies it)
     step: Step = None,
     attr: Attributes = [],  # noqa: B006
+    type: Annotated[MetricType | None, Query(description="Only the metric of this type.")] = None,
+    unit: Annotated[str | None, Query(description="Only the metric with this unit.")] = None,
 ) -> dict[str, Any]:
-    """Series of one metric: one for each service and each combination of values of `by`."""
+    """Series of one metric: one for each service and each combination of values of `by`.
+
+    One name may have several types or units. Without an `aggregation` each of them has series of
+    its own; with one, `type` and `unit` must say which is meant. Explicit and exponential
+    histograms of one unit are combined."""
     step = step or common.window.step
     if common.window.seconds / step > MAX_POINTS:
         raise Problem(400, f"step={step}: more than {MAX_POINTS} points; use a longer step")
     metrics = _read_metrics(
-        answer, common, service=service, prefix="", name=name, after_id="", after_type="", limit=5
+        answer, common, service=service, name=name, type=type, unit=unit, limit=MAX_KINDS
     )
-    metric = metrics[0] if metrics else None
+    kinds: dict[tuple[str, str], list[Metric]] = {}
+    for metric in metrics:
+        kinds.setdefault(metric.kind, []).append(metric)
+    if aggregation is not None and len(kinds) > 1:
+        choices = "; ".join(str(metric) for metric in metrics)
+        raise Problem(400, f"{name} is several metrics: {choices}. Choose with type= and unit=")
+    series: list[dict[str, Any]] = []
+    left_out: Counter[str] = Counter()
     used_aggregation: str | None = aggregation
-    points: Iterable[Point] = []
-    if metric is not None:
-        used_aggregation = _valid_aggregation(metric, aggregation)
+    for kind in kinds.values():
+        used_aggregation = _valid_aggregation(kind[0], aggregation)
         filters, values = attribute_filters(
             [AttributeFilter.parse(text) for text in attr], "Attributes"
         )
@@ -111,16 +129,22 @@ def query_metric(
             "service": service,
             "environment": common.environment,
             "by": by,
+            "unit": kind[0].unit,
         }
-        query = SeriesQuery(answer, used_aggregation, step, common.window, filters, parameters)
-        points = read_points(metric, query)
+        types = frozenset(metric.type for metric in kind)
+        query = SeriesQuery(
+            answer, types, used_aggregation, step, common.window, filters, parameters, left_out
+        )
+        series += _series(answer, by, kind[0], used_aggregation, read_points(kind[0], query))
+    is_one = len(kinds) == 1
     return answer.document(
         name=name,
-        unit=metric.unit if metric else None,
-        type=metric.type if metric else None,
-        aggregation=used_aggregation,
+        unit=metrics[0].unit if is_one else None,
+        type=metrics[0].type if is_one else None,
+        aggregation=used_aggregation if len(kinds) <= 1 else None,
         step=step,
-        series=_series(answer, by, points),
+        series=series,
+        left_out=left_out["points"],
     )
 
 
@@ -133,30 +157,52 @@ def _valid_aggregation(metric: Metric, aggregation: str | None) -> str:
     return aggregation or allowed[0]
 
 
-def _read_metrics(answer: Answer, common: CommonParameters, **parameters: Any) -> list[Metric]:
-    parameters |= {"environment": common.environment, **common.window.parameters}
+def _read_metrics(
+    answer: Answer,
+    common: CommonParameters,
+    *,
+    prefix: str = "",
+    type: str | None = None,
+    unit: str | None = None,
+    after: Mapping[str, str] = MappingProxyType({}),
+    **parameters: Any,
+) -> list[Metric]:
+    after_type, _, after_unit = after.get("sequence", "").partition(" ")
+    parameters |= {
+        "environment": common.environment,
+        **common.window.parameters,
+        "prefix": prefix,
+        "type": type,
+        "unit": unit,
+        "after_id": after.get("id", ""),
+        "after_type": after_type,
+        "after_unit": after_unit,
+    }
     rows = answer.rows(queries.METRICS, **parameters)
     last = sorted({(row["name"], row["last"]) for row in rows})
     if not last:
         return []
     details = {
-        (row["name"], row["type"]): row
+        (row["name"], row["type"], row["unit"]): row
         for row in answer.rows(queries.METRIC_DETAILS, **common.window.parameters, last=last)
     }
     return [
         Metric(
             name=row["name"],
             type=row["type"],
-            unit=details[row["name"], row["type"]]["unit"],
-            description=details[row["name"], row["type"]]["description"],
+            unit=row["unit"],
+            description=details[row["name"], row["type"], row["unit"]]["description"],
             services=row["services"],
             is_monotonic=row["is_monotonic"],
+            is_delta=row["is_delta"],
         )
         for row in rows
     ]
 
 
-def _series(answer: Answer, by: list[str], points: Iterable[Point]) -> list[dict[str, Any]]:
+def _series(
+    answer: Answer, by: list[str], metric: Metric, aggregation: str, points: Iterable[Point]
+) -> list[dict[str, Any]]:
     """The points by service and labels. Points without a value are left out."""
     series: dict[tuple[str, tuple[str, ...]], list[dict[str, Any]]] = {}
     for point in points:
@@ -169,6 +215,9 @@ def _series(answer: Answer, by: list[str], points: Iterable[Point]) -> list[dict
     return [
         {
             "service": service,
+            "type": metric.type,
+            "unit": metric.unit,
+            "aggregation": aggregation,
             "labels": dict(zip(by, labels, strict=True)),
             "points": series[service, labels],
         }

@@ -288,8 +288,8 @@ def _series(
 def _rates(row: queries.TraceSumsRow) -> list[Point]:
     """The points of a non-monotonic sum; of a monotonic one its rate per second between points. A
     counter that fell was reset to 0."""
-    points = row["points"]
-    if not row["is_monotonic"]:
+    points = list(dict(row["points"]).items())  # of points within one second, the last
+    if not row["is_monotonic"] and row["temporality"] == CUMULATIVE:
         return points
     rates: list[Point] = []
     for (previous_time, previous), (time, value) in pairwise(points):

@@ -539,8 +539,10 @@ METRIC_DETAILS = Query[MetricDetailsRow](STORAGE, "metric_details")
 class MetricsRow(TypedDict):
     name: str
     type: str
+    unit: str
     services: list[str]
     is_monotonic: bool
+    is_delta: bool
     last: int
 
 
@@ -581,9 +583,9 @@ PROCESSES = Query[ProcessesRow](STORAGE, "processes")
 class SeriesExponentialRow(TypedDict):
     service: str
     labels: list[str]
-    series: str
+    run: str
     time: int
-    started: int
+    is_new: int
     temporality: int
     count: int
     total: float | None
@@ -605,7 +607,9 @@ class SeriesHistogramsRow(TypedDict):
     labels: list[str]
     time: int
     bounds: list[float | None]
+    left_out: int
     count: int
+    summed: int
     total: float | None
     least: float | None
     most: float | None
@@ -619,6 +623,7 @@ class SeriesLevelsRow(TypedDict):
     service: str
     labels: list[str]
     time: int
+    left_out: int
     values: list[float | None]
     place: float | None
     below: float | None
@@ -632,7 +637,9 @@ class SeriesRatesRow(TypedDict):
     service: str
     labels: list[str]
     time: int
+    left_out: int
     added: float | None
+    points: int
 
 
 SERIES_RATES = Query[SeriesRatesRow](STORAGE, "series_rates")
@@ -643,8 +650,10 @@ class SeriesSummariesRow(TypedDict):
     labels: list[str]
     time: int
     count: int
+    summed: int
     total: float | None
     value: float | None
+    left_out: int
 
 
 SERIES_SUMMARIES = Query[SeriesSummariesRow](STORAGE, "series_summaries")
@@ -784,6 +793,7 @@ class TraceSumsRow(TypedDict):
     resource: str
     attributes: dict[str, str]
     by_exemplar: int
+    run: tuple[int, int]
     is_monotonic: bool
     temporality: int
     points: list[tuple[int, float | None]]

@@ -21,12 +21,17 @@ SELECT
     arrayMap(e -> if(e.as_int != 0, toFloat64(e.as_int), e.as_double), point.exemplars) AS `Exemplars.Value`,
     arrayMap(e -> if(e.span_id = '', repeat('0', 16), lower(hex(e.span_id))), point.exemplars) AS `Exemplars.SpanId`,
     arrayMap(e -> if(e.trace_id = '', repeat('0', 32), lower(hex(e.trace_id))), point.exemplars) AS `Exemplars.TraceId`,
-    segment AS Segment
+    segment AS Segment,
+    cityHash64(metric_hash, Attributes) AS Stream,
+    Stream AS Series,
+    toUInt32(modulo(point.time_unix_nano, 1000000000)) AS TimeUnixNanos,
+    toUInt32(modulo(point.start_time_unix_nano, 1000000000)) AS StartTimeUnixNanos
 FROM
 (
     SELECT segment, ResourceAttributes, ResourceSchemaUrl, ScopeName, ScopeVersion, ScopeAttributes,
            ScopeDroppedAttrCount, ScopeSchemaUrl, metric.name AS MetricName,
            metric.description AS MetricDescription, metric.unit AS MetricUnit,
+           cityHash64(scope_hash, 'gauge', MetricName, MetricUnit) AS metric_hash,
            arrayJoin(metric.gauge.data_points) AS point
     FROM
     (
@@ -35,11 +40,13 @@ FROM
                clew_attributes(scope_metrics.scope.attributes) AS ScopeAttributes,
                scope_metrics.scope.dropped_attributes_count AS ScopeDroppedAttrCount,
                scope_metrics.schema_url AS ScopeSchemaUrl,
+               cityHash64(resource_hash, ScopeName, ScopeVersion, mapSort(ScopeAttributes)) AS scope_hash,
                arrayJoin(scope_metrics.metrics) AS metric
         FROM
         (
             SELECT segment, clew_attributes(resource.resource.attributes) AS ResourceAttributes,
                    resource.schema_url AS ResourceSchemaUrl,
+                   cityHash64(mapSort(ResourceAttributes)) AS resource_hash,
                    arrayJoin(resource.scope_metrics) AS scope_metrics
             FROM (SELECT segment, arrayJoin(resource_metrics) AS resource FROM otel.clew_landing_metrics_gauge)
         )

@@ -23,12 +23,17 @@ SELECT
     arrayMap(e -> if(e.trace_id = '', repeat('0', 32), lower(hex(e.trace_id))), point.exemplars) AS `Exemplars.TraceId`,
     temporality AS AggregationTemporality,
     monotonic AS IsMonotonic,
-    segment AS Segment
+    segment AS Segment,
+    cityHash64(metric_hash, Attributes) AS Stream,
+    Stream AS Series,
+    toUInt32(modulo(point.time_unix_nano, 1000000000)) AS TimeUnixNanos,
+    toUInt32(modulo(point.start_time_unix_nano, 1000000000)) AS StartTimeUnixNanos
 FROM
 (
     SELECT segment, ResourceAttributes, ResourceSchemaUrl, ScopeName, ScopeVersion, ScopeAttributes,
            ScopeDroppedAttrCount, ScopeSchemaUrl, metric.name AS MetricName,
            metric.description AS MetricDescription, metric.unit AS MetricUnit, metric.sum.aggregation_temporality AS temporality, metric.sum.is_monotonic AS monotonic,
+           cityHash64(scope_hash, 'sum', temporality, monotonic, MetricName, MetricUnit) AS metric_hash,
            arrayJoin(metric.sum.data_points) AS point
     FROM
     (
@@ -37,11 +42,13 @@ FROM
                clew_attributes(scope_metrics.scope.attributes) AS ScopeAttributes,
                scope_metrics.scope.dropped_attributes_count AS ScopeDroppedAttrCount,
                scope_metrics.schema_url AS ScopeSchemaUrl,
+               cityHash64(resource_hash, ScopeName, ScopeVersion, mapSort(ScopeAttributes)) AS scope_hash,
                arrayJoin(scope_metrics.metrics) AS metric
         FROM
         (
             SELECT segment, clew_attributes(resource.resource.attributes) AS ResourceAttributes,
                    resource.schema_url AS ResourceSchemaUrl,
+                   cityHash64(mapSort(ResourceAttributes)) AS resource_hash,
                    arrayJoin(resource.scope_metrics) AS scope_metrics
             FROM (SELECT segment, arrayJoin(resource_metrics) AS resource FROM otel.clew_landing_metrics_sum)
         )

@@ -15,7 +15,7 @@ SELECT
     toDateTime(intDiv(point.start_time_unix_nano, 1000000000)) AS StartTimeUnix,
     toDateTime(intDiv(point.time_unix_nano, 1000000000)) AS TimeUnix,
     point.count AS Count,
-    point.sum AS Sum,
+    ifNull(point.sum, 0) AS Sum,
     point.scale AS Scale,
     point.zero_count AS ZeroCount,
     point.positive.offset AS PositiveOffset,
@@ -28,15 +28,22 @@ SELECT
     arrayMap(e -> if(e.span_id = '', repeat('0', 16), lower(hex(e.span_id))), point.exemplars) AS `Exemplars.SpanId`,
     arrayMap(e -> if(e.trace_id = '', repeat('0', 32), lower(hex(e.trace_id))), point.exemplars) AS `Exemplars.TraceId`,
     point.flags AS Flags,
-    point.min AS Min,
-    point.max AS Max,
+    ifNull(point.min, 0) AS Min,
+    ifNull(point.max, 0) AS Max,
     temporality AS AggregationTemporality,
-    segment AS Segment
+    segment AS Segment,
+    cityHash64(metric_hash, Attributes) AS Stream,
+    toUInt32(modulo(point.time_unix_nano, 1000000000)) AS TimeUnixNanos,
+    toUInt32(modulo(point.start_time_unix_nano, 1000000000)) AS StartTimeUnixNanos,
+    isNotNull(point.sum) AS HasSum,
+    isNotNull(point.min) AS HasMin,
+    isNotNull(point.max) AS HasMax
 FROM
 (
     SELECT segment, ResourceAttributes, ResourceSchemaUrl, ScopeName, ScopeVersion, ScopeAttributes,
            ScopeDroppedAttrCount, ScopeSchemaUrl, metric.name AS MetricName,
            metric.description AS MetricDescription, metric.unit AS MetricUnit, metric.exponential_histogram.aggregation_temporality AS temporality,
+           cityHash64(scope_hash, 'exponential_histogram', temporality, MetricName, MetricUnit) AS metric_hash,
            arrayJoin(metric.exponential_histogram.data_points) AS point
     FROM
     (
@@ -45,11 +52,13 @@ FROM
                clew_attributes(scope_metrics.scope.attributes) AS ScopeAttributes,
                scope_metrics.scope.dropped_attributes_count AS ScopeDroppedAttrCount,
                scope_metrics.schema_url AS ScopeSchemaUrl,
+               cityHash64(resource_hash, ScopeName, ScopeVersion, mapSort(ScopeAttributes)) AS scope_hash,
                arrayJoin(scope_metrics.metrics) AS metric
         FROM
         (
             SELECT segment, clew_attributes(resource.resource.attributes) AS ResourceAttributes,
                    resource.schema_url AS ResourceSchemaUrl,
+                   cityHash64(mapSort(ResourceAttributes)) AS resource_hash,
                    arrayJoin(resource.scope_metrics) AS scope_metrics
             FROM (SELECT segment, arrayJoin(resource_metrics) AS resource FROM otel.clew_landing_metrics_exponential_histogram)
         )

@@ -19,12 +19,16 @@ SELECT
     point.quantile_values.quantile AS `ValueAtQuantiles.Quantile`,
     point.quantile_values.value AS `ValueAtQuantiles.Value`,
     point.flags AS Flags,
-    segment AS Segment
+    segment AS Segment,
+    cityHash64(metric_hash, Attributes) AS Stream,
+    toUInt32(modulo(point.time_unix_nano, 1000000000)) AS TimeUnixNanos,
+    toUInt32(modulo(point.start_time_unix_nano, 1000000000)) AS StartTimeUnixNanos
 FROM
 (
     SELECT segment, ResourceAttributes, ResourceSchemaUrl, ScopeName, ScopeVersion, ScopeAttributes,
            ScopeDroppedAttrCount, ScopeSchemaUrl, metric.name AS MetricName,
            metric.description AS MetricDescription, metric.unit AS MetricUnit,
+           cityHash64(scope_hash, 'summary', MetricName, MetricUnit) AS metric_hash,
            arrayJoin(metric.summary.data_points) AS point
     FROM
     (
@@ -33,11 +37,13 @@ FROM
                clew_attributes(scope_metrics.scope.attributes) AS ScopeAttributes,
                scope_metrics.scope.dropped_attributes_count AS ScopeDroppedAttrCount,
                scope_metrics.schema_url AS ScopeSchemaUrl,
+               cityHash64(resource_hash, ScopeName, ScopeVersion, mapSort(ScopeAttributes)) AS scope_hash,
                arrayJoin(scope_metrics.metrics) AS metric
         FROM
         (
             SELECT segment, clew_attributes(resource.resource.attributes) AS ResourceAttributes,
                    resource.schema_url AS ResourceSchemaUrl,
+                   cityHash64(mapSort(ResourceAttributes)) AS resource_hash,
                    arrayJoin(resource.scope_metrics) AS scope_metrics
             FROM (SELECT segment, arrayJoin(resource_metrics) AS resource FROM otel.clew_landing_metrics_summary)
         )

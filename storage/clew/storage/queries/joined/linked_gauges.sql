@@ -21,8 +21,8 @@ FROM
     (
         WITH {by_attribute:Bool} AND arrayExists((k, v) -> (k, v) IN {carried:Array(Tuple(String, String))}, mapKeys(Attributes), mapValues(Attributes)) AS carries
         SELECT
-            MetricName AS name, any(MetricUnit) AS unit, ServiceName AS service, any(Instance) AS resource,
-            any(Attributes) AS attributes, Series AS series,
+            MetricName AS name, any(MetricUnit) AS unit, ServiceName AS service, any(if(Instance = '', Host, Instance)) AS resource,
+            any(Attributes) AS attributes, Stream AS series,
             toUInt32(toStartOfInterval(TimeUnix, toIntervalSecond({step:UInt32}))) AS bin,
             max(carries) AS by_attribute,
             max(notEmpty(Exemplars.TraceId) AND arrayExists(t -> t IN (
@@ -31,6 +31,7 @@ FROM
             avg(Value) AS point
         FROM otel.otel_metrics_gauge
         WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
+            AND bitAnd(Flags, 1) = 0 AND isFinite(Value)
             AND (ServiceName IN {services:Array(String)} AND ((ServiceName, Instance) IN {processes:Array(Tuple(String, String))} OR carries)
                 OR startsWith(MetricName, 'system.') AND Host IN {hosts:Array(String)})
         GROUP BY name, service, series, bin

@@ -1,8 +1,7 @@
 -- with entries
 -- Sums that have to do with the traces, chosen and correlated as in linked_gauges. A point is the rate per
--- second in {step} seconds, of a level (a sum that is not monotonic) its mean. A cumulative series needs no
--- more than its last point in each of them and in those before, so nothing is sorted but bins. One that fell
--- began again and counts from 0, as one does that was started within the window.
+-- second in {step} seconds; of a cumulative sum that is not monotonic the mean of its values. What a stream went
+-- up by is worked out run by run, as series_rates has it: all of it where a run began within the window.
 SELECT
     name,
     any(unit) AS unit,
@@ -16,31 +15,47 @@ SELECT
     row_number() OVER (PARTITION BY linked_by, service, name ORDER BY resource, cityHash64(attributes)) AS alike
 FROM
 (
-    SELECT *, transform(bin, {times:Array(UInt32)}, {latencies:Array(Float64)}, nan) AS latency,
-        lagInFrame(last) OVER along AS before,
-        multiIf(NOT monotonic, mean * {step:UInt32}, delta, added, row_number() OVER along = 1, if(born, last, last - first),
-            last < before, last, last - before) / {step:UInt32} AS point
+    SELECT name, any(unit) AS unit, service, any(resource) AS resource, any(attributes) AS attributes, series, bin,
+        max(by_exemplar) AS by_exemplar, max(by_attribute) AS by_attribute,
+        transform(bin, {times:Array(UInt32)}, {latencies:Array(Float64)}, nan) AS latency,
+        if(any(is_level), avg(rise), sum(rise) / {step:UInt32}) AS point
     FROM
     (
-        WITH {by_attribute:Bool} AND arrayExists((k, v) -> (k, v) IN {carried:Array(Tuple(String, String))}, mapKeys(Attributes), mapValues(Attributes)) AS carries
-        SELECT
-            MetricName AS name, any(MetricUnit) AS unit, ServiceName AS service, any(Instance) AS resource,
-            any(Attributes) AS attributes, Series AS series,
-            toUInt32(toStartOfInterval(TimeUnix, toIntervalSecond({step:UInt32}))) AS bin,
-            max(carries) AS by_attribute,
-            max(notEmpty(Exemplars.TraceId) AND arrayExists(t -> t IN (
-                SELECT TraceId FROM entries
-                WHERE modulo(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {stride:UInt64}) < {part:UInt64}), Exemplars.TraceId)) AS by_exemplar,
-            any(IsMonotonic) AS monotonic, any(AggregationTemporality = 1) AS delta,
-            min(StartTimeUnix) >= toDateTime({start:DateTime64(9)}) AS born,
-            avg(Value) AS mean, sum(Value) AS added, argMin(Value, TimeUnix) AS first, argMax(Value, TimeUnix) AS last
-        FROM otel.otel_metrics_sum
-        WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
-            AND (ServiceName IN {services:Array(String)} AND ((ServiceName, Instance) IN {processes:Array(Tuple(String, String))} OR carries)
-                OR startsWith(MetricName, 'system.') AND Host IN {hosts:Array(String)})
-        GROUP BY name, service, series, bin
+        SELECT *,
+            arrayJoin(arrayZip(
+                arrayMap(time -> toUInt32(toStartOfInterval(time, toIntervalSecond({step:UInt32}))), sorted.1),
+                arrayMap(
+                    (value, previous, number) -> multiIf(
+                        is_delta OR is_level, value,
+                        number = 1, if(is_new, value, 0),
+                        value < previous, value,
+                        value - previous),
+                    sorted.3, arrayPushFront(arrayPopBack(sorted.3), 0), arrayEnumerate(sorted.3)))) AS binned,
+            binned.1 AS bin, binned.2 AS rise
+        FROM
+        (
+            WITH {by_attribute:Bool} AND arrayExists((k, v) -> (k, v) IN {carried:Array(Tuple(String, String))}, mapKeys(Attributes), mapValues(Attributes)) AS carries
+            SELECT
+                MetricName AS name, any(MetricUnit) AS unit, ServiceName AS service, any(if(Instance = '', Host, Instance)) AS resource,
+                any(Attributes) AS attributes, Stream AS series,
+                AggregationTemporality = 1 AS is_delta,
+                if(is_delta, (0, 0), (toUnixTimestamp(StartTimeUnix), StartTimeUnixNanos)) AS run,
+                any(NOT IsMonotonic) AND NOT is_delta AS is_level,
+                arraySort(groupArray((TimeUnix, TimeUnixNanos, Value))) AS sorted,
+                any(StartTimeUnix) >= toDateTime({start:DateTime64(9)}) AND (sorted[1].1, sorted[1].2) != (any(StartTimeUnix), any(StartTimeUnixNanos)) AS is_new,
+                max(carries) AS by_attribute,
+                max(notEmpty(Exemplars.TraceId) AND arrayExists(t -> t IN (
+                    SELECT TraceId FROM entries
+                    WHERE modulo(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {stride:UInt64}) < {part:UInt64}), Exemplars.TraceId)) AS by_exemplar
+            FROM otel.otel_metrics_sum
+            WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
+                AND bitAnd(Flags, 1) = 0 AND isFinite(Value)
+                AND (ServiceName IN {services:Array(String)} AND ((ServiceName, Instance) IN {processes:Array(Tuple(String, String))} OR carries)
+                    OR startsWith(MetricName, 'system.') AND Host IN {hosts:Array(String)})
+            GROUP BY name, service, series, is_delta, run
+        )
     )
-    WINDOW along AS (PARTITION BY name, service, series ORDER BY bin ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+    GROUP BY name, service, series, bin
 )
 GROUP BY name, service, series
 ORDER BY linked_by, ifNull(abs(correlation), 0) DESC, alike, name, service, resource, cityHash64(attributes)

@@ -1,5 +1,5 @@
 -- What some metrics' points say of them, where they were said last.
-SELECT name, type, any(kinds.Unit) AS unit, any(kinds.Description) AS description
+SELECT name, type, kinds.Unit AS unit, any(kinds.Description) AS description
 FROM
 (
     SELECT MetricName AS name, 'gauge' AS type, MetricUnit AS Unit, MetricDescription AS Description
@@ -27,4 +27,4 @@ FROM
     WHERE (MetricName, toUnixTimestamp(TimeUnix)) IN {last:Array(Tuple(String, UInt32))}
         AND TimeUnix >= {start:DateTime64(9)} AND TimeUnix < {end:DateTime64(9)}
 ) AS kinds
-GROUP BY name, type
+GROUP BY name, type, unit

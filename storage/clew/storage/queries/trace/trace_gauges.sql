@@ -7,7 +7,9 @@ SELECT
     Instance AS resource,
     any(Attributes) AS attributes,
     max(has(Exemplars.TraceId, {trace_id:String})) AS by_exemplar,
-    arraySort(groupArray((toUnixTimestamp(TimeUnix), Value))) AS points
+    arrayMap(
+        point -> (toUnixTimestamp(point.1), point.3),
+        arraySort(groupArray((TimeUnix, TimeUnixNanos, Value)))) AS points
 FROM otel.otel_metrics_gauge
 WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
     AND (ServiceName, MetricName) IN (
@@ -17,7 +19,8 @@ WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({
         GROUP BY ServiceName, MetricName
         ORDER BY max(has(Exemplars.TraceId, {trace_id:String})) DESC, MetricName
         LIMIT {names:UInt32} BY ServiceName)
+    AND bitAnd(Flags, 1) = 0 AND isFinite(Value)
     AND (ServiceName, resource) IN {processes:Array(Tuple(String, String))}
-GROUP BY name, service, resource, Series
+GROUP BY name, service, resource, Stream
 ORDER BY by_exemplar DESC, name, service, resource, cityHash64(attributes)
 LIMIT 2 BY name, service, resource

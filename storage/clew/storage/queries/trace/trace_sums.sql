@@ -1,5 +1,5 @@
--- The sums of some processes, as trace_gauges has the gauges; of a point that counts from a start
--- (cumulative, 2) or since the one before (delta, 1), who reads it works out a rate.
+-- The sums of some processes, as trace_gauges has the gauges, run by run (see series_rates). The reader
+-- computes rates of points that count from a start (cumulative, 2) or since the point before (delta, 1).
 SELECT
     MetricName AS name,
     any(MetricUnit) AS unit,
@@ -7,9 +7,12 @@ SELECT
     Instance AS resource,
     any(Attributes) AS attributes,
     max(has(Exemplars.TraceId, {trace_id:String})) AS by_exemplar,
+    if(AggregationTemporality = 1, (0, 0), (toUnixTimestamp(StartTimeUnix), StartTimeUnixNanos)) AS run,
     any(IsMonotonic) AS is_monotonic,
     any(AggregationTemporality) AS temporality,
-    arraySort(groupArray((toUnixTimestamp(TimeUnix), Value))) AS points
+    arrayMap(
+        point -> (toUnixTimestamp(point.1), point.3),
+        arraySort(groupArray((TimeUnix, TimeUnixNanos, Value)))) AS points
 FROM otel.otel_metrics_sum
 WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
     AND (ServiceName, MetricName) IN (
@@ -19,7 +22,8 @@ WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({
         GROUP BY ServiceName, MetricName
         ORDER BY max(has(Exemplars.TraceId, {trace_id:String})) DESC, MetricName
         LIMIT {names:UInt32} BY ServiceName)
+    AND bitAnd(Flags, 1) = 0 AND isFinite(Value)
     AND (ServiceName, resource) IN {processes:Array(Tuple(String, String))}
-GROUP BY name, service, resource, Series
+GROUP BY name, service, resource, Stream, run
 ORDER BY by_exemplar DESC, name, service, resource, cityHash64(attributes)
 LIMIT 2 BY name, service, resource
