@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Who a user is where there are no API keys: `default` without a password, as on a new server.
+# Who a user is where there are no API keys.
 DEFAULT_USER = Principal("default", frozenset(("read",)))
 
 MAX_RUNNING = 4  # statements of all clients that the engine runs at a time
@@ -80,7 +80,7 @@ class Application:
     sessions      run the statements
     new_segment   returns the id of a new segment, for one insert
     authenticator finds who a user with a password is, which is an API key; without keys there is
-                  one user, `default`, without a password, who may read
+                  one user, `default`, who may read; any password is taken
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class Application:
         if self._authenticator.has_keys:
             with suppress(Unauthenticated):
                 return User(name, self._authenticator.authenticate(key, name))
-        elif (name, key) == ("default", ""):
+        elif name == "default":  # whose password is as good as any, as on a new server
             return User(str((scope["client"] or ("",))[0]), DEFAULT_USER)
         if (name, key) == ("default", ""):
             raise refusal(
