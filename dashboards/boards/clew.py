@@ -29,7 +29,7 @@ def board() -> Board:
 
 # The ledger of items whose segments are in the tables. clew's own metrics have the pending ones.
 
-FATES = "('received', 'stored', 'unreadable', 'refused', 'alive')"  # any other fate is a reason for a rejection
+FATES = "('received', 'stored', 'mended', 'unreadable', 'refused', 'alive')"  # any other fate is a reason for a rejection
 
 
 def ledger(columns: str, where: str, then: str = "") -> str:
@@ -44,6 +44,7 @@ def account() -> Panel:
         "received": "Fate = 'received'",
         "stored": "Fate = 'stored'",
         "rejected": f"Fate NOT IN {FATES}",
+        "mended": "Fate = 'mended'",
         "unreadable": "Fate = 'unreadable'",
         "refused": "Fate = 'refused'",
     }

@@ -26,7 +26,7 @@ def spans(service: str, *starts: int, ids: tuple[bytes, ...] = (b"t" * 16,)) -> 
         resource.resource.attributes.add(key="service.name").value.string_value = service
     scope = resource.scope_spans.add()
     for number, start in enumerate(starts):
-        scope.spans.add(trace_id=ids[number % len(ids)], span_id=number.to_bytes(8, "big"), name="s",
+        scope.spans.add(trace_id=ids[number % len(ids)], span_id=(number + 1).to_bytes(8, "big"), name="s",
                         start_time_unix_nano=start, end_time_unix_nano=start)  # fmt: skip
     return request.SerializeToString()
 
@@ -77,7 +77,7 @@ def settled(clew: Any) -> dict[str, dict[str, Any]]:
 def test_what_was_sent_and_what_became_of_it(clew: Any) -> None:
     now = time.time_ns()
     hour = 3600 * 10**9
-    assert post(clew, "traces", spans("shop", now, now, 0, now - 2 * hour, 2**63 + 5)).is_success
+    assert post(clew, "traces", spans("shop", now, now, 1, now - 2 * hour, 2**63 + 5)).is_success
     assert post(clew, "traces", spans("", now, now + 2 * hour)).is_success
     assert post(clew, "traces", spans("shop", now, now, now, ids=(b"t" * 16, b"short"))).is_success
     assert post(clew, "logs", logs(30)).is_success

@@ -21,7 +21,9 @@ def spans(count: int, filling: int) -> bytes:
     request = ExportTraceServiceRequest()
     scope = request.resource_spans.add().scope_spans.add()
     for number in range(count):
-        scope.spans.add(trace_id=b"t" * 16, span_id=number.to_bytes(8, "big"), name="x" * filling)
+        scope.spans.add(
+            trace_id=b"t" * 16, span_id=(number + 1).to_bytes(8, "big"), name="x" * filling
+        )
     return request.SerializeToString()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from clew.api import create_app
 from clew.storage import LedgerRow, Reader, Store
-from clew.storage.ledger import ALIVE, PENDING, RECEIVED, STORED, write_rows
+from clew.storage.ledger import ALIVE, MENDED, PENDING, RECEIVED, STORED, write_rows
 from support.api_client import ApiClient
 
 
@@ -38,6 +38,14 @@ def test_pending_items_are_counted_once(store: Store) -> None:
     assert (after["received"], after["stored"], after["pending"], after["late"]) == (15, 10, 5, 2)
     earlier = ledger(store, pending, end="-30m")["signals"][1]
     assert (earlier["received"], earlier["pending"]) == (0, 0)
+
+
+def test_mended_items_are_beside_the_equation(store: Store) -> None:
+    now = time.time() - 5
+    write_rows(store, [LedgerRow(now, "logs", 9, "", MENDED, 3)])
+    account = ledger(store, [LedgerRow(now, "logs", 10, "", MENDED, 2)])["signals"][1]
+    assert (account["mended"], account["received"], account["rejected"]) == (5, 0, 0)
+    assert account["reasons"] == {}
 
 
 def test_outages_are_gaps_between_heartbeats(store: Store) -> None:

@@ -32,7 +32,7 @@ def traces(seed: int, spans: int = 400, nested: bool = False) -> bytes:
         for _ in range(spans):
             began = START + chance.randrange(5 * MINUTE)
             span = scope.spans.add(
-                trace_id=chance.randrange(20).to_bytes(16, "big"), span_id=chance.randbytes(8),
+                trace_id=chance.randrange(1, 21).to_bytes(16, "big"), span_id=chance.randbytes(8),
                 parent_span_id=chance.choice((b"", b"p" * 8)), name=f"operation {chance.randrange(4)}",
                 kind=chance.randrange(6), start_time_unix_nano=began,
                 end_time_unix_nano=began + chance.randrange(-5, 10**9),
@@ -201,15 +201,41 @@ def test_nothing_of_a_segment_with_nested_values_is_stored(
     assert sides_equal_their_base(store)
 
 
+def test_items_without_a_time_keep_the_same_one_when_they_are_reloaded(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    """The time of receipt is part of the body: whenever a segment is loaded, its rows are the same,
+    and the side rows by minute equal their base."""
+    request = ExportTraceServiceRequest.FromString(traces(1, 20))
+    for resource in request.resource_spans:
+        for span in resource.scope_spans[0].spans:
+            span.ClearField("start_time_unix_nano")
+            span.ClearField("end_time_unix_nano")
+    batch = otlp.decode_protobuf("traces", request.SerializeToString(), START)
+    assert (batch.items, batch.mended) == (60, 60)
+    segment = seal_segment(tmp_path, "traces", batch.body)
+    arguments = (segment.path, segment.id, segment.items, segment.received_at)
+    for insert in (ingest.load, ingest.reload):  # hours after START
+        insert(SIGNALS["traces"], *arguments)
+        times = "SELECT DISTINCT toUnixTimestamp64Nano(Timestamp) AS ns FROM otel.otel_traces"
+        assert rows(store, times) == [{"ns": START}]
+        assert spans_stored(store) == (60, 60)
+        assert sides_equal_their_base(store)
+
+
 def test_malformed_fields_are_left_out_and_everything_else_is_stored(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
     """A span whose status is a number: protobuf takes it for an unknown field, while the engine
     refuses the file. The span, the others in its segment, and the next segment are stored."""
     request = ExportTraceServiceRequest()
-    request.resource_spans.add().scope_spans.add().spans.add(name="odd")
-    odd = request.SerializeToString().replace(b"\x2a\x03odd", b"\x2a\x03odd\x78\x05")
-    odd = b"\x0a\x0b\x12\x09\x12\x07" + odd[6:]
+    request.resource_spans.add().scope_spans.add().spans.add(
+        name="odd", trace_id=b"t" * 16, span_id=b"s" * 8, start_time_unix_nano=START,
+        end_time_unix_nano=START,
+    )  # fmt: skip
+    outline = otlp.MESSAGES["traces"].outline.FromString(request.SerializeToString())
+    outline.resource_spans[0].scope_spans[0].spans[0] += b"\x78\x05"
+    odd = outline.SerializeToString()
     segment = seal_segment(tmp_path / "odd", "traces", traces(7), odd, traces(8))
     with pytest.raises(InsertError):
         ingest.load(SIGNALS["traces"], segment.path, segment.id, segment.items, segment.received_at)
@@ -236,8 +262,9 @@ def test_mutated_bodies_that_are_acknowledged_are_stored(
     while len(accepted) < 400:
         body = mutated(traces(chance.randrange(5), 1), chance)
         try:
-            if otlp.decode_protobuf("traces", body).items:
-                accepted.append(body)
+            batch = otlp.decode_protobuf("traces", body)
+            if batch.items:
+                accepted.append(batch.body)
         except otlp.BadRequest:
             continue
     segment = seal_segment(tmp_path, "traces", *accepted)

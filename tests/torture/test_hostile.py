@@ -475,11 +475,10 @@ def varint(value: int) -> bytes:
 @pytest.mark.parametrize("depth", [10, 49, 50, 100, 1_000, 10_000, 100_000])
 def test_nesting(victim: Victim, depth: int) -> None:
     over_http, over_grpc = victim.post("logs", nested(depth)), victim.call("logs", nested(depth))
-    assert (over_http == 200) == (over_grpc == "OK")
-    assert depth == 49 or (over_http == 200) == (depth < 49)
+    assert (over_http, over_grpc) == (200, "OK")
     text = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":' + b'{"arrayValue":{"values":['
     text = text + b'{"arrayValue":{"values":[' * (depth - 1) + b"]}}" * depth + b"}]}]}]}"
-    assert (victim.post("logs", text, as_json=True) == 200) <= (depth < 50)
+    assert victim.post("logs", text, as_json=True) == 200
     assert victim.post("logs", b"[" * depth + b"]" * depth, as_json=True) == 400
 
 

@@ -19,6 +19,7 @@ from clew.collector.limits import InFlight, Overloaded
 from clew.collector.otlp import Batch
 from support.keys import authenticator
 
+JSON = {"content-type": "application/json"}
 PROTOBUF = {"content-type": "application/x-protobuf"}
 PAGE = {"origin": "https://shop.example"}
 
@@ -38,6 +39,9 @@ class Recorder:
     def count_rejected(self, signal: str, reasons: dict[str, int]) -> None:
         self.calls.append(("rejected", signal, reasons))
 
+    def count_mended(self, signal: str, items: int) -> None:
+        self.calls.append(("mended", signal, items))
+
     def count_unreadable(self, signal: str) -> None:
         self.calls.append(("unreadable", signal))
 
@@ -49,7 +53,8 @@ def spans(*trace_ids: bytes) -> bytes:
     request = ExportTraceServiceRequest()
     scope = request.resource_spans.add().scope_spans.add()
     for trace_id in trace_ids:
-        scope.spans.add(trace_id=trace_id, span_id=b"s" * 8)
+        span = scope.spans.add(trace_id=trace_id, span_id=b"s" * 8)
+        span.start_time_unix_nano = span.end_time_unix_nano = 1_700_000_000_000_000_000
     return bytes(request.SerializeToString())
 
 
@@ -80,6 +85,14 @@ def test_valid_items_are_appended_before_rejected_ones_are_counted() -> None:
     ]
     partial = ExportTraceServiceResponse.FromString(response.content).partial_success
     assert (response.status_code, partial.rejected_spans) == (200, 1)
+
+
+def test_mended_items_are_appended_and_counted() -> None:
+    recorder = Recorder()
+    document = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"severityText": "no time"}]}]}]}
+    response = send(recorder, path="/v1/logs", body=json.dumps(document).encode(), headers=JSON)
+    assert recorder.calls == [("appended", "logs", 1), ("mended", "logs", 1)]
+    assert "1 stored" in response.json()["partialSuccess"]["errorMessage"]
 
 
 def test_a_request_without_a_valid_item_is_not_appended() -> None:

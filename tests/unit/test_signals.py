@@ -22,8 +22,7 @@ from clew.storage.rights import EXPORTER_TABLES
         ("collector/http.py: SIGNAL_PATHS", http.SIGNAL_PATHS.values()),
         ("collector/grpc.py: METHODS", grpc.METHODS.values()),
         ("collector/otlp.py: MESSAGES", otlp.MESSAGES),
-        ("collector/ids.py: HOLDERS", ids.HOLDERS),
-        ("collector/ids.py: REMOVERS", ids.REMOVERS),
+        ("collector/ids.py: VALID", ids.VALID),
         ("storage/rights.py: EXPORTER_TABLES", EXPORTER_TABLES.values()),
         ("cli/settings.py: SIGNALS", settings.SIGNALS),
         (

@@ -2,7 +2,8 @@
 
 http, grpc   the receivers
 otlp         decodes, checks and counts requests
-ids          detects and removes items with invalid ids
+ids          what every item must have: valid ids and times
+mending      requests with odd items, each mended or rejected alone
 values       writes out nested attribute values as text
 descriptors  variants of OTLP's messages, for otlp, ids and values
 segment      a file of requests: its format, its name, its recovery after damage

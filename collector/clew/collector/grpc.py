@@ -100,6 +100,8 @@ class GrpcReceiver:
                 await _abort_unavailable(context, str(error))
             if batch.rejected:
                 self._tally.count_rejected(signal, batch.rejected)
+            if batch.mended:
+                self._tally.count_mended(signal, batch.mended)
             return otlp.response_body(signal, batch)
 
         return export

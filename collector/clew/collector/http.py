@@ -136,6 +136,8 @@ class Receiver:
         else:
             if batch.rejected:
                 self._tally.count_rejected(signal, batch.rejected)
+            if batch.mended:
+                self._tally.count_mended(signal, batch.mended)
             response = otlp.response_body(signal, batch, as_json=content_type == JSON)
             await _respond(send, 200, content_type, response)
 

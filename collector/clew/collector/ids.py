@@ -1,22 +1,23 @@
-"""Trace and span ids of an invalid length: detected without a loop over the items, and removed.
+"""What every item must have: valid ids and times. Checked without a loop over the items.
 
-A trace id has 16 bytes, a span id 8; both may be empty. A span is rejected if an id of the span or
-of one of its links has another length, a data point if one of an exemplar has. A log record is kept
-without its ids, as OTLP asks: receivers should treat it as belonging to no span.
+OTLP's rule for ids: a trace id has 16 bytes, a span id 8, not all of them zero. A span without a
+valid trace id and span id is rejected; so is a span or data point with an id of another length in a
+link, an exemplar or as its parent. A log record is stored without its invalid ids, as OTLP asks:
+receivers should treat it as belonging to no span. A missing time is set (see `fill_times`).
 
 Checking the ids of a span in Python costs 0.3 µs; parsing the span, with 10 attributes, 0.5 µs. So
-all ids of a request are checked together. In a variant of OTLP's messages only ids are repeated.
-Where protobuf finds several messages and only one is declared, it merges them: the whole request
-becomes one span whose `trace_id` lists those of all spans. When that is serialized, ids of the
-right length stand at equal distances, and slices compare their tags and lengths: 0.02 µs a span.
-Merging also saves protobuf the creation of messages, which is worth more than that, and it checks
-the bytes as strictly.
+all ids of a request are checked together. In a variant of OTLP's messages only ids and times are
+repeated. Where protobuf finds several messages and only one is declared, it merges them: the whole
+request becomes one span whose `trace_id` lists those of all spans. When that is serialized, ids of
+the right length and times stand at equal distances: slices compare their tags and lengths, and a
+search finds zeros. A missing id or time is one less than there are items. (A span in which one
+field occurs twice can hide that another one misses it.) Merging also saves protobuf the creation of
+messages, which is worth more than that, and it checks the bytes as strictly.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -24,13 +25,20 @@ from google.protobuf.message import Message
 
 from clew.collector.descriptors import Field, derive_message
 
-Removal = tuple[dict[str, int], str]  # removed items by reason, and the message for the client
-
 LENGTHS = {"trace_id": 16, "span_id": 8, "parent_span_id": 8}
-EXEMPLAR_KINDS = ("gauge", "sum", "histogram", "exponential_histogram")  # have exemplars
+POINT_KINDS = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
+TIMES = {
+    "Span": ("start_time_unix_nano", "end_time_unix_nano"),
+    "LogRecord": ("time_unix_nano", "observed_time_unix_nano"),
+    "NumberDataPoint": ("time_unix_nano",),
+    "HistogramDataPoint": ("time_unix_nano",),
+    "ExponentialHistogramDataPoint": ("time_unix_nano",),
+    "SummaryDataPoint": ("time_unix_nano",),
+}
+REQUIRED = ("trace_id", "span_id", *TIMES["Span"])  # of a span
 
-TRACE_ID = "trace_id must be 16 bytes long"
-SPAN_ID = "span_id must be 8 bytes long"
+TRACE_ID = "trace_id must be 16 bytes long and not zero"
+SPAN_ID = "span_id must be 8 bytes long and not zero"
 RULES = {
     "invalid_trace_id": TRACE_ID,
     "invalid_span_id": SPAN_ID,
@@ -39,22 +47,54 @@ RULES = {
     "invalid_exemplar": "an exemplar's trace_id must be 16 bytes long, its span_id 8",
 }
 
+Counts = dict[str, int]  # how many items have the field
+
 
 def merged_message(request: type[Message]) -> type[Message]:
-    """The variant of an export request in which only ids are repeated."""
+    """The variant of an export request in which only ids and times are repeated."""
     return derive_message(request.DESCRIPTOR.full_name, _declare_merged)
 
 
-def all_valid(signal: str, merged: Any) -> bool:
-    """Whether every id of a request has a valid length. `merged` is the request parsed as
-    `merged_message`; its fields are cleared."""
-    return all(map(_lengths_are_valid, HOLDERS[signal](merged)))
+def all_valid(signal: str, merged: Any, items: int) -> bool:
+    """Whether the `items` items of a request have valid ids and times. `merged` is the request
+    parsed as `merged_message`; its fields are cleared."""
+    return VALID[signal](merged, items)
 
 
-def remove_invalid(signal: str, request: Any) -> Removal:
-    """Remove spans and data points with invalid ids from a request, and invalid ids from log
-    records, in place."""
-    return REMOVERS[signal](request)
+def fault(item: Any) -> str | None:
+    """Why a span, log record or data point cannot be stored: a key of RULES; None if it can."""
+    match item.DESCRIPTOR.name:
+        case "Span":
+            return _span_fault(item)
+        case "LogRecord" | "SummaryDataPoint":
+            return None
+        case _:
+            return "invalid_exemplar" if _any_wrong_length(item.exemplars) else None
+
+
+def clear_ids(item: Any) -> bool:
+    """Clear the ids of a log record if one of them is invalid; returns whether it was."""
+    if item.DESCRIPTOR.name != "LogRecord" or _wrong_length(item) is None:
+        return False
+    item.ClearField("trace_id")
+    item.ClearField("span_id")
+    return True
+
+
+def fill_times(item: Any, received_at: int) -> bool:
+    """Set the times that an item must have and does not; returns whether any was set.
+
+    A span without a start gets its end, one without an end its start. A log record needs one of its
+    two times. What has no time at all gets `received_at`, in nanoseconds since 1970."""
+    names = TIMES[item.DESCRIPTOR.name]
+    times = [getattr(item, name) for name in names]
+    if all(times) or (item.DESCRIPTOR.name == "LogRecord" and any(times)):
+        return False
+    time = next(filter(None, times), received_at)
+    for name in names:
+        if not getattr(item, name):
+            setattr(item, name, time)
+    return True
 
 
 def _declare_merged(file: Any) -> None:
@@ -69,140 +109,120 @@ def _declare_fields_merged(message: Any) -> None:
         # Of a `oneof`, such as a metric's kind, only the last member would remain.
         field.ClearField("oneof_index")
         field.ClearField("proto3_optional")
-        if field.name in LENGTHS:
+        if field.name in LENGTHS or field.name in TIMES.get(message.name, ()):
             field.label = Field.LABEL_REPEATED
         elif field.type == Field.TYPE_MESSAGE:
             field.label = Field.LABEL_OPTIONAL
     del message.oneof_decl[:]
 
 
-# The merged messages that have ids.
-
-
-def _span_holders(merged: Any) -> Iterator[Any]:
+def _spans_valid(merged: Any, items: int) -> bool:
     spans = merged.resource_spans.scope_spans.spans
-    if spans.HasField("links"):
-        yield spans.links
-    yield spans
+    if spans.HasField("links") and _counts(spans.links) is None:
+        return False
+    counts = _counts(spans)
+    return counts is not None and [counts[name] for name in REQUIRED] == [items] * len(REQUIRED)
 
 
-def _record_holders(merged: Any) -> Iterator[Any]:
-    yield merged.resource_logs.scope_logs.log_records
+def _records_valid(merged: Any, items: int) -> bool:
+    counts = _counts(merged.resource_logs.scope_logs.log_records)
+    return counts is not None and items in (counts[name] for name in TIMES["LogRecord"])
 
 
-def _point_holders(merged: Any) -> Iterator[Any]:
+def _points_valid(merged: Any, items: int) -> bool:
     metrics = merged.resource_metrics.scope_metrics.metrics
-    for kind in EXEMPLAR_KINDS:
+    times = 0
+    for kind in filter(metrics.HasField, POINT_KINDS):
         points = getattr(metrics, kind).data_points
-        if points.HasField("exemplars"):
-            yield points.exemplars
+        if kind != "summary" and points.HasField("exemplars") and _counts(points.exemplars) is None:
+            return False
+        counts = _counts(points)
+        times += counts["time_unix_nano"] if counts else 0
+    return times == items
 
 
-HOLDERS: dict[str, Callable[[Any], Iterator[Any]]] = {
-    "traces": _span_holders,
-    "logs": _record_holders,
-    "metrics": _point_holders,
+VALID: dict[str, Callable[[Any, int], bool]] = {
+    "traces": _spans_valid,
+    "logs": _records_valid,
+    "metrics": _points_valid,
 }
 
 
-def _lengths_are_valid(holder: Any) -> bool:
-    id_fields, other_fields = _fields(holder.DESCRIPTOR)
+def _counts(merged: Any) -> Counts | None:
+    """How many ids and times a merged message has in each field, without those that are empty or
+    zero; None if an id has an invalid length. Clears its other fields."""
+    fields, other_fields = _fields(merged.DESCRIPTOR)
     for name in other_fields:
-        holder.ClearField(name)
-    encoded = holder.SerializeToString()
+        merged.ClearField(name)
+    encoded = merged.SerializeToString()
+    counts: Counts = {}
     start = 0
-    for name, length, head in id_fields:
-        count = len(getattr(holder, name))
-        end = start + count * (2 + length)
-        if encoded[start : end : 2 + length] != head[:1] * count:
-            break
-        if encoded[start + 1 : end : 2 + length] != head[1:] * count:
-            break
+    for name, head, zero in fields:
+        counts[name] = count = len(getattr(merged, name))
+        step = len(zero)
+        if head:
+            end = start + count * step
+            if (
+                encoded[start:end:step] != head[:1] * count
+                or encoded[start + 1 : end : step] != head[1:] * count
+            ):
+                return _counts_one_by_one(merged)
+        else:  # times, one after the other; before them a tag, and their length as a varint
+            start += count and 1 + ((count * step).bit_length() + 6) // 7
+            end = start + count * step
+        if encoded.find(zero, start, end) != -1:
+            return _counts_one_by_one(merged)
         start = end
-    # Some clients send empty ids explicitly: then the lengths are compared one by one.
-    return start == len(encoded) or all(
-        set(map(len, getattr(holder, name))) <= {0, length} for name, length, _ in id_fields
-    )
+    return counts if start == len(encoded) else _counts_one_by_one(merged)
+
+
+def _counts_one_by_one(merged: Any) -> Counts | None:
+    # Some clients send empty ids, zeros as ids and zeros as times explicitly.
+    counts: Counts = {}
+    for name, _, _ in _fields(merged.DESCRIPTOR)[0]:
+        values = getattr(merged, name)
+        if name not in LENGTHS:
+            counts[name] = sum(map(bool, values))
+        elif set(map(len, values)) <= {0, LENGTHS[name]}:
+            counts[name] = sum(map(any, values))
+        else:
+            return None
+    return counts
 
 
 @cache
-def _fields(descriptor: Any) -> tuple[list[tuple[str, int, bytes]], list[str]]:
-    """The id fields as (name, length, tag and length as encoded), and the names of the others."""
-    ids = [
-        (field.name, LENGTHS[field.name], bytes([field.number << 3 | 2, LENGTHS[field.name]]))
-        for field in sorted(descriptor.fields, key=lambda field: field.number)
-        if field.name in LENGTHS
-    ]
-    return ids, [field.name for field in descriptor.fields if field.name not in LENGTHS]
-
-
-def _remove_spans(request: Any) -> Removal:
-    reasons: Counter[str] = Counter()
-    for resource in request.resource_spans:
-        for scope in resource.scope_spans:
-            _remove_faulty(scope.spans, _span_fault, reasons)
-    return _removal(reasons)
-
-
-def _remove_points(request: Any) -> Removal:
-    reasons: Counter[str] = Counter()
-    for resource in request.resource_metrics:
-        for scope in resource.scope_metrics:
-            for metric in scope.metrics:
-                kind = metric.WhichOneof("data")
-                if kind in EXEMPLAR_KINDS:
-                    _remove_faulty(getattr(metric, kind).data_points, _point_fault, reasons)
-    return _removal(reasons)
-
-
-def _clear_record_ids(request: Any) -> Removal:
-    records = 0
-    for resource in request.resource_logs:
-        for scope in resource.scope_logs:
-            for record in scope.log_records:
-                if _fault(record) is not None:
-                    record.ClearField("trace_id")
-                    record.ClearField("span_id")
-                    records += 1
-    message = f"{TRACE_ID}, and {SPAN_ID}: {records} stored without both" if records else ""
-    return {}, message
-
-
-REMOVERS: dict[str, Callable[[Any], Removal]] = {
-    "traces": _remove_spans,
-    "logs": _clear_record_ids,
-    "metrics": _remove_points,
-}
-
-
-def _removal(reasons: Counter[str]) -> Removal:
-    lines = (f"{RULES[reason]}: {count} rejected" for reason, count in reasons.items())
-    return dict(reasons), "; ".join(lines)
-
-
-def _remove_faulty(items: Any, fault: Callable[[Any], str | None], reasons: Counter[str]) -> None:
-    """Remove the items that have a fault, in place, and count them by their fault in `reasons`."""
-    faults = [fault(item) for item in items]
-    if any(faults):
-        valid = [item for item, reason in zip(items, faults, strict=True) if reason is None]
-        del items[:]
-        items.extend(valid)
-        reasons.update(filter(None, faults))
+def _fields(descriptor: Any) -> tuple[list[tuple[str, bytes, bytes]], list[str]]:
+    """The fields of ids and times in the order in which they are encoded, each as its name, the
+    tag and length before every id, and these with an id or time of zeros; and the names of the
+    other fields."""
+    times = TIMES.get(descriptor.name, ())
+    fields = []
+    for field in sorted(descriptor.fields, key=lambda field: field.number):
+        if field.name in LENGTHS:
+            length = LENGTHS[field.name]
+            head = bytes([field.number << 3 | 2, length])
+            fields.append((field.name, head, head + bytes(length)))
+        elif field.name in times:
+            fields.append((field.name, b"", bytes(8)))
+    names = {name for name, _, _ in fields}
+    return fields, [field.name for field in descriptor.fields if field.name not in names]
 
 
 def _span_fault(span: Any) -> str | None:
-    return _fault(span) or ("invalid_link" if _any_faulty(span.links) else None)
+    if reason := _wrong_length(span):
+        return reason
+    if not any(span.trace_id):
+        return "invalid_trace_id"
+    if not any(span.span_id):
+        return "invalid_span_id"
+    return "invalid_link" if _any_wrong_length(span.links) else None
 
 
-def _point_fault(point: Any) -> str | None:
-    return "invalid_exemplar" if _any_faulty(point.exemplars) else None
+def _any_wrong_length(holders: Iterable[Any]) -> bool:
+    return any(_wrong_length(holder) is not None for holder in holders)
 
 
-def _any_faulty(holders: Iterable[Any]) -> bool:
-    return any(_fault(holder) is not None for holder in holders)
-
-
-def _fault(holder: Any) -> str | None:
+def _wrong_length(holder: Any) -> str | None:
     for field, value in holder.ListFields():
         if field.name in LENGTHS and len(value) != LENGTHS[field.name]:
             return f"invalid_{field.name}"

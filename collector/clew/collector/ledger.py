@@ -19,7 +19,7 @@ from clew.background import Stop, Worker
 from clew.collector.segment import Segment
 from clew.collector.spool import SegmentIds
 from clew.storage import LedgerRow, StoredItems
-from clew.storage.ledger import ALIVE, PENDING, RECEIVED, REFUSED, STORED, UNREADABLE
+from clew.storage.ledger import ALIVE, MENDED, PENDING, RECEIVED, REFUSED, STORED, UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +97,10 @@ class Ledger:
         """Items that were rejected from one request, by reason."""
         rejected = {(signal, reason): items for reason, items in reasons.items()}
         self._count({(signal, RECEIVED): sum(reasons.values()), **rejected})
+
+    def count_mended(self, signal: str, items: int) -> None:
+        """Items that were mended, of one request; they are also counted as received."""
+        self._count({(signal, MENDED): items})
 
     def count_unreadable(self, signal: str) -> None:
         """A request that was refused for good."""

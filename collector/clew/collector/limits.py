@@ -23,12 +23,16 @@ class Overloaded(Exception):
 
 
 class Tally(Protocol):
-    """Counts what the receivers do not store. Called at most once per request, on their event loop.
+    """Counts what the receivers do not store as it was sent. Each method is called at most once per
+    request, on their event loop.
 
     `signal` is traces, logs or metrics."""
 
     def count_rejected(self, signal: str, reasons: dict[str, int]) -> None:
         """Items of one request that were rejected, by reason; its other items are acknowledged."""
+
+    def count_mended(self, signal: str, items: int) -> None:
+        """Items of one request that were mended; they are acknowledged."""
 
     def count_unreadable(self, signal: str) -> None:
         """A request that was refused for good; how many items it held is unknown."""
@@ -41,6 +45,9 @@ class NoTally:
     """Counts nothing."""
 
     def count_rejected(self, signal: str, reasons: dict[str, int]) -> None:
+        pass
+
+    def count_mended(self, signal: str, items: int) -> None:
         pass
 
     def count_unreadable(self, signal: str) -> None:

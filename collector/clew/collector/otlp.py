@@ -6,8 +6,7 @@ resources). Several such bodies one after the other are again one valid request.
 
 from __future__ import annotations
 
-import base64
-import json
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -30,8 +29,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from clew.collector import ids, values
+from clew.collector import ids, mending, values
 from clew.collector.descriptors import Field, derive_message
+from clew.collector.mending import Mender
 
 MAX_BODY = 64 << 20  # bytes, after decompression: OTLP's limit
 TOO_LARGE = f"the body is over {MAX_BODY >> 20} MiB after decompression: send smaller batches"
@@ -65,47 +65,86 @@ class UnsupportedEncoding(BadRequest):
 class Batch:
     """A checked request: `body` as the spool stores it, and the number of `items` in it.
 
-    `rejected` counts the items that were removed from it, by reason. `message` tells the client
-    about them and about other changes; empty if there are none."""
+    `rejected` counts the items that were removed from it, by reason, and `mended` those of its
+    items that were changed (see collector.mending). `message` tells the client about both; empty
+    if there are none."""
 
     body: bytes
     items: int
     rejected: dict[str, int] = field(default_factory=dict)
+    mended: int = 0
     message: str = ""
 
 
-def decode_protobuf(signal: str, body: bytes) -> Batch:
+def decode_protobuf(signal: str, body: bytes, received_at: int | None = None) -> Batch:
     """Check a protobuf body and count its spans, log records or data points. Raises Unreadable.
 
-    Python does not loop over the items: protobuf's C implementation parses them, and Python looks
-    at resources, scopes and metrics only.
+    `received_at` is the time of receipt in nanoseconds since 1970, by default now. It becomes part
+    of the body where an item has no time, so that the item has the same time whenever the body is
+    loaded.
+
+    Python does not loop over the items, unless one of them must be mended or rejected: protobuf's C
+    implementation parses them, and Python looks at resources, scopes and metrics only.
     """
     messages = MESSAGES[signal]
     try:
-        valid = ids.all_valid(signal, messages.merged.FromString(body))
-    except DecodeError as error:
+        merged = messages.merged.FromString(body)
+        batch = _batch(messages, body, merged)
+        if ids.all_valid(signal, merged, batch.items):
+            return batch
+    except DecodeError:
+        pass  # in an item, if the mender can read what is around it
+    received_at = received_at or time.time_ns()
+    try:
+        try:
+            return _mend_protobuf(messages, body, Mender(received_at))
+        except DecodeError:  # by itself, an item may be nested a little deeper than in a request
+            return _mend_protobuf(messages, body, Mender(received_at, parse_first=False))
+    except (DecodeError, ValueError) as error:
         raise _unreadable(messages, str(error)) from error
-    if valid:
-        return _batch(messages, body)
-    request = messages.request.FromString(body)
-    rejected, message = ids.remove_invalid(signal, request)
-    batch = _batch(messages, request.SerializeToString())
-    return replace(batch, rejected=rejected, message=message)
 
 
-def decode_json(signal: str, body: bytes) -> Batch:
-    """Convert a JSON body (OTLP's mapping) to protobuf and check that. Raises Unreadable."""
+def _mend_protobuf(messages: Messages, body: bytes, mender: Mender) -> Batch:
+    return _mended_batch(messages, mending.mend_protobuf(messages.request, body, mender), mender)
+
+
+def decode_json(signal: str, body: bytes, received_at: int | None = None) -> Batch:
+    """Convert a JSON body (OTLP's mapping) to protobuf and check that. Raises Unreadable.
+    `received_at` is as for `decode_protobuf`."""
     messages = MESSAGES[signal]
     try:
-        document = json.loads(body)
-        if not isinstance(document, dict):
-            raise TypeError("it is not a JSON object")
-        request = json_format.ParseDict(
-            _with_base64_ids(document), messages.request(), ignore_unknown_fields=True
-        )
-    except (ValueError, RecursionError, TypeError, AttributeError, json_format.ParseError) as error:
-        raise _unreadable(messages, str(error).splitlines()[0][:500]) from error
-    return decode_protobuf(signal, request.SerializeToString())
+        document = mending.read_json(body)
+    except mending.JSON_ERRORS as error:
+        raise _unreadable(messages, str(error)) from error
+    try:
+        request = json_format.ParseDict(document, messages.request(), ignore_unknown_fields=True)
+    except mending.JSON_ERRORS:
+        return _decode_items_of_json(messages, document, received_at)
+    return decode_protobuf(signal, request.SerializeToString(), received_at)
+
+
+def _decode_items_of_json(
+    messages: Messages, document: dict[str, Any], received_at: int | None
+) -> Batch:
+    mender = Mender(received_at or time.time_ns())
+    request = messages.request()
+    try:
+        mending.mend_json(request, document, mender)
+    except mending.JSON_ERRORS as error:
+        raise _unreadable(messages, str(error)) from error
+    return _mended_batch(messages, request.SerializeToString(), mender)
+
+
+def _mended_batch(messages: Messages, body: bytes, mender: Mender) -> Batch:
+    if mender.rejected and not mender.parsed:  # rather another kind of request than odd items
+        raise _unreadable(messages, mender.error)
+    messages.request.FromString(body)  # raises DecodeError where an item is nested too deeply
+    return replace(
+        _batch(messages, body),
+        rejected=dict(mender.rejected),
+        mended=mender.mended,
+        message=mender.message(),
+    )
 
 
 def response_body(signal: str, batch: Batch, *, as_json: bool = False) -> bytes:
@@ -173,16 +212,19 @@ def _declare_items_as_bytes(file: Any) -> None:
 
 
 def _unreadable(messages: Messages, reason: str) -> Unreadable:
+    reason = reason.partition("\n")[0][:500]
     return Unreadable(f"the body is not a valid {messages.request.DESCRIPTOR.name}: {reason}")
 
 
-def _batch(messages: Messages, body: bytes) -> Batch:
+def _batch(messages: Messages, body: bytes, merged: Any = None) -> Batch:
+    """`merged` is the body parsed as ids.merged_message, which saves a look at every resource."""
     outline = messages.outline.FromString(body)
     changed = len(UnknownFieldSet(outline)) > 0
     if changed:
         outline.DiscardUnknownFields()
-    resources = getattr(outline, messages.resources_field)
-    changed |= values.write_out_resources(resources, messages.scopes_field)
+    resources, scopes = messages.resources_field, messages.scopes_field
+    if merged is None or values.any_nested(getattr(merged, resources), scopes):
+        changed |= values.write_out_resources(getattr(outline, resources), scopes)
     return Batch(outline.SerializeToString() if changed else body, messages.count(outline))
 
 
@@ -240,27 +282,6 @@ MESSAGES = {
         "scope_metrics",
     ),
 }
-
-ID_FIELDS = {
-    "traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id",
-}  # fmt: skip
-
-
-def _with_base64_ids(node: Any) -> Any:
-    """The document with ids in base64, as protobuf's JSON mapping expects them; OTLP has hex."""
-    if isinstance(node, dict):
-        return {
-            key: _hex_to_base64(value) if key in ID_FIELDS and isinstance(value, str)
-            else _with_base64_ids(value)
-            for key, value in node.items()
-        }  # fmt: skip
-    if isinstance(node, list):
-        return [_with_base64_ids(item) for item in node]
-    return node
-
-
-def _hex_to_base64(text: str) -> str:
-    return base64.b64encode(bytes.fromhex(text)).decode()
 
 
 def _inflate_zlib(window: int) -> Callable[[bytes], bytes]:

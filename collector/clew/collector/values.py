@@ -26,6 +26,16 @@ from clew.collector.descriptors import Field, derive_message
 NESTED = ("array_value", "kvlist_value")
 
 
+def any_nested(merged: Any, scopes: str) -> bool:
+    """Whether an attribute of a resource or scope is an array or a map. `merged` is the resource
+    into which all resources of a request were merged (see collector.ids)."""
+    return any(
+        holder.attributes.value.HasField(name)
+        for holder in (merged.resource, getattr(merged, scopes).scope)
+        for name in NESTED
+    )
+
+
 def write_out_resources(resources: Iterable[Any], scopes: str) -> bool:
     """Write out the nested values in the attributes of resources and of their scopes, in place.
 

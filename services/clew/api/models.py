@@ -965,6 +965,9 @@ class Account(Model):
     """Number of items that are on disk and not in the tables yet."""
     late: Count
     """Number of items stored whose own time is more than an hour from their receipt."""
+    mended: Count
+    """Number of items received and changed: odd text replaced, a missing time set, or the invalid
+    ids of a log record removed."""
     unreadable_requests: Count
     """Number of requests that could not be parsed; their items cannot be counted."""
     refused_requests: Count

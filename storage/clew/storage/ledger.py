@@ -9,6 +9,7 @@ from clew.storage.store import Store
 RECEIVED = "received"
 STORED = "stored"
 PENDING = "pending"  # in the spool, not in the tables: reported, but never written to the table
+MENDED = "mended"  # beside the equation: these items are among the received too
 UNREADABLE = "unreadable"
 REFUSED = "refused"
 ALIVE = "alive"
