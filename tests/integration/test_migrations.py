@@ -1,4 +1,5 @@
-"""Tables once; functions and views whenever their text, or that of a function, has changed."""
+"""Migrations: a table's file runs once; the files of functions and views run again when they, or a
+function, changed."""
 
 from __future__ import annotations
 
@@ -22,22 +23,22 @@ SELECT name, create_table_query FROM system.tables WHERE database = 'otel' ORDER
 
 @pytest.fixture
 def schema(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the schema's files that may be edited; the database is as before afterwards."""
-    before = rows(store, OBJECTS) + rows(store, FUNCTIONS)
+    """A copy of the schema's files, which a test may edit. The database is restored afterwards."""
+    objects = rows(store, OBJECTS) + rows(store, FUNCTIONS)
     original = migrations.SCHEMA
     copy = tmp_path / "schema"
     shutil.copytree(str(original), copy)
     monkeypatch.setattr(migrations, "SCHEMA", copy)
     yield copy
     monkeypatch.setattr(migrations, "SCHEMA", original)
-    known = [str(migration.version) for migration in migrations.known_migrations()]
+    versions = [str(migration.version) for migration in migrations.known_migrations()]
     with store.client() as client:
         client.command(
-            f"ALTER TABLE otel.clew_migrations DELETE WHERE Version NOT IN ({','.join(known)}) "
+            f"ALTER TABLE otel.clew_migrations DELETE WHERE Version NOT IN ({','.join(versions)}) "
             "SETTINGS mutations_sync = 2"
         )
     migrate(store)
-    assert rows(store, OBJECTS) + rows(store, FUNCTIONS) == before
+    assert rows(store, OBJECTS) + rows(store, FUNCTIONS) == objects
 
 
 @pytest.fixture
@@ -68,11 +69,11 @@ def insert_span(store: Store, **columns: int | str) -> None:
         )
 
 
-def test_nothing_changed_nothing_runs(store: Store, schema: Path) -> None:
+def test_without_changes_nothing_runs(store: Store, schema: Path) -> None:
     assert migrate(store, dry_run=True) == migrate(store) == []
 
 
-def test_a_materialized_view_that_changed(store: Store, edit: Edit) -> None:
+def test_a_changed_materialized_view_is_applied(store: Store, edit: Edit) -> None:
     edit("0021_clew_traces_view.sql", "count() AS SpanCount", "count() + 10 AS SpanCount")
     assert names(migrate(store, dry_run=True)) == ["clew_traces_view"]
     assert names(migrate(store)) == ["clew_traces_view"]
@@ -85,7 +86,7 @@ def test_a_materialized_view_that_changed(store: Store, edit: Edit) -> None:
     ) == [{"n": 2, "different": 2}]
 
 
-def test_a_function_that_changed_is_written_out_into_views_again(
+def test_a_changed_function_is_expanded_into_all_views_again(
     store: Store, schema: Path, edit: Edit
 ) -> None:
     edit("0008_fn_duration.sql", ", 0, nanoseconds)", ", 0, nanoseconds * 2)")
@@ -95,7 +96,7 @@ def test_a_function_that_changed_is_written_out_into_views_again(
     assert row["ns"] == 10
 
 
-def test_plain_and_parameterized_views_that_changed(store: Store, edit: Edit) -> None:
+def test_changed_plain_and_parameterized_views_are_applied(store: Store, edit: Edit) -> None:
     edit("0022_otel_traces_trace_id_ts.sql", "SELECT TraceId,", "SELECT 7 AS seven, TraceId,")
     edit("0060_clew_operations_between.sql", "IsRoot,\n", "IsRoot, SpanName AS S,\n")
     assert names(migrate(store)) == ["otel_traces_trace_id_ts", "clew_operations_between"]
@@ -105,7 +106,7 @@ def test_plain_and_parameterized_views_that_changed(store: Store, edit: Edit) ->
     assert rows(store, f"SELECT S FROM otel.{between}") == [{"S": "o"}]
 
 
-def test_a_view_that_is_not_needed_any_more_is_dropped(store: Store, schema: Path) -> None:
+def test_a_file_with_drop_view_drops_the_view(store: Store, schema: Path) -> None:
     file = schema / "0901_passing.sql"
     file.write_text("CREATE VIEW IF NOT EXISTS otel.passing AS\nSELECT 1 AS one")
     assert names(migrate(store)) == ["passing"]
@@ -116,7 +117,9 @@ def test_a_view_that_is_not_needed_any_more_is_dropped(store: Store, schema: Pat
     assert migrate(store) == []
 
 
-def test_a_view_that_writes_elsewhere(store: Store, schema: Path, edit: Edit) -> None:
+def test_a_view_with_another_target_table_is_created_again(
+    store: Store, schema: Path, edit: Edit
+) -> None:
     (schema / "0900_elsewhere.sql").write_text(
         "CREATE TABLE IF NOT EXISTS otel.elsewhere AS otel.clew_traces"
     )
@@ -131,19 +134,19 @@ def test_a_view_that_writes_elsewhere(store: Store, schema: Path, edit: Edit) ->
         client.command("DROP TABLE otel.elsewhere")
 
 
-def test_a_table_of_another_writer_is_no_view_to_be_replaced(store: Store, edit: Edit) -> None:
-    """The exporter, where it made its schema first, has a table of that name."""
+def test_a_table_with_the_name_of_a_view_is_not_replaced(store: Store, edit: Edit) -> None:
+    """The exporter has a table of that name if it created its schema first."""
     with store.client() as client:
         client.command("DROP VIEW otel.otel_traces_trace_id_ts")
         client.command("CREATE TABLE otel.otel_traces_trace_id_ts (x UInt8) ENGINE = Memory")
         edit("0022_otel_traces_trace_id_ts.sql", "SELECT TraceId,", "SELECT 7 AS seven, TraceId,")
         migrate(store)
-        (made,) = rows(store, "SELECT engine FROM system.tables WHERE name LIKE '%trace_id_ts'")
-        assert made == {"engine": "Memory"}
+        (table,) = rows(store, "SELECT engine FROM system.tables WHERE name LIKE '%trace_id_ts'")
+        assert table == {"engine": "Memory"}
         client.command("DROP TABLE otel.otel_traces_trace_id_ts")
 
 
-def test_a_new_function_is_there_before_the_older_view_that_now_uses_it(
+def test_a_new_function_is_created_before_an_older_view_that_uses_it(
     store: Store, schema: Path, edit: Edit
 ) -> None:
     (schema / "0901_fn_late.sql").write_text(
@@ -159,25 +162,27 @@ def test_a_new_function_is_there_before_the_older_view_that_now_uses_it(
         client.command("DROP FUNCTION clew_late")
 
 
-def test_cut_short_anywhere_the_next_run_finishes(
+def test_an_interrupted_run_is_completed_by_the_next_one(
     store: Store, schema: Path, edit: Edit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit("0008_fn_duration.sql", ", 0, nanoseconds)", ", 0, nanoseconds * 2)")
     apply = migrations._apply
     for turn, stop in enumerate(range(0, len(views(schema)) + 1, 5)):
-        done: list[str] = []
+        statements: list[str] = []
 
-        def stopping(*arguments: Any, done: list[str] = done, stop: int = stop) -> None:
-            if len(done) == stop:
+        def interrupted(
+            *arguments: Any, statements: list[str] = statements, stop: int = stop
+        ) -> None:
+            if len(statements) == stop:
                 raise KeyboardInterrupt
             apply(*arguments)
-            done.append(arguments[1])
+            statements.append(arguments[2])
 
-        monkeypatch.setattr(migrations, "_apply", stopping)
+        monkeypatch.setattr(migrations, "_apply", interrupted)
         with pytest.raises(KeyboardInterrupt):
             migrate(store)
         monkeypatch.setattr(migrations, "_apply", apply)
-        # What was applied is not in the ledger yet: it is applied again.
+        # The applied migrations are not recorded yet, so they are applied again.
         assert names(migrate(store))[0] == "fn_duration"
         insert_span(store)
         (row,) = rows(store, "SELECT max(DurationMax) AS ns FROM otel.clew_operations_1m")
@@ -186,15 +191,15 @@ def test_cut_short_anywhere_the_next_run_finishes(
         edit("0008_fn_duration.sql", f"nanoseconds * {turn + 2})", f"nanoseconds * {turn + 3})")
 
 
-def test_who_writes_meanwhile_is_counted_once(store: Store, edit: Edit) -> None:
-    """A view has its old query or its new one at every moment, never none and never both."""
+def test_rows_that_are_inserted_meanwhile_are_counted_once(store: Store, edit: Edit) -> None:
+    """At every moment a view has either its old query or its new one."""
     stop = threading.Event()
-    written: list[str] = []
+    trace_ids: list[str] = []
 
     def write() -> None:
         while not stop.is_set():
-            insert_span(store, TraceId=f"t{len(written)}")
-            written.append(f"t{len(written)}")
+            insert_span(store, TraceId=f"t{len(trace_ids)}")
+            trace_ids.append(f"t{len(trace_ids)}")
 
     thread = threading.Thread(target=write)
     thread.start()
@@ -214,11 +219,11 @@ def test_who_writes_meanwhile_is_counted_once(store: Store, edit: Edit) -> None:
     finally:
         stop.set()
         thread.join()
-    counted = rows(store, "SELECT TraceId, sum(SpanCount) AS n FROM otel.clew_traces GROUP BY 1")
-    assert {row["TraceId"]: row["n"] for row in counted} == dict.fromkeys(written, 1)
+    counts = rows(store, "SELECT TraceId, sum(SpanCount) AS n FROM otel.clew_traces GROUP BY 1")
+    assert {row["TraceId"]: row["n"] for row in counts} == dict.fromkeys(trace_ids, 1)
 
 
-def test_tables_that_came_later_are_filled_from_what_an_older_database_has(store: Store) -> None:
+def test_a_newer_side_table_is_filled_from_the_stored_rows(store: Store) -> None:
     for minute in (0, 1, 59, 60, 200):
         insert_span(store, Timestamp=minute * 60, SpanName=f"operation {minute % 2}")
     with store.client() as client:
@@ -239,14 +244,14 @@ def test_tables_that_came_later_are_filled_from_what_an_older_database_has(store
         "SELECT SpanName, min(FirstSeen) AS first, max(LastSeen) AS last "
         "FROM otel.clew_operations GROUP BY 1 ORDER BY 1"
     )
-    raised = [
+    exceptions = [
         f"SELECT Timestamp, SpanId, Type FROM otel.{table} ORDER BY ALL"
         for table in ("clew_span_exceptions", "clew_log_exceptions")
     ]
-    queries = (hours, operations, *raised)
+    queries = (hours, operations, *exceptions)
     expected = [rows(store, query) for query in queries]
-    assert [len(each) for each in expected] == [5, 3, 6, 4]
-    for _ in range(2):  # a second time, as after a run that was cut short
+    assert [len(result) for result in expected] == [5, 3, 6, 4]
+    for _ in range(2):  # twice, as after an interrupted run
         with store.client() as client:
             client.command(
                 "ALTER TABLE otel.clew_migrations DELETE WHERE Name LIKE '%_filled' "
@@ -264,7 +269,7 @@ def test_tables_that_came_later_are_filled_from_what_an_older_database_has(store
                 client.command(f"TRUNCATE TABLE otel.{table}")
 
 
-def test_an_edited_table_is_refused_by_name(store: Store, edit: Edit) -> None:
+def test_an_edited_file_of_a_table_is_refused_by_name(store: Store, edit: Edit) -> None:
     edit("0010_otel_traces.sql", "index_granularity = 8192", "index_granularity = 4096")
     with pytest.raises(SchemaError, match=r"0010_otel_traces\.sql was edited"):
         migrate(store)

@@ -34,7 +34,7 @@ def test_a_job_that_was_claimed_and_not_done_comes_back(
     assert Queue(tmp_path / "queue.db").claim() == Job("order", "u", 1)
     job = Queue(tmp_path / "queue.db").claim()
     assert job == Job("order", "u", 2)
-    Queue(tmp_path / "queue.db").done(job)
+    Queue(tmp_path / "queue.db").finish(job)
     assert Queue(tmp_path / "queue.db").claim() is None
     assert Queue(tmp_path / "queue.db").waiting() == 0
 

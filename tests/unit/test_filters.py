@@ -1,4 +1,4 @@
-"""Filters on attributes: how they are read, and that nothing of them is ever SQL."""
+"""Filters on attributes: their syntax, and that no text of a filter becomes SQL."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from clew.storage import AttributeFilter, FilterError, attribute_filters
     ],
 )
 def test_a_filter_is_a_key_an_operator_and_a_value(text: str, parts: tuple[str, str, str]) -> None:
-    found = AttributeFilter.parse(text)
-    assert (found.key, found.operator, found.value) == parts
+    attribute = AttributeFilter.parse(text)
+    assert (attribute.key, attribute.operator, attribute.value) == parts
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_filter_is_a_key_an_operator_and_a_value(text: str, parts: tuple[str, 
         "amount>5; DROP TABLE otel.otel_traces",
     ],
 )
-def test_what_is_no_filter_is_refused_with_how_one_is_written(text: str) -> None:
+def test_the_error_for_an_unparsable_filter_shows_the_syntax(text: str) -> None:
     with pytest.raises(FilterError, match="attr"):
         AttributeFilter.parse(text)
 
@@ -84,7 +84,7 @@ HOSTILE = (
 
 @pytest.mark.parametrize("operator", ["=", "!=", "~"])
 @pytest.mark.parametrize("text", HOSTILE)
-def test_keys_and_values_are_parameters_and_never_text_of_the_statement(
+def test_keys_and_values_are_parameters_and_no_text_of_the_statement(
     text: str, operator: str
 ) -> None:
     hostile, harmless = (
@@ -95,7 +95,7 @@ def test_keys_and_values_are_parameters_and_never_text_of_the_statement(
     assert parameters == {"attr_key_0": text, "attr_value_0": text}
 
 
-def test_each_filter_has_parameters_of_its_own() -> None:
+def test_every_filter_has_its_own_parameters() -> None:
     filters = [
         AttributeFilter.parse(text) for text in ("a=1", "b!=2", "c~3", "d>4", "e<5_0", "a=1")
     ]
@@ -114,5 +114,5 @@ def test_each_filter_has_parameters_of_its_own() -> None:
     assert "SpanAttributes" not in fragment
 
 
-def test_no_filter_is_no_condition() -> None:
+def test_without_filters_the_fragment_is_empty() -> None:
     assert attribute_filters([], "SpanAttributes") == ("", {})

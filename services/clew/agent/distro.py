@@ -79,8 +79,9 @@ def _accept_proven_versions() -> None:
 
     def find_unproven_conflict(*args: Any) -> Any:
         conflict = find_conflict(*args)
-        found = conflict.found if conflict else None
-        return None if found and found.lower().startswith(_PROVEN_VERSIONS) else conflict
+        version = conflict.found if conflict else None
+        is_proven = version is not None and version.lower().startswith(_PROVEN_VERSIONS)
+        return None if is_proven else conflict
 
     loader.get_dist_dependency_conflicts = find_unproven_conflict
 

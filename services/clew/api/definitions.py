@@ -107,8 +107,8 @@ async def replace_definitions(
     body = await _body(request)
 
     def replace() -> Revision:
-        sent = documents.read(body, form, models.DefinitionsBody, "the body")
-        return registry.replace(sent.transactions, expected)
+        document = documents.read(body, form, models.DefinitionsBody, "the body")
+        return registry.replace(document.transactions, expected)
 
     try:
         revision = await run_in_threadpool(replace)

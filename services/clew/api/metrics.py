@@ -108,12 +108,7 @@ def query_metric(
     metrics = _read_metrics(
         answer, common, service=service, name=name, type=type, unit=unit, limit=MAX_KINDS
     )
-    kinds: dict[tuple[str, str], list[Metric]] = {}
-    for metric in metrics:
-        kinds.setdefault(metric.kind, []).append(metric)
-    if aggregation is not None and len(kinds) > 1:
-        choices = "; ".join(str(metric) for metric in metrics)
-        raise Problem(400, f"{name} is several metrics: {choices}. Choose with type= and unit=")
+    kinds = _group_by_kind(metrics, aggregation)
     series: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
     used_aggregation: str | None = aggregation
@@ -146,6 +141,22 @@ def query_metric(
         series=series,
         left_out=left_out["points"],
     )
+
+
+def _group_by_kind(
+    metrics: list[Metric], aggregation: str | None
+) -> dict[tuple[str, str], list[Metric]]:
+    """The metrics of one name by kind. Raises a Problem when an aggregation is given for several
+    kinds."""
+    kinds: dict[tuple[str, str], list[Metric]] = {}
+    for metric in metrics:
+        kinds.setdefault(metric.kind, []).append(metric)
+    if aggregation is not None and len(kinds) > 1:
+        choices = "; ".join(str(metric) for metric in metrics)
+        raise Problem(
+            400, f"{metrics[0].name} is several metrics: {choices}. Choose with type= and unit="
+        )
+    return kinds
 
 
 def _valid_aggregation(metric: Metric, aggregation: str | None) -> str:

@@ -64,10 +64,10 @@ def answering(occurrences: Occurrences, registry: Registry) -> control.Answer:
         request: control.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         steps = _work(occurrences, registry, request)
-        gone = asyncio.ensure_future(reader.read())
+        disconnected = asyncio.ensure_future(reader.read())
         logger.info("the definitions are being applied to what is stored")
         try:
-            while not gone.done():
+            while not disconnected.done():
                 began = time.monotonic()
                 try:
                     progress = await asyncio.to_thread(next, steps, None)
@@ -77,9 +77,9 @@ def answering(occurrences: Occurrences, registry: Registry) -> control.Answer:
                 if progress is None:
                     return
                 await control.send_line(writer, progress)
-                await asyncio.wait([gone], timeout=time.monotonic() - began)
+                await asyncio.wait([disconnected], timeout=time.monotonic() - began)
         finally:
-            gone.cancel()
+            disconnected.cancel()
 
     return answer
 

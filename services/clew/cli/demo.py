@@ -130,8 +130,9 @@ def _wait_for_endpoints(data: Path, platform: subprocess.Popen[bytes], log: Path
     while time.monotonic() < deadline and platform.poll() is None:
         with contextlib.suppress(OSError, ValueError, httpx.HTTPError):
             endpoints: dict[str, str] = json.loads(file.read_text())
-            ours = file.stat().st_mtime > began  # and not that of a clew which runs there already
-            if ours and httpx.get(f"{endpoints['api']}/readyz", timeout=5).is_success:
+            # An older file belongs to another clew on the same directory.
+            is_new = file.stat().st_mtime > began
+            if is_new and httpx.get(f"{endpoints['api']}/readyz", timeout=5).is_success:
                 return endpoints
         time.sleep(0.1)
     last = log.read_text(errors="replace").rstrip().rpartition("\n")[2]

@@ -26,10 +26,10 @@ def move(settings: Settings, target: str) -> bool:
         raise UsageError(f"--data: there is no {settings.data}")
     with (
         only_one(settings.data),
-        contextlib.closing(Store(settings.dsn, settings.memory_limit)) as ours,
-        contextlib.closing(Store(target, cluster=Cluster(settings.cluster))) as theirs,
+        contextlib.closing(Store(settings.dsn, settings.memory_limit)) as source_store,
+        contextlib.closing(Store(target, cluster=Cluster(settings.cluster))) as target_store,
     ):
-        tables = move_tables(ours, theirs, logger.info)
+        tables = move_tables(source_store, target_store, logger.info)
     _print(tables)
     spooled = [*settings.data.glob("spool/*/*")]
     if spooled:

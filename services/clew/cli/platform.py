@@ -62,7 +62,7 @@ def run(
     ):
         migrate(store)
         set_retention(store, settings.retention)
-        shared = Shared.of(settings, store, access)
+        shared = Shared.create(settings, store, access)
         with _event_loop() as runner:
             runner.run(_serve(shared, parts, report))
 

@@ -42,5 +42,5 @@ def _ship(job: Job, queue: Queue, inventory: httpx.Client) -> None:
         _log.exception("shipment failed, trying again later", extra=business)
         queue.retry(job, delay_s=_RETRY_DELAY_S)
         return
-    queue.done(job)
+    queue.finish(job)
     _log.info("job done", extra=business)

@@ -180,9 +180,9 @@ def _put_back(session: Session, reservation: Reservation) -> None:
 
 
 def _restock_if_low(session: Session, sku: str) -> None:
-    low = (Stock.sku == sku) & (Stock.available < _LOW_STOCK)
+    is_low = (Stock.sku == sku) & (Stock.available < _LOW_STOCK)
     restocked = session.scalars(
-        update(Stock).where(low).values(available=_FULL_STOCK).returning(Stock.sku)
+        update(Stock).where(is_low).values(available=_FULL_STOCK).returning(Stock.sku)
     ).all()
     if restocked:
         _log.warning("stock was low, reordered", extra={"sku": sku})

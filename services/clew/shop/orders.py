@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
-from sqlalchemy import ForeignKey, update
+from sqlalchemy import Engine, ForeignKey, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from clew.shop import database, service
@@ -53,29 +53,33 @@ class OrderRequest(BaseModel):
     items: list[Item]
 
 
-def app() -> FastAPI:
-    orders = service.create_app("orders", service.faults_from_environment())
-    data = service.data_directory()
-    engine = database.open_database(data / "orders.db", _Base.metadata)
-    queue = Queue(data / "queue.db")
-    fulfilment_delay_s = float(os.environ.get("SHOP_FULFILMENT_DELAY", "1"))
-    inventory = service.client_of("inventory")
-    payments = service.client_of("payments")
+class _OrderProcess:
+    """Stores orders, and takes them through reservation and payment."""
 
-    def set_status(order_id: str, status: str) -> None:
-        with Session(engine) as session:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._inventory = service.client_of("inventory")
+        self._payments = service.client_of("payments")
+
+    def store(self, order_id: str, request: OrderRequest) -> None:
+        with Session(self._engine) as session:
+            session.add(_new_order(order_id, request))
+            session.commit()
+
+    def set_status(self, order_id: str, status: str) -> None:
+        with Session(self._engine) as session:
             session.execute(update(Order).where(Order.id == order_id).values(status=status))
             session.commit()
 
-    def reserve(order_id: str, request: OrderRequest) -> None:
+    def reserve(self, order_id: str, request: OrderRequest) -> None:
         items = [item.model_dump() for item in request.items]
         try:
-            _ask(inventory, "/reservations", {"order_id": order_id, "items": items})
+            _ask(self._inventory, "/reservations", {"order_id": order_id, "items": items})
         except HTTPException:
-            set_status(order_id, "out of stock")
+            self.set_status(order_id, "out of stock")
             raise
 
-    def pay(order_id: str, request: OrderRequest) -> None:
+    def pay(self, order_id: str, request: OrderRequest) -> None:
         charge = {
             "order_id": order_id,
             "user": request.user,
@@ -83,11 +87,20 @@ def app() -> FastAPI:
             "card": request.card,
         }
         try:
-            _ask(payments, "/charges", charge)
+            _ask(self._payments, "/charges", charge)
         except HTTPException as error:
-            inventory.delete(f"/reservations/{order_id}").raise_for_status()
-            set_status(order_id, "declined" if error.status_code == 402 else "unpaid")
+            self._inventory.delete(f"/reservations/{order_id}").raise_for_status()
+            self.set_status(order_id, "declined" if error.status_code == 402 else "unpaid")
             raise
+
+
+def app() -> FastAPI:
+    orders = service.create_app("orders", service.faults_from_environment())
+    data = service.data_directory()
+    engine = database.open_database(data / "orders.db", _Base.metadata)
+    queue = Queue(data / "queue.db")
+    fulfilment_delay_s = float(os.environ.get("SHOP_FULFILMENT_DELAY", "1"))
+    process = _OrderProcess(engine)
 
     @orders.post("/orders", status_code=201)
     def place_order(request: OrderRequest) -> dict[str, Any]:
@@ -99,12 +112,10 @@ def app() -> FastAPI:
             "total": request.total,
         }
         _log.info("order received", extra=business)
-        with Session(engine) as session:
-            session.add(_new_order(order_id, request))
-            session.commit()
-        reserve(order_id, request)
-        pay(order_id, request)
-        set_status(order_id, "confirmed")
+        process.store(order_id, request)
+        process.reserve(order_id, request)
+        process.pay(order_id, request)
+        process.set_status(order_id, "confirmed")
         queue.put(order_id, request.user, delay_s=fulfilment_delay_s)
         _log.info("order confirmed", extra=business)
         return {"order_id": order_id, "status": "confirmed", "total": request.total}
@@ -119,7 +130,7 @@ def app() -> FastAPI:
 
     @orders.post("/orders/{order_id}/shipped")
     def mark_shipped(order_id: str) -> dict[str, str]:
-        set_status(order_id, "shipped")
+        process.set_status(order_id, "shipped")
         _log.info("order shipped", extra={"order_id": order_id})
         return {"order_id": order_id, "status": "shipped"}
 

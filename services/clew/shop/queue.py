@@ -36,7 +36,7 @@ WHERE order_id = (
 RETURNING order_id, user, attempts
 """
 
-_DONE = "UPDATE jobs SET done_at = ? WHERE order_id = ?"
+_FINISH = "UPDATE jobs SET done_at = ? WHERE order_id = ?"
 
 _RETRY = "UPDATE jobs SET due_at = ? WHERE order_id = ?"
 
@@ -69,8 +69,8 @@ class Queue:
         rows = self._execute(_CLAIM, now + CLAIM_TIMEOUT_S, now)
         return Job(*rows[0]) if rows else None
 
-    def done(self, job: Job) -> None:
-        self._execute(_DONE, time.time(), job.order_id)
+    def finish(self, job: Job) -> None:
+        self._execute(_FINISH, time.time(), job.order_id)
 
     def retry(self, job: Job, *, delay_s: float) -> None:
         """Let a claimed job, which failed, be claimed again in `delay_s` seconds."""

@@ -1,27 +1,28 @@
-"""Storage: the tables, the SQL, and the one client that reaches them.
+"""Storage: the tables, the SQL, and the only client of the database.
 
-Everything above (collector, analysis, api) stands on this package; it knows nobody above it.
+The collector, the analysis and the API are built on this package, which imports none of them.
 
     Store         the database behind a DSN: embedded (chDB) or a ClickHouse server
     migrate       bring the schema up to date
     move          copy an embedded database to a server
-    Ingest        put a segment of OTLP bytes into the tables, exactly once
-    Reader        run the named queries below queries/, within limits
+    Ingest        insert a segment of OTLP bytes into the tables, exactly once
+    Reader        run the named queries of queries/ within limits
+    Statements    run named queries in background threads
     Sessions      run clients' SQL in the embedded engine, under a role and resource limits
 
 Errors, all under StorageError:
 
     StorageError
-    ├── SettingError        the DSN or a setting cannot be used; says what to write instead
+    ├── SettingError        a DSN or a setting cannot be used; the message says what to write
     ├── SchemaError         a migration was edited after it ran, or the database is newer than clew
-    ├── FilterError         an attribute filter that cannot be read
-    ├── LimitExceeded       a query took more time, rows or memory than a read may
+    ├── FilterError         an attribute filter cannot be parsed
+    ├── LimitExceeded       a query exceeded a limit of time, rows or memory
     ├── Cancelled           the client of a read has disconnected
     ├── EngineError         a client's SQL failed or was refused, with ClickHouse's error code
-    ├── BackupError         a backup cannot be made, or is not whole
+    ├── BackupError         a backup cannot be written, or is not complete
     └── InsertError         an insert did not report success
-        ├── NestedValues    nothing was stored: the segment holds values that SQL has no form for
-        └── Unacceptable    the engine cannot make sense of the segment's bytes
+        ├── NestedValues    nothing is stored: the segment has nested values, which are rewritten
+        └── Unacceptable    the engine cannot parse the segment's bytes
 """
 
 from clew.storage.cluster import Cluster

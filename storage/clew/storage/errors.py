@@ -1,10 +1,10 @@
-"""Storage's errors; the tree is drawn in the package's docstring."""
+"""The errors of storage. The docstring of clew.storage shows them as a tree."""
 
 from enum import IntEnum
 
 
 class StorageError(Exception):
-    """Anything storage refuses or fails at."""
+    """The base of all errors of storage."""
 
 
 class SettingError(StorageError):
@@ -12,7 +12,7 @@ class SettingError(StorageError):
 
 
 class SchemaError(StorageError):
-    """The schema in the database is not one that this clew can bring up to date."""
+    """This clew cannot bring the schema of the database up to date."""
 
 
 class InsertError(StorageError):
@@ -20,19 +20,20 @@ class InsertError(StorageError):
 
 
 class NestedValues(InsertError):
-    """Refused whole, nothing stored: values are to be written out first (collector.values)."""
+    """The insert was refused and nothing is stored. Rewrite the segment's nested values first
+    (clew.collector.values)."""
 
 
 class Unacceptable(InsertError):
-    """The engine cannot make sense of the bytes; the same bytes will be refused again."""
+    """The engine cannot parse the segment's bytes, and would refuse them again."""
 
 
 class BackupError(StorageError):
-    """A backup that cannot be made, or is not whole."""
+    """A backup cannot be written, or is not complete."""
 
 
 class ErrorCode(IntEnum):
-    """ClickHouse's codes of the errors that clew itself answers with."""
+    """ClickHouse's codes of the errors that clew itself returns."""
 
     NO_SUCH_COLUMN_IN_TABLE = 16
     CANNOT_PARSE_INPUT_ASSERTION_FAILED = 27

@@ -26,7 +26,7 @@ INSERTABLE = re.compile(
 )
 
 
-def header_of(chunk: bytes, format_name: str) -> bytes:
+def chunk_header(chunk: bytes, format_name: str) -> bytes:
     """The header of a chunk in one of STREAMED_WITH_HEADER: one row of names, or, in formats
     ...AndTypes, a row of names and a row of types."""
     rows = 2 if format_name.endswith("AndTypes") else 1

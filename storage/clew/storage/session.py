@@ -20,7 +20,7 @@ from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import EngineError, ErrorCode, StorageError, refusal
 from clew.storage.examination import PEER_RULES, READ_RULES, check_setting, examine
-from clew.storage.formats import STREAMED, STREAMED_WITH_HEADER, header_of
+from clew.storage.formats import STREAMED, STREAMED_WITH_HEADER, chunk_header
 from clew.storage.ingest import INSERT_SETTINGS
 from clew.storage.quoting import assignments, identifier, literal, parameter_value
 from clew.storage.rights import (
@@ -251,7 +251,7 @@ class Session:
         header = None
         for chunk in self._stream(format_name):
             yield chunk if header is None else chunk.removeprefix(header)
-            header = header_of(chunk, format_name) if header is None else header
+            header = chunk_header(chunk, format_name) if header is None else header
         if header is None:  # an answer without rows is streamed without its header
             yield self._read_whole(format_name)
 

@@ -1,11 +1,11 @@
 """The named queries: the .sql files below a package's `queries` folder.
 
-A query is one SELECT with server-side parameters (`{name:Type}`). Its name is its file's, in
-whichever folder it lies: folders say who runs it. Two things are put together from files:
-`-- with NAME` in the first line puts NAME.sql, which holds common table expressions, in front of
-it, or that of NAME_*.sql which the caller has chosen (`forms`); and `/*filters*/` gives way to a
-fragment from clew.storage.filters, whose values are parameters too. Nothing from outside is ever
-written into SQL.
+A query is one SELECT with server-side parameters (`{name:Type}`). Its name is the name of its file;
+folders group queries by who runs them. Two parts can be inserted into a file's text: a first line
+`-- with NAME` puts NAME.sql, which holds common table expressions, in front of the query, or the
+variant NAME_*.sql that the caller chose (`forms`); and `/*filters*/` is replaced with a fragment
+from clew.storage.filters, whose values are parameters too. No value from outside is ever written
+into SQL.
 
 Code uses a query by its constant in the package's module `queries`, a `Query`, which also states
 the type of its rows.
@@ -29,8 +29,8 @@ RowT = TypeVar("RowT", bound=Mapping[str, Any])
 
 @dataclass(frozen=True)
 class Query(Generic[RowT]):
-    """A query by its name. `RowT` is a TypedDict, the type of its rows; `Never` when its rows are
-    inserted into a table."""
+    """A query of a package, by name. `RowT` is the type of its rows, a TypedDict, or `Never` when
+    the rows are inserted into a table."""
 
     package: str
     name: str
@@ -38,25 +38,25 @@ class Query(Generic[RowT]):
 
 @cache
 def sql_of(package: str, query: str, **forms: str) -> str:
-    """The text of a package's query, behind the common table expressions that it begins with, in
-    the forms chosen. Raises KeyError when the package has no such file."""
+    """The text of a query, with the common table expressions of its `-- with` in front. `forms`: by
+    NAME, the file to use in its place. Raises KeyError when the package has no such file."""
     text = query_files(package)[query].read_text(encoding="utf-8")
-    included = re.match(r"-- with (\w+)\n", text)
-    if included is None:
+    include = re.match(r"-- with (\w+)\n", text)
+    if include is None:
         return text
-    expressions = sql_of(package, forms.get(included[1], included[1]), **forms)
-    return expressions + text[included.end() :]
+    expressions = sql_of(package, forms.get(include[1], include[1]), **forms)
+    return expressions + text[include.end() :]
 
 
 @cache
 def query_files(package: str) -> Mapping[str, Traversable]:
     """A package's .sql files by name, including those that hold only common table expressions."""
-    return dict(_below(files(package).joinpath("queries")))
+    return dict(_walk(files(package).joinpath("queries")))
 
 
-def _below(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
+def _walk(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
     for entry in folder.iterdir():
         if entry.is_dir():
-            yield from _below(entry)
+            yield from _walk(entry)
         elif entry.name.endswith(".sql"):
             yield entry.name.removesuffix(".sql"), entry

@@ -1,4 +1,5 @@
-"""The named queries that a thread in the background runs, with one core left to the inserts."""
+"""Runs the named queries of background threads. They use one core at a time, so that inserts have
+the others."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from clew.storage.quoting import assignments
 from clew.storage.sql import Query, RowT, sql_of
 from clew.storage.store import Store
 
-# optimize_on_insert would look for rows to replace among those that are inserted, where there are
-# none: four times what inserting them takes.
+# optimize_on_insert searches the inserted rows for rows that replace one another. There are none,
+# and the search takes four times as long as the insert.
 SETTINGS: dict[str, int | str] = {
     "max_threads": 1,
     "max_insert_threads": 1,
@@ -30,14 +31,14 @@ SETTINGS: dict[str, int | str] = {
 
 
 class Statements:
-    """Runs queries with bound parameters. All of it raises StorageError."""
+    """Runs queries with bound parameters, for one thread. All methods raise StorageError."""
 
     def __init__(self, store: Store, settings: Mapping[str, int | str] | None = None) -> None:
         self._store = store
-        self._mark = f"clew {secrets.token_hex(16)}"
+        self._tag = f"clew {secrets.token_hex(16)}"
         self._stopped = False
-        of_all = SETTINGS | dict(settings or {}) | {"log_comment": self._mark}
-        self._settings = assignments(of_all)
+        all_settings = SETTINGS | dict(settings or {}) | {"log_comment": self._tag}
+        self._settings = assignments(all_settings)
 
     def rows(self, query: Query[RowT], **parameters: Any) -> list[RowT]:
         """The rows of a query, each a dict by column."""
@@ -50,21 +51,22 @@ class Statements:
     def insert(
         self, table: str, query: Query[Never], columns: str = "*", **parameters: Any
     ) -> None:
-        """Put the rows of a query into a table."""
+        """Insert the rows of a query into a table of the database otel. `columns`: a list of
+        columns as SQL text."""
         with self._client(query) as client:
             insert = f"INSERT INTO otel.{table} ({columns}) SETTINGS {self._settings}\n"
-            # Not as a command: those have their parameters in the URL, however long they are.
+            # client.command would put the parameters, however long, into the URL.
             client.raw_query(insert + sql_of(query.package, query.name), parameters=parameters)
 
     def stop(self) -> None:
-        """Begin no further statement, and have the one that is running end; for another thread."""
+        """Start no further statement and end the running one. For another thread."""
         self._stopped = True
         self.cancel()
 
     def cancel(self) -> None:
-        """Have the statement that is running end; for another thread."""
+        """End the running statement. For another thread."""
         with self._store.client() as client:
-            client.command(self._store.cluster.kill, parameters={"tag": self._mark})
+            client.command(self._store.cluster.kill, parameters={"tag": self._tag})
 
     @contextmanager
     def _client(self, query: Query[Any]) -> Iterator[Client]:

@@ -55,7 +55,7 @@ class ParsedDocument:
         path: Path = ()
         value = self.content
         for part in location:
-            if _has(value, part):
+            if _has_part(value, part):
                 value = value[part]
                 path += (part,)
         return path
@@ -68,7 +68,7 @@ class ParsedDocument:
         return value
 
 
-def _has(value: Any, part: str | int) -> bool:
+def _has_part(value: Any, part: str | int) -> bool:
     if isinstance(value, dict):
         return part in value
     return isinstance(value, list) and isinstance(part, int) and part < len(value)

@@ -51,8 +51,9 @@ class Shared:
     stuck: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def of(cls, settings: Settings, store: Store, access: Access) -> Shared:
-        """For a database whose schema is up to date. Raises DefinitionError, StorageError."""
+    def create(cls, settings: Settings, store: Store, access: Access) -> Shared:
+        """The objects for a database whose schema is up to date. Raises DefinitionError,
+        StorageError."""
         registry = Registry(store, settings.transactions)
         return cls(
             settings,
