@@ -1,24 +1,21 @@
--- The spans of a chunk of traces, as settling needs them. Ids as numbers: in a trace's arrays they are
--- compared often. Attributes by their place among the keys: 21 lookups take a fifth of what they take by
--- the map's subscript.
+-- The spans of a chunk of traces, as settling needs them. Ids are numbers, because they are compared often in a
+-- trace's arrays. Attributes are found by their place among the keys: 21 lookups take a fifth of the time that the
+-- map's subscript takes.
 --
--- code: the span's kind. type: what a span says it reaches, by its attributes in the conventions of now
--- and before: 1 an external host, 2 a database, 3 a queue it sends to, 4 a queue it takes from.
--- target: its name. summary: what is done there, where the attributes say it.
+-- code: the span's kind: 1 server, 2 client, 3 producer, 4 consumer, 0 other.
+-- type: what the span reaches, by its attributes in today's and older conventions: 1 an external host, 2 a
+-- database, 3 a queue that it sends to, 4 a queue that it takes from, 0 nothing.
+-- target: the name of that. summary: what the span does there, where the attributes say it.
+--
+-- Three steps, because an alias is planned at every use: in one step settle_traces took 96 ms of CPU to plan in
+-- place of 90.
 WITH
-spans AS
+chunk_spans AS
 (
-    WITH
+    SELECT
+        TraceId, SpanId, ParentSpanId, ServiceName, SpanName, SpanKind, Environment, InsertedAt,
         SpanAttributes.keys AS keys,
         SpanAttributes.values AS values,
-        firstNonDefault(values[indexOf(keys, 'db.system.name')], values[indexOf(keys, 'db.system')]) AS db,
-        firstNonDefault(values[indexOf(keys, 'db.namespace')], values[indexOf(keys, 'db.name')]) AS db_name,
-        values[indexOf(keys, 'messaging.system')] AS queue,
-        firstNonDefault(values[indexOf(keys, 'messaging.destination.name')], values[indexOf(keys, 'messaging.destination')]) AS queue_name
-    SELECT
-        TraceId,
-        reinterpretAsUInt64(reverse(unhex(SpanId))) AS id,
-        reinterpretAsUInt64(reverse(unhex(ParentSpanId))) AS parent,
         toUnixTimestamp64Nano(Timestamp) AS began,
         clew_end(Timestamp, Duration) AS ended,
         StatusCode IN ('Error', 'STATUS_CODE_ERROR') AS failed,
@@ -28,11 +25,23 @@ spans AS
             SpanKind IN ('Producer', 'SPAN_KIND_PRODUCER'), 3,
             SpanKind IN ('Consumer', 'SPAN_KIND_CONSUMER'), 4,
             0) AS code,
-        toString(ServiceName) AS service,
-        toString(SpanName) AS name,
-        toString(SpanKind) AS kind,
-        toString(Environment) AS environment,
-        InsertedAt AS inserted,
+        firstNonDefault(values[indexOf(keys, 'db.system.name')], values[indexOf(keys, 'db.system')]) AS db,
+        firstNonDefault(values[indexOf(keys, 'db.namespace')], values[indexOf(keys, 'db.name')]) AS db_name,
+        values[indexOf(keys, 'messaging.system')] AS queue,
+        firstNonDefault(
+            values[indexOf(keys, 'messaging.destination.name')],
+            values[indexOf(keys, 'messaging.destination')]) AS queue_name
+    FROM otel.otel_traces
+    WHERE TraceId IN (
+        SELECT TraceId FROM otel.clew_settling
+        WHERE Pass = {of_pass:UInt64} AND Chunk = {chunk:UInt32}
+            AND modulo(cityHash64(TraceId), {parts:UInt64}) = {part:UInt64})
+        AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
+),
+typed_spans AS
+(
+    SELECT
+        *,
         multiIf(
             code < 2, 0,
             code != 4 AND db != '', 2,
@@ -40,7 +49,22 @@ spans AS
                 values[indexOf(keys, 'messaging.operation.type')],
                 values[indexOf(keys, 'messaging.operation')]) IN ('receive', 'process'), 4, 3),
             code = 4, 0,
-            1) AS type,
+            1) AS type
+    FROM chunk_spans
+),
+spans AS
+(
+    SELECT
+        TraceId,
+        reinterpretAsUInt64(reverse(unhex(SpanId))) AS id,
+        reinterpretAsUInt64(reverse(unhex(ParentSpanId))) AS parent,
+        began, ended, failed, code,
+        toString(ServiceName) AS service,
+        toString(SpanName) AS name,
+        toString(SpanKind) AS kind,
+        toString(Environment) AS environment,
+        InsertedAt AS inserted,
+        type,
         multiIf(
             type = 2, concat(db, if(db_name != '', '/', ''), db_name),
             type > 2, concat(queue, if(queue != '' AND queue_name != '', '/', ''), queue_name),
@@ -56,13 +80,13 @@ spans AS
         if(type = 2, firstNonDefault(
             values[indexOf(keys, 'db.query.summary')],
             trimBoth(concat(
-                firstNonDefault(values[indexOf(keys, 'db.operation.name')], values[indexOf(keys, 'db.operation')]), ' ',
-                firstNonDefault(values[indexOf(keys, 'db.collection.name')], values[indexOf(keys, 'db.sql.table')])))),
+                firstNonDefault(
+                    values[indexOf(keys, 'db.operation.name')],
+                    values[indexOf(keys, 'db.operation')]),
+                ' ',
+                firstNonDefault(
+                    values[indexOf(keys, 'db.collection.name')],
+                    values[indexOf(keys, 'db.sql.table')])))),
             '') AS summary
-    FROM otel.otel_traces
-    WHERE TraceId IN (
-        SELECT TraceId FROM otel.clew_settling
-        WHERE Pass = {of_pass:UInt64} AND Chunk = {chunk:UInt32}
-            AND modulo(cityHash64(TraceId), {parts:UInt64}) = {part:UInt64})
-        AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
+    FROM typed_spans
 )

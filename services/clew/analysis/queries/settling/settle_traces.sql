@@ -1,16 +1,18 @@
 -- with settle_spans
--- Rows of clew_settled for a chunk of traces that are not large: a trace is a few arrays side by side, and
--- is worked out in them. What the times are is said in clew.storage.paths, which does the same for one
--- trace; here as there, of several spans with one id the first counts.
+-- Rows of clew_settled for a chunk of traces that are not large. From `traces` on a row is one trace, and its
+-- spans are arrays side by side, numbered from 1, parents before their children. clew.analysis.traces.paths
+-- computes the same for one trace and says what the times mean. In both, the first of several spans with one id
+-- counts.
 --
--- InsertedAt is the spans': a row is kept as long as they are, whenever it was made.
---
--- What is used twice, or within a lambda, is a column of a query of its own: an alias would be worked out
--- each time.
+-- What is used twice, or within a lambda, is a column of an earlier step: an alias would be computed each time.
+-- InsertedAt is that of the spans: a row is kept as long as they are, whenever it was made.
 ,
+'Enum8(''other'' = 0, ''server'' = 1, ''client'' = 2, ''producer'' = 3, ''consumer'' = 4)' AS code_type,
+'Enum8(''none'' = 0, ''external'' = 1, ''database'' = 2, ''queue'' = 3, ''consumed'' = 4)' AS target_type,
+'Tuple(source String, target String, type String, summary String, duration UInt64, is_error UInt8)' AS call_type,
 traces AS
 (
-    -- Parents before their children: by start, the longer first.
+    -- By start, of the same start the longer first.
     SELECT
         TraceId,
         max(inserted) AS InsertedAt,
@@ -26,148 +28,224 @@ numbered AS
     SELECT
         TraceId,
         InsertedAt,
-        sorted.1 AS began, arrayMap(x -> -x, sorted.2) AS ended, sorted.3 AS id, sorted.4 AS parent,
-        sorted.5 AS code, sorted.6 AS failed, sorted.7 AS type, sorted.8 AS service, sorted.9 AS name,
-        sorted.10 AS kind, sorted.11 AS environment, sorted.12 AS target, sorted.13 AS summary,
-        arrayEnumerate(id) AS number,
-        arrayMap(n -> n = 1, arrayEnumerateUniq(id)) AS first,
-        arrayEnumerateDense(service, name, kind) AS operation,
-        arrayEnumerateDense(service) AS of_service
+        sorted.1 AS starts, arrayMap(negated -> -negated, sorted.2) AS ends, sorted.3 AS ids, sorted.4 AS parents,
+        CAST(sorted.5, concat('Array(', code_type, ')')) AS codes, sorted.6 AS errors,
+        CAST(sorted.7, concat('Array(', target_type, ')')) AS types,
+        sorted.8 AS services, sorted.9 AS names, sorted.10 AS kinds,
+        sorted.11 AS environments, sorted.12 AS targets, sorted.13 AS summaries,
+        arrayEnumerate(ids) AS numbers,
+        arrayMap(repetition -> repetition = 1, arrayEnumerateUniq(ids)) AS are_first,
+        arrayEnumerateDense(services, names, kinds) AS operations,
+        arrayEnumerateDense(services) AS service_numbers
     FROM traces
 ),
--- up: the number of the parent, 0 where none is stored.
+-- callers: the number of each span's parent, 0 where no parent is stored.
 linked AS
 (
     SELECT
         *,
-        arrayMap((p, i, f) -> if(f AND p NOT IN (0, i), indexOf(id, p), 0), parent, id, first) AS up,
-        arrayMin(arrayZip(
-            arrayMap((p, c) -> multiIf(p = 0, 0, c IN (1, 4), 1, 2), parent, code), began, id, number)) AS entry
+        arrayMap(
+            (parent, id, is_first) -> if(is_first AND parent NOT IN (0, id), indexOf(ids, parent), 0),
+            parents, ids, are_first) AS callers,
+        CAST(
+            arrayMin(arrayZip(
+                arrayMap(
+                    (parent, code) -> multiIf(parent = 0, 0, code IN ('server', 'consumer'), 1, 2),
+                    parents, codes),
+                starts, ids, numbers)),
+            'Tuple(rank UInt8, start Int64, id UInt64, number UInt32)') AS entry
     FROM numbered
 ),
--- children: (number of the parent, start, end, id, number), those of one parent together
+-- children: the spans that have a caller, those of one caller together.
+-- caller_spans: what decides about a call, of each span's caller.
 related AS
 (
     SELECT
         *,
-        arrayFilter(c -> c.1 > 0, arraySort(arrayZip(up, began, ended, id, number))) AS children,
-        arrayMap(u -> (of_service[u], code[u], type[u], failed[u], ended[u] - began[u]), up) AS callers
+        CAST(
+            arrayFilter(child -> child.1 > 0, arraySort(arrayZip(callers, starts, ends, ids, numbers))),
+            'Array(Tuple(caller UInt32, start Int64, end Int64, id UInt64, number UInt32))') AS children,
+        arrayMap(
+            caller -> CAST(
+                (
+                    service_numbers[caller], codes[caller], types[caller], errors[caller],
+                    ends[caller] - starts[caller]),
+                concat(
+                    'Tuple(service UInt32, code ', code_type, ', type ', target_type,
+                    ', is_error UInt8, duration Int64)')),
+            callers) AS caller_spans
     FROM linked
 ),
+-- are_calls: the span is called from another service, or takes a message.
+-- are_within: the span is a client in a client of the same service.
 calling AS
 (
     SELECT
         *,
-        arraySplit((c, another) -> another, children,
-            arrayMap((a, b) -> a != b, children.1, arrayPopBack(arrayPushFront(children.1, 0)))) AS families,
+        arraySplit(
+            (child, is_new_caller) -> is_new_caller,
+            children,
+            arrayMap(
+                (caller, caller_before) -> caller != caller_before,
+                children.caller, arrayPopBack(arrayPushFront(children.caller, 0)))) AS families,
         arrayMap(
-            (u, s, c, t, f, p, caller) -> if(u > 0,
-                (caller.1 != s OR (c IN (1, 4) AND caller.2 IN (2, 3))) AND NOT (c = 4 AND t = 4),
-                f AND p != 0 AND (c = 1 OR (c = 4 AND t != 4))),
-            up, of_service, code, type, first, parent, callers) AS called,
-        arrayMap((s, c, caller) -> c IN (2, 3) AND caller.2 IN (2, 3) AND caller.1 = s, of_service, code, callers) AS within
+            (caller, service, code, type, is_first, parent, caller_span) -> if(caller > 0,
+                (caller_span.service != service
+                    OR (code IN ('server', 'consumer') AND caller_span.code IN ('client', 'producer')))
+                    AND NOT (code = 'consumer' AND type = 'consumed'),
+                is_first AND parent != 0 AND (code = 'server' OR (code = 'consumer' AND type != 'consumed'))),
+            callers, service_numbers, codes, types, are_first, parents, caller_spans) AS are_calls,
+        arrayMap(
+            (service, code, caller_span) -> code IN ('client', 'producer')
+                AND caller_span.code IN ('client', 'producer') AND caller_span.service = service,
+            service_numbers, codes, caller_spans) AS are_within
     FROM related
 ),
--- waits: for each parent its number, the time covered, (…, the numbers of those waited for, how long)
+-- waits: of each span with children the time that the children cover; and the path back from its end: the children
+-- that it waited for, how long in all, and where the path begins.
+-- answered: the spans with a child that is a call. passing_on: those with a child that is within them.
 waiting AS
 (
     SELECT
         *,
-        arrayMap(family -> (
-            family[1].1 AS me,
-            arrayFold(
-                (state, c) -> if(
-                    least(c.3, ended[me]) > greatest(c.2, state.1),
-                    (least(c.3, ended[me]), state.2 + least(c.3, ended[me]) - greatest(c.2, state.1)),
-                    state),
-                family, (began[me], toInt64(0))).2,
-            arrayFold(
-                (state, c) -> if(c.1 <= state.1, (c.2, arrayPushBack(state.2, c.4), state.3 + c.1 - c.2), state),
-                arrayReverseSort(arrayFilter(c -> c.2 < c.1, arrayMap(
-                    c -> (least(c.3, ended[me]), greatest(c.2, began[me]), c.4, c.5),
-                    arrayFilter(c -> code[me] = 2 OR c.3 <= ended[me], family)))),
-                (ended[me], emptyArrayUInt32(), toInt64(0)))), families) AS waits,
-        arrayDistinct(arrayFilter((u, c) -> c, up, called)) AS answered,
-        arrayDistinct(arrayFilter((u, w) -> w, up, within)) AS passing_on
+        CAST(
+            arrayMap(family -> (
+                family[1].caller AS caller,
+                -- state: (covered until, time covered)
+                arrayFold(
+                    (state, child) -> if(
+                        least(child.end, ends[caller]) > greatest(child.start, state.1),
+                        (
+                            least(child.end, ends[caller]),
+                            state.2 + least(child.end, ends[caller]) - greatest(child.start, state.1)),
+                        state),
+                    family, (starts[caller], toInt64(0))).2,
+                -- state: the path; child: (end, start, id, number) within the caller's time
+                arrayFold(
+                    (state, child) -> if(
+                        child.1 <= state.1,
+                        (child.2, arrayPushBack(state.2, child.4), state.3 + child.1 - child.2),
+                        state),
+                    arrayReverseSort(arrayFilter(child -> child.2 < child.1, arrayMap(
+                        child -> (
+                            least(child.end, ends[caller]), greatest(child.start, starts[caller]),
+                            child.id, child.number),
+                        arrayFilter(child -> codes[caller] = 'client' OR child.end <= ends[caller], family)))),
+                    (ends[caller], emptyArrayUInt32(), toInt64(0)))), families),
+            'Array(Tuple(
+                number UInt32, covered Int64,
+                path Tuple(start Int64, numbers Array(UInt32), duration Int64)))') AS waits,
+        arrayDistinct(arrayFilter((caller, is_call) -> is_call, callers, are_calls)) AS answered,
+        arrayDistinct(arrayFilter((caller, is_within) -> is_within, callers, are_within)) AS passing_on
     FROM calling
 ),
--- Down from the entry, parents before their children: who is on the path adds who it waited for. Where a
--- clock is behind, a child may stand before its parent: one more pass for each of those, up to a number
--- that no real trace needs.
 holding AS
 (
-    SELECT *, arraySort(arrayFilter(w -> notEmpty(w.3.2), waits)) AS held
+    SELECT *, arraySort(arrayFilter(wait -> notEmpty(wait.path.numbers), waits)) AS held
     FROM waiting
 ),
+-- path: the spans on the critical path, down from the entry. A span on the path adds those that it waited for.
+-- Where a clock is behind, a child may stand before its parent: one more pass for each of those, up to a number
+-- that no real trace needs.
 reached AS
 (
     SELECT
         *,
         arrayFold(
-            (path, w) -> if(has(path, w.1) AND NOT hasAll(path, w.3.2), arrayConcat(path, w.3.2), path),
-            arrayFlatten(arrayWithConstant(least(1 + arrayCount(w -> arrayExists(n -> n < w.1, w.3.2), held), 16), held)),
-            [toUInt32(indexOf(id, entry.3))]) AS path
+            (path, wait) -> if(
+                has(path, wait.number) AND NOT hasAll(path, wait.path.numbers),
+                arrayConcat(path, wait.path.numbers), path),
+            arrayFlatten(arrayWithConstant(
+                least(16, 1 + arrayCount(
+                    wait -> arrayExists(number -> number < wait.number, wait.path.numbers), held)),
+                held)),
+            [toUInt32(indexOf(ids, entry.id))]) AS path
     FROM holding
 ),
--- shares: (operation, self, critical), operation by operation, so that sums are differences of a running sum
+-- shares: (operation, self time, time on the critical path), operation by operation, so that the sum of one is the
+-- difference of two running sums. callees: the spans that are calls. reaching: those that reach a target that has no
+-- spans of its own in the trace.
 sharing AS
 (
     SELECT
         *,
         arraySort(arrayConcat(
             arrayMap(
-                (o, b, e, n, f) -> (o, if(f, e - b, 0), if(f AND has(path, n), e - b, 0)),
-                operation, began, ended, number, first),
-            arrayMap(w -> (operation[w.1], -w.2, if(has(path, w.1), -w.3.3, 0)), waits))) AS shares,
-        arrayMap(o -> o = 1, arrayEnumerateUniq(operation)) AS named,
-        arrayFilter((n, c) -> c, number, called) AS callees,
+                (operation, start, end, number, is_first) -> (
+                    operation, if(is_first, end - start, 0), if(is_first AND has(path, number), end - start, 0)),
+                operations, starts, ends, numbers, are_first),
+            arrayMap(
+                wait -> (
+                    operations[wait.number], -wait.covered, if(has(path, wait.number), -wait.path.duration, 0)),
+                waits))) AS shares,
+        arrayMap(repetition -> repetition = 1, arrayEnumerateUniq(operations)) AS are_new_operations,
+        arrayFilter((number, is_call) -> is_call, numbers, are_calls) AS callees,
         arrayFilter(
-            (n, f, t, to, w, s, caller) -> f AND to != ''
-                AND NOT (w AND caller.3 IN (2, 3)) AND NOT (t = 4 AND caller.3 = 4 AND caller.1 = s)
-                AND NOT (t IN (1, 2) AND has(answered, n)) AND NOT (t = 1 AND has(passing_on, n)),
-            number, first, type, target, within, of_service, callers) AS reaching
+            (number, is_first, type, target, is_within, service, caller_span) -> is_first AND target != ''
+                AND NOT (is_within AND caller_span.type IN ('database', 'queue'))
+                AND NOT (type = 'consumed' AND caller_span.type = 'consumed' AND caller_span.service = service)
+                AND NOT (type IN ('external', 'database') AND has(answered, number))
+                AND NOT (type = 'external' AND has(passing_on, number)),
+            numbers, are_first, types, targets, are_within, service_numbers, caller_spans) AS reaching
     FROM reached
 ),
+-- calls: first those of services, then those of targets.
 summed AS
 (
-    SELECT *, arrayMap((a, b) -> a != b, shares.1, arrayPushBack(arrayPopFront(shares.1), 0)) AS ends
+    SELECT
+        *,
+        arrayMap(
+            (operation, operation_after) -> operation != operation_after,
+            shares.1, arrayPushBack(arrayPopFront(shares.1), 0)) AS are_last,
+        arrayConcat(
+            arrayMap(
+                number -> CAST((
+                    services[callers[number]],
+                    services[number],
+                    'service',
+                    names[number],
+                    if(caller_spans[number].code IN ('client', 'producer'),
+                        caller_spans[number].duration, ends[number] - starts[number]),
+                    errors[number]
+                        OR (caller_spans[number].code IN ('client', 'producer') AND caller_spans[number].is_error)),
+                    call_type),
+                callees),
+            arrayMap(
+                number -> CAST((
+                    if(types[number] = 'consumed', targets[number], services[number]),
+                    if(types[number] = 'consumed', services[number], targets[number]),
+                    toString(types[number]),
+                    if(summaries[number] != '', substringUTF8(summaries[number], 1, 200), names[number]),
+                    ends[number] - starts[number],
+                    errors[number]), call_type),
+                reaching)) AS calls
     FROM sharing
 )
 SELECT
-    service[entry.4] AS ServiceName,
-    name[entry.4] AS SpanName,
-    fromUnixTimestamp64Nano(began[entry.4]) AS Timestamp,
+    services[entry.number] AS ServiceName,
+    names[entry.number] AS SpanName,
+    fromUnixTimestamp64Nano(starts[entry.number]) AS Timestamp,
     TraceId,
-    environment[entry.4] AS Environment,
-    toUInt64(ended[entry.4] - began[entry.4]) AS Duration,
-    failed[entry.4] AS IsError,
-    entry.1 AS Rank,
-    arraySort(arrayDistinct(service)) AS Services,
-    length(id) AS SpanCount,
-    arrayFilter((x, n) -> n, service, named) AS `Path.Service`,
-    arrayFilter((x, n) -> n, name, named) AS `Path.Operation`,
-    arrayFilter((x, n) -> n, kind, named) AS `Path.Kind`,
-    arrayMap(o -> countEqual(operation, o), range(1, 1 + arrayMax(operation))) AS `Path.Calls`,
-    arrayPopFront(arrayDifference(arrayPushFront(arrayFilter((x, e) -> e, arrayCumSum(shares.2), ends), 0))) AS `Path.Self`,
-    arrayPopFront(arrayDifference(arrayPushFront(arrayFilter((x, e) -> e, arrayCumSum(shares.3), ends), 0))) AS `Path.Critical`,
-    arrayConcat(
-        arrayMap(n -> service[up[n]], callees),
-        arrayMap(n -> if(type[n] = 4, target[n], service[n]), reaching)) AS `Call.Source`,
-    arrayConcat(
-        arrayMap(n -> service[n], callees),
-        arrayMap(n -> if(type[n] = 4, service[n], target[n]), reaching)) AS `Call.Target`,
-    arrayConcat(
-        arrayMap(n -> 'service', callees),
-        arrayMap(n -> ['external', 'database', 'queue', 'consumed'][type[n]], reaching)) AS `Call.Type`,
-    arrayConcat(
-        arrayMap(n -> name[n], callees),
-        arrayMap(n -> if(summary[n] != '', substringUTF8(summary[n], 1, 200), name[n]), reaching)) AS `Call.Summary`,
-    arrayConcat(
-        arrayMap(n -> toUInt64(if(callers[n].2 IN (2, 3), callers[n].5, ended[n] - began[n])), callees),
-        arrayMap(n -> toUInt64(ended[n] - began[n]), reaching)) AS `Call.Duration`,
-    arrayConcat(
-        arrayMap(n -> failed[n] OR (callers[n].2 IN (2, 3) AND callers[n].4), callees),
-        arrayMap(n -> failed[n], reaching)) AS `Call.IsError`,
+    environments[entry.number] AS Environment,
+    toUInt64(ends[entry.number] - starts[entry.number]) AS Duration,
+    errors[entry.number] AS IsError,
+    entry.rank AS Rank,
+    arraySort(arrayDistinct(services)) AS Services,
+    length(ids) AS SpanCount,
+    arrayFilter((service, is_new) -> is_new, services, are_new_operations) AS `Path.Service`,
+    arrayFilter((name, is_new) -> is_new, names, are_new_operations) AS `Path.Operation`,
+    arrayFilter((kind, is_new) -> is_new, kinds, are_new_operations) AS `Path.Kind`,
+    arrayMap(operation -> countEqual(operations, operation), range(1, 1 + arrayMax(operations))) AS `Path.Calls`,
+    arrayPopFront(arrayDifference(arrayPushFront(
+        arrayFilter((sum, is_last) -> is_last, arrayCumSum(shares.2), are_last), 0))) AS `Path.Self`,
+    arrayPopFront(arrayDifference(arrayPushFront(
+        arrayFilter((sum, is_last) -> is_last, arrayCumSum(shares.3), are_last), 0))) AS `Path.Critical`,
+    calls.source AS `Call.Source`,
+    calls.target AS `Call.Target`,
+    calls.type AS `Call.Type`,
+    calls.summary AS `Call.Summary`,
+    calls.duration AS `Call.Duration`,
+    calls.is_error AS `Call.IsError`,
     {one_in:UInt16} AS OneIn,
     {version:UInt64} + 1 AS Version,
     0 AS IsDeleted,
