@@ -251,20 +251,22 @@ logging.warning("parent")
 
 # Each ends in a way of its own; with and without the agent it must be the same way.
 PROGRAMS = {
-    "logs without configuring it": """
+    "logs without configuring it and raises": """
 import logging
 logging.getLogger("a").info("hidden")
 logging.getLogger("a").warning("last resort")
 logging.warning("configures stderr")
 logging.getLogger("a").error("formatted now")
+raise ValueError("no good")
 """,
-    "configures logging": """
-import logging
+    "configures logging and is killed": """
+import logging, os, signal
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 logging.getLogger("a").info("shown")
 logging.getLogger("a").debug("hidden")
 assert logging.getLogger().level == logging.INFO
 assert len(logging.getLogger().handlers) == 1
+os.kill(os.getpid(), signal.SIGTERM)
 """,
     "configures logging without a level": """
 import logging
@@ -272,9 +274,7 @@ logging.basicConfig(format="%(message)s")
 logging.getLogger("a").info("hidden")
 logging.getLogger("a").warning("shown")
 """,
-    "raises": "raise ValueError('no good')",
     "exits": "import sys; print('bye'); sys.exit(3)",
-    "is killed": "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
     "warns": "import warnings; warnings.warn('careful')",
 }
 
@@ -315,7 +315,7 @@ def test_a_log_call_that_cannot_be_rendered_does_not_raise(tmp_path: Path) -> No
     assert "TypeError" in result.stderr
 
 
-@pytest.fixture(params=["refuses", "never answers"])
+@pytest.fixture
 def bad_collector(request: pytest.FixtureRequest) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -324,6 +324,11 @@ def bad_collector(request: pytest.FixtureRequest) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+@pytest.mark.parametrize(
+    "bad_collector",
+    ["never answers", pytest.param("refuses", marks=pytest.mark.slow)],
+    indirect=True,
+)
 def test_without_a_collector_the_service_works_and_says_so_once(
     bad_collector: str, tmp_path: Path
 ) -> None:
@@ -351,6 +356,7 @@ def test_without_a_collector_the_service_works_and_says_so_once(
     assert "opentelemetry" not in output
 
 
+@pytest.mark.parametrize("bad_collector", ["never answers", "refuses"], indirect=True)
 def test_without_a_collector_a_program_still_ends(bad_collector: str, tmp_path: Path) -> None:
     plain = [sys.executable, "-c", "import logging; logging.warning('done')"]
     env = _clean_environment(CLEW_FLUSH_TIMEOUT="0.5")
