@@ -8,6 +8,7 @@ value. clew itself knows nothing of this: its functions are wrapped here.
     failing          the share of inserts that fail before they begin
     reply-lost       the share of inserts that succeed, and then report a failure
     clock            seconds by which the clock is off
+    hasty            the settler hardly rests between its passes; read once, at the start
     kill             `before|after module:Name.of.function n [text]`: the process ends itself with
                      SIGKILL before the n-th call, or after the n-th that raised nothing (of those
                      with the text in their arguments); read once, at the start
@@ -66,6 +67,18 @@ def spoil_the_clock() -> None:
     time.time = lambda: seconds() + value("clock")
 
 
+def hurry_the_settler() -> None:
+    from clew.analysis.traces import settler
+    from clew.analysis.traces.attributes import Attributes
+    from clew.analysis.traces.edges import Edges
+
+    for owner, pause in (
+        (settler, "REST"), (settler, "SHORTEST_REST"), (Edges, "every"), (Attributes, "every")
+    ):  # fmt: skip
+        assert hasattr(owner, pause)
+        setattr(owner, pause, 0.1)
+
+
 def die_at(when: str, where: str, count: str, among: str = "") -> None:
     module, _, path = where.partition(":")
     *owners, name = path.split(".")
@@ -93,6 +106,8 @@ def die_at(when: str, where: str, count: str, among: str = "") -> None:
 if __name__ == "__main__":
     spoil_the_engine()
     spoil_the_clock()
+    if (SWITCHES / "hasty").exists():
+        hurry_the_settler()
     if (SWITCHES / "kill").exists():
         die_at(*(SWITCHES / "kill").read_text().split())
     from clew.cli.main import main

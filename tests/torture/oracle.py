@@ -398,12 +398,12 @@ def peak_memory(process: int) -> int:
     return int(line.split()[1]) << 10
 
 
-def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
-    """Until `what` is true."""
+def wait_for(what: Callable[[], object], seconds: float = 60, pause: float = 0.05) -> None:
+    """Until `what` is true; with a longer pause where asking costs clew time."""
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def cut_off(tmp_path: Path) -> Iterator[Clew]:
     clew.stop()
 
 
-@pytest.mark.parametrize("days", [20, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("days", [5, pytest.param(1000, marks=pytest.mark.slow)])
 def test_every_request_five_times_and_of_any_time(cut_off: Clew, days: int) -> None:
     """At least once is the client's side of the contract: what it sends again is stored again. The
     oracle counts those copies apart; DUP is what clew makes of one."""

@@ -56,7 +56,7 @@ FROM otel.clew_occurrences FINAL"""
 def spoilt(tmp_path: Path) -> Iterator[Spoilt]:
     definitions = tmp_path / "shop.yaml"
     definitions.write_text(YAML)
-    running = Spoilt(tmp_path / "data", "--transactions", str(definitions))
+    running = Spoilt(tmp_path / "data", "--transactions", str(definitions), hasty="")
     yield running
     running.stop()
 
@@ -110,7 +110,7 @@ def test_what_was_being_settled_is_settled(spoilt: Spoilt, moments: Sequence[str
     sent, waiting = waiting[:60], waiting[60:]
     send(spoilt, sent)
     for moment in moments:
-        wait_for(partial(is_settled, spoilt, sent), 120)
+        wait_for(partial(is_settled, spoilt, sent), 120, pause=0.5)
         spoilt.kill()
         spoilt.switch_on("kill", MOMENTS[moment])
         spoilt.start()
@@ -120,7 +120,7 @@ def test_what_was_being_settled_is_settled(spoilt: Spoilt, moments: Sequence[str
         spoilt.dies()
         spoilt.start()
     wait_until_loaded(spoilt.data)
-    wait_for(lambda: is_settled(spoilt, sent), 120)
+    wait_for(partial(is_settled, spoilt, sent), 120, pause=0.5)
     assert spoilt.stop() == 0
     check(spoilt, sent)
 
