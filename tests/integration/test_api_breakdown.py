@@ -268,41 +268,37 @@ FRAMES = {
 }
 
 
-@pytest.mark.parametrize(("stack", "frame"), FRAMES.values(), ids=FRAMES.keys())
 def test_exceptions_are_grouped_by_the_innermost_frame_of_the_services_own_code(
-    store: Store, ingest: Ingest, tmp_path: Any, stack: str, frame: str | None
+    store: Store, ingest: Ingest, tmp_path: Any
 ) -> None:
-    loader = Loader(ingest, tmp_path)
-    exceptions = [
-        exception("Failed", f"order {number}")
-        | {"exception.stacktrace": stack.replace("{line}", str(number))}
-        for number in range(10, 13)
-    ]
-    for number, attributes in enumerate(exceptions):
-        trace, span = f"{number + 1:032x}", f"{number + 1:016x}"
-        event = Event(BEGAN + number, "exception", attributes)
-        loader.spans(
-            [
+    spans, logs, ids = [], [], itertools.count(1)
+    for name, (stack, _) in FRAMES.items():
+        process = Process(name, name)
+        for number in range(10, 13):
+            trace, span = f"{next(ids):032x}", f"{next(ids):016x}"
+            attributes = exception("Failed", f"order {number}")
+            attributes |= {"exception.stacktrace": stack.replace("{line}", str(number))}
+            spans.append(
                 Span(
-                    trace, span, "", WEB, "GET /", SERVER, BEGAN, BEGAN + SECOND,
-                    status=ERROR, events=(event,),
+                    trace, span, "", process, "GET /", SERVER, BEGAN, BEGAN + SECOND,
+                    status=ERROR, events=(Event(BEGAN + number, "exception", attributes),),
                 )
-            ]
-        )  # fmt: skip
-        # The span's exception again, logged without its stack.
-        loader.logs(
-            [
-                Log(
-                    BEGAN + number, WEB, "ERROR", "failed",
-                    exception("Failed", f"order {number + 10}"), trace=trace, span=span,
-                )
-            ]
-        )  # fmt: skip
+            )  # fmt: skip
+            # The span's exception again, logged without its stack.
+            logged = exception("Failed", f"order {number + 10}")
+            logs.append(
+                Log(BEGAN + number, process, "ERROR", "failed", logged, trace=trace, span=span)
+            )
+    loader = Loader(ingest, tmp_path)
+    loader.spans(spans)
+    loader.logs(logs)
     api = ApiClient(store)
-    (id,) = (row["id"] for row in api.get("/api/v1/transactions", **WINDOW)["transactions"])
-    (group,) = api.get(f"/api/v1/transactions/{id}", **WINDOW)["exceptions"]
-    assert (group["message"], group["count"]) == ("order #", 3)
-    assert group["frame"] == frame
+    listed = api.get("/api/v1/transactions", **WINDOW)["transactions"]
+    assert {row["service"] for row in listed} == FRAMES.keys()
+    for row in listed:
+        (group,) = api.get(f"/api/v1/transactions/{row['id']}", **WINDOW)["exceptions"]
+        assert (group["message"], group["count"]) == ("order #", 3)
+        assert group["frame"] == FRAMES[row["service"]][1], row["service"]
 
 
 def test_names_beyond_the_first_200_are_one_transaction(

@@ -7,6 +7,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -62,6 +63,9 @@ WINDOWS = {
 }
 
 
+SLOW = pytest.mark.slow  # many requests, like those of other cases
+
+
 @dataclass(frozen=True)
 class Dataset:
     """The spans that were loaded, and a client of the API over them."""
@@ -69,7 +73,7 @@ class Dataset:
     api: ApiClient
     spans: list[Span]
 
-    @property
+    @cached_property
     def traces(self) -> list[Trace]:
         return traces_of(self.spans)
 
@@ -184,14 +188,18 @@ def test_the_list_of_transactions(dataset: Dataset, window: str, environment: st
         assert row["slo"] is None
 
 
-@pytest.mark.parametrize("limit", [1, 2, 7])
-def test_pages_of_the_list_together_are_the_list(dataset: Dataset, limit: int) -> None:
-    full_list = dataset.api.get("/api/v1/transactions", **_parameters("all", limit=1000))[
+@pytest.mark.parametrize(
+    ("window", "limit"),
+    [("over one edge", 1), ("all", 7), *(pytest.param("all", n, marks=SLOW) for n in (1, 2))],
+)
+def test_pages_of_the_list_together_are_the_list(dataset: Dataset, window: str, limit: int) -> None:
+    full_list = dataset.api.get("/api/v1/transactions", **_parameters(window, limit=1000))[
         "transactions"
     ]
+    assert len(full_list) > limit
     assert full_list == sorted(full_list, key=lambda row: (-row["count"], row["id"]))
     pages = dataset.api.pages(
-        "/api/v1/transactions", "transactions", **_parameters("all", limit=limit)
+        "/api/v1/transactions", "transactions", **_parameters(window, limit=limit)
     )
     assert all(len(page) == limit for page in pages[:-1])
     assert list(itertools.chain(*pages)) == full_list
@@ -434,7 +442,10 @@ def test_a_search_returns_exactly_the_matching_traces(
         assert result["services"] == trace.services
 
 
-@pytest.mark.parametrize("name", ["everything", "error", "several kinds", "slow"])
+@pytest.mark.parametrize(
+    "name",
+    ["everything", "error", *(pytest.param(n, marks=SLOW) for n in ("several kinds", "slow"))],
+)
 def test_pages_of_a_search_together_are_the_search(dataset: Dataset, name: str) -> None:
     parameters = _parameters("cut", **SEARCHES[name].parameters)
     full_list = dataset.api.get("/api/v1/traces", **parameters, limit=1000)["traces"]

@@ -335,13 +335,13 @@ def test_failed_calls_lose_and_duplicate_nothing(
     monkeypatch.setattr(loader_module, "LONGEST_PAUSE", 0.1)
     faulty = UnreliableIngest(ingest, random.Random(6))
     loader = Loader(faulty)
-    for number in range(12):
+    for number in range(8):
         nested = number % 4 == 0
         loader.offer(seal_segment(tmp_path / str(number), "traces", traces(number, 100, nested)))
     loader.start()
     wait_until_drained(loader)
     loader.close()
     assert faulty.faults > 0
-    assert spans_stored(store) == (3600, 3600)
+    assert spans_stored(store) == (2400, 2400)
     assert sides_equal_their_base(store)
     assert not list(tmp_path.rglob("*.*ing")) + list(tmp_path.rglob("*.sealed"))
