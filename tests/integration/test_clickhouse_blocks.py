@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from clew.access import Authenticator, Principal
 from clew.clickhouse import Application, blocks
 from clew.storage import Sessions, Store
 
@@ -20,13 +21,20 @@ INSERT = "INSERT INTO otel_traces FORMAT JSONEachRow"
 METHODS = {"LZ4": blocks.LZ4, "ZSTD": blocks.ZSTD}
 
 
+class Writers:
+    """Takes every key for that of a client that may write."""
+
+    def principal(self, key: str, name: str | None = None) -> Principal:
+        return Principal("writer", frozenset(("ingest",)))
+
+
 class Port:
-    """The ClickHouse port in this process, for a client that may read and write."""
+    """The ClickHouse port in this process, for a client that may write."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.app = Application(
-            Sessions(store), iter(range(1, 100)).__next__, lambda name, key: frozenset(("ingest",))
+            Sessions(store), iter(range(1, 100)).__next__, Authenticator(Writers())
         )
 
     def insert(self, body: bytes, **parameters: Any) -> httpx.Response:
