@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from clew.collector import loader as loader_module
 from clew.collector import otlp
+from clew.collector.inflating import BadRequest
 from clew.collector.loader import Loader
 from clew.storage import SIGNALS, Ingest, InsertError, NestedValues, Store, StoredItems
 from support.loading import load, rows, seal_segment, sides_equal_their_base, wait_until_drained
@@ -265,7 +266,7 @@ def test_mutated_bodies_that_are_acknowledged_are_stored(
             batch = otlp.decode_protobuf("traces", body)
             if batch.items:
                 accepted.append(batch.body)
-        except otlp.BadRequest:
+        except BadRequest:
             continue
     segment = seal_segment(tmp_path, "traces", *accepted)
     with pytest.raises(InsertError):

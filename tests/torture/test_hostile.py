@@ -44,7 +44,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from oracle import EXPORT, MEMORY_CAP, SIGNALS, ledger, peak_memory, unequal
 
-from clew.collector import otlp
+from clew.collector import inflating, otlp
 from support.any_values import any_value
 from support.processes import Clew
 from support.stored import wait_until_loaded
@@ -416,8 +416,8 @@ def test_bodies_that_are_nearly_right(victim: Victim, bodies: int) -> None:
                 encoding = chance.choice(("gzip", "zstd", "deflate"))
                 encoded = mutated(COMPRESS[encoding](request.SerializeToString()), b"?", chance)
                 try:
-                    plain = otlp.inflate(encoded, encoding)
-                except otlp.BadRequest:
+                    plain = inflating.inflate(encoded, encoding)
+                except inflating.BadRequest:
                     plain = b""
                 victim.post_encoded(signal, encoded, plain, encoding)
     assert {"200", "400", "OK", "INVALID_ARGUMENT"} <= set(victim.answers)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 
 import pytest
-import zstandard
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew.collector import otlp
-from clew.collector.otlp import TooLarge, Unreadable, UnsupportedEncoding
+from clew.collector.inflating import Unreadable
 
 
 def request(spans: int = 3) -> ExportTraceServiceRequest:
@@ -97,47 +94,3 @@ def test_json_becomes_the_same_request() -> None:
 def test_json_that_is_not_a_request_is_unreadable(body: bytes) -> None:
     with pytest.raises(Unreadable):
         otlp.decode_json("traces", body)
-
-
-@pytest.mark.parametrize(
-    ("encoding", "compress"),
-    [
-        ("gzip", gzip.compress),
-        ("deflate", zlib.compress),
-        ("zstd", zstandard.ZstdCompressor().compress),
-        ("identity", lambda body: body),
-        ("", lambda body: body),
-    ],
-)
-def test_encodings(encoding: str, compress) -> None:
-    body = b"some bytes" * 1000
-    assert otlp.inflate(compress(body), encoding) == body
-
-
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
-def test_a_body_that_does_not_have_its_encoding_is_unreadable(encoding: str) -> None:
-    with pytest.raises(Unreadable, match=encoding):
-        otlp.inflate(b"not compressed", encoding)
-
-
-def test_a_body_that_is_cut_off_is_unreadable() -> None:
-    with pytest.raises(Unreadable, match="cut off"):
-        otlp.inflate(gzip.compress(b"x" * 100_000)[:-20], "gzip")
-
-
-@pytest.mark.parametrize(
-    ("encoding", "compress"),
-    [
-        ("gzip", lambda body: gzip.compress(body, 1)),
-        ("deflate", lambda body: zlib.compress(body, 1)),
-        ("zstd", zstandard.ZstdCompressor().compress),
-    ],
-)
-def test_a_compression_bomb_is_too_large(encoding: str, compress) -> None:
-    with pytest.raises(TooLarge, match="after decompression"):
-        otlp.inflate(compress(b"\0" * (otlp.MAX_BODY + 1)), encoding)
-
-
-def test_the_error_of_an_unknown_encoding_lists_the_known_ones() -> None:
-    with pytest.raises(UnsupportedEncoding, match="gzip, zstd, deflate or identity"):
-        otlp.inflate(b"", "br")

@@ -157,6 +157,7 @@ def test_a_page_may_send_when_its_origin_is_allowed(allowed: str) -> None:
         "OPTIONS",
         headers=PAGE | {"access-control-request-method": "POST"},
         origins=origins,
+        page_headers=("x-team",),
         authenticator=authenticator(),  # a preflight has no key
     )
     assert preflight.status_code == 204
@@ -164,7 +165,7 @@ def test_a_page_may_send_when_its_origin_is_allowed(allowed: str) -> None:
     assert preflight.headers["access-control-allow-methods"] == "POST"
     assert preflight.headers["access-control-allow-headers"].split(", ") == [
         *("content-type", "content-encoding", "authorization"),
-        *("traceparent", "tracestate", "baggage"),
+        *("traceparent", "tracestate", "baggage", "x-team"),
     ]
     assert int(preflight.headers["access-control-max-age"]) > 0
     for recorder, path, body, status in (
@@ -176,7 +177,9 @@ def test_a_page_may_send_when_its_origin_is_allowed(allowed: str) -> None:
         response = send(recorder, path=path, body=body, headers=PAGE | PROTOBUF, origins=origins)
         assert response.status_code == status
         assert response.headers["access-control-allow-origin"] == allowed
-        assert (response.headers.get("vary") == "origin") is (allowed != "*")
+        named = allowed != "*"
+        assert (response.headers.get("vary") == "origin") is named
+        assert (response.headers.get("access-control-allow-credentials") == "true") is named
 
 
 def test_readiness_says_why_requests_are_refused() -> None:

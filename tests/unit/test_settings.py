@@ -59,6 +59,7 @@ def _example(name: str) -> str:
         "dsn": "chdb:///x",
         "clickhouse": "",
         "cors_origins": "https://h:7, http://i",
+        "cors_headers": "x-tenant, api-key",
         "cluster": "c",
     }
     return (numbers | files | texts).get(name, "h:7")
@@ -122,6 +123,8 @@ def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> Non
         ("--retention", "1.5d"),
         ("--retention", "40000d"),
         ("--retention", "\u00b2d"),
+        ("--cors-headers", "x team"),
+        ("--cors-headers", "*"),
         ("--cors-origins", "shop.example"),
         ("--cors-origins", "https://shop.example/"),
         ("--cors-origins", "https://a.example,https://*.example"),

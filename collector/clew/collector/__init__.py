@@ -1,6 +1,7 @@
 """The collector: receives OTLP, acknowledges it once it is on disk, loads it exactly once.
 
 http, grpc   the receivers
+inflating    content encodings, and why a body is refused
 otlp         decodes, checks and counts requests
 ids          what every item must have: valid ids and times
 mending      requests with odd items, each mended or rejected alone

@@ -15,6 +15,7 @@ from google.rpc.status_pb2 import Status
 from clew.access import AccessError, Authenticator, Forbidden, bearer_key
 from clew.collector import otlp
 from clew.collector.http import LARGE_BODY, UNAVAILABLE, Append
+from clew.collector.inflating import MAX_BODY, BadRequest
 from clew.collector.limits import (
     RETRY_AFTER,
     InFlight,
@@ -22,7 +23,6 @@ from clew.collector.limits import (
     Overloaded,
     Tally,
 )
-from clew.collector.otlp import BadRequest
 
 METHODS = {
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export": "traces",
@@ -52,7 +52,7 @@ class GrpcReceiver:
         self._tally = tally or NoTally()
         self._server = grpc.aio.server(
             options=[
-                ("grpc.max_receive_message_length", otlp.MAX_BODY),
+                ("grpc.max_receive_message_length", MAX_BODY),
                 ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT * 1000),
                 ("grpc.max_connection_idle_ms", IDLE_TIMEOUT * 1000),
                 ("grpc.so_reuseport", 0),

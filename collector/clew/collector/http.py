@@ -12,6 +12,13 @@ from google.rpc.status_pb2 import Status
 
 from clew.access import AccessError, Authenticator, Forbidden, bearer_key
 from clew.collector import otlp
+from clew.collector.inflating import (
+    MAX_BODY,
+    BadRequest,
+    TooLarge,
+    UnsupportedEncoding,
+    inflate,
+)
 from clew.collector.limits import (
     RETRY_AFTER,
     InFlight,
@@ -20,7 +27,7 @@ from clew.collector.limits import (
     Request,
     Tally,
 )
-from clew.collector.otlp import BadRequest, Batch, TooLarge, UnsupportedEncoding
+from clew.collector.otlp import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -36,18 +43,18 @@ LARGE_BODY = 256 << 10  # bytes: a thread decodes larger ones, so the event loop
 UNAVAILABLE = 14  # a code of google.rpc
 UNAUTHENTICATED, PERMISSION_DENIED = (401, 16), (403, 7)  # HTTP status, code of google.rpc
 NOT_READY = "not accepting data: the spool is full or cannot be written"
-TOO_LARGE = f"the body is over {otlp.MAX_BODY >> 20} MiB: send smaller batches"
+TOO_LARGE = f"the body is over {MAX_BODY >> 20} MiB: send smaller batches"
 
 Headers = list[tuple[bytes, bytes]]
 
 PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"POST"),
-    (
-        b"access-control-allow-headers",
-        b"content-type, content-encoding, authorization, traceparent, tracestate, baggage",
-    ),
     (b"access-control-max-age", b"7200"),
 ]
+PAGE_HEADERS = (
+    *("content-type", "content-encoding", "authorization"),
+    *("traceparent", "tracestate", "baggage"),
+)
 
 
 class Receiver:
@@ -55,7 +62,8 @@ class Receiver:
     Overloaded.
 
     Load balancers ask `/healthz`, and `/readyz`: whether requests are accepted, which does not
-    depend on the database. `origins` are those of web pages that may send telemetry; `*` is any."""
+    depend on the database. `origins` are those of web pages that may send telemetry; `*` is any.
+    `page_headers` are further request headers that such pages may send."""
 
     def __init__(
         self,
@@ -65,6 +73,7 @@ class Receiver:
         authenticator: Authenticator | None = None,
         origins: frozenset[str] = frozenset(),
         ready: Callable[[], bool] = lambda: True,
+        page_headers: tuple[str, ...] = (),
     ) -> None:
         self._append = append
         self._ready = ready
@@ -72,6 +81,8 @@ class Receiver:
         self._tally = tally or NoTally()
         self._authenticator = authenticator or Authenticator()
         self._origins = origins
+        allowed = ", ".join((*PAGE_HEADERS, *page_headers)).encode()
+        self._preflight = [*PREFLIGHT, (b"access-control-allow-headers", allowed)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -80,7 +91,7 @@ class Receiver:
         if self._origins and b"origin" in headers:
             cors_headers = self._cors_headers(headers[b"origin"])
             if cors_headers and scope["method"] == "OPTIONS":
-                await _start(send, 204, cors_headers + PREFLIGHT)
+                await _start(send, 204, cors_headers + self._preflight)
                 await send({"type": "http.response.body"})
                 return
             if cors_headers:
@@ -143,12 +154,15 @@ class Receiver:
 
     def _cors_headers(self, origin: bytes) -> Headers:
         """The headers by which a browser lets a page of this origin send and read responses; empty
-        when the origin is not allowed."""
-        if "*" in self._origins:
-            return [(b"access-control-allow-origin", b"*")]
+        when the origin is not allowed. Only a page whose origin is named may send credentials, as
+        beacons always do: browsers accept none of them where any origin is allowed."""
         if origin.decode("latin-1") in self._origins:
-            return [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
-        return []
+            return [
+                (b"access-control-allow-origin", origin),
+                (b"access-control-allow-credentials", b"true"),
+                (b"vary", b"origin"),
+            ]
+        return [(b"access-control-allow-origin", b"*")] if "*" in self._origins else []
 
 
 def _text(headers: dict[bytes, bytes], name: bytes) -> str:
@@ -179,7 +193,7 @@ async def _read(headers: dict[bytes, bytes], receive: Receive, request: Request)
     """The body as it was sent; None when the client disconnected before its end. Raises TooLarge,
     and Overloaded when too many bytes are in flight."""
     length = headers.get(b"content-length", b"0")
-    if length.isdigit() and int(length) > otlp.MAX_BODY:
+    if length.isdigit() and int(length) > MAX_BODY:
         raise TooLarge(TOO_LARGE)
     chunks = []
     while True:
@@ -188,7 +202,7 @@ async def _read(headers: dict[bytes, bytes], receive: Receive, request: Request)
             return None
         chunk = message.get("body", b"")
         request.take(len(chunk))
-        if request.size > otlp.MAX_BODY:
+        if request.size > MAX_BODY:
             raise TooLarge(TOO_LARGE)
         chunks.append(chunk)
         if not message.get("more_body"):
@@ -206,7 +220,7 @@ async def _decode(
 
 def decode(signal: str, content_type: str, encoding: str, body: bytes) -> Batch:
     """The batch of a request, from its body as it was sent. Raises BadRequest."""
-    inflated = otlp.inflate(body, encoding)
+    inflated = inflate(body, encoding)
     return (otlp.decode_json if content_type == JSON else otlp.decode_protobuf)(signal, inflated)
 
 

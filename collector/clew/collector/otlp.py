@@ -7,12 +7,10 @@ resources). Several such bodies one after the other are again one valid request.
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import zstandard
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -31,34 +29,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from clew.collector import ids, mending, values
 from clew.collector.descriptors import Field, derive_message
+from clew.collector.inflating import Unreadable
 from clew.collector.mending import Mender
-
-MAX_BODY = 64 << 20  # bytes, after decompression: OTLP's limit
-TOO_LARGE = f"the body is over {MAX_BODY >> 20} MiB after decompression: send smaller batches"
-
-
-class BadRequest(Exception):
-    """A request that is refused for good, with an HTTP status and a code of google.rpc."""
-
-    status = 400
-    code = 3  # INVALID_ARGUMENT
-
-
-class Unreadable(BadRequest):
-    """The body is not what its content type or encoding says."""
-
-
-class TooLarge(BadRequest):
-    """The body is over MAX_BODY."""
-
-    status = 413
-    code = 8  # RESOURCE_EXHAUSTED
-
-
-class UnsupportedEncoding(BadRequest):
-    """The content type or content encoding is not one of those that OTLP allows."""
-
-    status = 415
 
 
 @dataclass(frozen=True)
@@ -158,22 +130,6 @@ def response_body(signal: str, batch: Batch, *, as_json: bool = False) -> bytes:
     if as_json:
         return str(json_format.MessageToJson(response)).encode()
     return bytes(response.SerializeToString())
-
-
-def inflate(body: bytes, encoding: str) -> bytes:
-    """The body without its Content-Encoding. Raises TooLarge above MAX_BODY bytes, which it never
-    exceeds in memory; UnsupportedEncoding; Unreadable."""
-    if encoding in ("", "identity"):
-        return body
-    if encoding not in INFLATORS:
-        raise UnsupportedEncoding(
-            f"content-encoding {encoding!r} is not supported: "
-            f"send {', '.join(INFLATORS)} or identity"
-        )
-    try:
-        return INFLATORS[encoding](body)
-    except (zlib.error, zstandard.ZstdError, EOFError) as error:
-        raise Unreadable(f"the body is not valid {encoding}: {error}") from error
 
 
 class Messages:
@@ -281,40 +237,4 @@ MESSAGES = {
         "resource_metrics",
         "scope_metrics",
     ),
-}
-
-
-def _inflate_zlib(window: int) -> Callable[[bytes], bytes]:
-    def inflate_bounded(body: bytes) -> bytes:
-        stream = zlib.decompressobj(window)
-        inflated = stream.decompress(body, MAX_BODY + 1)
-        is_gzip = window > zlib.MAX_WBITS
-        # A gzip body may have several members.
-        while stream.eof and stream.unused_data and is_gzip and len(inflated) <= MAX_BODY:
-            body, stream = stream.unused_data, zlib.decompressobj(window)
-            inflated += stream.decompress(body, MAX_BODY + 1 - len(inflated))
-        if len(inflated) > MAX_BODY:
-            raise TooLarge(TOO_LARGE)
-        if not stream.eof:
-            raise EOFError("it is cut off")
-        return inflated
-
-    return inflate_bounded
-
-
-def _inflate_zstd(body: bytes) -> bytes:
-    # read(n) stops after n bytes, whatever size the frame declares or has.
-    with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
-        body, read_across_frames=True
-    ) as stream:
-        inflated = stream.read(MAX_BODY + 1)
-    if len(inflated) > MAX_BODY:
-        raise TooLarge(TOO_LARGE)
-    return inflated
-
-
-INFLATORS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": _inflate_zlib(zlib.MAX_WBITS | 16),
-    "zstd": _inflate_zstd,
-    "deflate": _inflate_zlib(zlib.MAX_WBITS),
 }

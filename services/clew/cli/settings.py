@@ -65,6 +65,15 @@ def read_origins(text: str) -> frozenset[str]:
     return origins
 
 
+def read_headers(text: str) -> tuple[str, ...]:
+    """Names of HTTP headers, separated by commas."""
+    names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9!#$%&'+.^_`|~-]+", name):
+            raise UsageError("write names of HTTP headers, separated by commas")
+    return names
+
+
 def read_retention(text: str) -> dict[str, int]:
     """Days by signal; a signal that is not named has the default."""
     named = [entry.strip().partition("=") for entry in text.split(",")]
@@ -175,6 +184,12 @@ SETTINGS = (
         read_origins,
     ),
     Setting(
+        "cors_headers",
+        "",
+        "further request headers, comma separated, that those pages may send",
+        read_headers,
+    ),
+    Setting(
         "retention",
         f"{DEFAULT_DAYS}d",
         "how long rows are kept, in days: 30d, or by signal: traces=14d,logs=7d,metrics=30d",
@@ -227,6 +242,7 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     cors_origins: frozenset[str] = frozenset()
+    cors_headers: tuple[str, ...] = ()
     database_limit: int | None = None  # bytes
     spool_limit: int | None = None  # bytes
     in_flight_limit: int | None = None  # bytes

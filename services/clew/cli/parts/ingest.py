@@ -77,6 +77,7 @@ async def ingest(shared: Shared) -> AsyncIterator[dict[str, str]]:
         access.authenticator,
         settings.cors_origins,
         pipeline.accepts,
+        settings.cors_headers,
     )
     http = Server(receiver, access.certificate, GRACE)
     pipeline.start()
