@@ -11,15 +11,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from support.stored import ask, wait_until_loaded
 
+pytestmark = pytest.mark.slow  # half a minute each; test_receiving.py has what is a tenth of it
+
 MEBIBYTE = 1 << 20
 PEAK = 2000  # MiB of resident memory; the most seen is 1012, for a trace of 100,000 spans
 
 
-def request_of(service: str | None) -> tuple[ExportTraceServiceRequest, Any]:
+def request_of(service: str) -> tuple[ExportTraceServiceRequest, Any]:
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
-    if service is not None:
-        resource.resource.attributes.add(key="service.name").value.string_value = service
+    resource.resource.attributes.add(key="service.name").value.string_value = service
     return request, resource.scope_spans.add().spans
 
 
@@ -57,22 +58,6 @@ def stored(clew, columns: str) -> dict[str, Any]:
     return row
 
 
-def test_spans_without_a_service(clew) -> None:
-    request, spans = request_of(None)
-    add(spans, 1, 1)
-    add(spans, 1, 2, 1)
-    send(clew, request)
-    wait_until_loaded(clew.data)
-    trace = clew.get(f"/api/v1/traces/{1:032x}").json()
-    assert [span["service"] for span in trace["spans"]] == ["", ""]
-    assert trace["services"] == [""]
-    (transaction,) = clew.get("/api/v1/transactions", environment="").json()["transactions"]
-    assert (transaction["service"], transaction["name"]) == ("", ": part")
-    assert clew.get(f"/api/v1/transactions/{transaction['id']}").is_success
-    assert stored(clew, "any(ServiceName) AS service, count() AS n") == {"service": "", "n": 2}
-
-
-@pytest.mark.slow
 def test_an_attribute_of_10_megabytes_and_forty_of_one(clew) -> None:
     request, spans = request_of("large")
     add(spans, 1, 1).attributes.add(key="filling").value.string_value = "x" * 10_000_000
@@ -88,7 +73,6 @@ def test_an_attribute_of_10_megabytes_and_forty_of_one(clew) -> None:
     assert row == {"n": 41, "longest": 10_000_000, "whole": 40}
 
 
-@pytest.mark.slow
 def test_a_trace_of_100_000_spans(clew) -> None:
     request, spans = request_of("deep")
     for number in range(1, 100_001):
@@ -104,7 +88,6 @@ def test_a_trace_of_100_000_spans(clew) -> None:
     assert row == {"n": 100_000, "ids": 100_000, "traces": 1}
 
 
-@pytest.mark.slow
 def test_a_million_different_keys_in_one_body(clew) -> None:
     request, spans = request_of("keys")
     for number in range(1, 1001):

@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from support.processes import Clew
 from support.stored import wait_until_loaded
 
+NOBODYS = b"nobody's" * 2
 PROTOBUF = {"content-type": "application/x-protobuf"}
 
 
@@ -96,3 +97,26 @@ def test_a_log_and_a_metric_by_grpc_and_http_are_there_at_once(clew) -> None:
     wait_until_loaded(clew.data)
     logs = clew.get("/api/v1/logs", service="both").json()["logs"]
     assert [log["body"] for log in logs] == ["the same record"] * 2
+
+
+def test_spans_without_a_service(clew) -> None:
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    now = time.time_ns()
+    for number in (1, 2):
+        scope.spans.add(
+            trace_id=NOBODYS, span_id=number.to_bytes(8, "big"), name="part",
+            parent_span_id=(1).to_bytes(8, "big") if number == 2 else b"",
+            start_time_unix_nano=now, end_time_unix_nano=now + 10**6,
+        )  # fmt: skip
+    url = f"{clew.endpoints['otlp_http']}/v1/traces"
+    answer = httpx.post(url, content=request.SerializeToString(), headers=PROTOBUF)
+    assert (answer.status_code, answer.content) == (200, b"")
+    wait_until_loaded(clew.data)
+    trace = clew.get(f"/api/v1/traces/{NOBODYS.hex()}").json()
+    assert [span["service"] for span in trace["spans"]] == ["", ""]
+    assert trace["services"] == [""]
+    listed = clew.get("/api/v1/transactions", environment="").json()["transactions"]
+    (transaction,) = (row for row in listed if row["service"] == "")
+    assert (transaction["name"], transaction["count"]) == (": part", 1)
+    assert clew.get(f"/api/v1/transactions/{transaction['id']}").is_success
