@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from clew.storage import SIGNALS
 from support import every_field
 from support.loading import Ingest, Store, load
 
@@ -44,7 +45,6 @@ def test_what_is_not_stored_is_listed(
             )
             for row in map(json.loads, lines.splitlines()):
                 rows[row["ServiceName"]][table] = row
-    prefix = {"traces": "otel_t", "logs": "otel_l", "metrics": "otel_m"}[signal]
     makes_no_difference = {
         name
         for name in names
@@ -52,7 +52,7 @@ def test_what_is_not_stored_is_listed(
         == {
             table: row
             for table, row in every_field.expected(name).items()
-            if table.startswith(prefix)
+            if table in SIGNALS[signal].tables
         }
     }
     listed = {

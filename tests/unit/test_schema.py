@@ -29,7 +29,7 @@ class View(NamedTuple):
 
 
 TABLES = {
-    match[1]
+    match[1]: migration.sql
     for migration in known_migrations()
     if (match := re.search(r"^CREATE TABLE IF NOT EXISTS otel\.(\w+)", migration.sql, re.M))
     and "ENGINE = Null" not in migration.sql
@@ -54,6 +54,20 @@ def test_a_table_is_sharded_or_small(table: str) -> None:
 def test_the_rows_of_a_sharded_table_are_freed_with_their_signal(table: str) -> None:
     assert table in TABLES
     assert table in {*BASES, *SIDES, *DERIVED, NAMES}, f"add {table} to its Signal in ingest.py"
+
+
+@pytest.mark.parametrize("table", sorted(BASES))
+def test_a_base_table_has_the_columns_that_loading_needs(table: str) -> None:
+    for column in ("ServiceName", BASES[table].time, "Segment", "InsertedAt"):
+        assert f"\n    {column} " in TABLES[table], column
+
+
+@pytest.mark.parametrize("table", sorted({*BASES, *SIDES, *DERIVED}))
+def test_a_table_is_partitioned_synced_and_freed_as_the_others(table: str) -> None:
+    partition = r"^PARTITION BY if\(abs\(toInt64\((\w+)\) - toInt64\(InsertedAt\)\) > 2592000,$"
+    assert re.search(partition, TABLES[table], re.M), "docs/adr/0010-partitions-of-odd-times.md"
+    for setting in ("ttl_only_drop_parts", "fsync_after_insert", "fsync_part_directory"):
+        assert f"{setting} = 1" in TABLES[table]
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.target)

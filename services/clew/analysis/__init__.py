@@ -2,9 +2,15 @@
 
     documents/      YAML and JSON that people write, read into pydantic models
     traces/         what one whole trace says: its entry, self times, critical path, calls
-        paths       the times of one trace, in Python
-        settling    the statements that settle traces
-        settler     the background thread that runs them
+        settler     the background thread that settles traces, then runs the steps
+        cursor      which traces its next pass settles
+        settling    the statements that settle many traces at once
+        trace_row   the same for one large trace, in Python
+        paths       self times and the critical path of one trace, in Python
+        times       times as the statements take them
+        edges       a step: the calls between services by minute
+        attributes  a step: attribute keys and their frequent values by hour
+    steps           the interface of the steps over settled traces
     transactions/   business transactions that are defined
         definitions what a definition may say
         registry    the definitions in force
