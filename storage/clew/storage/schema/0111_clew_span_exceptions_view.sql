@@ -11,5 +11,5 @@ SELECT
     Segment,
     InsertedAt
 FROM otel.otel_traces
-ARRAY JOIN arrayFilter((e, n) -> n = 'exception', arrayZip(Events.Timestamp, Events.Attributes), Events.Name) AS event
+ARRAY JOIN arrayFilter((event, name) -> name = 'exception', arrayZip(Events.Timestamp, Events.Attributes), Events.Name) AS event
 WHERE has(Events.Name, 'exception') AND TraceId != ''

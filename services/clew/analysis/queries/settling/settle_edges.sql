@@ -1,4 +1,5 @@
--- The edges of some minutes, from all their traces; and for each minute the row that stands for it.
+-- The edges of some minutes, from all their traces; and for each minute a row without a source and a target, which
+-- stands for a minute without edges.
 SELECT
     Minute,
     Environment,
@@ -18,12 +19,13 @@ FROM
     SELECT
         clew_minute(Timestamp) AS Minute,
         toString(Environment) AS Environment,
-        arrayJoin(arrayZip(Call.Source, Call.Target, Call.Type, Call.Duration, Call.IsError)) AS call,
-        toString(call.1) AS Source,
-        toString(call.2) AS Target,
-        toString(call.3) AS Type,
-        call.4 AS Duration,
-        call.5 AS IsError,
+        arrayJoin(arrayZip(Call.Source, Call.Target, Call.Type, Call.Duration, Call.IsError)
+            ::Array(Tuple(source String, target String, type String, duration UInt64, is_error Bool))) AS call,
+        call.source AS Source,
+        call.target AS Target,
+        call.type AS Type,
+        call.duration AS Duration,
+        call.is_error AS IsError,
         toUInt64(settled.OneIn) AS Weight,
         settled.InsertedAt AS Inserted
     FROM otel.clew_settled AS settled FINAL

@@ -1,9 +1,9 @@
--- In how many traces of either sample each value of each attribute is, on any span; those that are not in
--- {least} traces of one of them are left out, and so are the attributes that the sets were chosen by.
+-- In how many traces of each sample a value of an attribute stands on any span. Left out are values in fewer than
+-- {least} traces of both samples, and the attributes by which the sets were chosen.
 SELECT
-    item.1 AS source,
-    item.2 AS key,
-    item.3 AS value,
+    item.source AS source,
+    item.key AS key,
+    item.value AS value,
     countIf(is_a) AS a_count,
     countIf(is_b) AS b_count
 FROM
@@ -13,8 +13,13 @@ FROM
         TraceId IN {a:Array(String)} AS is_a,
         TraceId IN {b:Array(String)} AS is_b,
         arrayJoin(arrayDistinct(arrayConcat(
-            groupUniqArrayArray(arrayMap((k, v) -> ('span', toString(k), v), mapKeys(SpanAttributes), mapValues(SpanAttributes))),
-            groupUniqArrayArray(arrayMap((k, v) -> ('resource', toString(k), v), mapKeys(ResourceAttributes), mapValues(ResourceAttributes)))))) AS item
+            groupUniqArrayArray(arrayMap(
+                (key, value) -> ('span', toString(key), value),
+                mapKeys(SpanAttributes), mapValues(SpanAttributes))),
+            groupUniqArrayArray(arrayMap(
+                (key, value) -> ('resource', toString(key), value),
+                mapKeys(ResourceAttributes), mapValues(ResourceAttributes)))))
+            ::Array(Tuple(source String, key String, value String))) AS item
     FROM otel.otel_traces
     WHERE (TraceId IN {a:Array(String)} OR TraceId IN {b:Array(String)})
         AND ((Timestamp >= {since:DateTime64(9)} - toIntervalHour(1) AND Timestamp < {until:DateTime64(9)} + toIntervalHour(1))

@@ -1,21 +1,22 @@
--- What each operation did in the traces of either sample: calls, and time of its own.
+-- The calls and the self time of each operation in the traces of each sample.
 SELECT
-    part.1 AS service,
-    part.2 AS operation,
-    part.3 AS kind,
-    sumIf(part.4, is_a) AS a_calls,
-    sumIf(part.5, is_a) AS a_self,
-    sumIf(part.4, is_b) AS b_calls,
-    sumIf(part.5, is_b) AS b_self
+    service,
+    operation,
+    kind,
+    sumIf(calls, is_a) AS a_calls,
+    sumIf(self, is_a) AS a_self,
+    sumIf(calls, is_b) AS b_calls,
+    sumIf(self, is_b) AS b_self
 FROM
 (
     SELECT TraceId IN {a:Array(String)} AS is_a, TraceId IN {b:Array(String)} AS is_b,
-           arrayJoin(arrayZip(Path.Service, Path.Operation, Path.Kind, Path.Calls, Path.Self)) AS part
+        Path.Service AS services, Path.Operation AS operations, Path.Kind AS kinds, Path.Calls AS all_calls, Path.Self AS selves
     FROM otel.clew_settled FINAL
     WHERE (TraceId IN {a:Array(String)} OR TraceId IN {b:Array(String)})
         AND ((Timestamp >= {since:DateTime64(9)} AND Timestamp < {until:DateTime64(9)})
             OR (Timestamp >= {since_b:DateTime64(9)} AND Timestamp < {until_b:DateTime64(9)}))
 )
+ARRAY JOIN services AS service, operations AS operation, kinds AS kind, all_calls AS calls, selves AS self
 GROUP BY service, operation, kind
 ORDER BY abs(a_self / {of_a:Float64} - b_self / {of_b:Float64}) DESC, service, operation, kind
 LIMIT {limit:UInt32}

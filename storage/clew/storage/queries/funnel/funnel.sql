@@ -1,9 +1,8 @@
--- How far the occurrences of a defined transaction came: for all of them, and for each group of them, the
--- steps they reached. Number 0 is the entry, 1 the first step. Since is the time from the step before
--- that the occurrence reached. Errors and what was lost are put down to the last step that was reached.
--- Groups are by {unit} seconds of time, or by an attribute of the entry that counts, one of the {most}
--- newest occurrences.
-WITH occurred AS
+-- The steps that the occurrences of a defined transaction reached, for all of them and for each group of them.
+-- Step 0 is the entry, 1 the first step of the definition. since: the time since the step that the occurrence
+-- reached before. Errors and lost value count for the last step that an occurrence reached.
+-- A group is {unit} seconds of time, or a value of an attribute on the entry of the {most} newest occurrences.
+WITH occurrences AS
 (
     SELECT Timestamp, Start, End, EntryTraceId, EntrySpanId, EntryService, EntryOperation, IsError, Value,
         Step.Number AS numbers, Step.Start AS starts, Step.IsError AS failures
@@ -12,15 +11,18 @@ WITH occurred AS
         AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
     WHERE {environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)}
 ),
-entered AS
+entries AS
 (
     SELECT TraceId, SpanId,
-        any(if(mapContains(SpanAttributes, {attribute:String}), SpanAttributes[{attribute:String}], ResourceAttributes[{attribute:String}])) AS value
+        any(if(
+            mapContains(SpanAttributes, {attribute:String}),
+            SpanAttributes[{attribute:String}],
+            ResourceAttributes[{attribute:String}])) AS value
     FROM otel.otel_traces
     WHERE {by_attribute:Bool}
-        AND (ServiceName, SpanName) IN (SELECT EntryService, EntryOperation FROM occurred)
-        AND TraceId IN (SELECT EntryTraceId FROM occurred ORDER BY Timestamp DESC LIMIT {most:UInt32})
-        AND Timestamp >= (SELECT min(Start) FROM occurred) AND Timestamp <= (SELECT max(End) FROM occurred)
+        AND (ServiceName, SpanName) IN (SELECT EntryService, EntryOperation FROM occurrences)
+        AND TraceId IN (SELECT EntryTraceId FROM occurrences ORDER BY Timestamp DESC LIMIT {most:UInt32})
+        AND Timestamp >= (SELECT min(Start) FROM occurrences) AND Timestamp <= (SELECT max(End) FROM occurrences)
     GROUP BY TraceId, SpanId
 )
 SELECT
@@ -36,26 +38,30 @@ FROM
         grouping(`group`) = 1 AS whole,
         number,
         count() AS reached,
-        arrayMap(x -> x / 1e6, quantilesDD(0.01, 0.5, 0.95)(toUInt64(waited))) AS since,
+        arrayMap(nanoseconds -> nanoseconds / 1e6, quantilesDD(0.01, 0.5, 0.95)(toUInt64(waited))) AS since,
         countIf(last AND IsError) AS errors,
         sumIf(Value, last AND IsError) AS lost,
         countIf(in_error) AS failed
     FROM
     (
         SELECT
-            if({by_attribute:Bool}, entered.value,
-                if({unit:UInt32} = 0, '', clew_time(toStartOfInterval(toDateTime(Timestamp), toIntervalSecond(greatest(1, {unit:UInt32})))))) AS `group`,
-            IsError, Value, step.1 AS number, step.2 AS waited, step.3 AS in_error, step.4 AS last
-        FROM occurred
-        LEFT JOIN entered ON entered.TraceId = EntryTraceId AND entered.SpanId = EntrySpanId
-        ARRAY JOIN arrayMap(
-            (number, at, before, failed, place) -> (
-                number, greatest(0, toUnixTimestamp64Nano(at) - toUnixTimestamp64Nano(before)), failed, place = length(numbers) + 1),
-            arrayPushFront(arrayMap(n -> toUInt16(n + 1), numbers), toUInt16(0)),
-            arrayPushFront(starts, Timestamp),
-            arrayPushFront(arrayPopBack(arrayPushFront(starts, Timestamp)), Timestamp),
-            arrayPushFront(failures, false),
-            arrayEnumerate(arrayPushFront(numbers, 0))) AS step
+            multiIf(
+                {by_attribute:Bool}, entries.value,
+                {unit:UInt32} = 0, '',
+                clew_time(toStartOfInterval(
+                    toDateTime(Timestamp), toIntervalSecond(greatest(1, {unit:UInt32}))))) AS `group`,
+            IsError, Value, number, waited, in_error, last
+        FROM occurrences
+        LEFT JOIN entries ON entries.TraceId = EntryTraceId AND entries.SpanId = EntrySpanId
+        ARRAY JOIN
+            arrayPushFront(arrayMap(number -> toUInt16(number + 1), numbers), toUInt16(0)) AS number,
+            arrayMap(
+                (start, start_before) -> greatest(
+                    0, toUnixTimestamp64Nano(start) - toUnixTimestamp64Nano(start_before)),
+                arrayPushFront(starts, Timestamp),
+                arrayPushFront(arrayPopBack(arrayPushFront(starts, Timestamp)), Timestamp)) AS waited,
+            arrayPushFront(failures, false) AS in_error,
+            arrayMap(place -> place > length(numbers), arrayEnumerate(arrayPushFront(numbers, 0))) AS last
     )
     GROUP BY GROUPING SETS ((`group`, number), (number))
 )

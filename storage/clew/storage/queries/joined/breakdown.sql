@@ -1,10 +1,11 @@
 -- with settled
--- Where the time of the traces went, by operation, in all of them and in the slow ones. Where only one
--- trace in so many was settled, each stands for so many; deviation and covariance are the terms of the
--- variance that comes of it, parts the self times by slice of the window, where not all of it is read. The
--- first row is that of the traces as wholes: calls are their number.
--- Without has the changes to the counts of durations if the operation took no time on the critical path, in
--- buckets that are 2 % wide (a power of 1.02, in nanoseconds); of the first row the counts themselves.
+-- Where the time of the traces went, by operation, in all traces and in the slow ones. The first row is that of
+-- whole traces (kind `(all)`): its calls are the number of traces.
+--
+-- Where one trace in N was settled, a trace has the weight N. deviation and covariance are the terms of the variance
+-- that this sampling causes. parts: the self times by slice of the window, where only slices of it are read.
+-- without: how the counts of durations would change if the operation took no time on the critical path, in buckets
+-- that are 2 % wide (powers of 1.02 nanoseconds); in the first row the counts themselves.
 SELECT
     service,
     operation,
@@ -23,14 +24,17 @@ SELECT
         last AND (critical > 0 OR kind = '(all)') AND {slower_than:Float64} < inf) AS without
 FROM
 (
-    SELECT weight, slow, last, slice, arraySum(selves) AS whole,
-        step.1 AS service, step.2 AS operation, step.3 AS kind, step.4 AS called, step.5 AS self, step.6 AS critical,
+    SELECT weight, slow, last, slice, arraySum(selves) AS whole, service, operation, kind, called, self, critical,
         toUInt16(round(log(greatest(took, 1)) / log(1.02))) AS before,
         toUInt16(round(log(greatest(toInt64(took) - if(kind = '(all)', 0, toInt64(critical)), 1)) / log(1.02))) AS after
     FROM settled
-    ARRAY JOIN arrayPushFront(
-        arrayZip(services, operations, kinds, calls, selves, criticals),
-        ('', '', '(all)', toUInt32(1), arraySum(selves), arraySum(criticals))) AS step
+    ARRAY JOIN
+        arrayPushFront(services, '') AS service,
+        arrayPushFront(operations, '') AS operation,
+        arrayPushFront(kinds, '(all)') AS kind,
+        arrayPushFront(calls, toUInt32(1)) AS called,
+        arrayPushFront(selves, arraySum(selves)) AS self,
+        arrayPushFront(criticals, arraySum(criticals)) AS critical
 )
 GROUP BY service, operation, kind
 ORDER BY kind = '(all)' DESC, self_ns DESC, service, operation, kind

@@ -19,13 +19,13 @@ FROM
     SELECT *, transform(bin, {times:Array(UInt32)}, {latencies:Array(Float64)}, nan) AS latency
     FROM
     (
-        WITH {by_attribute:Bool} AND arrayExists((k, v) -> (k, v) IN {carried:Array(Tuple(String, String))}, mapKeys(Attributes), mapValues(Attributes)) AS carries
+        WITH {by_attribute:Bool} AND arrayExists((name, value) -> (name, value) IN {carried:Array(Tuple(String, String))}, mapKeys(Attributes), mapValues(Attributes)) AS carries
         SELECT
             MetricName AS name, any(MetricUnit) AS unit, ServiceName AS service, any(if(Instance = '', Host, Instance)) AS resource,
             any(Attributes) AS attributes, Stream AS series,
             toUInt32(toStartOfInterval(TimeUnix, toIntervalSecond({step:UInt32}))) AS bin,
             max(carries) AS by_attribute,
-            max(notEmpty(Exemplars.TraceId) AND arrayExists(t -> t IN (
+            max(notEmpty(Exemplars.TraceId) AND arrayExists(trace_id -> trace_id IN (
                 SELECT TraceId FROM entries
                 WHERE modulo(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {stride:UInt64}) < {part:UInt64}), Exemplars.TraceId)) AS by_exemplar,
             avg(Value) AS point

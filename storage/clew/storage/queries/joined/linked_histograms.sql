@@ -20,7 +20,7 @@ FROM
         transform(bin, {times:Array(UInt32)}, {latencies:Array(Float64)}, nan) AS latency,
         sumForEach(rise) AS counts,
         arrayElement(arrayPushBack(any(bounds), any(bounds)[-1]),
-            arrayFirstIndex(c -> c >= 0.95 * arraySum(counts), arrayCumSum(counts))) AS point
+            arrayFirstIndex(total -> total >= 0.95 * arraySum(counts), arrayCumSum(counts))) AS point
     FROM
     (
         SELECT *,
@@ -36,7 +36,7 @@ FROM
             binned.1 AS bin, binned.2 AS rise
         FROM
         (
-            WITH {by_attribute:Bool} AND arrayExists((k, v) -> (k, v) IN {carried:Array(Tuple(String, String))}, mapKeys(Attributes), mapValues(Attributes)) AS carries
+            WITH {by_attribute:Bool} AND arrayExists((name, value) -> (name, value) IN {carried:Array(Tuple(String, String))}, mapKeys(Attributes), mapValues(Attributes)) AS carries
             SELECT
                 MetricName AS name, any(MetricUnit) AS unit, ServiceName AS service, any(if(Instance = '', Host, Instance)) AS resource,
                 any(Attributes) AS attributes, Stream AS series, ExplicitBounds AS bounds,
@@ -45,7 +45,7 @@ FROM
                 arraySort(groupArray((TimeUnix, TimeUnixNanos, Count, BucketCounts))) AS sorted,
                 any(StartTimeUnix) >= toDateTime({start:DateTime64(9)}) AND (sorted[1].1, sorted[1].2) != (any(StartTimeUnix), any(StartTimeUnixNanos)) AS is_new,
                 max(carries) AS by_attribute,
-                max(notEmpty(Exemplars.TraceId) AND arrayExists(t -> t IN (
+                max(notEmpty(Exemplars.TraceId) AND arrayExists(trace_id -> trace_id IN (
                     SELECT TraceId FROM entries
                     WHERE modulo(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {stride:UInt64}) < {part:UInt64}), Exemplars.TraceId)) AS by_exemplar
             FROM otel.otel_metrics_histogram

@@ -7,7 +7,7 @@ SELECT
     Type AS type,
     sum(edges.Calls) AS calls,
     sum(edges.Failed) AS errors,
-    arrayMap(x -> x / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(edges.Durations)) AS quantiles,
+    arrayMap(nanoseconds -> nanoseconds / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(edges.Durations)) AS quantiles,
     max(edges.Longest) / 1e6 AS max,
     max(edges.OneIn) AS one_in
 FROM

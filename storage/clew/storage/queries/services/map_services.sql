@@ -5,7 +5,7 @@ SELECT
     SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER') AS is_taken,
     sum(Count) AS calls,
     sum(rollup.Errors) AS errors,
-    arrayMap(x -> x / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(Sketch)) AS quantiles,
+    arrayMap(nanoseconds -> nanoseconds / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(Sketch)) AS quantiles,
     max(DurationMax) / 1e6 AS max
 FROM otel.clew_operations_1m AS rollup
 WHERE Minute >= toDateTime({start:DateTime64(9)}) AND Minute < toDateTime({end:DateTime64(9)})

@@ -1,7 +1,7 @@
--- Which of some transactions' keys have an occurrence, with the transactions' names, in the order of
--- their definitions.
+-- The keys, of those asked for, that have an occurrence, each with its transaction's name, in the order of the
+-- definitions.
 WITH (SELECT max(Revision) FROM otel.clew_definitions) AS newest
-SELECT found.Transaction AS id, found.Key AS key, definitions.Name AS name
+SELECT stored.Transaction AS id, stored.Key AS key, definitions.Name AS name
 FROM
 (
     SELECT Transaction, Key
@@ -9,8 +9,8 @@ FROM
     WHERE (Transaction, Key) IN {keys:Array(Tuple(String, String))}
     GROUP BY Transaction, Key, Timestamp
     HAVING argMax(IsDeleted, Version) = 0
-) AS found
+) AS stored
 LEFT JOIN (SELECT Id, Name, Position FROM otel.clew_definitions WHERE Revision = newest AND Id != '') AS definitions
-    ON definitions.Id = found.Transaction
+    ON definitions.Id = stored.Transaction
 GROUP BY id, key, name, definitions.Position
 ORDER BY definitions.Position, id, key

@@ -15,7 +15,9 @@ SELECT
     arraySort(Services) AS services,
     SpanCount AS span_count,
     ErrorCount AS error_count,
-    arrayMap((n, s, t, d, e, i) -> (n, toString(s), clew_time(t), d / 1e6, e, i),
+    arrayMap(
+        (number, service, start, duration, is_error, trace_id) -> (
+            number, toString(service), clew_time(start), duration / 1e6, is_error, trace_id),
         Step.Number, Step.Service, Step.Start, Step.Duration, Step.IsError, Step.TraceId)
         ::Array(Tuple(number UInt8, service String, time String, duration_ms Float64, is_error Bool, trace_id String)) AS steps
 FROM otel.clew_occurrences FINAL

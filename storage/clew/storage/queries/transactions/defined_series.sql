@@ -3,7 +3,7 @@ SELECT
     clew_time(toStartOfInterval(toDateTime(Timestamp), toIntervalSecond({step:UInt32}))) AS time,
     count() AS count,
     countIf(IsError) AS errors,
-    arrayMap(x -> x / 1e6, quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99)(EntryDuration)) AS quantiles
+    arrayMap(nanoseconds -> nanoseconds / 1e6, quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99)(EntryDuration)) AS quantiles
 FROM otel.clew_occurrences FINAL
 PREWHERE Transaction = {defined:String}
     AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}

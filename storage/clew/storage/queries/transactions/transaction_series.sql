@@ -5,7 +5,7 @@ SELECT
     sum(counted.Errors) AS errors,
     sum(counted.Satisfied) AS satisfied,
     sum(counted.Tolerating) AS tolerating,
-    arrayMap(x -> x / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(counted.Sketch)) AS quantiles,
+    arrayMap(nanoseconds -> nanoseconds / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(counted.Sketch)) AS quantiles,
     max(counted.DurationMax) / 1e6 AS max
 FROM
 (

@@ -1,8 +1,8 @@
--- Automatic transactions of a window, the most frequent first: roots, whole hours and minutes from the
--- rollups and what the window cuts from the spans; and the traces whose root never came. Such a trace
--- counts once its last span ended more than 10 s ago: a root ends last and comes last, so it is waited for.
--- One flat statement: planned in 25 ms where views within views took 77. Of traces whose rows are not merged yet
--- some lack a root in one of them: that they have one is found out by their keys, before any entry is read.
+-- The automatic transactions of a window, the most frequent first: root spans, from the rollups for whole hours and
+-- minutes and from the spans for the rest of the window; and traces whose root never came. Such a trace counts once
+-- its last span ended more than 10 s ago, since a root ends last and is received last. A trace whose rows are not
+-- merged yet may lack its root in one of them: its keys are compared over all rows before an entry is read.
+-- One flat statement: it is planned in 25 ms, views within views took 77.
 WITH others AS
 (
     SELECT ServiceName, SpanName
@@ -20,7 +20,7 @@ SELECT
     sum(counted.Errors) AS errors,
     sum(counted.Satisfied) AS satisfied,
     sum(counted.Tolerating) AS tolerating,
-    arrayMap(x -> x / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(counted.Sketch)) AS quantiles,
+    arrayMap(nanoseconds -> nanoseconds / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(counted.Sketch)) AS quantiles,
     max(counted.DurationMax) / 1e6 AS max
 FROM
 (
