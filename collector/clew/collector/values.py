@@ -63,16 +63,10 @@ def write_out(request: type[Message], body: bytes) -> bytes:
 def json_text(value: Any) -> str:
     """An AnyValue that is an array or a map, as compact JSON with sorted keys.
 
-    As the exporter does it, the text is empty if the value contains NaN or an infinity, which JSON
-    does not have."""
-    try:
-        return _json(value)
-    except _NotFinite:
-        return ""
-
-
-class _NotFinite(ValueError):
-    """NaN or an infinity, in an array or a map."""
+    JSON has no number for NaN and the infinities: they become the texts that they are as scalar
+    values. (The exporter leaves out the whole array or map.) Of a repeated key, the first value
+    counts."""
+    return _json(value)
 
 
 def _write_out_attributes(attributes: Iterable[Any]) -> bool:
@@ -95,7 +89,7 @@ def _json(value: Any) -> str:
     if kind == "array_value":
         return f"[{','.join(map(_json, value.array_value.values))}]"
     if kind == "kvlist_value":
-        members = {member.key: member.value for member in value.kvlist_value.values}
+        members = {member.key: member.value for member in reversed(value.kvlist_value.values)}
         return f"{{{','.join(f'{_string(key)}:{_json(members[key])}' for key in sorted(members))}}}"
     scalar = getattr(value, kind)
     if kind == "bool_value":
@@ -117,7 +111,7 @@ def _string(value: str) -> str:
 def _number(value: float) -> str:
     """A double as ECMAScript prints it."""
     if not math.isfinite(value):
-        raise _NotFinite
+        return '"NaN"' if math.isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
     if value == 0 or 1e-6 <= abs(value) < 1e21:
         plain = format(Decimal(repr(value)), "f")
         return plain.removesuffix(".0")

@@ -1,6 +1,9 @@
 -- Attributes as the exporter's Map, in the order in which they were sent. (Metrics sort theirs: the
 -- key of their tables has a hash of them, which depends on the order. For spans that would be 0.3 us
--- of their 4.)
+-- of their 4.) OTLP allows a key once: of one that is sent again, the first value counts, which is the
+-- one that a subscript finds (0.06 us for 10 attributes).
 CREATE OR REPLACE FUNCTION clew_attributes AS (kvs) -> CAST(
-    arrayMap(kv -> (kv.key, clew_value(kv.value)), kvs),
+    arrayMap(
+        kv -> (kv.key, clew_value(kv.value)),
+        arrayFilter((kv, occurrence) -> occurrence = 1, kvs, arrayEnumerateUniq(tupleElement(kvs, 'key')))),
     'Map(LowCardinality(String), String)')
