@@ -1,4 +1,4 @@
-"""Requests that are large in every way that OTLP allows: stored whole, in bounded memory."""
+"""Requests at OTLP's limits are stored completely, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from support.stored import ask, wait_until_loaded
 pytestmark = pytest.mark.slow  # half a minute each; test_receiving.py has what is a tenth of it
 
 MEBIBYTE = 1 << 20
-PEAK = 2000  # MiB of resident memory; the most seen is 1012, for a trace of 100,000 spans
+PEAK = 2000  # MiB of resident memory; measured: 1012 at most, for a trace of 100,000 spans
 
 
-def request_of(service: str) -> tuple[ExportTraceServiceRequest, Any]:
+def new_request(service: str) -> tuple[ExportTraceServiceRequest, Any]:
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
     resource.resource.attributes.add(key="service.name").value.string_value = service
@@ -34,17 +34,17 @@ def add(spans: Any, trace: int, number: int, parent: int = 0) -> Any:
 
 
 def send(clew, request: ExportTraceServiceRequest) -> None:
-    answer = httpx.post(
+    response = httpx.post(
         f"{clew.endpoints['otlp_http']}/v1/traces",
         content=request.SerializeToString(),
         headers={"content-type": "application/x-protobuf"},
         timeout=120,
     )
-    assert (answer.status_code, answer.content) == (200, b"")
+    assert (response.status_code, response.content) == (200, b"")
 
 
 def peak(clew) -> int:
-    """The most memory that the process ever had resident, in MiB."""
+    """The peak of the process's resident memory, in MiB."""
     with open(f"/proc/{clew.process.pid}/status") as status:
         (line,) = (line for line in status if line.startswith("VmHWM"))
     return int(line.split()[1]) // 1024
@@ -59,7 +59,7 @@ def stored(clew, columns: str) -> dict[str, Any]:
 
 
 def test_an_attribute_of_10_megabytes_and_forty_of_one(clew) -> None:
-    request, spans = request_of("large")
+    request, spans = new_request("large")
     add(spans, 1, 1).attributes.add(key="filling").value.string_value = "x" * 10_000_000
     for number in range(2, 42):
         add(spans, 1, number, 1).attributes.add(key="filling").value.string_value = "ü" * (MEBIBYTE // 2)  # fmt: skip
@@ -74,7 +74,7 @@ def test_an_attribute_of_10_megabytes_and_forty_of_one(clew) -> None:
 
 
 def test_a_trace_of_100_000_spans(clew) -> None:
-    request, spans = request_of("deep")
+    request, spans = new_request("deep")
     for number in range(1, 100_001):
         add(spans, 1, number, number // 2)
     send(clew, request)
@@ -89,7 +89,7 @@ def test_a_trace_of_100_000_spans(clew) -> None:
 
 
 def test_a_million_different_keys_in_one_body(clew) -> None:
-    request, spans = request_of("keys")
+    request, spans = new_request("keys")
     for number in range(1, 1001):
         span = add(spans, number, number)
         for key in range(1000):

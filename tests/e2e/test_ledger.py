@@ -1,4 +1,4 @@
-"""received = stored + rejected + pending, whenever it is asked, across kills and restarts."""
+"""The ledger's equation, received = stored + rejected + pending, at every moment and across kills."""
 
 from __future__ import annotations
 
@@ -52,21 +52,22 @@ def post(clew: Any, signal: str, body: bytes) -> httpx.Response:
 
 
 def ledger(clew: Any) -> dict[str, dict[str, Any]]:
-    """The ledger by signal; its equation is checked for each of them, and for each minute."""
-    answer = clew.get("/api/v1/ledger").json()
-    for signal in answer["signals"]:
+    """The ledger by signal. The equation is checked for every signal and every minute."""
+    document = clew.get("/api/v1/ledger").json()
+    for signal in document["signals"]:
         for account in (signal, *signal["series"]):
             assert (
                 account["received"] == account["stored"] + account["rejected"] + account["pending"]
             ), account
             assert account["rejected"] == sum(account["reasons"].values())
-            assert account["stored"] == sum(each["stored"] for each in account["services"])
-        for word in ("received", "stored", "rejected", "pending", "late"):
-            assert signal[word] == sum(minute[word] for minute in signal["series"])
-    return {signal["signal"]: signal for signal in answer["signals"]}
+            assert account["stored"] == sum(service["stored"] for service in account["services"])
+        for name in ("received", "stored", "rejected", "pending", "late"):
+            assert signal[name] == sum(minute[name] for minute in signal["series"])
+    return {signal["signal"]: signal for signal in document["signals"]}
 
 
-def settled(clew: Any) -> dict[str, dict[str, Any]]:
+def loaded(clew: Any) -> dict[str, dict[str, Any]]:
+    """The ledger by signal, once nothing is pending."""
     deadline = time.monotonic() + 30
     while any(signal["pending"] for signal in ledger(clew).values()):
         assert time.monotonic() < deadline
@@ -74,7 +75,7 @@ def settled(clew: Any) -> dict[str, dict[str, Any]]:
     return ledger(clew)
 
 
-def test_what_was_sent_and_what_became_of_it(clew: Any) -> None:
+def test_every_item_is_counted_and_counts_survive_a_restart(clew: Any) -> None:
     now = time.time_ns()
     hour = 3600 * 10**9
     assert post(clew, "traces", spans("shop", now, now, 1, now - 2 * hour, 2**63 + 5)).is_success
@@ -85,25 +86,25 @@ def test_what_was_sent_and_what_became_of_it(clew: Any) -> None:
     assert post(clew, "traces", b"garbage").status_code == 400
     assert post(clew, "logs", b"garbage").status_code == 400
     assert ledger(clew)["traces"]["received"] == 10
-    done = settled(clew)
-    traces = done["traces"]
+    accounts = loaded(clew)
+    traces = accounts["traces"]
     assert (traces["received"], traces["stored"], traces["late"]) == (10, 9, 4)
     assert traces["reasons"] == {"invalid_trace_id": 1}
     assert traces["services"] == [
         {"service": "", "stored": 2, "late": 1},
         {"service": "shop", "stored": 7, "late": 3},
     ]
-    assert [done[signal]["stored"] for signal in ("logs", "metrics")] == [30, 7]
+    assert [accounts[signal]["stored"] for signal in ("logs", "metrics")] == [30, 7]
     assert clew.get("/api/v1/ledger").json()["unreadable_requests"] == 2
     assert clew.stop() == 0
     clew.start()
-    assert ledger(clew) == done
+    assert ledger(clew) == accounts
     assert clew.get("/api/v1/ledger").json()["unreadable_requests"] == 2
     assert not [path for path in (clew.data / "spool").rglob("*") if path.is_file()]
 
 
-@pytest.mark.slow  # the torture suite watches it too
-def test_the_equation_holds_at_every_moment_and_through_kills(clew: Any) -> None:
+@pytest.mark.slow  # the torture suite checks it too
+def test_the_equation_holds_at_every_moment_and_across_kills(clew: Any) -> None:
     stop = threading.Event()
     acknowledged = [0]
 
@@ -119,21 +120,21 @@ def test_the_equation_holds_at_every_moment_and_through_kills(clew: Any) -> None
     sending.start()
     try:
         for _ in range(2):
-            until = time.monotonic() + 2
-            while time.monotonic() < until:
-                before = acknowledged[0]
-                assert ledger(clew)["traces"]["received"] >= before
+            deadline = time.monotonic() + 2
+            while time.monotonic() < deadline:
+                sent = acknowledged[0]
+                assert ledger(clew)["traces"]["received"] >= sent
             clew.kill()
             clew.start()
-            before = acknowledged[0]  # the sender goes on
-            assert ledger(clew)["traces"]["received"] >= before
+            sent = acknowledged[0]  # the sender continues meanwhile
+            assert ledger(clew)["traces"]["received"] >= sent
     finally:
         stop.set()
         sending.join()
-    assert settled(clew)["traces"]["stored"] >= acknowledged[0] > 0
+    assert loaded(clew)["traces"]["stored"] >= acknowledged[0] > 0
 
 
-def test_what_was_set_aside_is_listed_and_replayed(clew: Any) -> None:
+def test_dead_letters_are_listed_and_replayed(clew: Any) -> None:
     folder = clew.data / "dead-letter" / "traces"
     folder.mkdir(parents=True)
     letter = folder / f"{1:020}-0123456789abcdef.binpb"
@@ -149,11 +150,11 @@ def test_what_was_set_aside_is_listed_and_replayed(clew: Any) -> None:
 
     assert "1 traces  Code: 444. why" in replay("--list").stdout
     assert letter.exists()
-    done = replay()
-    assert (done.returncode, done.stdout.split()[-1]) == (0, "taken")
+    replayed = replay()
+    assert (replayed.returncode, replayed.stdout.split()[-1]) == (0, "taken")
     assert not list(folder.iterdir())
-    assert settled(clew)["traces"]["services"] == [{"service": "late", "stored": 1, "late": 0}]
+    assert loaded(clew)["traces"]["services"] == [{"service": "late", "stored": 1, "late": 0}]
     clew.stop()
-    nobody = replay()
-    assert nobody.returncode == 2
-    assert "no clew runs on" in nobody.stderr
+    failed = replay()
+    assert failed.returncode == 2
+    assert "no clew runs on" in failed.stderr

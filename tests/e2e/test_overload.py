@@ -1,4 +1,4 @@
-"""At a limit clients are told to try again, and nothing that was acknowledged suffers."""
+"""At the limit of bytes in flight, requests are refused for now; smaller ones are accepted."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ def spans(count: int, filling: int) -> bytes:
     scope = request.resource_spans.add().scope_spans.add()
     for number in range(count):
         scope.spans.add(
-            trace_id=b"t" * 16, span_id=(number + 1).to_bytes(8, "big"), name="x" * filling
-        )
+            trace_id=b"t" * 16, span_id=(number + 1).to_bytes(8, "big"), name="x" * filling,
+            start_time_unix_nano=1, end_time_unix_nano=1,
+        )  # fmt: skip
     return request.SerializeToString()
 
 
@@ -34,7 +35,7 @@ def small(tmp_path: Path) -> Iterator[Clew]:
     running.stop()
 
 
-def test_more_than_may_be_in_flight(small: Clew) -> None:
+def test_requests_above_the_limit_in_flight_are_refused_for_now(small: Clew) -> None:
     large, little = spans(2, 600_000), spans(2, 10)
     url = f"{small.endpoints['otlp_http']}/v1/traces"
     refused = httpx.post(url, content=large, headers=PROTOBUF)

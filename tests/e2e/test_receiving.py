@@ -1,4 +1,4 @@
-"""What the receivers answer, as a client sees it, and what large requests become."""
+"""The receivers as clients see them: their responses, and large requests."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PROTOBUF = {"content-type": "application/x-protobuf"}
 
 @pytest.fixture(scope="module")
 def clew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clew]:
-    """One for all of these tests: each sends something of its own."""
+    """One clew for all of these tests; every test sends its own items."""
     running = Clew(tmp_path_factory.mktemp("receiving") / "data")
     yield running
     assert running.stop() == 0
 
 
-def test_answers_the_specification_wants(clew) -> None:
+def test_responses_follow_the_specification(clew) -> None:
     url = f"{clew.endpoints['otlp_http']}/v1/traces"
 
     def post(
@@ -76,8 +76,7 @@ def test_a_body_of_60_mib_and_a_trace_of_10_000_spans(clew) -> None:
     assert trace["duration_ms"] == 1000.0
 
 
-def test_a_log_and_a_metric_by_grpc_and_http_are_there_at_once(clew) -> None:
-    """Both ways end in the same rows."""
+def test_the_same_request_over_http_and_grpc_becomes_the_same_rows(clew) -> None:
     import grpc
 
     request = ExportLogsServiceRequest()
@@ -91,9 +90,9 @@ def test_a_log_and_a_metric_by_grpc_and_http_are_there_at_once(clew) -> None:
     with grpc.insecure_channel(clew.endpoints["otlp_grpc"].removeprefix("http://")) as channel:
         export = channel.unary_unary("/opentelemetry.proto.collector.logs.v1.LogsService/Export")
         assert export(body) == b""
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as error:
             export(b"garbage")
-        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     wait_until_loaded(clew.data)
     logs = clew.get("/api/v1/logs", service="both").json()["logs"]
     assert [log["body"] for log in logs] == ["the same record"] * 2

@@ -1,7 +1,7 @@
-"""Prints what is stored behind a DSN, as the oracle wants it (or with `names`, each item's name).
+"""Prints what a database holds, as JSON for the oracle: counts, or with `names` the items' names.
 
-A program of its own, since the embedded engine has one owner: clew must have been stopped, and the
-process of the tests has an engine already.
+It runs as a process of its own, since a process has one embedded engine and the tests have one
+already. clew must be stopped: a database has one owner.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from clew.storage import Store
 from support.loading import rows, sides_equal_their_base
 
-# clew's own metrics are not sent by anybody: they pass no spool and no ledger.
+# Without clew's own metrics, which no client sends.
 STORED = {
     "traces": "SELECT reinterpretAsUInt64(reverse(unhex(SpanId))) AS id FROM otel.otel_traces",
     "logs": "SELECT reinterpretAsUInt64(reverse(unhex(SpanId))) AS id FROM otel.otel_logs",
@@ -27,8 +27,8 @@ STORED = {
         )
     ),
 }  # fmt: skip
-# Of each request: its number, how many different items of it there are, and how often the least
-# and the most frequent of them.
+# For each request: its number, the number of its distinct items, and how often the least and the
+# most frequent of them are stored.
 REQUESTS = """
 SELECT bitShiftRight(id, 16) AS number, count() AS items, min(n) AS least, max(n) AS most
 FROM (SELECT id, count() AS n FROM ({ids}) GROUP BY id) GROUP BY number
@@ -52,8 +52,10 @@ NAMES = {
 def main(dsn: str, names: bool) -> None:
     store = Store(dsn)
     if names:
-        found = {signal: rows(store, sql) for signal, sql in NAMES.items()}
-        print(json.dumps({signal: [row["name"] for row in each] for signal, each in found.items()}))
+        stored = {
+            signal: [row["name"] for row in rows(store, sql)] for signal, sql in NAMES.items()
+        }
+        print(json.dumps(stored))
         return
     requests, total = {}, {}
     for signal, ids in STORED.items():

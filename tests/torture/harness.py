@@ -1,4 +1,4 @@
-"""clew as the torture tests start it."""
+"""How the torture tests start clew."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from support.processes import Clew
 LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
-class Spoilt(Clew):
-    """`clew up` under launcher.py: with switches."""
+class FaultyClew(Clew):
+    """`clew up` under launcher.py, with its switches."""
 
     program = (sys.executable, str(LAUNCHER))
 
@@ -41,21 +41,21 @@ class Spoilt(Clew):
         for name in names:
             (self.switches / name).unlink(missing_ok=True)
 
-    def dies(self) -> None:
-        """Wait until it has killed itself, where the switch `kill` says; the next start lives."""
+    def wait_until_dead(self) -> None:
+        """Wait until it has killed itself, as the switch `kill` says, and turn the switch off."""
         assert self.process.wait(60) == -9, self.log.read_text()
         self.switch_off("kill")
 
 
 def own_addresses() -> list[str]:
-    """Flags for addresses that stay clew's while it is down: what asks for any free port is not
-    given these, and so nobody else answers clew's clients."""
+    """Flags for addresses outside the range of ephemeral ports, so that no other process takes them
+    while clew is down, and clew's clients reach only clew."""
     flags = []
     for flag in ("--otlp-http", "--otlp-grpc", "--api"):
         while True:
             port = random.randrange(20_000, 32_000)
-            with closing(socket.socket()) as tried:
-                if tried.connect_ex(("127.0.0.1", port)) != 0:
+            with closing(socket.socket()) as probe:
+                if probe.connect_ex(("127.0.0.1", port)) != 0:
                     break
         flags += [flag, f"127.0.0.1:{port}"]
     return [*flags, "--clickhouse", ""]
@@ -63,7 +63,7 @@ def own_addresses() -> list[str]:
 
 @contextmanager
 def small_disk(directory: Path, mebibytes: int) -> Iterator[Path]:
-    """A disk of that size at `directory`; the test is skipped where none can be mounted."""
+    """A disk of this size mounted at `directory`; skips the test if none can be mounted."""
     directory.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "torture", str(directory)]
     if os.geteuid() != 0:

@@ -1,17 +1,17 @@
-"""`clew` with faults that a test switches on: its engine, its clock, and the moment it dies.
+"""`clew` with faults that a test turns on: in its engine, in its clock, and a kill at a given call.
 
-A switch is a file in the directory that CLEW_TORTURE names; what stands in it is the switch's
-value. clew itself knows nothing of this: its functions are wrapped here.
+A switch is a file in the directory CLEW_TORTURE; its content is the switch's value. clew itself has
+no code for this: its functions are wrapped here.
 
-    stopped          no insert begins (and none that waits ends) while it is there
-    slow             seconds by which every insert takes longer
-    failing          the share of inserts that fail before they begin
+    stopped          while it exists, no insert starts
+    slow             seconds that are added to every insert
+    failing          the share of inserts that fail before they start
     reply-lost       the share of inserts that succeed, and then report a failure
-    clock            seconds by which the clock is off
-    hasty            the settler hardly rests between its passes; read once, at the start
-    kill             `before|after module:Name.of.function n [text]`: the process ends itself with
-                     SIGKILL before the n-th call, or after the n-th that raised nothing (of those
-                     with the text in their arguments); read once, at the start
+    clock            seconds that are added to the clock
+    hasty            the settler and its steps run without long pauses; read once, at the start
+    kill             `before|after module:Name.of.function n [text]`: the process kills itself with
+                     SIGKILL before the n-th call, or after the n-th that raised nothing, of those
+                     with the text in their arguments; read once, at the start
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ SWITCHES = Path(os.environ["CLEW_TORTURE"])
 
 
 def value(switch: str) -> float:
-    """What stands in the switch; 0 when it is off."""
+    """The value of the switch; 0 when it is off."""
     try:
         return float((SWITCHES / switch).read_text() or 0)
     except (OSError, ValueError):
         return 0.0
 
 
-def spoil_the_engine() -> None:
+def wrap_inserts() -> None:
     from clew.storage import Ingest, InsertError
 
     chance = random.Random(1)
 
-    def spoilt(insert: Callable[..., Any]) -> Callable[..., Any]:
+    def with_faults(insert: Callable[..., Any]) -> Callable[..., Any]:
         def attempt(self: Ingest, *arguments: Any) -> Any:
             time.sleep(value("slow"))
             while (SWITCHES / "stopped").exists():
@@ -58,58 +58,58 @@ def spoil_the_engine() -> None:
         return attempt
 
     for name in ("load", "reload"):
-        setattr(Ingest, name, spoilt(getattr(Ingest, name)))
+        setattr(Ingest, name, with_faults(getattr(Ingest, name)))
 
 
-def spoil_the_clock() -> None:
+def wrap_clock() -> None:
     time_ns, seconds = time.time_ns, time.time
     time.time_ns = lambda: time_ns() + int(value("clock") * 1e9)
     time.time = lambda: seconds() + value("clock")
 
 
-def hurry_the_settler() -> None:
+def shorten_pauses() -> None:
     from clew.analysis.traces import settler
     from clew.analysis.traces.attributes import Attributes
     from clew.analysis.traces.edges import Edges
 
     for owner, pause in (
-        (settler, "REST"), (settler, "SHORTEST_REST"), (Edges, "every"), (Attributes, "every")
+        (settler, "MIN_REST"), (settler, "REST_FACTOR"), (Edges, "every"), (Attributes, "every")
     ):  # fmt: skip
         assert hasattr(owner, pause)
         setattr(owner, pause, 0.1)
 
 
-def die_at(when: str, where: str, count: str, among: str = "") -> None:
-    module, _, path = where.partition(":")
+def kill_at(moment: str, function: str, number: str, text: str = "") -> None:
+    module, _, path = function.partition(":")
     *owners, name = path.split(".")
     owner: Any = importlib.import_module(module)
-    for each in owners:
-        owner = getattr(owner, each)
-    real = getattr(owner, name)
+    for attribute in owners:
+        owner = getattr(owner, attribute)
+    original = getattr(owner, name)
     calls = itertools.count(1)
 
     def count_call(arguments: tuple[Any, ...]) -> None:
-        if among in repr(arguments) and next(calls) == int(count):
+        if text in repr(arguments) and next(calls) == int(number):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def deadly(*arguments: Any, **named: Any) -> Any:
-        if when == "before":
+    def counted(*arguments: Any, **keywords: Any) -> Any:
+        if moment == "before":
             count_call(arguments)
-        answer = real(*arguments, **named)
-        if when == "after":
+        result = original(*arguments, **keywords)
+        if moment == "after":
             count_call(arguments)
-        return answer
+        return result
 
-    setattr(owner, name, deadly)
+    setattr(owner, name, counted)
 
 
 if __name__ == "__main__":
-    spoil_the_engine()
-    spoil_the_clock()
+    wrap_inserts()
+    wrap_clock()
     if (SWITCHES / "hasty").exists():
-        hurry_the_settler()
+        shorten_pauses()
     if (SWITCHES / "kill").exists():
-        die_at(*(SWITCHES / "kill").read_text().split())
+        kill_at(*(SWITCHES / "kill").read_text().split())
     from clew.cli.main import main
 
     sys.exit(main(sys.argv[1:]))

@@ -25,7 +25,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def stored_in(data: Path) -> Stored:
     """What a database holds: each request wholly, and the side tables say what the base says."""
-    stored = Stored.behind(f"chdb://{data}/db")
+    stored = Stored.read(f"chdb://{data}/db")
     assert stored.sides
     for requests in stored.requests.values():
         assert {(items, least == most) for items, least, most in requests.values()} <= {
@@ -75,16 +75,16 @@ def test_a_restored_platform_answers_as_before(clew: Clew, tmp_path: Path) -> No
     assert run("backup", stopped, "--data", clew.data).returncode == 0
     elsewhere = tmp_path / "elsewhere"
     assert run("restore", stopped, "--data", elsewhere, "--retention", "30d").returncode == 0
-    again = Clew(elsewhere)
+    restored_clew = Clew(elsewhere)
     try:
         for path, was in zip(paths, before, strict=True):
-            answer = again.get(path, **window | {"start": was.get("start", "-1h")}).json()
+            answer = restored_clew.get(path, **window | {"start": was.get("start", "-1h")}).json()
             assert {**answer, "start": ""} == {**was, "start": ""}
         occupied = run("restore", stopped, "--data", elsewhere)
         assert occupied.returncode == 2
         assert "not empty" in occupied.stderr
     finally:
-        again.stop()
+        restored_clew.stop()
 
 
 @pytest.mark.slow
@@ -135,19 +135,19 @@ def test_a_damaged_backup_is_refused(clew: Clew, tmp_path: Path) -> None:
     half = tmp_path / "half.tar"
     half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with tarfile.open(whole) as tar:
-        tar.extractall(tmp_path / "spoilt", filter="fully_trusted")
-    victim = max((tmp_path / "spoilt" / "db").rglob("*.bin"), key=lambda path: path.stat().st_size)
+        tar.extractall(tmp_path / "damaged", filter="fully_trusted")
+    victim = max((tmp_path / "damaged" / "db").rglob("*.bin"), key=lambda path: path.stat().st_size)
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 1
     victim.write_bytes(content)
     outside = tmp_path / "outside"
-    shutil.copytree(tmp_path / "spoilt", outside)
+    shutil.copytree(tmp_path / "damaged", outside)
     manifest = json.loads((outside / "manifest.json").read_text())
     manifest["files"] = {"../../stolen": [1, "0"]}
     (outside / "manifest.json").write_text(json.dumps(manifest))
     for backup, why in (
         (half, "not a complete backup"),
-        (tmp_path / "spoilt", "is damaged"),
+        (tmp_path / "damaged", "is damaged"),
         (outside, "leads out of the backup"),
         (tmp_path / "nowhere", "does not exist"),
     ):

@@ -1,7 +1,7 @@
-"""The engine stops, is slow, fails, loses its replies, and the clock is wrong meanwhile: nothing is
-lost, nothing doubled.
+"""The engine stops, is slow, fails or loses its replies, and the clock is wrong: nothing is lost, and
+nothing is stored twice.
 
-The launcher wraps what the loader calls of storage; the inserts themselves are the real engine's.
+The launcher wraps the functions of storage that the loader calls; the inserts are the real engine's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import Spoilt
+from harness import FaultyClew
 from oracle import SIGNALS, Book, Load, check, request, segments, wait_for
 
 STOPPED = float(os.environ.get("CLEW_TORTURE_STOPPED", "120"))  # seconds of each fault
@@ -24,53 +24,53 @@ FAULTS = (
 
 
 @pytest.fixture
-def spoilt(tmp_path: Path) -> Iterator[Spoilt]:
-    running = Spoilt(tmp_path / "data", "--spool-limit", "1")
+def clew(tmp_path: Path) -> Iterator[FaultyClew]:
+    running = FaultyClew(tmp_path / "data", "--spool-limit", "1")
     yield running
     running.switch_off("stopped", "failing", "slow", "reply-lost")
     running.stop()
 
 
 @pytest.mark.parametrize("seconds", [1.0, pytest.param(STOPPED, marks=pytest.mark.slow)])
-def test_every_fault_in_turn(spoilt: Spoilt, seconds: float) -> None:
-    """One load through all of them; clients are answered whatever the engine does."""
-    with Load(book := Book(), spoilt) as load:
+def test_every_fault_in_turn(clew: FaultyClew, seconds: float) -> None:
+    """Clients are answered during every fault, and again after it."""
+    with Load(book := Book(), clew) as load:
         for fault, value in FAULTS:
-            spoilt.switch_on(fault, value)
+            clew.switch_on(fault, value)
             time.sleep(seconds)
             before = book.total() + book.refused
             wait_for(lambda before=before: book.total() + book.refused > before + 10)
-            spoilt.switch_off(fault)
+            clew.switch_off(fault)
             load.wait_for_answers(0)
-    at_its_limit(spoilt, book, seconds)
-    check(spoilt, book, at_least=30)
+    fill_spool(clew, book, seconds)
+    check(clew, book, at_least=30)
 
 
-def at_its_limit(spoilt: Spoilt, book: Book, seconds: float) -> None:
-    """The engine stops under three times the load, with larger requests, until the spool is full:
-    they are refused, not dropped, and taken again when it is back."""
+def fill_spool(clew: FaultyClew, book: Book, seconds: float) -> None:
+    """Stop the engine under three times the load, with larger requests, until the spool is full:
+    requests are refused, and accepted again once the engine works."""
 
     def large(signal: str, number: int) -> bytes:
         return request(signal, number) + b"\x0a\xff\xff\x01\x1a\xfb\xff\x01" + b"x" * 0x7FFB
 
-    spoilt.switch_on("stopped")
-    with Load(book, spoilt, rate=45, make=large) as load:
+    clew.switch_on("stopped")
+    with Load(book, clew, rate=45, make=large) as load:
         wait_for(lambda: book.refused)
         before = book.refused
         time.sleep(seconds)
         assert book.refused > before
-        spoilt.switch_off("stopped")
+        clew.switch_off("stopped")
         load.wait_for_answers(0)
 
 
 @pytest.mark.slow
-def test_an_engine_that_is_back_finds_what_waited(spoilt: Spoilt) -> None:
-    """Some of its segments are ambiguous, over a restart."""
-    spoilt.switch_on("reply-lost", 1)
-    with Load(book := Book(), spoilt) as load:
+def test_ambiguous_segments_are_reloaded_after_a_restart(clew: FaultyClew) -> None:
+    """Every reply is lost until clew stops."""
+    clew.switch_on("reply-lost", 1)
+    with Load(book := Book(), clew) as load:
         load.wait_for_answers(1)
-        wait_for(lambda: any(name.endswith(".loading") for name in segments(spoilt)))
-    assert spoilt.stop() == 0
-    spoilt.switch_off("reply-lost")
-    spoilt.start()
-    check(spoilt, book, at_least=len(SIGNALS))
+        wait_for(lambda: any(name.endswith(".loading") for name in segments(clew)))
+    assert clew.stop() == 0
+    clew.switch_off("reply-lost")
+    clew.start()
+    check(clew, book, at_least=len(SIGNALS))

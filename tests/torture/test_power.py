@@ -1,14 +1,14 @@
-"""The power goes while the spool is written to. What was acknowledged is there afterwards.
+"""Power cuts while the spool is written: every acknowledged request survives.
 
-A model of a disk stands in: it lets the spool work on a real directory, and knows of every moment
-what a power cut would leave of it. That is of a file its content at its last sync, any of the
-pages written since, or not, and its length then, now or between; of a directory its entries at its
-last sync, or at any moment since. A sync that failed has lost what it should have written: the
-pages are clean now and another sync does not write them.
+The spool works on a real directory, and a model of a disk computes what a power cut would leave of
+it at any moment. Of a file that is its content at its last sync, with any subset of the pages
+written since, and its length then, now or in between; of a directory its entries at its last sync
+or at any moment since. A failed sync loses its pages: they are clean afterwards, and another sync
+does not write them.
 
-Beside the spool a loader works, and a database that is on the disk when it says so. Ledger of a
-power cut: every acknowledged batch is in the database or in the spool, once; a segment of which
-the database knows something is found as ambiguous, and is what it was.
+A simulated loader and a simulated database, which loses nothing, work beside the spool. After a
+power cut every acknowledged batch is in the database or in the spool, once; a segment of which the
+database has rows is ambiguous or loaded, and its content is unchanged.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from clew.collector.otlp import Batch
 from clew.collector.spool import Segment, Spool
 
 PAGE = 64  # bytes; small, so that small batches are torn in many ways
-Image = dict[str, dict[str, bytes]]  # of each directory the files that a power cut leaves
+Image = dict[str, dict[str, bytes]]  # by directory and name, the files that a power cut leaves
 
 
 class Disk:
-    """What of `root` is on the disk. `failing` is the share of syncs and writes that fail."""
+    """The model of the disk that has `root`. `failing` is the share of syncs and writes that fail."""
 
     CALLS = (
         "open",
@@ -60,18 +60,18 @@ class Disk:
         self._chance = chance
         self._failing = failing
         self._real: dict[str, Any] = {name: getattr(os, name) for name in self.CALLS}
-        self._files: dict[int, int] = {}  # an inode, and a descriptor to read it by
+        self._files: dict[int, int] = {}  # a descriptor to read each inode
         self._synced: dict[int, bytes] = {}
-        self._lost: dict[int, bytes] = {}  # what stood there when a sync of it failed
+        self._lost: dict[int, bytes] = {}  # the content of an inode when a sync failed
         self._entries: dict[Path, list[dict[str, int]]] = {}
-        self._look()
+        self._update()
         for directory in self._entries:
             self._entries[directory] = self._entries[directory][-1:]
         self._synced = {inode: self._read(inode) for inode in self._files}
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[Disk]:
-        """Everything that is done through `os` meanwhile goes by this disk."""
+        """A context in which the disk follows every call of `os`."""
         with pytest.MonkeyPatch.context() as patch:
             for name in self.CALLS:
                 patch.setattr(os, name, self._call(name))
@@ -80,21 +80,22 @@ class Disk:
             os.close(descriptor)
 
     def cut(self) -> Image:
-        """What is there when the power comes back, if it goes now."""
-        kept: Image = {}
-        reached = [self._root]
-        for directory in reached:
+        """The files that a power cut at this moment would leave."""
+        image: Image = {}
+        directories = [self._root]
+        for directory in directories:
             entries = self._chance.choice(self._entries[directory])
-            reached += [directory / name for name in entries if directory / name in self._entries]
-            kept[str(directory.relative_to(self._root))] = {
+            paths = [directory / name for name in entries]
+            directories += [path for path in paths if path in self._entries]
+            image[str(directory.relative_to(self._root))] = {
                 name: self._torn(self._synced.get(inode, b""), self._read(inode))
                 for name, inode in entries.items()
                 if inode in self._files
             }
-        return kept
+        return image
 
     def _call(self, name: str) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
+        def call(*arguments: Any, **keywords: Any) -> Any:
             with self.lock:
                 self.calls += 1
                 self.at_call.pop(self.calls, lambda: None)()
@@ -102,15 +103,15 @@ class Disk:
                     return self._sync(*arguments)
                 if name in ("write", "writev") and self._chance.random() < self._failing:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                answer = self._real[name](*arguments, **named)
-                self._look()
-                return answer
+                result = self._real[name](*arguments, **keywords)
+                self._update()
+                return result
 
         return call
 
     def _sync(self, descriptor: int) -> None:
         status = os.fstat(descriptor)
-        self._look()
+        self._update()
         if self._chance.random() < self._failing:
             if stat.S_ISREG(status.st_mode):
                 self._lost[status.st_ino] = self._read(status.st_ino)
@@ -123,34 +124,37 @@ class Disk:
             self._synced[status.st_ino] = self._written(status.st_ino)
 
     def _written(self, inode: int) -> bytes:
-        """What a sync puts on the disk: not the pages that a failed one has lost."""
-        now, before = self._read(inode), self._synced.get(inode, b"")
+        """The content after a sync: without the pages that a failed sync has lost."""
+        current, synced = self._read(inode), self._synced.get(inode, b"")
         lost = self._lost.get(inode)
         if lost is None:
-            return now
+            return current
         pages = []
-        for start in range(0, len(now), PAGE):
-            page = now[start : start + PAGE]
-            old = before[start : start + PAGE].ljust(len(page), b"\0")[: len(page)]
+        for start in range(0, len(current), PAGE):
+            page = current[start : start + PAGE]
+            old = synced[start : start + PAGE].ljust(len(page), b"\0")[: len(page)]
             pages.append(old if page == lost[start : start + PAGE] else page)
         return b"".join(pages)
 
-    def _torn(self, before: bytes, now: bytes) -> bytes:
-        if before == now:
-            return now
+    def _torn(self, synced: bytes, current: bytes) -> bytes:
+        if synced == current:
+            return current
         length = self._chance.choice(
-            (len(before), len(now), self._chance.randint(*sorted((len(before), len(now)))))
+            (
+                *(len(synced), len(current)),
+                self._chance.randint(*sorted((len(synced), len(current)))),
+            )
         )
-        size = max(len(before), len(now))
+        size = max(len(synced), len(current))
         pages = (
-            self._chance.choice((before, now)).ljust(size, b"\0")[start : start + PAGE]
+            self._chance.choice((synced, current)).ljust(size, b"\0")[start : start + PAGE]
             for start in range(0, size, PAGE)
         )
         return b"".join(pages)[:length]
 
-    def _look(self) -> None:
-        """Note what has changed in the directories."""
-        for directory in [self._root, *(each for each in self._root.rglob("*") if each.is_dir())]:
+    def _update(self) -> None:
+        """Record the changes in the directories."""
+        for directory in [self._root, *(path for path in self._root.rglob("*") if path.is_dir())]:
             entries = {}
             for entry in os.scandir(directory):
                 inode = entry.inode()
@@ -168,24 +172,25 @@ class Disk:
 
 @dataclass
 class World:
-    """What has happened so far: to whom clew has answered what, and what the database holds."""
+    """What has happened so far: the batches that were acknowledged and refused, and the bodies in the
+    database, by segment."""
 
     acknowledged: set[bytes] = field(default_factory=set)
     refused: set[bytes] = field(default_factory=set)
     database: dict[int, list[bytes]] = field(default_factory=dict)
-    stuck: int = 0  # segments that cannot be loaded, however often it is tried
+    unloaded: int = 0  # segments that could not be loaded in the end
 
     def copy(self) -> World:
         return World(set(self.acknowledged), set(self.refused), dict(self.database))
 
 
-def live(disk: Disk, data: Path, world: World, chance: random.Random) -> None:
-    """A few clients, the spool, and a loader beside it, for a moment."""
+def run(disk: Disk, data: Path, world: World, chance: random.Random) -> None:
+    """A few clients, the spool, and the simulated loader."""
     sealed: list[Segment] = []
     first = chance.randrange(1 << 40)
 
     def load() -> None:
-        """One segment into the database, or most of the way; what fails is put back as it now is."""
+        """Load a segment, sometimes without the last steps. If it fails, it is loaded again later."""
         if not sealed:
             return
         segment = sealed.pop(chance.randrange(len(sealed)))
@@ -222,27 +227,27 @@ def live(disk: Disk, data: Path, world: World, chance: random.Random) -> None:
         await asyncio.to_thread(spool.close)
         for _ in range(100):
             load()
-        world.stuck = len(sealed)
+        world.unloaded = len(sealed)
 
-    async def in_time() -> None:
-        everyone = asyncio.create_task(clients())
-        done, _ = await asyncio.wait([everyone], timeout=30)
-        assert done, "clients wait for an answer that never comes"
-        with contextlib.suppress(OSError):  # a disk that fails right at the start
-            everyone.result()
+    async def clients_in_time() -> None:
+        task = asyncio.create_task(clients())
+        finished, _ = await asyncio.wait([task], timeout=30)
+        assert finished, "clients wait for a response that never comes"
+        with contextlib.suppress(OSError):  # the disk failed when the spool was opened
+            task.result()
 
-    asyncio.run(in_time())
+    asyncio.run(clients_in_time())
 
 
 def body(number: int, size: int) -> bytes:
-    """A request of one resource, which no other request is equal to."""
+    """A request of one resource; each number gives another one."""
     resource = number.to_bytes(8, "big") + random.Random(number).randbytes(size)
     length = len(resource)
     varint = bytes((length,)) if length < 128 else bytes((length & 127 | 128, length >> 7))
     return b"\x0a" + varint + resource
 
 
-def put_back(image: Image, directory: Path) -> Path:
+def write_image(image: Image, directory: Path) -> Path:
     for name, entries in image.items():
         (directory / name).mkdir(parents=True, exist_ok=True)
         for file, content in entries.items():
@@ -250,11 +255,11 @@ def put_back(image: Image, directory: Path) -> Path:
     return directory
 
 
-def found_wanting(world: World, data: Path) -> list[str]:
-    """What the power cut cost: the spool starts on what it left, and is compared with the world."""
+def faults(world: World, data: Path) -> list[str]:
+    """Recover the spool, and list what is lost, duplicated or inconsistent after the power cut."""
     segments: list[Segment] = []
     Spool(data / "spool", ("traces",), segments.append).close()
-    copies = Counter(each for bodies in world.database.values() for each in bodies)
+    copies = Counter(body for bodies in world.database.values() for body in bodies)
     wrong = []
     for segment in segments:
         segment = segment.without_damage()
@@ -266,21 +271,21 @@ def found_wanting(world: World, data: Path) -> list[str]:
         elif not (segment.ambiguous or segment.loaded):
             wrong.append(f"{segment.path.name} is in the database and would be loaded again")
         elif bodies != world.database[segment.id]:
-            wrong.append(f"{segment.path.name} is not what the database has of it")
+            wrong.append(f"{segment.path.name} differs from its rows in the database")
         if segment.loaded and segment.id not in world.database:
             wrong.append(f"{segment.path.name} is not in the database")
-    wrong += ["LOST" for each in world.acknowledged if not copies[each]]
-    wrong += ["DUP" for each, times in copies.items() if times > 1]
-    wrong += ["refused, and stored" for each in world.refused if copies[each]]
+    wrong += ["LOST" for body in world.acknowledged if not copies[body]]
+    wrong += ["DUP" for count in copies.values() if count > 1]
+    wrong += ["refused, and stored" for body in world.refused if copies[body]]
     return wrong
 
 
-@pytest.mark.parametrize("failing", [0.0, 0.02], ids=["a good disk", "a disk that fails at times"])
+@pytest.mark.parametrize("failing", [0.0, 0.02], ids=["reliable disk", "disk that fails at times"])
 @pytest.mark.parametrize("seeds", [60, pytest.param(2000, marks=pytest.mark.slow)])
-def test_the_power_goes(
+def test_power_cuts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: int, failing: float
 ) -> None:
-    """At up to four moments of each run, and once more while what it left is recovered."""
+    """At up to four moments of each run, and once more during the recovery."""
     monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 1500)
     cuts = 0
     for seed in range(seeds):
@@ -295,23 +300,22 @@ def test_the_power_goes(
 
         with disk.watched():
             disk.at_call = {chance.randrange(1, 150): cut for _ in range(4)}
-            live(disk, place / "data", world, chance)
+            run(disk, place / "data", world, chance)
             cut()
-        assert world.stuck == 0, seed
-        for number, (then, image) in enumerate(images):
-            left = put_back(image, tmp_path / f"{seed}-{number}")
-            again = Disk(left, chance)
-            second: list[Image] = []
-            with again.watched():
-                again.at_call = {
-                    chance.randrange(1, 12): lambda again=again, second=second: second.append(
-                        again.cut()
+        assert world.unloaded == 0, seed
+        for number, (world_then, image) in enumerate(images):
+            root = write_image(image, tmp_path / f"{seed}-{number}")
+            recovery = Disk(root, chance)
+            recovery_images: list[Image] = []
+            with recovery.watched():
+                recovery.at_call = {
+                    chance.randrange(1, 12): lambda disk=recovery, images=recovery_images: (
+                        images.append(disk.cut())
                     )
                 }
-                wrong = found_wanting(then, left / "data")
-                assert wrong == [], (seed, number, image)
-            for image_of_recovery in second:
-                left = put_back(image_of_recovery, tmp_path / f"{seed}-{number}-again")
-                assert found_wanting(then, left / "data") == [], (seed, number, "again")
-            cuts += 1 + len(second)
+                assert faults(world_then, root / "data") == [], (seed, number, image)
+            for recovery_image in recovery_images:
+                root = write_image(recovery_image, tmp_path / f"{seed}-{number}-recovery")
+                assert faults(world_then, root / "data") == [], (seed, number, "recovery")
+            cuts += 1 + len(recovery_images)
     print(f"{cuts} power cuts")

@@ -1,5 +1,5 @@
-"""clew over a server, which here is another clew's port: whoever of the two ends, and however, what
-was acknowledged is stored exactly once."""
+"""clew over a server (here another clew's ClickHouse port): whichever of the two is killed, every
+acknowledged request is stored exactly once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Fleet:
             self.stop = started.pop_all().close
 
     def check(self, book: Book) -> None:
-        """As the oracle does it, with the server asked for what it has."""
+        """The oracle's check, of the rows on the server."""
         check(self.collect, book, self.server.dsn)
 
 
@@ -50,20 +50,20 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 End = Callable[[Fleet, Load, random.Random], None]
 
 
-def collector_killed(fleet: Fleet, load: Load, chance: random.Random) -> None:
+def kill_collector(fleet: Fleet, load: Load, chance: random.Random) -> None:
     time.sleep(chance.uniform(0.2, 2.0))
     fleet.collect.kill()
     fleet.collect.start()
 
 
-def server_killed(fleet: Fleet, load: Load, chance: random.Random) -> None:
+def kill_server(fleet: Fleet, load: Load, chance: random.Random) -> None:
     load.wait_for_answers(chance.uniform(0.2, 2.0))
     fleet.server.kill()
     fleet.server.start()
 
 
-def server_stopped_for_a_while(fleet: Fleet, load: Load, chance: random.Random) -> None:
-    """Requests are taken meanwhile, and only what reads is not ready."""
+def stop_server_for_a_while(fleet: Fleet, load: Load, chance: random.Random) -> None:
+    """`clew collect` accepts requests meanwhile; only `clew serve` is not ready."""
     assert fleet.server.stop() == 0
     wait_for(lambda: fleet.serve.get("/readyz").status_code == 503)
     load.wait_for_answers(2.0)
@@ -72,7 +72,7 @@ def server_stopped_for_a_while(fleet: Fleet, load: Load, chance: random.Random) 
     wait_for(lambda: fleet.serve.get("/readyz").is_success)
 
 
-def both_killed(fleet: Fleet, load: Load, chance: random.Random) -> None:
+def kill_both(fleet: Fleet, load: Load, chance: random.Random) -> None:
     load.wait_for_answers(chance.uniform(0.2, 1.0))
     fleet.collect.kill()
     fleet.server.kill()
@@ -84,15 +84,15 @@ def both_killed(fleet: Fleet, load: Load, chance: random.Random) -> None:
 def test_each_end_once(fleet: Fleet) -> None:
     chance = random.Random(1)
     with Load(book := Book(), fleet.collect) as load:
-        collector_killed(fleet, load, chance)
-        server_killed(fleet, load, chance)
-        server_stopped_for_a_while(fleet, load, chance)
+        kill_collector(fleet, load, chance)
+        kill_server(fleet, load, chance)
+        stop_server_for_a_while(fleet, load, chance)
     fleet.check(book)
 
 
 @pytest.mark.slow
 def test_a_move_that_is_killed_is_run_again(tmp_path: Path) -> None:
-    """As often as it takes, at any moment; what is there in the end is what was here."""
+    """Killed at random until a run ends; the server then has every row of the database."""
     clew = Clew(tmp_path / "data")
     with Load(book := Book(), clew, rate=60):
         time.sleep(20)
@@ -101,7 +101,7 @@ def test_a_move_that_is_killed_is_run_again(tmp_path: Path) -> None:
     server = Server(tmp_path)
     try:
         move = [*CLEW, "move", "--data", str(clew.data), server.dsn]
-        whole = time.monotonic()
+        start = time.monotonic()
         chance = random.Random(1)
         killed = 0
         for _ in range(20):
@@ -111,17 +111,17 @@ def test_a_move_that_is_killed_is_run_again(tmp_path: Path) -> None:
             except subprocess.TimeoutExpired:
                 running.kill()
                 killed += 1
-            said = running.communicate()[0].decode()
-            assert running.returncode in (0, -9), said
+            output = running.communicate()[0].decode()
+            assert running.returncode in (0, -9), output
             if running.returncode == 0:
                 break
         assert killed
-        done = subprocess.run(move, capture_output=True, text=True, check=False)
-        assert (done.returncode, "DIFFERENT" in done.stdout) == (0, False), done
-        verdict = judge(book, Stored.behind(server.dsn))
-        print(verdict, f"{killed} kills, {time.monotonic() - whole:.0f} s")
+        finished = subprocess.run(move, capture_output=True, text=True, check=False)
+        assert (finished.returncode, "DIFFERENT" in finished.stdout) == (0, False), finished
+        verdict = judge(book, Stored.read(server.dsn))
+        print(verdict, f"{killed} kills, {time.monotonic() - start:.0f} s")
         assert verdict.passed
-        # What is left of the spool is loaded into the server, and counted there.
+        # The remaining segments of the spool are loaded into the server.
         serve = Serve(tmp_path / "serve", server.dsn)
         collect = Collect(clew.data, server.dsn, serve)
         try:
@@ -133,9 +133,7 @@ def test_a_move_that_is_killed_is_run_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "end", [collector_killed, server_killed, server_stopped_for_a_while, both_killed]
-)
+@pytest.mark.parametrize("end", [kill_collector, kill_server, stop_server_for_a_while, kill_both])
 def test_many_times(fleet: Fleet, end: End) -> None:
     chance = random.Random(CYCLES)
     with Load(book := Book(), fleet.collect) as load:

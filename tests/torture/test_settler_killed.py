@@ -1,5 +1,5 @@
-"""kill -9 in the middle of a pass of the settler: the next start makes of the stored spans what the
-reference makes of them."""
+"""kill -9 in the middle of a pass of the settler: after the next start, the analysis tables equal the
+reference's results for the stored spans."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from harness import Spoilt
+from harness import FaultyClew
 from oracle import PROTOBUF, wait_for
 
 from clew.analysis.transactions.definitions import read
@@ -32,12 +32,12 @@ transactions:
 (CHECKOUT,) = read(YAML.encode())
 INSERT = "clew.storage.statements:Statements.insert 1"
 MOMENTS = {
-    "the old rows are taken back": f"before {INSERT} settle_traces",
-    "the traces are settled": f"after {INSERT} settle_traces",
-    "what belongs to an occurrence is known": f"after {INSERT} 'occurrence_traces'",
-    "the occurrences are written": f"after {INSERT} 'occurrences'",
+    "before the traces are settled": f"before {INSERT} settle_traces",
+    "after the traces are settled": f"after {INSERT} settle_traces",
+    "after the traces of occurrences are written": f"after {INSERT} 'occurrence_traces'",
+    "after the occurrences are written": f"after {INSERT} 'occurrences'",
 }
-SHORT = ("the old rows are taken back", "what belongs to an occurrence is known")
+SHORT = ("before the traces are settled", "after the traces of occurrences are written")
 
 PATHS = """
 SELECT TraceId, ServiceName, SpanName, Duration, IsError, Rank, SpanCount, `Path.Service`, `Path.Operation`,
@@ -53,17 +53,17 @@ FROM otel.clew_occurrences FINAL"""
 
 
 @pytest.fixture
-def spoilt(tmp_path: Path) -> Iterator[Spoilt]:
+def clew(tmp_path: Path) -> Iterator[FaultyClew]:
     definitions = tmp_path / "shop.yaml"
     definitions.write_text(YAML)
-    running = Spoilt(tmp_path / "data", "--transactions", str(definitions), hasty="")
+    running = FaultyClew(tmp_path / "data", "--transactions", str(definitions), hasty="")
     yield running
     running.stop()
 
 
-def made(number: int, began: int) -> list[Span]:
-    """Root, call and what is called; two traces to an order."""
-    start = began + number * SECOND
+def checkout(number: int, first_start: int) -> list[Span]:
+    """A trace of three spans: root, call, and server. Two traces have the same order id."""
+    start = first_start + number * SECOND
     root = Span(
         f"{number + 1:032x}", f"{number:08x}00000001", "", SHOP, "POST /checkout", SERVER,
         start, start + SECOND, attributes={"order.id": f"o-{number // 2}"},
@@ -72,30 +72,31 @@ def made(number: int, began: int) -> list[Span]:
         root, id=f"{number:08x}00000002", parent=root.id, name="POST", kind=CLIENT,
         start=start + 10, end=start + SECOND // 2, attributes={},
     )  # fmt: skip
-    served = replace(
+    server = replace(
         call, id=f"{number:08x}00000003", parent=call.id, name="POST /take", kind=SERVER,
         process=STOCK, start=start + 20, end=start + SECOND // 3,
     )  # fmt: skip
-    return [root, call, served]
+    return [root, call, server]
 
 
-def send(clew: Spoilt, spans: Sequence[Span]) -> None:
+def send(clew: FaultyClew, spans: Sequence[Span]) -> None:
     url = f"{clew.endpoints['otlp_http']}/v1/traces"
     body = spans_request(spans).SerializeToString()
     assert httpx.post(url, content=body, headers=PROTOBUF).status_code == 200
 
 
-def is_settled(clew: Spoilt, spans: Sequence[Span]) -> bool:
-    """Whether the last thing that a pass makes says all that is to be said."""
+def is_settled(clew: FaultyClew, spans: Sequence[Span]) -> bool:
+    """Whether the results of a pass's last step include all spans."""
     traces = traces_of(spans)
     edges = clew.get("/api/v1/services/map", start="-1h").json()["edges"]
-    called = [edge["calls"] for edge in edges]
+    call_counts = [edge["calls"] for edge in edges]
     path = "/api/v1/transactions/checkout/instances"
     instances = clew.get(path, start="-1h", limit=1000).json().get("instances", [])
     expected = occurrences_reference.occurrences(CHECKOUT, spans, []).values()
-    return sum(called) == sum(sum(calls(trace).values()) for trace in traces) and sum(
-        each["span_count"] for each in instances
-    ) == sum(each["SpanCount"] for each in expected)
+    expected_calls = sum(sum(calls(trace).values()) for trace in traces)
+    span_count = sum(instance["span_count"] for instance in instances)
+    expected_spans = sum(occurrence["SpanCount"] for occurrence in expected)
+    return sum(call_counts) == expected_calls and span_count == expected_spans
 
 
 @pytest.mark.parametrize(
@@ -103,36 +104,36 @@ def is_settled(clew: Spoilt, spans: Sequence[Span]) -> bool:
     [SHORT, pytest.param(tuple(MOMENTS), marks=pytest.mark.slow)],
     ids=["some moments", "every moment"],
 )
-def test_what_was_being_settled_is_settled(spoilt: Spoilt, moments: Sequence[str]) -> None:
-    began = time.time_ns() // MINUTE * MINUTE - 5 * MINUTE
-    waiting = [span for number in range(40) for span in made(number, began)]
-    random.Random(1).shuffle(waiting)
-    sent, waiting = waiting[:60], waiting[60:]
-    send(spoilt, sent)
+def test_a_pass_that_was_killed_is_repeated(clew: FaultyClew, moments: Sequence[str]) -> None:
+    start = time.time_ns() // MINUTE * MINUTE - 5 * MINUTE
+    unsent = [span for number in range(40) for span in checkout(number, start)]
+    random.Random(1).shuffle(unsent)
+    sent, unsent = unsent[:60], unsent[60:]
+    send(clew, sent)
     for moment in moments:
-        wait_for(partial(is_settled, spoilt, sent), 120, pause=0.5)
-        spoilt.kill()
-        spoilt.switch_on("kill", MOMENTS[moment])
-        spoilt.start()
-        more, waiting = waiting[:15], waiting[15:]
-        send(spoilt, more)
-        sent += more
-        spoilt.dies()
-        spoilt.start()
-    wait_until_loaded(spoilt.data)
-    wait_for(partial(is_settled, spoilt, sent), 120, pause=0.5)
-    assert spoilt.stop() == 0
-    check(spoilt, sent)
+        wait_for(partial(is_settled, clew, sent), 120, pause=0.5)
+        clew.kill()
+        clew.switch_on("kill", MOMENTS[moment])
+        clew.start()
+        batch, unsent = unsent[:15], unsent[15:]
+        send(clew, batch)
+        sent += batch
+        clew.wait_until_dead()
+        clew.start()
+    wait_until_loaded(clew.data)
+    wait_for(partial(is_settled, clew, sent), 120, pause=0.5)
+    assert clew.stop() == 0
+    check(clew, sent)
 
 
-def check(clew: Spoilt, spans: Sequence[Span]) -> None:
+def check(clew: FaultyClew, spans: Sequence[Span]) -> None:
     paths, edges, occurrences = ask(clew, PATHS, EDGES, OCCURRENCES)
     traces = {trace.id: trace for trace in traces_of(spans)}
     assert len(paths) == len(traces)
     for row in paths:
         trace = traces[row["TraceId"]]
         entry = trace.entry
-        whole = (
+        expected_row = (
             entry.service,
             entry.name,
             entry.duration,
@@ -141,21 +142,21 @@ def check(clew: Spoilt, spans: Sequence[Span]) -> None:
             len(trace.spans),
         )
         names = ("ServiceName", "SpanName", "Duration", "IsError", "Rank", "SpanCount")
-        assert tuple(row[name] for name in names) == whole
-        of = [row[f"Path.{name}"] for name in ("Service", "Operation", "Kind")]
+        assert tuple(row[name] for name in names) == expected_row
+        keys = [row[f"Path.{name}"] for name in ("Service", "Operation", "Kind")]
         times = [row[f"Path.{name}"] for name in ("Calls", "Self", "Critical")]
-        found = dict(zip(zip(*of, strict=True), map(list, zip(*times, strict=True)), strict=True))
-        assert found == path_of(trace)
-    called: Counter[tuple[Any, ...]] = Counter()
+        path = dict(zip(zip(*keys, strict=True), map(list, zip(*times, strict=True)), strict=True))
+        assert path == path_of(trace)
+    expected_calls: Counter[tuple[Any, ...]] = Counter()
     for trace in traces.values():
         for (source, target, kind, *_), count in calls(trace).items():
-            called[trace.entry.start // MINUTE * 60, source, target, kind] += count
-    assert {tuple(row.values())[:4]: row["Count"] for row in edges} == called
+            expected_calls[trace.entry.start // MINUTE * 60, source, target, kind] += count
+    assert {tuple(row.values())[:4]: row["Count"] for row in edges} == expected_calls
     expected = occurrences_reference.occurrences(CHECKOUT, spans, [])
     assert {row["Key"] for row in occurrences} == expected.keys()
     for row in occurrences:
-        meant = expected[row["Key"]]
-        assert row["traces"] == sorted(meant["TraceIds"])
+        occurrence = expected[row["Key"]]
+        assert row["traces"] == sorted(occurrence["TraceIds"])
         for name in ("SpanCount", "IsError", "Attempts", "Working"):
-            assert row[name] == meant[name]
-        assert row["steps"] == meant["Step.Number"]
+            assert row[name] == occurrence[name]
+        assert row["steps"] == occurrence["Step.Number"]

@@ -55,7 +55,7 @@ def test_several_wakes_gather_into_one_run_and_the_last_is_served_at_the_end() -
         served.append(len(given))
         return math.inf
 
-    worker = Worker("test", job, "failed", gather=0.05, finish=True)
+    worker = Worker("test", job, "failed", gather=0.05, drain=True)
     with worker.running():
         for number in range(3):
             given.append(number)
@@ -82,7 +82,7 @@ def test_a_failed_job_is_logged_and_runs_again(caplog: pytest.LogCaptureFixture)
         wait_for(lambda: len(failures) == 4)
         wait_for(lambda: worker.failures == 0)
     assert failures == [0, 1, 2, 3]
-    assert caplog.text.count("it is not done yet, again in 0 s: no luck") == 3
+    assert caplog.text.count("it is not done yet, next attempt in 0 s: no luck") == 3
 
 
 def test_a_paused_worker_stands_still_at_its_next_check() -> None:
@@ -165,6 +165,6 @@ def test_files_that_change_are_noticed_once(tmp_path: Path) -> None:
 
 def test_files_are_looked_at_no_more_often_than_asked(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    watched = WatchedFiles(path, every=3600)
+    watched = WatchedFiles(path, interval=3600)
     path.write_text("one")
     assert not watched.changed()

@@ -46,7 +46,7 @@ def test_a_key_is_for_its_scopes(tmp_path: Path) -> None:
         for scope in SCOPES:
             assert allows(checked, key, scope) is (scope in scopes)
     assert checked.principal("clew_another") is None
-    with pytest.raises(Forbidden, match="its scopes lack `admin`"):
+    with pytest.raises(Forbidden, match="an API key with the scope `admin`"):
         Authenticator(checked).authenticate(sender).require("admin")
     with pytest.raises(Unauthenticated):
         Authenticator(checked).authenticate("clew_another")
@@ -136,7 +136,7 @@ def test_keys_come_and_go_with_the_file(tmp_path: Path, caplog: pytest.LogCaptur
     assert allowed() == [True, True]
     file.unlink()
     assert allowed() == [True, True]
-    assert caplog.text.count("the keys stay as they were") == 2
+    assert caplog.text.count("the API keys do not change") == 2
     file.write_text(f"{new_line}\n")
     assert allowed() == [False, True]
 
@@ -163,7 +163,7 @@ def test_a_new_file_of_keys_is_for_its_owner_alone(
     assert main(["key", "web", "--api-keys", str(tmp_path / "keys")]) == 0
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o600
     assert main(["key", "two words"]) == 2
-    assert "no spaces" in capsys.readouterr().err
+    assert "without spaces" in capsys.readouterr().err
 
 
 def test_without_a_file_the_line_is_printed(

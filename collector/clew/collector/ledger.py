@@ -51,7 +51,7 @@ class Ledger:
             "the ledger cannot be written yet",
             pauses=(2 * GATHER, LONGEST_PAUSE),
             gather=GATHER,
-            finish=True,
+            drain=True,
         )
 
     def start(self) -> None:

@@ -1,13 +1,13 @@
-"""Access: who a request is from, and what they may do.
+"""Access: who sent a request, and what they may do.
 
-    Principal       who it is, and their scopes; every request carries one
+    Principal       the sender and their scopes; every request carries one
     Authenticator   finds the principal of an API key
     Keys            the file of API keys
 
 Errors:
 
     AccessError
-    ├── Unauthenticated   no valid API key came with the request
+    ├── Unauthenticated   the request has no valid API key
     ├── Forbidden         the key's scopes do not allow it
     └── KeysError         the file of keys cannot be used; says what to write instead
 """

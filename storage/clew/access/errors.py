@@ -1,24 +1,24 @@
-"""The errors of access; clew.access draws their tree."""
+"""The errors of access; clew.access lists them."""
 
 from __future__ import annotations
 
 
 class AccessError(Exception):
-    """A request is refused, or the keys cannot be used."""
+    """A request is refused, or the keys cannot be read."""
 
 
 class Unauthenticated(AccessError):
-    """No valid API key came with the request."""
+    """The request has no valid API key."""
 
     def __init__(self) -> None:
         super().__init__("send a valid API key: Authorization: Bearer <key>")
 
 
 class Forbidden(AccessError):
-    """The key is valid, and its scopes do not allow what is asked."""
+    """The key is valid, but its scopes do not allow the request."""
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"this API key is not for this: its scopes lack `{scope}`")
+        super().__init__(f"this request needs an API key with the scope `{scope}`")
         self.scope = scope
 
 

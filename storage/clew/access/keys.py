@@ -1,7 +1,7 @@
-"""API keys: a file of their hashes, read again when it changes.
+"""API keys: a file of their hashes, which is read again when it changes.
 
-A line is `NAME SCOPE[,SCOPE] sha256:HEX`; what follows # is a comment. The same name may have
-several lines, so that a new key can be given out before the old one is taken away.
+A line is `NAME SCOPE[,SCOPE] sha256:HEX`; a comment starts with #. A name may have several lines:
+so a new key can be given out before the old one is removed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LINE = re.compile(r"(?P<name>[^\s#]+)\s+(?P<scopes>[a-z,]+)\s+sha256:(?P<hash>[
 
 @dataclass(frozen=True)
 class Key:
-    """One line: what whoever has the key of this hash may do."""
+    """One line of the file: the name and scopes of the key with this SHA-256 hash."""
 
     name: str
     scopes: frozenset[str]
@@ -39,19 +39,19 @@ class Key:
 
 
 class Keys:
-    """The keys of a file. Raises KeysError when it cannot be read; later on, a file that cannot be
-    read leaves the keys as they were."""
+    """The keys of a file. Raises KeysError when it cannot be read; if that happens later on, the
+    keys do not change."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._watched = WatchedFiles(path, every=CHECK_EVERY)
+        self._watched = WatchedFiles(path, interval=CHECK_EVERY)
         self._keys = _read(path)
 
     def principal(self, key: str, name: str | None = None) -> Principal | None:
-        """Who has this key, or None. With `name`, only if the key is of that name."""
+        """The principal with this key, or None. With `name`, the key must have that name."""
         self._reload_if_changed()
         digest = _hash(key)
-        # Every key is compared, whichever it is: how long that takes tells nothing.
+        # All hashes are compared, in constant time, so that the time does not reveal anything.
         matches = [line for line in self._keys if hmac.compare_digest(line.hash, digest)]
         if name is not None:
             matches = [line for line in matches if line.name == name]
@@ -65,25 +65,25 @@ class Keys:
         try:
             self._keys = _read(self._path)
         except KeysError as error:
-            logger.error("%s: the keys stay as they were", error)
+            logger.error("%s: the API keys do not change", error)
         else:
             logger.info("read %d API keys from %s", len(self._keys), self._path)
 
 
 def new_key(name: str, scopes: list[str]) -> tuple[str, Key]:
-    """A new random key, and what goes into the file for it."""
+    """A new random key, and its line for the file. Raises KeysError for an invalid name."""
     if not re.fullmatch(r"[^\s#]+", name):
-        raise KeysError(f"key {name!r}: a name has no spaces and no #")
+        raise KeysError(f"key {name!r}: choose a name without spaces and #")
     key = f"clew_{secrets.token_urlsafe(32)}"
     return key, Key(name, frozenset(scopes), _hash(key))
 
 
 def add_key(path: Path, key: Key) -> None:
-    """Append a key to a file, which is made when there is none. Raises KeysError."""
+    """Append a key to the file, which is created if it does not exist. Raises KeysError."""
     try:
         with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as file:
-            before = file.read()
-            file.write(b"\n" if before and not before.endswith(b"\n") else b"")
+            content = file.read()
+            file.write(b"\n" if content and not content.endswith(b"\n") else b"")
             file.write(f"{key}\n".encode())
     except OSError as error:
         raise KeysError(f"--api-keys: cannot write {path}: {error.strerror}") from error
@@ -102,14 +102,16 @@ def _read(path: Path) -> tuple[Key, ...]:
     return tuple(keys)
 
 
-def _key(text: str, where: str) -> Key:
-    # The line itself is not shown: somebody may have written the key into it.
+def _key(text: str, location: str) -> Key:
+    # Errors do not quote the line: it may contain a key instead of a hash.
     line = _LINE.fullmatch(text)
     if line is None:
-        raise KeysError(f"--api-keys: {where}: write NAME SCOPE[,SCOPE] sha256:HEX")
+        raise KeysError(f"--api-keys: {location}: write NAME SCOPE[,SCOPE] sha256:HEX")
     scopes = frozenset(line["scopes"].split(","))
     if not scopes <= set(SCOPES):
-        raise KeysError(f"--api-keys: {where}: a scope is {', '.join(SCOPES[:-1])} or {SCOPES[-1]}")
+        raise KeysError(
+            f"--api-keys: {location}: a scope is {', '.join(SCOPES[:-1])} or {SCOPES[-1]}"
+        )
     return Key(line["name"], scopes, bytes.fromhex(line["hash"]))
 
 

@@ -1,4 +1,4 @@
-"""Principals, and how an API key names one."""
+"""Principals, and how they are found by their API keys."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from typing import Protocol
 
 from clew.access.errors import Forbidden, Unauthenticated
 
-# `ingest` sends telemetry, `read` asks for it, `admin` changes definitions, `database` is for
-# another clew, whose server this one is (`clickhouse://NAME:KEY@host:8123/`): it may do anything in
-# the database otel, and nothing beyond it.
+# `ingest` allows sending telemetry, `read` queries, `admin` changes of definitions. `database` is
+# for another clew that uses this one as its ClickHouse server (`clickhouse://NAME:KEY@host:8123/`):
+# it allows everything in the database otel, and nothing else.
 SCOPES = ("ingest", "read", "admin", "database")
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who a request is from. `name` is that of their API key; "" where no keys are configured."""
+    """The sender of a request. `name` is that of the API key; "" if no keys are configured."""
 
     name: str
     scopes: frozenset[str]
 
     def may(self, scope: str) -> bool:
-        """Whether their scopes have this one."""
+        """Whether the principal has this scope."""
         return scope in self.scopes
 
     def require(self, scope: str) -> None:
-        """Raises Forbidden unless their scopes have this one."""
+        """Raises Forbidden unless the principal has this scope."""
         if scope not in self.scopes:
             raise Forbidden(scope)
 
 
-# Of a clew without keys; `database` is asked for by name, and nobody has one there.
+# The sender of every request to a clew without keys. `database` needs a key with a name.
 ANYONE = Principal("", frozenset(SCOPES) - {"database"})
 
 
 class KeyRing(Protocol):
-    """What an authenticator needs of the keys."""
+    """What an authenticator needs: Keys implements it."""
 
     def principal(self, key: str, name: str | None = None) -> Principal | None:
-        """Who has this key, or None. With `name`, only if the key is of that name."""
+        """The principal with this key, or None. With `name`, the key must have that name."""
 
 
 class Authenticator:
-    """Finds the principal of a request. Without keys it is anyone, and anyone may do anything."""
+    """Finds the principal of a request. Without keys it is ANYONE."""
 
     def __init__(self, keys: KeyRing | None = None) -> None:
         self._keys = keys
@@ -53,7 +53,7 @@ class Authenticator:
         return self._keys is not None
 
     def authenticate(self, key: str, name: str | None = None) -> Principal:
-        """The principal with this API key; with `name`, only if the key is of that name. Raises
+        """The principal with this API key. With `name`, the key must have that name. Raises
         Unauthenticated."""
         if self._keys is None:
             return ANYONE
@@ -64,6 +64,6 @@ class Authenticator:
 
 
 def bearer_key(authorization: str) -> str:
-    """The API key in an Authorization header (`Bearer KEY`); "" when there is none."""
+    """The API key in an Authorization header (`Bearer KEY`); "" if it has none."""
     scheme, _, key = authorization.partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""

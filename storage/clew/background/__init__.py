@@ -1,9 +1,9 @@
-"""What runs in the background: threads that work again and again, and files that are watched.
+"""Background threads, and watched files.
 
-    Worker          a thread with one job: woken, paused, retried after a failure, stopped
-    Stop            what a job asks between its pieces whether to go on
-    Stopped         what it raises when the answer is no
-    WatchedFiles    notices that files have changed
+    Worker          a thread that runs a job repeatedly; it can be woken, paused and stopped
+    Stop            passed to the job, which calls check() between its steps
+    Stopped         raised by check() when the worker stops
+    WatchedFiles    detects changes of files
 
 Imports nothing of clew.
 """

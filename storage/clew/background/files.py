@@ -1,4 +1,4 @@
-"""Files that are read again when they change."""
+"""Detects changes of files."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ _Stamp = tuple[int, int, int] | None
 
 
 class WatchedFiles:
-    """Notices changes of some files by modification time, size and inode.
+    """Detects changes of files by modification time, size and inode.
 
-    `every`: seconds in which `changed` looks at most once; in between it says False."""
+    Within `interval` seconds of a check, `changed` returns False without another one."""
 
-    def __init__(self, *paths: Path, every: float = 0.0) -> None:
+    def __init__(self, *paths: Path, interval: float = 0.0) -> None:
         self._paths = paths
-        self._every = every
+        self._interval = interval
         self._stamps = self._read_stamps()
-        self._looked_at = time.monotonic()
+        self._checked_at = time.monotonic()
 
     def changed(self) -> bool:
-        """Whether any of the files is another one than at the last call, or since this object was
-        made. A file that has gone, or came back, has changed."""
+        """Whether a file changed, was removed, or was created since the last check; the first one
+        is made by the constructor."""
         now = time.monotonic()
-        if now - self._looked_at < self._every:
+        if now - self._checked_at < self._interval:
             return False
-        self._looked_at = now
+        self._checked_at = now
         stamps = self._read_stamps()
         changed = stamps != self._stamps
         self._stamps = stamps
         return changed
 
     def forget(self) -> None:
-        """The next call of `changed` says True: what was read could not be used yet."""
+        """Make the next check return True, since the files could not be used yet."""
         self._stamps = []
 
     def _read_stamps(self) -> list[_Stamp]:

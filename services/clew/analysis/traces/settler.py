@@ -93,7 +93,7 @@ class Settler:
             self._run,
             "traces are not settled yet",
             pauses=(1.0, MAX_PASS_PAUSE),
-            rest=lambda seconds: max(MIN_REST, REST_FACTOR * seconds),
+            cooldown=lambda seconds: max(MIN_REST, REST_FACTOR * seconds),
         )
 
     def start(self) -> None:
