@@ -1,4 +1,4 @@
-"""The thread with one job, and files that are watched."""
+"""Workers, and watched files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_worker_runs_at_the_start_and_when_it_is_woken() -> None:
     assert not worker.close(0) or len(runs) == 2
 
 
-def test_a_worker_runs_again_when_its_job_says_so() -> None:
+def test_a_worker_runs_when_its_job_is_due_again() -> None:
     runs: list[int] = []
 
     def job(_: Stop) -> float:
@@ -47,22 +47,22 @@ def test_a_worker_runs_again_when_its_job_says_so() -> None:
         wait_for(lambda: len(runs) > 3)
 
 
-def test_several_wakes_gather_into_one_run_and_the_last_is_served_at_the_end() -> None:
+def test_one_run_serves_several_wakes_and_a_last_run_drains() -> None:
     served: list[int] = []
-    given: list[int] = []
+    wakes: list[int] = []
 
     def job(_: Stop) -> float:
-        served.append(len(given))
+        served.append(len(wakes))
         return math.inf
 
     worker = Worker("test", job, "failed", gather=0.05, drain=True)
     with worker.running():
         for number in range(3):
-            given.append(number)
+            wakes.append(number)
             worker.wake()
         wait_for(lambda: len(served) == 1)
         assert served == [3]
-        given.append(3)
+        wakes.append(3)
         worker.wake()
     assert served == [3, 4]
 
@@ -74,7 +74,7 @@ def test_a_failed_job_is_logged_and_runs_again(caplog: pytest.LogCaptureFixture)
     def job(_: Stop) -> float:
         failures.append(worker.failures)
         if len(failures) < 4:
-            raise ValueError("no luck")
+            raise ValueError("broken")
         return math.inf
 
     worker = Worker("test", job, "it is not done yet", pauses=(0.001, 0.002))
@@ -82,10 +82,10 @@ def test_a_failed_job_is_logged_and_runs_again(caplog: pytest.LogCaptureFixture)
         wait_for(lambda: len(failures) == 4)
         wait_for(lambda: worker.failures == 0)
     assert failures == [0, 1, 2, 3]
-    assert caplog.text.count("it is not done yet, next attempt in 0 s: no luck") == 3
+    assert caplog.text.count("it is not done yet, next attempt in 0 s: broken") == 3
 
 
-def test_a_paused_worker_stands_still_at_its_next_check() -> None:
+def test_a_paused_worker_waits_at_its_next_check() -> None:
     steps: list[int] = []
 
     def job(stop: Stop) -> float:
@@ -98,13 +98,13 @@ def test_a_paused_worker_stands_still_at_its_next_check() -> None:
     with worker.running():
         wait_for(lambda: len(steps) > 2)
         with worker.paused():
-            stood = len(steps)
+            count = len(steps)
             time.sleep(0.02)
-            assert len(steps) == stood
-        wait_for(lambda: len(steps) > stood)
+            assert len(steps) == count
+        wait_for(lambda: len(steps) > count)
 
 
-def test_a_worker_that_is_paused_before_its_start_does_not_begin() -> None:
+def test_a_worker_that_is_paused_before_its_start_does_not_run() -> None:
     runs: list[int] = []
 
     def job(_: Stop) -> float:
@@ -120,32 +120,32 @@ def test_a_worker_that_is_paused_before_its_start_does_not_begin() -> None:
     assert worker.close(5)
 
 
-def test_stop_cuts_a_job_short_and_close_says_whether_the_thread_ended() -> None:
-    cut = threading.Event()
-    free = threading.Event()
+def test_stop_ends_a_job_and_close_returns_whether_the_thread_ended() -> None:
+    ended = threading.Event()
+    release = threading.Event()
 
     def job(stop: Stop) -> float:
         try:
             while True:
                 stop.check()
-                free.wait(0.01)
+                release.wait(0.01)
         except Stopped:
-            cut.set()
+            ended.set()
             raise
 
     worker = Worker("test", job, "failed")
     worker.start()
     assert worker.close(5)
-    assert cut.is_set()
-    stuck = Worker("stuck", lambda _: float(free.wait(30)), "failed")
+    assert ended.is_set()
+    stuck = Worker("stuck", lambda _: float(release.wait(30)), "failed")
     stuck.start()
     time.sleep(0.01)
     assert not stuck.close(0.01)
-    free.set()
+    release.set()
     assert stuck.close(5)
 
 
-def test_files_that_change_are_noticed_once(tmp_path: Path) -> None:
+def test_a_change_of_a_file_is_reported_once(tmp_path: Path) -> None:
     path = tmp_path / "file"
     watched = WatchedFiles(path, tmp_path / "other")
     assert not watched.changed()
@@ -163,7 +163,7 @@ def test_files_that_change_are_noticed_once(tmp_path: Path) -> None:
     assert watched.changed()
 
 
-def test_files_are_looked_at_no_more_often_than_asked(tmp_path: Path) -> None:
+def test_files_are_checked_once_per_interval(tmp_path: Path) -> None:
     path = tmp_path / "file"
     watched = WatchedFiles(path, interval=3600)
     path.write_text("one")

@@ -1,4 +1,4 @@
-"""API keys: what is let in, what is not, and a file that changes meanwhile."""
+"""API keys: their scopes, and changes of their file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from clew.cli.main import main
 
 
 @pytest.fixture(autouse=True)
-def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _check_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "CHECK_EVERY", 0.0)
 
 
@@ -57,7 +57,7 @@ def allows(checked: Keys, key: str, scope: str) -> bool:
     return principal is not None and principal.may(scope)
 
 
-def test_without_keys_anyone_may_do_anything_but_be_another_clew() -> None:
+def test_without_keys_every_request_has_all_scopes_except_database() -> None:
     anyone = Authenticator().authenticate("")
     assert {scope for scope in SCOPES if anyone.may(scope)} == {"ingest", "read", "admin"}
 
@@ -71,7 +71,7 @@ def test_two_lines_with_one_key_have_the_scopes_of_both(tmp_path: Path) -> None:
     assert (principal.name, principal.scopes) == ("ops", {"read", "ingest"})
 
 
-def test_a_key_is_the_password_of_the_user_of_its_name(tmp_path: Path) -> None:
+def test_a_key_is_a_password_for_its_own_name_only(tmp_path: Path) -> None:
     person, reads = new_key("grafana", ["read"])
     another, writes = new_key("otelcol", ["ingest"])
     file = tmp_path / "keys"
@@ -89,7 +89,7 @@ def test_a_key_is_the_password_of_the_user_of_its_name(tmp_path: Path) -> None:
     "authorization",
     ["", "Bearer", "Bearer ", "Basic {key}", "{key}", "Bearer {key}x", "Bearer ü\udc80"],
 )
-def test_anything_but_a_bearer_key_is_no_key(tmp_path: Path, authorization: str) -> None:
+def test_only_a_bearer_token_is_a_key(tmp_path: Path, authorization: str) -> None:
     key, line = new_key("web", ["ingest"])
     (tmp_path / "keys").write_text(str(line))
     checked = Keys(tmp_path / "keys")
@@ -97,7 +97,7 @@ def test_anything_but_a_bearer_key_is_no_key(tmp_path: Path, authorization: str)
     assert checked.principal(bearer_key(f"bearer  {key}")) is not None
 
 
-def test_the_file_holds_no_key_and_neither_does_an_error(tmp_path: Path) -> None:
+def test_neither_the_file_nor_an_error_contains_a_key(tmp_path: Path) -> None:
     key, line = new_key("web", ["ingest"])
     assert key not in str(line)
     (tmp_path / "keys").write_text(f"{line}\nweb ingest {key}\n")
@@ -109,18 +109,18 @@ def test_the_file_holds_no_key_and_neither_does_an_error(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "line", ["web ingest", "web all sha256:" + "a" * 64, "web ingest sha256:ab"]
 )
-def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str) -> None:
+def test_the_error_of_an_invalid_line_has_its_number(tmp_path: Path, line: str) -> None:
     (tmp_path / "keys").write_text(line)
     with pytest.raises(KeysError, match="line 1"):
         Keys(tmp_path / "keys")
 
 
-def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_file_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(KeysError, match="--api-keys: cannot read"):
         Keys(tmp_path / "none")
 
 
-def test_keys_come_and_go_with_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_keys_change_with_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (old, old_line), (new, new_line) = new_key("web", ["ingest"]), new_key("web", ["ingest"])
     file = tmp_path / "keys"
     file.write_text(f"{old_line}\n")
@@ -141,9 +141,7 @@ def test_keys_come_and_go_with_the_file(tmp_path: Path, caplog: pytest.LogCaptur
     assert allowed() == [False, True]
 
 
-def test_the_command_makes_a_key_that_works(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_adds_a_valid_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "keys"
     file.write_text("# no newline at its end")
     file.chmod(0o600)
@@ -157,7 +155,7 @@ def test_the_command_makes_a_key_that_works(
     assert not allows(checked, made[1], "ingest")
 
 
-def test_a_new_file_of_keys_is_for_its_owner_alone(
+def test_only_the_owner_can_read_a_new_file_of_keys(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["key", "web", "--api-keys", str(tmp_path / "keys")]) == 0

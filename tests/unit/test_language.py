@@ -49,6 +49,17 @@ OLD_NAMES = {
     "thinned": "sampling",
     "times_of": "compute_times",
     "waited_for": "child_ids",
+    # ingest and collector
+    "class ids": "SegmentIds",
+    "class stored": "StoredItems",
+    "def enter": "write_rows, write_ledger",
+    "file_of": "encode_segment",
+    "into_tables": "metrics_store",
+    "select_of": "side_select",
+    "settled_within": "reloaded_within",
+    "strike": "remove_invalid",
+    "unsettled": "ambiguous",
+    "written_out_until": "write_out_until",
     # documents, API, ports
     "about": "TraceSelection; subject",
     "again": "requeue; retry_after",

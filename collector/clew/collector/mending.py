@@ -2,11 +2,11 @@
 
 Runs only for requests that do not pass the check of collector.otlp, because it looks at every item.
 
-Mended, and still stored:
-    text that is not UTF-8, and surrogates in JSON     U+FFFD for what cannot be read
-    arrays and maps in each other, deeper than LEVELS  U+FFFD for what lies deeper
-    a missing time                                     see ids.fill_times
-    a log record with an invalid id                    stored without its ids
+Mended, and stored:
+    text that is not UTF-8, and surrogates in JSON     U+FFFD replaces what cannot be read
+    arrays and maps nested deeper than LEVELS          U+FFFD replaces the deeper ones
+    a missing time                                     is set, see ids.fill_times
+    a log record with an invalid id                    is stored without its ids
 
 Rejected alone: an item that breaks one of `ids.RULES`, or that cannot be parsed at all.
 """
@@ -27,10 +27,10 @@ from google.protobuf.message_factory import GetMessageClass
 
 from clew.collector import ids
 
-# Of arrays and maps in each other. Protobuf parses 100 messages in each other, of which a map takes
-# three, and an item's attributes lie nine deep at most.
+# The deepest nesting of arrays and maps. Protobuf parses 100 nested messages; a map takes three of
+# them, and an item's attributes are at most nine deep.
 LEVELS = 30
-BRACKETS = 160  # of JSON in each other: more than LEVELS maps
+BRACKETS = 160  # the deepest nesting of JSON: more than LEVELS maps
 UNREADABLE = "\ufffd"
 
 MALFORMED = "malformed"
@@ -43,7 +43,7 @@ NOTES = {
 }
 
 ITEMS = ("spans", "log_records", "data_points")
-# The fields on the way from a request to its items.
+# The fields between a request and its items.
 CONTAINERS = (
     *("resource_spans", "scope_spans", "resource_logs", "scope_logs"),
     *("resource_metrics", "scope_metrics", "metrics", *ids.POINT_KINDS),
@@ -52,13 +52,13 @@ NESTED = ("array_value", "kvlist_value")
 ID_FIELDS = {
     "traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id",
 }  # fmt: skip
-INVALID_ID = base64.b64encode(b"?").decode()  # its length is not one of an id
-# What json_format raises for a document that does not fit, and protobuf for a surrogate.
+INVALID_ID = base64.b64encode(b"?").decode()  # an id of an invalid length
+# The errors of json_format for a document that is not a request, and of protobuf for a surrogate.
 JSON_ERRORS = (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError)
 
 
 class Mender:
-    """Decides about each item of one request, and counts.
+    """Mends or rejects the items of one request, and counts them.
 
     `received_at` is the time of receipt in nanoseconds since 1970. `rejected` counts items by the
     reason (a key of RULES), `mended` the stored items that were changed. `error` says what is wrong
@@ -75,8 +75,8 @@ class Mender:
         self._notes: Counter[str] = Counter()
 
     def accept(self, item: Any, changed: bool) -> bool:
-        """Mend an item in place and count it; returns whether it is to be stored. `changed`: its
-        text was mended before."""
+        """Mend an item in place and count it. Returns False if it is rejected. `changed`: its text
+        was mended before."""
         self.parsed += 1
         if reason := ids.fault(item):
             self.rejected[reason] += 1
@@ -86,7 +86,7 @@ class Mender:
             TIME: ids.fill_times(item, self._received_at),
             IDS: ids.clear_ids(item),
         }
-        self._notes.update(note for note, made in changes.items() if made)
+        self._notes.update(note for note, is_changed in changes.items() if is_changed)
         self.mended += any(changes.values())
         return True
 
@@ -96,7 +96,7 @@ class Mender:
         self.error = self.error or str(error).splitlines()[0][:500]
 
     def message(self) -> str:
-        """What the client is told; empty if nothing was rejected or changed."""
+        """The message for the client; empty if nothing was rejected or changed."""
         rejections = (
             f"{RULES[reason]}: {items} rejected" for reason, items in self.rejected.items()
         )
@@ -116,23 +116,23 @@ def mend_protobuf(request: type[Message], body: bytes, mender: Mender) -> bytes:
 def _mend_container(
     descriptor: Descriptor, data: memoryview, mender: Mender, changed: bool
 ) -> bytes:
-    """A message that holds items. `changed`: text of a message around it was mended."""
-    own, inner = [], []
+    """A message that contains items. `changed`: text of a message around it was mended."""
+    parts, inner = [], []
     for field, start, value, end in _fields(descriptor, data):
         if field is not None and field.name in (*ITEMS, *CONTAINERS):
             inner.append((field, data[value:end]))
             continue
         text = _mend_field(field, data[value:end], 0)
         changed = changed or text is not None
-        own.append(data[start:end] if field is None or text is None else _encode(field, text))
+        parts.append(data[start:end] if field is None or text is None else _encode(field, text))
     for field, content in inner:
         if field.name in CONTAINERS:
-            own.append(
+            parts.append(
                 _encode(field, _mend_container(field.message_type, content, mender, changed))
             )
         elif (item := _mend_item(field.message_type, content, mender, changed)) is not None:
-            own.append(_encode(field, item))
-    return b"".join(own)
+            parts.append(_encode(field, item))
+    return b"".join(parts)
 
 
 def _mend_item(
@@ -156,8 +156,8 @@ def _mend_item(
 
 
 def _mend_message(descriptor: Descriptor, data: memoryview, level: int) -> bytes | None:
-    """A message in which every string is valid; None if it was so. `level` counts the arrays and
-    maps around it."""
+    """The message with every string valid; None if they are. `level` counts the arrays and maps
+    around it."""
     changed = False
     parts: list[bytes | memoryview] = []
     for field, start, value, end in _fields(descriptor, data):
@@ -281,16 +281,16 @@ def mend_json(request: Any, document: dict[str, Any], mender: Mender) -> None:
 
 
 def _fill_container(message: Any, node: Any, mender: Mender, changed: bool) -> None:
-    """Fill a message that holds items. `changed`: text of a message around it was mended."""
-    own, inner = {}, []
+    """Fill a message that contains items. `changed`: text of a message around it was mended."""
+    values, inner = {}, []
     for key, value in node.items():
         field = _field(message.DESCRIPTOR, key)
         if field is not None and field.name in (*ITEMS, *CONTAINERS):
             inner.append((field, value))
         else:
-            own[key] = value
-    mended = _mend_json_value(own, 0)
-    changed = changed or mended != own
+            values[key] = value
+    mended = _mend_json_value(values, 0)
+    changed = changed or mended != values
     json_format.ParseDict(mended, message, ignore_unknown_fields=True)
     for field, value in inner:
         if field.name in ids.POINT_KINDS:
@@ -380,7 +380,7 @@ def _hex_to_base64(text: str) -> str:
 
 
 def _cut_nesting(text: str) -> str:
-    """JSON in which null stands for everything deeper than BRACKETS."""
+    """JSON text with null instead of everything deeper than BRACKETS."""
     parts = []
     start = depth = 0
     for token in _JSON_TOKEN.finditer(text):
