@@ -16,7 +16,7 @@ from clew.api import joined, selection
 from clew.storage import Ingest, Store
 from support.api_client import ApiClient
 from support.reference import Trace, is_quantile, rfc3339, traces_of
-from support.settled import Call, path_of, settle
+from support.settled import Call, insert_settled, path_of
 from support.traffic import (
     ERROR,
     MINUTE,
@@ -81,8 +81,10 @@ def dataset(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFacto
         for trace in traces
     }  # fmt: skip
     # Settled twice: only the later version counts.
-    settle(store, traces[:50], {trace.id: calls[trace.id] * 2 for trace in traces}, version=1)
-    settle(store, traces, calls, version=2)
+    insert_settled(
+        store, traces[:50], {trace.id: calls[trace.id] * 2 for trace in traces}, version=1
+    )
+    insert_settled(store, traces, calls, version=2)
     api = ApiClient(store)
     (id,) = (row["id"] for row in api.get("/api/v1/transactions", **WINDOW)["transactions"])
     return Dataset(api.get(f"/api/v1/transactions/{id}", **WINDOW), traces, calls)
@@ -156,7 +158,7 @@ def test_a_sample_has_a_standard_error(store: Store, ingest: Ingest, tmp_path: A
     Loader(ingest, tmp_path).spans(spans)
     traces = traces_of(spans)
     settled = choice.sample(traces, 50)
-    settle(store, settled, one_in=4)
+    insert_settled(store, settled, one_in=4)
     api = ApiClient(store)
     (id,) = (row["id"] for row in api.get("/api/v1/transactions", **WINDOW)["transactions"])
     answer = api.get(f"/api/v1/transactions/{id}", **WINDOW)
@@ -195,7 +197,7 @@ def test_a_frequent_transaction_is_read_in_slices_of_the_window(
     Loader(ingest, tmp_path).spans(spans)
     traces = traces_of(spans)
     calls = {trace.id: [("web", "db", "database", "SELECT", 5, False)] for trace in traces}
-    settle(store, traces, calls)
+    insert_settled(store, traces, calls)
     api = ApiClient(store)
     window = {"start": rfc3339(BEGAN), "end": rfc3339(BEGAN + 400 * SECOND)}
     (id,) = (row["id"] for row in api.get("/api/v1/transactions", **window)["transactions"])
@@ -319,7 +321,7 @@ def test_names_beyond_the_first_200_are_one_transaction(
     ]  # fmt: skip
     # The order is by the time of spans, not by their arrival.
     loader.spans(reversed(spans))
-    settle(store, traces_of(spans))
+    insert_settled(store, traces_of(spans))
     api = ApiClient(store)
     answer = api.get("/api/v1/transactions", **WINDOW, limit=1000)
     assert answer["overflow"] == [{"service": "web", "names": 230}]

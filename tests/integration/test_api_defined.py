@@ -16,7 +16,13 @@ import pytest
 from clew.storage import Ingest, Store
 from support.api_client import ApiClient
 from support.reference import is_quantile, rfc3339, traces_of
-from support.settled import Occurrence, Reached, define, occur, settle
+from support.settled import (
+    Occurrence,
+    OccurrenceStep,
+    insert_definitions,
+    insert_occurrences,
+    insert_settled,
+)
 from support.traffic import (
     CLIENT,
     CONSUMER,
@@ -82,13 +88,13 @@ def dataset(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFacto
         for span in _spans(occurrence)
     )
     # Only the later version of an occurrence counts.
-    occur(
+    insert_occurrences(
         store,
         [replace(occurrence, is_error=True, value=1e9) for occurrence in occurrences],
         version=1,
     )
-    occur(store, occurrences, version=2)
-    define(store, CHECKOUT, BROWSE, QUIET)
+    insert_occurrences(store, occurrences, version=2)
+    insert_definitions(store, CHECKOUT, BROWSE, QUIET)
     return Dataset(ApiClient(store), occurrences)
 
 
@@ -106,7 +112,7 @@ def _occurrences() -> Any:
                 step_time += choice.randrange(-SECOND, 5 * SECOND)
                 is_error = choice.random() < 0.1
                 steps.append(
-                    Reached(
+                    OccurrenceStep(
                         step, service, step_time, 5 * MILLISECOND, f"{number + 1:032x}", is_error
                     )
                 )
@@ -294,8 +300,8 @@ def test_instances_newest_first(
     assert [row["key"] for row in rows] == [occurrence.key for occurrence in expected]
     for row, occurrence in zip(rows, expected, strict=True):
         assert row["trace_ids"] == list(occurrence.traces)
-        assert row["start"] == rfc3339(occurrence.began)
-        assert row["duration_ms"] == (occurrence.end - occurrence.began) / 1e6
+        assert row["start"] == rfc3339(occurrence.first_start)
+        assert row["duration_ms"] == (occurrence.end - occurrence.first_start) / 1e6
         assert row["status"] == ("error" if occurrence.is_error else "ok")
         assert row["user"] == (occurrence.user or None)
         assert row["value"] == occurrence.value
@@ -429,7 +435,7 @@ def test_one_instance_with_its_traces_logs_exceptions_and_metrics(
         Span("c" * 32, "4" * 16, "", WEB, "GET /", SERVER, BEGAN, BEGAN + 1),
     ]  # fmt: skip
     loader.spans(spans)
-    settle(store, traces_of(spans))
+    insert_settled(store, traces_of(spans))
     loader.logs(
         [
             Log(BEGAN + HOUR, WORKER, "INFO", "packed", trace=later_trace),
@@ -441,8 +447,8 @@ def test_one_instance_with_its_traces_logs_exceptions_and_metrics(
         Point("picked", "1", "gauge", WORKER, BEGAN + HOUR, 1.0, attributes)
         for attributes in ({"order.id": HOSTILE}, {"order.id": "another"})
     )
-    define(store, CHECKOUT)
-    occur(
+    insert_definitions(store, CHECKOUT)
+    insert_occurrences(
         store,
         [
             Occurrence(

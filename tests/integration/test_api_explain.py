@@ -13,7 +13,7 @@ from clew.storage import Ingest, Store
 from support.api_client import ApiClient
 from support.loading import make_edges
 from support.reference import rfc3339, traces_of
-from support.settled import Occurrence, define, occur, settle
+from support.settled import Occurrence, insert_definitions, insert_occurrences, insert_settled
 from support.traffic import MINUTE, SECOND, Generator, Loader, Log, Point, Process
 
 BEGAN = 1_780_308_000 * SECOND
@@ -35,9 +35,9 @@ def store(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory
     loader.spans(spans)
     traces = traces_of(spans)
     call = ("web", "db", "database", HOSTILE, 5, False)
-    settle(store, traces, {trace.id: [call] for trace in traces})
-    define(store, {"name": "Checkout", "match": {"service": "web"}})
-    occur(
+    insert_settled(store, traces, {trace.id: [call] for trace in traces})
+    insert_definitions(store, {"name": "Checkout", "match": {"service": "web"}})
+    insert_occurrences(
         store,
         [
             Occurrence("checkout", HOSTILE, trace.start, 5, (trace.id,), trace.start + 5)

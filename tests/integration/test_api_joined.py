@@ -11,7 +11,7 @@ import pytest
 from clew.storage import Ingest, Store
 from support.api_client import ApiClient
 from support.reference import rfc3339, traces_of
-from support.settled import settle
+from support.settled import insert_settled
 from support.traffic import (
     ERROR,
     MILLISECOND,
@@ -307,7 +307,7 @@ def test_the_environment_is_that_of_the_entry_span(
     loader: Loader, store: Store, api: ApiClient
 ) -> None:
     """A service without an environment is part of the traces of other services."""
-    settle(store, traces_of(_load_checkouts(loader)))
+    insert_settled(store, traces_of(_load_checkouts(loader)))
     answer = _joined(api, environment="prod")
     assert answer["transaction"]["count"] == MINUTES
     assert {row["service"] for row in answer["breakdown"]} == {"web", "payments"}
@@ -316,7 +316,7 @@ def test_the_environment_is_that_of_the_entry_span(
 def test_the_breakdown_shows_where_the_time_went(
     loader: Loader, store: Store, api: ApiClient
 ) -> None:
-    settle(store, traces_of(_load_checkouts(loader)))
+    insert_settled(store, traces_of(_load_checkouts(loader)))
     web, payments = _joined(api)["breakdown"]
     assert (web["service"], payments["service"]) == ("web", "payments")
     assert web["share"] + payments["share"] == pytest.approx(1)

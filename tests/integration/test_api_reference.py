@@ -25,7 +25,7 @@ from support.reference import (
     self_times,
     traces_of,
 )
-from support.settled import settle
+from support.settled import insert_settled
 from support.traffic import (
     CONSUMER,
     KIND_NAMES,
@@ -87,7 +87,7 @@ def dataset(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFacto
     shuffled = random.Random(3).sample(spans, len(spans))
     for part in range(4):
         loader.spans(shuffled[part::4])
-    settle(store, traces_of(spans))
+    insert_settled(store, traces_of(spans))
     return Dataset(ApiClient(store), spans)
 
 

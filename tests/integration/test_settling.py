@@ -29,7 +29,7 @@ from clew.analysis.traces.settling import (
 from clew.storage import Ingest, Store
 from clew.storage.statements import Statements
 from support.loading import Running, rows, settle
-from support.reference import Trace, calls, critical_path, firsts, self_times, traces_of
+from support.reference import Trace, calls, counted_spans, critical_path, self_times, traces_of
 from support.traffic import (
     CLIENT,
     KIND_NAMES,
@@ -90,7 +90,7 @@ def comparable(row: dict[str, Any]) -> dict[str, Any]:
 
 def expected(trace: Trace) -> dict[str, Any]:
     entry, self_ns, path_ns = trace.entry, self_times(trace.spans), critical_path(trace)
-    counted = {id(span) for span in firsts(trace.spans)}
+    counted = {id(span) for span in counted_spans(trace.spans)}
     path: dict[tuple[str, str, str], list[int]] = {}
     for span in trace.spans:
         times = path.setdefault((span.service, span.name, KIND_NAMES[span.kind]), [0, 0, 0])

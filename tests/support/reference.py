@@ -1,4 +1,4 @@
-"""What the answers should be, worked out in plain Python from the spans as they were sent."""
+"""A reference for answers: computes them in plain Python from the spans that were sent."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from support.traffic import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Span, 
 
 @dataclass(frozen=True)
 class Trace:
-    """The spans of one trace, and the span it is known by."""
+    """The spans of one trace."""
 
     id: str
     spans: tuple[Span, ...]
 
     @property
     def entry(self) -> Span:
+        """The span by which the trace came in, see the glossary."""
         return min(self.spans, key=lambda span: (_rank(span), span.start, span.id))
 
     @property
@@ -72,12 +73,12 @@ def _rank(span: Span) -> int:
 
 
 def self_times(spans: Sequence[Span]) -> dict[str, int]:
-    """By span id: the time in which none of its children was running."""
-    return {span.id: span.duration - _covered(span, spans) for span in firsts(spans)}
+    """By span id: the time in which no child of the span was running."""
+    return {span.id: span.duration - _covered(span, spans) for span in counted_spans(spans)}
 
 
-def firsts(spans: Sequence[Span]) -> list[Span]:
-    """Of several spans with one id the one that is meant: the earliest, of those the longest."""
+def counted_spans(spans: Sequence[Span]) -> list[Span]:
+    """Of several spans with one id the one that counts: the first, and of several the longest."""
     return [
         min(
             (span for span in spans if span.id == id),
@@ -102,84 +103,86 @@ def _covered(span: Span, spans: Sequence[Span]) -> int:
 
 
 def critical_path(trace: Trace) -> dict[str, int]:
-    """By id of each span that the trace waited for: the time on the path in that span itself."""
+    """By id of each critical span: its path time."""
     path: dict[str, int] = {}
-    meant = {span.id: span for span in firsts(trace.spans)}
-    waiting = [trace.entry.id]
-    while waiting:
-        id = waiting.pop()
+    spans = {span.id: span for span in counted_spans(trace.spans)}
+    queue = [trace.entry.id]
+    while queue:
+        id = queue.pop()
         if id not in path:
-            waited_for = _waited_for(meant[id], trace.spans)
-            path[id] = meant[id].duration - sum(end - begin for _, begin, end in waited_for)
-            waiting += [child.id for child, _, _ in waited_for]
+            children = _critical_children(spans[id], trace.spans)
+            path[id] = spans[id].duration - sum(end - begin for _, begin, end in children)
+            queue += [child.id for child, _, _ in children]
     return path
 
 
-def _waited_for(span: Span, spans: Sequence[Span]) -> list[tuple[Span, int, int]]:
-    reached, found = span.ended, []
+def _critical_children(span: Span, spans: Sequence[Span]) -> list[tuple[Span, int, int]]:
+    """The children that the span waited for, each with the start and the end of the wait."""
+    reached, children = span.ended, []
     for child, begin, end in _by_end(span, _children(span, spans)):
         if begin < end <= reached:
             reached = begin
-            found.append((child, begin, end))
-    return found
+            children.append((child, begin, end))
+    return children
 
 
 def _by_end(span: Span, children: list[Span]) -> list[tuple[Span, int, int]]:
-    """Children with the part of their time that can hold the span up, the last to end first."""
+    """Children with the part of their time in which the span can wait for them, the last to end
+    first."""
     parts = [(child, max(child.start, span.start), _end_within(span, child)) for child in children]
     inside = [part for part in parts if part[2] <= span.ended]
     return sorted(inside, key=lambda part: (part[2], part[1], part[0].id), reverse=True)
 
 
 def _end_within(span: Span, child: Span) -> int:
-    # A client waits for its server: what sticks out is the difference of two clocks.
+    # A client waits for its server, so a later end of the server is a difference between clocks.
     return min(child.ended, span.ended) if span.kind == CLIENT else child.ended
 
 
 def _children(span: Span, spans: Sequence[Span]) -> list[Span]:
-    return [other for other in firsts(spans) if other.parent == span.id != other.id]
+    return [other for other in counted_spans(spans) if other.parent == span.id != other.id]
 
 
-Call = tuple[str, str, str, str, int, bool]  # source, target, type, summary, duration, failed
+Call = tuple[str, str, str, str, int, bool]  # source, target, type, summary, duration, is_error
 
 
 def calls(trace: Trace) -> Counter[Call]:
-    """Who called whom in a trace."""
-    meant = {span.id: span for span in firsts(trace.spans)}
-    found: Counter[Call] = Counter()
-    for span in meant.values():
-        caller = None if span.parent == span.id else meant.get(span.parent)
+    """The calls of a trace: which service called which service, database, queue or host."""
+    spans = {span.id: span for span in counted_spans(trace.spans)}
+    counts: Counter[Call] = Counter()
+    for span in spans.values():
+        caller = None if span.parent == span.id else spans.get(span.parent)
         if (call := _service_call(span, caller)) is not None:
-            found[call] += 1
-        if (call := _other_call(span, caller, list(meant.values()))) is not None:
-            found[call] += 1
-    return found
+            counts[call] += 1
+        if (call := _target_call(span, caller, list(spans.values()))) is not None:
+            counts[call] += 1
+    return counts
 
 
 def _service_call(span: Span, caller: Span | None) -> Call | None:
-    if span.kind == CONSUMER and reached(span)[0] == "consumed":
-        return None  # it came by the queue
+    if span.kind == CONSUMER and call_target(span)[0] == "consumed":
+        return None  # the call goes through the queue
     if caller is None:
         if span.parent and span.kind in (SERVER, CONSUMER):
             return "", span.service, "service", span.name, span.duration, span.is_error
         return None
-    is_calling = caller.kind in (CLIENT, PRODUCER)
-    if caller.service == span.service and not (is_calling and span.kind in (SERVER, CONSUMER)):
+    is_client = caller.kind in (CLIENT, PRODUCER)
+    if caller.service == span.service and not (is_client and span.kind in (SERVER, CONSUMER)):
         return None
-    took, failed = (
-        (caller, caller.is_error or span.is_error) if is_calling else (span, span.is_error)
-    )
-    return caller.service, span.service, "service", span.name, took.duration, failed
+    duration, is_error = span.duration, span.is_error
+    if is_client:
+        duration, is_error = caller.duration, caller.is_error or span.is_error
+    return caller.service, span.service, "service", span.name, duration, is_error
 
 
-def _other_call(span: Span, caller: Span | None, spans: Sequence[Span]) -> Call | None:
-    type, target, summary = reached(span)
+def _target_call(span: Span, caller: Span | None, spans: Sequence[Span]) -> Call | None:
+    type, target, summary = call_target(span)
     if not target:
         return None
     inner = [child for child in _children(span, spans) if _is_within(child, span)]
     is_answered = any(_service_call(child, span) for child in _children(span, spans))
     if caller is not None and caller.service == span.service:
-        outer = reached(caller)[0]
+        outer = call_target(caller)[0]
         if _is_within(span, caller) and outer in ("database", "queue"):
             return None
         if type == outer == "consumed":
@@ -194,14 +197,14 @@ def _is_within(span: Span, caller: Span) -> bool:
     return {span.kind, caller.kind} <= {CLIENT, PRODUCER} and span.service == caller.service
 
 
-def reached(span: Span) -> tuple[str, str, str]:
-    """What the span's attributes say it calls or takes from: type, name, summary."""
+def call_target(span: Span) -> tuple[str, str, str]:
+    """What the span's attributes name as its target: type, name, summary."""
     if span.kind not in (CLIENT, PRODUCER, CONSUMER):
         return "", "", ""
-    said = as_stored(span.attributes)
+    attributes = as_stored(span.attributes)
 
     def first(*keys: str) -> str:
-        return next((said[key] for key in keys if said.get(key)), "")
+        return next((attributes[key] for key in keys if attributes.get(key)), "")
 
     if span.kind != CONSUMER and (system := first("db.system.name", "db.system")):
         table = first("db.collection.name", "db.sql.table")
@@ -214,8 +217,8 @@ def reached(span: Span) -> tuple[str, str, str]:
     )
     if any(queue):
         operation = first("messaging.operation.type", "messaging.operation")
-        taken = span.kind == CONSUMER or operation in ("receive", "process")
-        return "consumed" if taken else "queue", "/".join(filter(None, queue)), ""
+        is_consumed = span.kind == CONSUMER or operation in ("receive", "process")
+        return "consumed" if is_consumed else "queue", "/".join(filter(None, queue)), ""
     if span.kind == CONSUMER:
         return "", "", ""
     host = first("service.peer.name", "peer.service", "server.address", "net.peer.name")
@@ -227,9 +230,9 @@ def is_quantile(value: float, values: Iterable[float], q: float) -> bool:
     """Whether `value` is within 1 % of the quantile, which lies between two of the values."""
     ordered = sorted(values)
     position = q * (len(ordered) - 1)
-    low, high = ordered[int(position)], ordered[min(int(position) + 1, len(ordered) - 1)]
-    # The sketch cannot tell 0 from what is next to nothing, a nanosecond.
-    return low * 0.99 - 1e-6 <= value <= high * 1.01 + 1e-6
+    lower, upper = ordered[int(position)], ordered[min(int(position) + 1, len(ordered) - 1)]
+    # The sketch does not tell 0 from 1 ns.
+    return lower * 0.99 - 1e-6 <= value <= upper * 1.01 + 1e-6
 
 
 def apdex(durations: Sequence[int]) -> float:
@@ -240,20 +243,20 @@ def apdex(durations: Sequence[int]) -> float:
 
 
 def has_attribute(span: Span, text_filter: tuple[str, str, str]) -> bool:
-    """What `attr=` asks of a span; its own attributes go before its resource's."""
+    """Whether a span passes `attr=`; the span's attributes go before its resource's."""
     key, operator, value = text_filter
     attributes = as_stored(span.process.resource) | as_stored(span.attributes)
-    found = attributes.get(key)
+    actual = attributes.get(key)
     if operator == "!=":
-        return found != value
-    if found is None:
+        return actual != value
+    if actual is None:
         return False
     if operator == "=":
-        return found == value
+        return actual == value
     if operator == "~":
-        return value in found
+        return value in actual
     try:
-        number = float(found)
+        number = float(actual)
     except ValueError:
         return False
     return number > float(value) if operator == ">" else number < float(value)

@@ -1,4 +1,4 @@
-"""Half an hour of a shop's telemetry, small, with something for every panel of the dashboards."""
+"""Half an hour of a shop's telemetry: few rows, and some for every panel of the dashboards."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from clew.storage import Ingest, Store
 from clew.storage.ledger import LedgerRow, write_rows
 from support.loading import settle
 from support.traffic import (
+    CALL_TARGETS,
     CLIENT,
     MINUTE,
-    REACHED,
     SECOND,
     SERVER,
     Attributes,
@@ -67,7 +67,7 @@ def processes(version: str) -> list[Hosted]:
 
 @dataclass(frozen=True)
 class Seeded:
-    """Seconds since 1970 that all of it lies between, and a trace with logs."""
+    """The range of the telemetry in seconds since 1970, and the id of a trace with logs."""
 
     start: int
     end: int
@@ -91,8 +91,8 @@ def seed(store: Store, directory: Path) -> Seeded:
     )  # fmt: skip
     write_rows(store, list(ledger(start)))
     with store.client() as client:
-        dropped = [((start + 60) * 1000, "otel_logs", "20240101", 7, 4096, "limit")]
-        client.insert("clew_expired", dropped, ["Time", *EXPIRED], database="otel")
+        expired = [((start + 60) * 1000, "otel_logs", "20240101", 7, 4096, "limit")]
+        client.insert("clew_expired", expired, ["Time", *EXPIRED], database="otel")
     settling = Settling(store)
     settle(settling)
     for _ in Occurrences(store, registry.definitions).backfill(_at(start), _at(end)):
@@ -105,23 +105,25 @@ def _at(seconds: int) -> str:
 
 
 def traces(start: int) -> Iterator[Span]:
-    """Half of them of a newer version; of some the root never came."""
+    """Half of the traces are of a newer version; some have no root."""
     choice = random.Random(1)
     for number, version in enumerate(("1.0", "1.1")):
-        made = processes(version)
-        generator = Generator(number, made)
+        version_processes = processes(version)
+        generator = Generator(number, version_processes)
+        first = start + number * MINUTES // 2 * MINUTE
         for at in range(TRACES // 2):
-            begun = start + (number * MINUTES // 2 * MINUTE) + at * MINUTES * MINUTE // TRACES
-            trace = generator.trace(made[0], choice.choice(OPERATIONS), begun)
-            calls = [reaching(span, choice) for span in trace]
+            trace_start = first + at * MINUTES * MINUTE // TRACES
+            operation = choice.choice(OPERATIONS)
+            trace = generator.trace(version_processes[0], operation, trace_start)
+            calls = [with_target(span, choice) for span in trace]
             servers = [span for span in calls if span.kind == SERVER]
             yield from calls[1:] if len(servers) > 2 and at % 9 == 0 else calls
 
 
-def reaching(span: Span, choice: random.Random) -> Span:
+def with_target(span: Span, choice: random.Random) -> Span:
     if span.kind != CLIENT:
         return span
-    return replace(span, attributes=span.attributes | choice.choice(REACHED))
+    return replace(span, attributes=span.attributes | choice.choice(CALL_TARGETS))
 
 
 def logs(spans: list[Span]) -> Iterator[Log]:
@@ -137,7 +139,7 @@ def logs(spans: list[Span]) -> Iterator[Log]:
 
 
 def points(start: int) -> Iterator[Point]:
-    """By the minute: of each process, of each host by way of its processes, and clew's own."""
+    """Every minute the metrics of each process, of its host, and of clew itself."""
     clew = Hosted("clew", "clew-1", host="host-9")
     for minute in range(MINUTES):
         at = start + minute * MINUTE
@@ -149,15 +151,15 @@ def points(start: int) -> Iterator[Point]:
             return Point(name, "1", "sum", process, at, value, _named(attributes))  # noqa: B023
 
         for process in (*processes("1.0"), *processes("1.1")):
-            yield from of_process(process, minute, gauge, total)
-            yield from of_host(process, minute, gauge, total)
-        yield from of_clew(clew, minute, at, gauge, total)
+            yield from process_points(process, minute, gauge, total)
+            yield from host_points(process, minute, gauge, total)
+        yield from clew_points(clew, minute, at, gauge, total)
 
 
 Make = Callable[..., Point]
 
 
-def of_process(process: Process, minute: int, gauge: Make, total: Make) -> Iterator[Point]:
+def process_points(process: Process, minute: int, gauge: Make, total: Make) -> Iterator[Point]:
     yield gauge(process, "process.cpu.utilization", 0.01 * minute)
     yield gauge(process, "process.memory.usage", 1e8 + minute)
     yield gauge(process, "process.thread.count", 7)
@@ -168,7 +170,7 @@ def of_process(process: Process, minute: int, gauge: Make, total: Make) -> Itera
     yield total(process, "cpython.gc.collected_objects", 9 * minute, generation="0")
 
 
-def of_host(process: Process, minute: int, gauge: Make, total: Make) -> Iterator[Point]:
+def host_points(process: Process, minute: int, gauge: Make, total: Make) -> Iterator[Point]:
     for state in ("user", "idle"):
         yield total(process, "system.cpu.time", 30.0 * minute, state=state, cpu="1")
     for state in ("used", "free"):
@@ -189,7 +191,7 @@ def of_host(process: Process, minute: int, gauge: Make, total: Make) -> Iterator
             )
 
 
-def of_clew(clew: Process, minute: int, at: int, gauge: Make, total: Make) -> Iterator[Point]:
+def clew_points(clew: Process, minute: int, at: int, gauge: Make, total: Make) -> Iterator[Point]:
     yield gauge(clew, "clew.collector.queue.age", minute % 5)
     yield gauge(clew, "clew.spool.size", 1e6 + minute)
     yield gauge(clew, "process.memory.usage", 5e8)

@@ -1,5 +1,5 @@
-"""Traces as the settler leaves them, from the reference and not from the settler: what is tested
-with them is how they are read."""
+"""Inserts rows of clew_settled and clew_occurrences that the reference computes, not the settler, for
+tests of reading them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clew.storage import Store
 from support.reference import Trace, critical_path, self_times
 from support.traffic import KIND_NAMES
 
-Call = tuple[str, str, str, str, int, bool]  # source, target, type, summary, nanoseconds, in error
+Call = tuple[str, str, str, str, int, bool]  # source, target, type, summary, nanoseconds, is_error
 
 PATH = ("Service", "Operation", "Kind", "Calls", "Self", "Critical")
 CALL = ("Source", "Target", "Type", "Summary", "Duration", "IsError")
@@ -26,28 +26,28 @@ COLUMNS = (
 )
 
 
-def settle(
+def insert_settled(
     store: Store,
     traces: Iterable[Trace],
     calls: dict[str, Sequence[Call]] | None = None,
     one_in: int = 1,
     version: int = 1,
 ) -> None:
-    """Write what is known of whole traces; `calls` by trace id."""
+    """Insert the rows of these traces. `calls`: by trace id."""
     rows = [_row(trace, (calls or {}).get(trace.id, ()), one_in, version) for trace in traces]
     with store.client() as client:
         client.insert("clew_settled", rows, column_names=COLUMNS, database="otel")
 
 
 def path_of(trace: Trace) -> dict[tuple[str, str, str], list[int]]:
-    """By (service, operation, kind): calls, own time and time on the critical path."""
-    own, critical = self_times(trace.spans), critical_path(trace)
+    """By (service, operation, kind): calls, self time and path time."""
+    self_ns, path_ns = self_times(trace.spans), critical_path(trace)
     path: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     for span in trace.spans:
-        part = path[span.service, span.name, KIND_NAMES[span.kind]]
-        part[0] += 1
-        part[1] += own[span.id]
-        part[2] += critical.get(span.id, 0)
+        totals = path[span.service, span.name, KIND_NAMES[span.kind]]
+        totals[0] += 1
+        totals[1] += self_ns[span.id]
+        totals[2] += path_ns.get(span.id, 0)
     return path
 
 
@@ -69,7 +69,7 @@ def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
 
 
 @dataclass(frozen=True)
-class Reached:
+class OccurrenceStep:
     """A step of an occurrence; times are nanoseconds."""
 
     number: int
@@ -97,10 +97,10 @@ class Occurrence:
     user: str = ""
     value: float | None = None
     services: tuple[str, ...] = ("web",)
-    steps: tuple[Reached, ...] = ()
+    steps: tuple[OccurrenceStep, ...] = ()
 
     @property
-    def began(self) -> int:
+    def first_start(self) -> int:
         return self.start or self.time
 
 
@@ -120,45 +120,45 @@ OCCURRENCE_TRACE = (
 )
 
 
-def occur(store: Store, occurrences: Sequence[Occurrence], version: int = 1) -> None:
-    """Write occurrences of defined transactions."""
+def insert_occurrences(store: Store, occurrences: Sequence[Occurrence], version: int = 1) -> None:
+    """Insert occurrences of defined transactions, and what each trace contributes to them."""
     rows = [
         [
-            each.transaction, each.time, each.key, each.environment, list(each.traces),
-            each.began, each.end, each.end - each.began,
-            each.traces[-1], each.entry_span, each.services[0], "POST /checkout",
-            each.entry_duration, 1, each.is_error, each.user, each.value, list(each.services),
-            3, int(each.is_error),
+            occurrence.transaction, occurrence.time, occurrence.key, occurrence.environment, list(occurrence.traces),
+            occurrence.first_start, occurrence.end, occurrence.end - occurrence.first_start,
+            occurrence.traces[-1], occurrence.entry_span, occurrence.services[0], "POST /checkout",
+            occurrence.entry_duration, 1, occurrence.is_error, occurrence.user, occurrence.value, list(occurrence.services),
+            3, int(occurrence.is_error),
             *_columns(
                 [
                     (step.number, step.service, step.start, step.duration, step.is_error, step.trace)
-                    for step in each.steps
+                    for step in occurrence.steps
                 ],
                 6,
             ),
             version,
         ]
-        for each in occurrences
+        for occurrence in occurrences
     ]  # fmt: skip
     parts = [
         [
-            each.transaction, each.key, trace, each.began, each.end, each.environment,
-            *_columns([(each.entry_span, each.services[0], each.time)], 3),
+            occurrence.transaction, occurrence.key, trace, occurrence.first_start, occurrence.end, occurrence.environment,
+            *_columns([(occurrence.entry_span, occurrence.services[0], occurrence.time)], 3),
             version,
         ]
-        for each in occurrences
-        for trace in each.traces
+        for occurrence in occurrences
+        for trace in occurrence.traces
     ]  # fmt: skip
     with store.client() as client:
-        for table, columns, written in (
+        for table, columns, table_rows in (
             ("clew_occurrences", OCCURRENCE, rows),
             ("clew_occurrence_traces", OCCURRENCE_TRACE, parts),
         ):
-            client.insert(table, written, column_names=columns, database="otel")
+            client.insert(table, table_rows, column_names=columns, database="otel")
 
 
-def define(store: Store, *definitions: dict[str, Any], revision: int = 1) -> None:
-    """Write a revision of the definitions, each as in the YAML."""
+def insert_definitions(store: Store, *definitions: dict[str, Any], revision: int = 1) -> None:
+    """Insert a revision of the definitions, each with the fields of the YAML."""
     ids = [definition["name"].lower().replace(" ", "-") for definition in definitions]
     rows = [
         (revision, number, id, definition["name"], json.dumps(definition), "api")

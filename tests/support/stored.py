@@ -1,4 +1,4 @@
-"""What a `clew up` has stored, read by a process of its own once it has stopped."""
+"""Reads the tables of a `clew up` that has stopped, in a process of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.every_field import TABLES
 
 
 def ask(clew: Any, *queries: str) -> list[list[dict[str, Any]]]:
-    """The rows of each query, as JSONEachRow gives them."""
+    """The rows of each query, parsed from JSONEachRow."""
     script = f"""
 import sys
 from clew.storage import Store
@@ -25,22 +25,23 @@ with Store("chdb://{clew.data / "db"}").client() as client:
         [sys.executable, "-c", script, *queries], capture_output=True, text=True, check=True
     )
     results = answer.stdout.split("\0")[:-1]
-    # JSON has no line ends in its strings, whatever else splitlines() takes for one
+    # splitlines() would also split at characters that JSON allows in a string.
     return [[json.loads(line) for line in lines.split("\n") if line] for lines in results]
 
 
 def read(clew: Any, services: str = "") -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """The rows of each service whose name begins so, by table."""
+    """By service whose name starts with `services`, and by table: the rows."""
     queries = [
         f"SELECT * EXCEPT ('^(Segment|InsertedAt|Instance|Host|Series)$') FROM otel.{table} "
         f"WHERE startsWith(ServiceName, '{services}') AND ServiceName != 'clew'"
         for table in TABLES
     ]
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    rows_by_service: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for table, rows in zip(TABLES, ask(clew, *queries), strict=True):
         for row in rows:
-            found.setdefault(row["ServiceName"], {}).setdefault(table, []).append(row)
-    return found
+            tables = rows_by_service.setdefault(row["ServiceName"], {})
+            tables.setdefault(table, []).append(row)
+    return rows_by_service
 
 
 def wait_until_loaded(data: Path, seconds: float = 60) -> None:

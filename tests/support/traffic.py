@@ -1,7 +1,7 @@
-"""Telemetry made up from a seed, as plain data: what is stored, and what a reference counts.
+"""Random telemetry from a seed: spans, log records and points as plain Python objects.
 
-The same spans, log records and points are turned into OTLP and loaded as the platform loads them,
-and are there as Python objects for tests to work the answers out once more, in another way.
+They are encoded as OTLP and loaded as the platform loads them, and references compute the expected
+answers from the same objects.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Attributes = dict[str, Any]
 
 @dataclass(frozen=True)
 class Process:
-    """What telemetry comes from."""
+    """The process that sends telemetry."""
 
     service: str
     instance: str
@@ -131,7 +131,7 @@ class Point:
 
 
 class Loader:
-    """Writes segments as the spool does and has them loaded, one insert for each call."""
+    """Writes segments as the spool does and loads them, one insert per call."""
 
     def __init__(self, ingest: Ingest, directory: Path) -> None:
         self._ingest = ingest
@@ -164,7 +164,7 @@ def spans_request(spans: Iterable[Span]) -> Any:
         scope = resource.scope_spans.add()
         scope.scope.name = "traffic"
         for span in group:
-            sent = scope.spans.add(
+            message = scope.spans.add(
                 trace_id=bytes.fromhex(span.trace),
                 span_id=bytes.fromhex(span.id),
                 parent_span_id=bytes.fromhex(span.parent),
@@ -173,16 +173,16 @@ def spans_request(spans: Iterable[Span]) -> Any:
                 start_time_unix_nano=span.start,
                 end_time_unix_nano=span.end,
             )
-            sent.status.code = span.status
-            sent.status.message = span.status_message
-            _set(sent.attributes, span.attributes)
+            message.status.code = span.status
+            message.status.message = span.status_message
+            _set(message.attributes, span.attributes)
             for event in span.events:
                 _set(
-                    sent.events.add(time_unix_nano=event.time, name=event.name).attributes,
+                    message.events.add(time_unix_nano=event.time, name=event.name).attributes,
                     event.attributes,
                 )
             for trace, id in span.links:
-                sent.links.add(trace_id=bytes.fromhex(trace), span_id=bytes.fromhex(id))
+                message.links.add(trace_id=bytes.fromhex(trace), span_id=bytes.fromhex(id))
     return request
 
 
@@ -193,15 +193,15 @@ def logs_request(logs: Iterable[Log]) -> Any:
         _set(resource.resource.attributes, process.resource)
         scope = resource.scope_logs.add()
         for log in group:
-            sent = scope.log_records.add(
+            record = scope.log_records.add(
                 time_unix_nano=log.time,
                 severity_text=log.severity,
                 severity_number=SEVERITIES.get(log.severity, 0),
                 trace_id=bytes.fromhex(log.trace),
                 span_id=bytes.fromhex(log.span),
             )
-            sent.body.string_value = log.body
-            _set(sent.attributes, log.attributes)
+            record.body.string_value = log.body
+            _set(record.attributes, log.attributes)
     return request
 
 
@@ -214,22 +214,22 @@ def metrics_request(points: Iterable[Point]) -> Any:
         for point in group:
             metric = scope.metrics.add(name=point.metric, unit=point.unit)
             if point.kind == "gauge":
-                sent = metric.gauge.data_points.add(as_double=point.value)
+                data_point = metric.gauge.data_points.add(as_double=point.value)
             elif point.kind == "sum":
                 metric.sum.is_monotonic = True
                 metric.sum.aggregation_temporality = 2
-                sent = metric.sum.data_points.add(as_double=point.value)
+                data_point = metric.sum.data_points.add(as_double=point.value)
             else:
                 metric.histogram.aggregation_temporality = 2
-                sent = metric.histogram.data_points.add(
+                data_point = metric.histogram.data_points.add(
                     count=sum(point.buckets), sum=point.value,
                     bucket_counts=point.buckets, explicit_bounds=point.bounds,
                 )  # fmt: skip
-            sent.time_unix_nano = point.time
-            _set(sent.attributes, point.attributes)
+            data_point.time_unix_nano = point.time
+            _set(data_point.attributes, point.attributes)
             if point.exemplar:
                 trace, span = point.exemplar
-                sent.exemplars.add(
+                data_point.exemplars.add(
                     time_unix_nano=point.time, as_double=1.0,
                     trace_id=bytes.fromhex(trace), span_id=bytes.fromhex(span),
                 )  # fmt: skip
@@ -265,7 +265,7 @@ def as_stored(attributes: Attributes) -> dict[str, str]:
     }
 
 
-# What is generated
+# Generators
 
 
 class Generator:
@@ -281,9 +281,9 @@ class Generator:
     def trace(
         self, process: Process, operation: str, start: int, *, kind: int = SERVER
     ) -> list[Span]:
-        """A trace that begins at `start`, its root first."""
+        """A trace that starts at `start`, its root first."""
         trace = self.id(16)
-        # Three decades of durations: quantiles that are off would be seen.
+        # Durations over three decades, so that wrong quantiles are noticed.
         duration = int(10 ** self._choice.uniform(6, 9.4))
         root = self._span(trace, "", process, operation, kind, start, duration)
         status = {"http.response.status_code": 500 if root.is_error else 200}
@@ -295,7 +295,7 @@ class Generator:
             return
         others = [name for name in self._processes if name != parent.service]
         if parent.kind == CLIENT:
-            # The far side of a call: a server of another service, inside the call's time.
+            # The callee: a server span of another service, within the time of the call.
             server = self._processes[self._choice.choice(others)]
             operation = self._choice.choice(("POST /charges", "GET /stock", "POST /orders"))
             yield from self._with_children(
@@ -309,7 +309,7 @@ class Generator:
             name = {CLIENT: "POST", INTERNAL: "render"}[kind]
             child = self._inside(parent, parent.process, name, kind, position, share)
             yield from self._with_children(child, depth)
-            # The next begins before this one ends (in parallel) or after it (in sequence).
+            # The next child starts before this one ends (in parallel) or after it (in sequence).
             position += share * self._choice.choice((0.5, 1.05))
 
     def _with_children(self, span: Span, depth: int) -> Iterator[Span]:
@@ -319,7 +319,8 @@ class Generator:
     def _inside(
         self, parent: Span, process: Process, name: str, kind: int, position: float, share: float
     ) -> Span:
-        """A child from `position` of its parent's time on, for `share` of it; it may stick out."""
+        """A child that starts at `position` of its parent's time and takes `share` of it. It may end
+        after its parent."""
         start = parent.start + int(parent.duration * position) + self._choice.randint(1, 99)
         duration = int(parent.duration * share) + self._choice.randint(1, 99)
         return self._span(parent.trace, parent.id, process, name, kind, start, duration)
@@ -334,7 +335,7 @@ class Generator:
         start: int,
         length: int,
     ) -> Span:
-        failed = self._choice.random() < 0.15
+        is_error = self._choice.random() < 0.15
         attributes: Attributes = {
             "user.id": f"user-{self._choice.randint(1, 9)}",
             "amount": self._choice.choice((self._choice.randint(-50, 500), 12.5, 99.75)),
@@ -343,7 +344,7 @@ class Generator:
         if kind == CLIENT:
             attributes["url.path"] = self._choice.choice(("/charges/42", "/stock/it's", "/a%20b"))
         events: tuple[Event, ...] = ()
-        if failed and self._choice.random() < 0.7:
+        if is_error and self._choice.random() < 0.7:
             error = self._choice.choice(("ValueError", "TimeoutError"))
             message = f"order {self.id(4)} failed after {self._choice.randint(1, 9000)} ms"
             events = (
@@ -352,8 +353,8 @@ class Generator:
             )
         return Span(
             trace, self.id(8), parent, process, name, kind, start, start + length,
-            status=ERROR if failed else self._choice.choice((UNSET, OK)),
-            status_message="it failed" if failed else "",
+            status=ERROR if is_error else self._choice.choice((UNSET, OK)),
+            status_message="it failed" if is_error else "",
             attributes=attributes, events=events,
         )  # fmt: skip
 
@@ -361,11 +362,11 @@ class Generator:
 def tangle(
     choice: random.Random, processes: Sequence[Process], size: int, start: int
 ) -> list[Span]:
-    """A trace as bad as they come, in no order: children that outlive their parent or begin before
-    it, equal times, spans that end before they begin, parents that never came, ids that several
-    spans have, roots that are many or none, spans that are their own ancestors."""
+    """A trace with every irregularity, in random order: children that start before or end after their
+    parent, equal times, spans that end before they start, missing parents, several spans with one
+    id, several roots or none, spans that are their own ancestors."""
     trace = choice.randbytes(16).hex()
-    # From the finest to the coarsest: with few different times, many are the same.
+    # A coarse tick leaves few different times, so that many are equal.
     tick = choice.choice((1, MICROSECOND, 10 * MILLISECOND))
     ids = [choice.randbytes(8).hex() for _ in range(size)]
     spans: list[Span] = []
@@ -382,10 +383,10 @@ def tangle(
                 "" if parent is None or odd > 0.99 else parent.id, choice.choice(processes),
                 choice.choice(("GET", "POST", "render", "wait")), choice.choice(list(KIND_NAMES)),
                 begin // tick * tick, (begin - 1 if 0.04 < odd < 0.06 else end // tick * tick),
-                status=choice.choice((UNSET, OK, ERROR)), attributes=choice.choice(REACHED),
+                status=choice.choice((UNSET, OK, ERROR)), attributes=choice.choice(CALL_TARGETS),
             )
         )  # fmt: skip
-    if choice.random() < 0.3:  # somewhere a circle is closed
+    if choice.random() < 0.3:  # makes the parents a cycle
         spans[0] = replace(spans[0], parent=choice.choice(spans).id)
     if choice.random() < 0.3:
         spans = [span for span in spans if choice.random() < 0.9] or spans
@@ -393,7 +394,7 @@ def tangle(
     return spans
 
 
-REACHED: tuple[Attributes, ...] = (
+CALL_TARGETS: tuple[Attributes, ...] = (
     {},
     {"db.system.name": "postgresql", "db.namespace": "orders", "db.query.summary": "SELECT orders"},
     {"db.system": "redis", "db.operation": "GET", "server.address": "cache-1"},
