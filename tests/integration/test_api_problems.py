@@ -205,6 +205,9 @@ def test_any_text_matches_nothing_in_the_other_routes(api: ApiClient, text: str)
     assert api.get("/api/v1/metrics/query", **WINDOW, name="size", by=text)["series"] == [
         {
             "service": "web",
+            "type": "gauge",
+            "unit": "1",
+            "aggregation": "avg",
             "labels": {text: ""},
             "points": [{"time": "2026-06-01T10:00:00.000000000Z", "value": 1.0}],
         }
