@@ -1,4 +1,4 @@
-"""The SQL as it lies in files: which files there are, who uses them, and what stands in them."""
+"""The .sql files: which there are, which code uses them, and what they may contain."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TEXTS = {package: write_queries.whole_queries(package) for package in FOLDERS}
 
 
 def _bare(sql: str) -> str:
-    """Without comments, and without what stands in quotes."""
+    """The statement without comments and without quoted text."""
     return re.sub(r"--[^\n]*|'(?:[^'\\]|\\.)*'|`[^`]*`", "", sql)
 
 
@@ -48,13 +48,13 @@ def test_every_query_is_used_and_every_file_is_in_one() -> None:
     assert all(name in included or f'"{name}"' in SOURCE for name in parts)
 
 
-def test_a_name_is_one_file_whatever_the_folder() -> None:
+def test_every_file_has_a_name_of_its_own_over_all_folders() -> None:
     names = [path.stem for path in QUERIES]
     assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("path", [*QUERIES, *SCHEMA], ids=lambda path: path.stem)
-def test_a_file_is_one_statement_and_nothing_is_formatted_into_it(path: Path) -> None:
+def test_a_file_is_one_statement_without_format_placeholders(path: Path) -> None:
     bare = _bare(path.read_text())
     assert ";" not in bare
     assert bare.count("(") == bare.count(")")
@@ -93,7 +93,7 @@ def test_a_file_names_its_database_only_in_front_of_a_table(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SCHEMA, ids=lambda path: path.stem)
-def test_a_migration_can_be_run_again(path: Path) -> None:
+def test_a_migration_can_be_applied_twice(path: Path) -> None:
     assert re.fullmatch(r"\d{4}_[a-z0-9_]+", path.stem)
     assert re.match(
         r"\s*(CREATE (DATABASE|TABLE|VIEW|MATERIALIZED VIEW) IF NOT EXISTS|CREATE OR REPLACE"
@@ -103,13 +103,13 @@ def test_a_migration_can_be_run_again(path: Path) -> None:
     )
 
 
-def test_migrations_have_numbers_of_their_own() -> None:
+def test_no_two_migrations_have_the_same_number() -> None:
     numbers = [path.stem[:4] for path in SCHEMA]
     assert len(numbers) == len(set(numbers))
 
 
 @pytest.mark.parametrize("area", AREAS)
-def test_no_area_makes_the_namespace_its_own(area: str) -> None:
+def test_no_area_has_an_init_of_the_namespace_package(area: str) -> None:
     """With an __init__.py in one of them, an editable install finds that one alone."""
     assert not (ROOT / area / "clew" / "__init__.py").exists()
     assert not (ROOT / area / "__init__.py").exists()
@@ -137,7 +137,7 @@ def test_no_area_makes_the_namespace_its_own(area: str) -> None:
         ("UTC", "DateTime64(9, 'UTC')", r"CAST('UTC', 'DateTime64(9, \'UTC\')')"),
     ],
 )
-def test_a_statement_is_with_literals_with_its_parameters(
+def test_parameters_become_literals_of_the_statement(
     value: object, kind: str, literal: str
 ) -> None:
     sql = f"SELECT {{a:{kind}}}, {{b:String}}\n"

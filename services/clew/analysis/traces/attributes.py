@@ -9,7 +9,7 @@ from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.analysis import queries
 from clew.analysis.steps import Interval
-from clew.analysis.traces.times import second_of
+from clew.analysis.traces.times import datetime_text
 from clew.background import Stop
 from clew.storage import StorageError, Store
 from clew.storage.statements import Statements
@@ -43,7 +43,7 @@ class Attributes:
 
         A key gets at most HOUR_VALUES values an hour, because user ids and the like would fill the
         table. Its other values are counted together under an empty value."""
-        interval = {"since": second_of(settled.since), "until": second_of(settled.until)}
+        interval = {"since": datetime_text(settled.since), "until": datetime_text(settled.until)}
         (new,) = self._statements.rows(queries.SETTLE_COUNTS, **interval)
         stop.check()
         rows = self._statements.rows(

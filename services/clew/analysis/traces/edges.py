@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clew.analysis import queries
 from clew.analysis.steps import RESETTLE_SECONDS, Interval
-from clew.analysis.traces.times import EARLIEST, HOUR, LAST_SECOND, LATEST, second_of
+from clew.analysis.traces.times import EARLIEST, HOUR, LAST_SECOND, LATEST, datetime_text
 from clew.background import Stop
 from clew.storage.statements import Statements
 
@@ -22,15 +22,15 @@ class Edges:
 
     def run(self, settled: Interval, stop: Stop) -> None:
         """See Step. Traces that were inserted after `until` count too if they are settled."""
-        since = second_of(settled.since - RESETTLE_SECONDS)
+        since = datetime_text(settled.since - RESETTLE_SECONDS)
         for row in self._statements.rows(queries.SETTLE_MINUTES, since=since):
             stop.check()
             hour = row["hour"]
             self._statements.insert(
                 "clew_edges_1m",
                 queries.SETTLE_EDGES,
-                minutes=[second_of(minute) for minute in row["minutes"]],
-                start=EARLIEST if hour == 0 else second_of(hour),
-                end=LATEST if hour + HOUR > LAST_SECOND else second_of(hour + HOUR),
+                minutes=[datetime_text(minute) for minute in row["minutes"]],
+                start=EARLIEST if hour == 0 else datetime_text(hour),
+                end=LATEST if hour + HOUR > LAST_SECOND else datetime_text(hour + HOUR),
                 version=settled.version,
             )

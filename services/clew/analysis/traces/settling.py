@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from clew.analysis import queries
-from clew.analysis.traces.times import LAST_SECOND, moment_of, second_of
+from clew.analysis.traces.times import LAST_SECOND, datetime64_text, datetime_text
 from clew.analysis.traces.trace_row import SpanRow, settled_row
 from clew.storage.statements import Statements
 from clew.storage.store import Store
@@ -157,7 +157,7 @@ class Settling:
 
     def pending_traces(self, since: float) -> list[tuple[int, int]]:
         """By second of insertion since then, approximately how many traces got rows."""
-        rows = self._rows(queries.SETTLE_PENDING, since=second_of(since))
+        rows = self._rows(queries.SETTLE_PENDING, since=datetime_text(since))
         return [(row["second"], row["traces"]) for row in rows]
 
     def progress(self) -> dict[str, SettlerProgress]:
@@ -179,8 +179,8 @@ class Settling:
                 (
                     name,
                     row.holder,
-                    moment_of(row.lease_until),
-                    moment_of(row.settled_until),
+                    datetime64_text(row.lease_until),
+                    datetime64_text(row.settled_until),
                     version,
                 )
                 for name, row in progress.items()
@@ -198,14 +198,14 @@ class Settling:
             "clew_settling",
             queries.SETTLE_DIRTY,
             of_pass=version,
-            since=second_of(window.since),
-            until=second_of(window.until),
-            quiet_since=second_of(window.quiet_since),
-            quiet_until=second_of(window.quiet_until),
+            since=datetime_text(window.since),
+            until=datetime_text(window.until),
+            quiet_since=datetime_text(window.quiet_since),
+            quiet_until=datetime_text(window.quiet_until),
             one_in=window.one_in,
             thinned=sampling.one_in,
-            thinned_since=second_of(sampling.since),
-            thinned_until=moment_of(sampling.until),
+            thinned_since=datetime_text(sampling.since),
+            thinned_until=datetime64_text(sampling.until),
             large=LARGE_TRACE,
             chunk_weight=CHUNK_WEIGHT,
             requeued=list(requeued),
@@ -227,15 +227,15 @@ class Settling:
         rows = self._rows(
             queries.SETTLE_LOGGED,
             of_pass=chunks[0].version if chunks else 0,
-            since=second_of(window.since),
-            until=second_of(window.until),
+            since=datetime_text(window.since),
+            until=datetime_text(window.until),
             names=list(attributes),
         )
         return [TraceGroup(**row) for row in rows]
 
     def sampling(self, since: float) -> Sampling | None:
         """The sampling in which traces were settled since then (second of insertion), if any."""
-        (row,) = self._rows(queries.SETTLE_THINNED, since=second_of(since))
+        (row,) = self._rows(queries.SETTLE_THINNED, since=datetime_text(since))
         return Sampling(row["thinned"], row["since"], row["until"]) if row["thinned"] else None
 
     def settle(self, chunk: Chunk) -> None:

@@ -1,4 +1,4 @@
-"""Times as the settler's statements take them."""
+"""Times as text for the parameters of the settler's statements."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ EARLIEST, LATEST = "1900-01-01 00:00:00", "2262-04-11 00:00:00"  # of a DateTime
 LAST_SECOND = (1 << 32) - 1  # of a DateTime
 
 
-def second_of(seconds: float) -> str:
-    """The text of a DateTime, from seconds since 1970; times that it cannot hold become the nearest
-    that it can."""
+def datetime_text(seconds: float) -> str:
+    """A DateTime as text, from seconds since 1970. A time outside its range becomes the nearest one
+    within."""
     return f"{datetime.fromtimestamp(min(max(seconds, 0), LAST_SECOND), UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def moment_of(seconds: float) -> str:
-    """The text of a DateTime64(3), from seconds since 1970."""
+def datetime64_text(seconds: float) -> str:
+    """A DateTime64(3) as text, from seconds since 1970."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
