@@ -15,10 +15,11 @@ ROOT = Path(__file__).parents[2]
 GUIDES = [
     ROOT / "ARCHITECTURE.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "tests" / "README.md",
     ROOT / "docs" / "glossary.md",
     *sorted((ROOT / "docs" / "design").glob("*.md")),
 ]
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+PAGES = [*ROOT.glob("*.md"), ROOT / "tests" / "README.md", *(ROOT / "docs").rglob("*.md")]
 # Files that exist only once clew or a build ran, patterns, and the file that must not exist.
 ELSEWHERE = re.compile(
     r"[<*$~]|^/|^\.venv|^dist/|^spool/|^(manifest|endpoints)\.json$|NNNN|^clew/__init__\.py$"

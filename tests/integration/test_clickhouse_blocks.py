@@ -11,21 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
-from clew.access import Authenticator, Principal
 from clew.clickhouse import Application, blocks
 from clew.storage import Sessions, Store
+from support.keys import authenticator
 
 ROW = b'{"TraceId":"%s","SpanId":"s","ServiceName":"web","Timestamp":"2026-11-22 10:00:00"}\n'
 ROWS = b"".join(ROW % str(number).encode() for number in range(100))
 INSERT = "INSERT INTO otel_traces FORMAT JSONEachRow"
 METHODS = {"LZ4": blocks.LZ4, "ZSTD": blocks.ZSTD}
-
-
-class Writers:
-    """Takes every key for that of a client that may write."""
-
-    def principal(self, key: str, name: str | None = None) -> Principal:
-        return Principal("writer", frozenset(("ingest",)))
 
 
 class Port:
@@ -34,13 +27,15 @@ class Port:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.app = Application(
-            Sessions(store), iter(range(1, 100)).__next__, Authenticator(Writers())
+            Sessions(store), iter(range(1, 100)).__next__, authenticator(writer={"ingest"})
         )
 
     def insert(self, body: bytes, **parameters: Any) -> httpx.Response:
         async def post() -> httpx.Response:
             transport = httpx.ASGITransport(self.app)  # type: ignore[arg-type]
-            async with httpx.AsyncClient(transport=transport, base_url="http://clew") as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://clew", auth=("writer", "writer")
+            ) as client:
                 query = {"query": INSERT, "decompress": 1, **parameters}
                 return await client.post("/", content=body, params=query)
 
