@@ -6,10 +6,9 @@ or `1=1` where the variable stands at All or is empty.
 
 from __future__ import annotations
 
-ERROR = "StatusCode IN ('Error', 'STATUS_CODE_ERROR')"
-SERVER = "SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER')"
+ERROR = "clew_is_error(StatusCode)"
+SERVER = "clew_is_entry_kind(SpanKind)"
 QUANTILES = "0.01, 0.5, 0.9, 0.95, 0.99"  # of every sketch; 0.01 is the sketch's precision
-ENTRY = 4611686018427387904  # clew_traces.EntryKey of a trace without a root is at least this
 
 
 def chosen(column: str, variable: str) -> str:
@@ -69,10 +68,10 @@ def transactions(of: str = "1=1", *, in_hours: bool = False) -> str:
         FROM otel.clew_operations_1m
         WHERE IsRoot AND $__timeFilter(Minute) AND {in_environment()} AND {of} {around if in_hours else ""}
         UNION ALL
-        SELECT toStartOfMinute(toDateTime(intDiv(bitAnd(Key, {ENTRY - 1}), 1000000000))) AS Minute,
+        SELECT clew_minute(clew_entry_start(Key)) AS Minute,
             toLowCardinality(Known.ServiceName) AS ServiceName, toLowCardinality(Known.SpanName) AS SpanName, '',
-            count(), sum(Known.IsError), countIf(Known.Duration <= 500000000),
-            countIf(Known.Duration > 500000000 AND Known.Duration <= 2000000000), max(Known.Duration),
+            count(), sum(Known.IsError), countIf(clew_is_satisfied(Known.Duration)),
+            countIf(clew_is_tolerating(Known.Duration)), max(Known.Duration),
             quantilesDDState({QUANTILES})(Known.Duration)
         FROM
         (
@@ -82,11 +81,11 @@ def transactions(of: str = "1=1", *, in_hours: bool = False) -> str:
                 SELECT TraceId FROM otel.clew_traces
                 WHERE TraceId IN (
                     SELECT TraceId FROM otel.clew_traces
-                    WHERE EntryKey >= {ENTRY} AND Start <= $__toTime AND End >= $__fromTime)
+                    WHERE clew_is_rootless(EntryKey) AND Start <= $__toTime AND End >= $__fromTime)
                 GROUP BY TraceId
-                HAVING min(EntryKey) >= {ENTRY} + toUnixTimestamp($__fromTime) * 1000000000
-                    AND min(EntryKey) <= {ENTRY} + toUnixTimestamp($__toTime) * 1000000000
-                    AND max(End) < now64(9) - toIntervalSecond(10))
+                HAVING min(EntryKey) >= clew_rootless_key(toDateTime64($__fromTime, 9))
+                    AND min(EntryKey) <= clew_rootless_key(toDateTime64($__toTime, 9))
+                    AND clew_root_is_overdue(max(End)))
             GROUP BY TraceId
         )
         WHERE {in_environment("Known.Environment")} AND {of}

@@ -19,11 +19,7 @@ from panels import (
     to_trace,
 )
 
-BURN_WINDOWS = (
-    (3600, "1 hour"),
-    (21600, "6 hours"),
-    (259200, "3 days"),
-)  # back from the window's end
+BURN_WINDOWS = ("1 hour", "6 hours", "3 days")  # as clew_burn_windows has them in seconds
 
 
 def board() -> Board:
@@ -50,11 +46,11 @@ def transaction() -> dashboard.QueryVariable:
 # The service level objective
 
 
-# WITH the share of occurrences that may be bad (NULL without an objective), and the nanoseconds that a
-# good one may take.
+# WITH the objective (NULL without one), and the nanoseconds that a good occurrence may take.
 SLO = f"""WITH (
-        SELECT any((1 - nullIf(JSONExtractFloat(Definition, 'slo', 'objective'), 0),
+        SELECT any((nullIf(JSONExtractFloat(Definition, 'slo', 'objective'), 0),
             if(JSONHas(Definition, 'slo', 'latency_ms'), JSONExtractFloat(Definition, 'slo', 'latency_ms') * 1e6, inf)))
+            ::Tuple(objective Nullable(Float64), latency Float64)
         FROM {sql.definitions("Definition")} WHERE Id = ${{transaction:singlequote}}
     ) AS slo"""
 
@@ -62,7 +58,7 @@ SLO = f"""WITH (
 def judged(since: str = "$__fromTime") -> str:
     return f"""(
         SELECT Timestamp, Key, EntryTraceId, EntryDuration, IsError, Value,
-            IsError OR EntryDuration > slo.2 AS bad
+            NOT clew_is_good(IsError, EntryDuration, slo.latency) AS bad
         FROM otel.clew_occurrences FINAL
         PREWHERE {sql.DEFINED} AND Timestamp >= {since} AND Timestamp <= $__toTime
         WHERE {sql.in_environment()}
@@ -70,31 +66,31 @@ def judged(since: str = "$__fromTime") -> str:
 
 
 def promised() -> Panel:
-    columns = "1 - slo.1 AS objective, nullIf(slo.2, inf) / 1e6 AS within"
+    columns = "slo.objective AS objective, nullIf(slo.latency, inf) / 1e6 AS within"
     units = {"objective": "percentunit", "within": "ms"}
     return stat_of("Objective", f"{SLO} SELECT {columns}", units, width=2)
 
 
 def kept() -> Panel:
     share = sql.share("countIf(NOT bad)", "count()")
-    left = "1 - countIf(bad) / greatest(1, count()) / slo.1"
+    left = "1 - clew_burn_rate(countIf(bad), count(), slo.objective)"
     statement = f"{SLO} SELECT {share} AS good, {left} AS budget_left FROM {judged()}"
     return stat_of("Attained", statement, "percentunit", width=2)
 
 
 def burn_rates() -> Panel:
     rates = ", ".join(
-        f"countIf(bad AND since <= {seconds}) / greatest(1, countIf(since <= {seconds})) / slo.1 AS `{name}`"
-        for seconds, name in BURN_WINDOWS
+        f"clew_burn_rate(countIf(bad AND age <= clew_burn_windows()[{number}]), "
+        f"countIf(age <= clew_burn_windows()[{number}]), slo.objective) AS `{name}`"
+        for number, name in enumerate(BURN_WINDOWS, 1)
     )
-    longest = max(seconds for seconds, _ in BURN_WINDOWS)
-    judged_since = judged(f"$__toTime - {longest}")
+    judged_since = judged(f"$__toTime - clew_burn_windows()[{len(BURN_WINDOWS)}]")
     return stat_of(
         "Burn rate",
         f"""
         {SLO}
         SELECT {rates}
-        FROM (SELECT bad, toUnixTimestamp($__toTime) - toUnixTimestamp(toDateTime(Timestamp)) AS since
+        FROM (SELECT bad, toUnixTimestamp($__toTime) - toUnixTimestamp(toDateTime(Timestamp)) AS age
             FROM {judged_since})
         """,
         "none",
@@ -109,7 +105,7 @@ def good_share() -> Panel:
         f"""
         {SLO}
         SELECT {sql.by_step("Timestamp")}, {sql.share("countIf(NOT bad)", "count()")} AS good,
-            any(1 - slo.1) AS objective
+            any(slo.objective) AS objective
         FROM {judged()}
         GROUP BY time
         ORDER BY time
@@ -124,9 +120,9 @@ def budget_over_time() -> Panel:
         "Remaining budget of this window",
         f"""
         {SLO}
-        SELECT time, 1 - sum(failed) OVER (ORDER BY time) / (greatest(1, sum(all) OVER ()) * slo.1) AS left
+        SELECT time, 1 - clew_burn_rate(sum(bad) OVER (ORDER BY time), sum(total) OVER (), slo.objective) AS left
         FROM (
-            SELECT {sql.by_step("Timestamp")}, countIf(bad) AS failed, count() AS all
+            SELECT {sql.by_step("Timestamp")}, countIf(bad) AS bad, count() AS total
             FROM {judged()}
             GROUP BY time
         )

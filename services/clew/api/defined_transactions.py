@@ -15,7 +15,7 @@ from clew.api.parameters import Window
 from clew.storage import queries
 
 APDEX_TARGET_MS = 500.0  # without an SLO
-BURN_WINDOWS = ("1h", "6h", "3d")
+BURN_WINDOWS = ("1h", "6h", "3d")  # as clew_burn_windows has them in seconds
 
 
 def definitions_in_force(request: Request) -> Mapping[str, Definition]:
@@ -48,7 +48,7 @@ def read_counts(
         environment=environment,
         ids=[definition.id for definition in definitions],
         targets=[(latency or APDEX_TARGET_MS) * 1e6 for latency in latencies],
-        limits=[math.inf if latency is None else latency * 1e6 for latency in latencies],
+        latencies=[math.inf if latency is None else latency * 1e6 for latency in latencies],
     )
     return [row for row in rows if row["count"] or any(row["recent"])]
 
@@ -107,20 +107,25 @@ def transaction_document(
 
 
 def _slo(row: queries.DefinedTransactionsRow, slo: Slo) -> dict[str, Any]:
-    """The state of the error budget. A burn rate of 1 spends exactly the budget."""
-    good, total, allowed = row["good_count"], row["count"], 1 - slo.objective
+    good, total = row["good_count"], row["count"]
     return {
         "objective": slo.objective,
         "latency_ms": slo.latency_ms,
         "good": good,
         "total": total,
         "attained": good / total if total else None,
-        "error_budget_left": 1 - (total - good) / (total * allowed) if total else 1.0,
+        "error_budget_left": 1 - burn_rate(total - good, total, slo.objective),
         "burn_rates": {
-            name: bad / count / allowed if count else 0.0
+            name: burn_rate(bad, count, slo.objective)
             for name, bad, count in zip(BURN_WINDOWS, row["recent_bad"], row["recent"], strict=True)
         },
     }
+
+
+def burn_rate(bad: int, total: int, objective: float) -> float:
+    """How fast an error budget is spent: the share of bad occurrences over the share that the
+    objective allows. The same as clew_burn_rate of the database."""
+    return bad / max(total, 1) / (1 - objective)
 
 
 def series_point(

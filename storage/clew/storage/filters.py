@@ -119,10 +119,10 @@ def traces_without_span(span_fragment: str) -> str:
 SPAN_CONDITIONS = {
     "service": "ServiceName = {service:String}",
     "operation": "SpanName = {operation:String}",
-    "is_error": "(StatusCode IN ('Error', 'STATUS_CODE_ERROR')) = {is_error:Bool}",
+    "is_error": "clew_is_error(StatusCode) = {is_error:Bool}",
     "environment": "Environment = {environment:String}",
     "version": "ServiceVersion = {version:String}",
-    "kind": "lower(replaceOne(toString(SpanKind), 'SPAN_KIND_', '')) = {kind:String}",
+    "kind": "clew_kind_name(SpanKind) = {kind:String}",
     "min_duration_ns": "clew_duration(Duration) >= {min_duration_ns:UInt64}",
     "max_duration_ns": "clew_duration(Duration) <= {max_duration_ns:UInt64}",
     # the entry span of an automatic transaction

@@ -16,9 +16,9 @@ SELECT
     SpanKind,
     ParentSpanId = '' AS IsRoot,
     count() AS Count,
-    countIf(StatusCode IN ('Error', 'STATUS_CODE_ERROR')) AS Errors,
-    countIf(clew_duration(Duration) <= 500000000) AS Satisfied,
-    countIf(clew_duration(Duration) > 500000000 AND clew_duration(Duration) <= 2000000000) AS Tolerating,
+    countIf(clew_is_error(StatusCode)) AS Errors,
+    countIf(clew_is_satisfied(clew_duration(Duration))) AS Satisfied,
+    countIf(clew_is_tolerating(clew_duration(Duration))) AS Tolerating,
     sum(clew_duration(Duration)) AS DurationSum,
     max(clew_duration(Duration)) AS DurationMax,
     quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(clew_duration(Duration)) AS Sketch

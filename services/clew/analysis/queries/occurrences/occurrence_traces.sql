@@ -57,12 +57,9 @@ records AS
         toString(ServiceName) AS service,
         toString(SpanName) AS operation,
         toString(Environment) AS environment,
-        StatusCode IN ('Error', 'STATUS_CODE_ERROR') AS is_error,
+        clew_is_error(StatusCode) AS is_error,
         -- the root of a trace is its first span of the least rank
-        multiIf(
-            ParentSpanId = '', 0,
-            SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER'), 1,
-            2) AS rank,
+        clew_entry_rank(ParentSpanId, SpanKind) AS rank,
         mapUpdate(
             mapFilter((name, value) -> value != '' AND has({names:Array(String)}, name), ResourceAttributes),
             mapFilter((name, value) -> value != '' AND has({names:Array(String)}, name), SpanAttributes)

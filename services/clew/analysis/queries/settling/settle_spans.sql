@@ -18,7 +18,7 @@ chunk_spans AS
         SpanAttributes.values AS values,
         toUnixTimestamp64Nano(Timestamp) AS began,
         clew_end(Timestamp, Duration) AS ended,
-        StatusCode IN ('Error', 'STATUS_CODE_ERROR') AS failed,
+        clew_is_error(StatusCode) AS failed,
         multiIf(
             SpanKind IN ('Server', 'SPAN_KIND_SERVER'), 1,
             SpanKind IN ('Client', 'SPAN_KIND_CLIENT'), 2,

@@ -25,8 +25,8 @@ FROM
             Links.TraceId, Links.SpanId, Links.TraceState, Links.Attributes) AS links,
         toUInt8(greatest(1, indexOf(
             ['unspecified', 'internal', 'server', 'client', 'producer', 'consumer'],
-            lower(replaceOne(toString(SpanKind), 'SPAN_KIND_', '')))) - 1) AS kind,
-        multiIf(StatusCode IN ('Error', 'STATUS_CODE_ERROR'), 2, StatusCode IN ('Ok', 'STATUS_CODE_OK'), 1, 0) AS code,
+            clew_kind_name(SpanKind))) - 1) AS kind,
+        multiIf(clew_is_error(StatusCode), 2, StatusCode IN ('Ok', 'STATUS_CODE_OK'), 1, 0) AS code,
         row_number() OVER (PARTITION BY TraceId ORDER BY Timestamp, SpanId) AS number
     FROM otel.otel_traces
     WHERE TraceId IN {trace_ids:Array(String)}

@@ -25,13 +25,13 @@ FROM
         arrayConcat(
             arrayMap((key, value) -> (toString(key), 'string', value), mapKeys(SpanAttributes), mapValues(SpanAttributes)),
             arrayFilter(tag -> tag.3 != '', [
-                ('span.kind', 'string', lower(replaceOne(toString(SpanKind), 'SPAN_KIND_', ''))),
+                ('span.kind', 'string', clew_kind_name(SpanKind)),
                 ('otel.scope.name', 'string', ScopeName),
                 ('otel.scope.version', 'string', ScopeVersion),
                 ('otel.status_code', 'string', multiIf(
-                    StatusCode IN ('Error', 'STATUS_CODE_ERROR'), 'ERROR', StatusCode IN ('Ok', 'STATUS_CODE_OK'), 'OK', '')),
+                    clew_is_error(StatusCode), 'ERROR', StatusCode IN ('Ok', 'STATUS_CODE_OK'), 'OK', '')),
                 ('otel.status_description', 'string', StatusMessage),
-                ('error', 'bool', if(StatusCode IN ('Error', 'STATUS_CODE_ERROR'), 'true', '')),
+                ('error', 'bool', if(clew_is_error(StatusCode), 'true', '')),
                 ('w3c.tracestate', 'string', TraceState)])) AS tags,
         arrayMap(
             (time, name, attributes) -> (intDiv(toUnixTimestamp64Nano(time), 1000), arrayConcat(

@@ -2,7 +2,7 @@
 -- entries_traces.)
 WITH entries AS
 (
-    SELECT TraceId, Timestamp, clew_duration(Duration) AS Took, StatusCode IN ('Error', 'STATUS_CODE_ERROR') AS IsError,
+    SELECT TraceId, Timestamp, clew_duration(Duration) AS Took, clew_is_error(StatusCode) AS IsError,
         toUInt8(1) AS Last
     FROM otel.otel_traces
     WHERE ServiceName = {service:String} AND ParentSpanId = '' AND SpanName IN {names:Array(String)}

@@ -2,7 +2,7 @@
 -- and CONSUMER operations, apart from the others.
 SELECT
     ServiceName AS service,
-    SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER') AS is_taken,
+    clew_is_entry_kind(SpanKind) AS is_taken,
     sum(Count) AS calls,
     sum(rollup.Errors) AS errors,
     arrayMap(nanoseconds -> nanoseconds / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(Sketch)) AS quantiles,

@@ -2,9 +2,9 @@
 -- transaction.
 SELECT
     TraceId AS trace_id,
-    argMinMerge(traces.Entry).6 AS root_service,
-    argMinMerge(traces.Entry).2 AS root_operation,
-    if(bitShiftRight(min(EntryKey), 62) < 2, clew_transaction_id(root_service, root_operation), NULL) AS transaction_id,
+    argMinMerge(traces.Entry).ServiceName AS root_service,
+    argMinMerge(traces.Entry).SpanName AS root_operation,
+    if(clew_has_entry(min(EntryKey)), clew_transaction_id(root_service, root_operation), NULL) AS transaction_id,
     clew_time(min(traces.Start)) AS start,
     clew_time(max(traces.End)) AS end,
     (toUnixTimestamp64Nano(max(traces.End)) - toUnixTimestamp64Nano(min(traces.Start))) / 1e6 AS duration_ms,

@@ -2,7 +2,7 @@
 -- are one. Names of roots come before those that a trace is only known by when its root never came.
 SELECT ServiceName AS service, uniqExact(SpanName) AS names
 FROM otel.clew_operations
-WHERE IsRoot OR SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER')
+WHERE IsRoot OR clew_is_entry_kind(SpanKind)
 GROUP BY service
 HAVING names > 200
 ORDER BY names DESC, service

@@ -3,10 +3,10 @@ SELECT
     argMinMerge(Entry).ServiceName AS service,
     argMinMerge(Entry).SpanName AS operation,
     TraceId AS trace_id,
-    clew_time(fromUnixTimestamp64Nano(toInt64(bitAnd(min(EntryKey), 4611686018427387903)))) AS start,
+    clew_time(clew_entry_start(min(EntryKey))) AS start,
     argMinMerge(Entry).Duration / 1e6 AS duration_ms,
     argMinMerge(Entry).IsError = 1 AS is_error
 FROM otel.clew_traces
 WHERE TraceId = {id:String}
 GROUP BY TraceId
-HAVING bitShiftRight(min(EntryKey), 62) < 2
+HAVING clew_has_entry(min(EntryKey))

@@ -11,7 +11,7 @@ FROM
         true AS named,
         toBool(max(NOT IsRoot)) AS rootless
     FROM otel.clew_operations
-    WHERE (IsRoot OR SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER'))
+    WHERE (IsRoot OR clew_is_entry_kind(SpanKind))
         AND clew_transaction_id(ServiceName, SpanName) = {id:String}
     GROUP BY service, operation
     UNION ALL
@@ -25,7 +25,7 @@ FROM
     (
         SELECT ServiceName, toString(SpanName) AS name, max(IsRoot) AS root, min(FirstSeen) AS first
         FROM otel.clew_operations
-        WHERE (IsRoot OR SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER'))
+        WHERE (IsRoot OR clew_is_entry_kind(SpanKind))
             AND clew_transaction_id(ServiceName, '(other)') = {id:String}
         GROUP BY ServiceName, name
     )

@@ -19,11 +19,11 @@ FROM
     UNION ALL
     SELECT
         toStartOfInterval(clew_minute(Timestamp), toIntervalSecond({step:UInt32})) AS bin,
-        count(), countIf(IsError), countIf(Took <= 500000000), countIf(Took > 500000000 AND Took <= 2000000000),
+        count(), countIf(IsError), countIf(clew_is_satisfied(Took)), countIf(clew_is_tolerating(Took)),
         quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(Took), max(Took)
     FROM
     (
-        SELECT Timestamp, clew_duration(Duration) AS Took, StatusCode IN ('Error', 'STATUS_CODE_ERROR') AS IsError
+        SELECT Timestamp, clew_duration(Duration) AS Took, clew_is_error(StatusCode) AS IsError
         FROM otel.otel_traces
         WHERE ServiceName = {service:String} AND ParentSpanId = ''
             AND ({named:Bool} AND SpanName IN {names:Array(String)} OR NOT {named:Bool} AND SpanName NOT IN {names:Array(String)})
@@ -31,19 +31,19 @@ FROM
             AND (Timestamp < {first_minute:DateTime} OR Timestamp >= {last_minute:DateTime})
             AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
         UNION ALL
-        SELECT fromUnixTimestamp64Nano(toInt64(bitAnd(min(EntryKey), 4611686018427387903))),
+        SELECT clew_entry_start(min(EntryKey)),
             argMinMerge(Entry).Duration, argMinMerge(Entry).IsError
         FROM otel.clew_traces
         WHERE {rootless:Bool} AND TraceId IN (
             SELECT TraceId FROM otel.clew_traces
             WHERE {rootless:Bool} AND TraceId IN (
                 SELECT TraceId FROM otel.clew_traces
-                WHERE {rootless:Bool} AND EntryKey >= 4611686018427387904
+                WHERE {rootless:Bool} AND clew_is_rootless(EntryKey)
                     AND Start < {end:DateTime64(9)} AND End >= {start:DateTime64(9)})
             GROUP BY TraceId
-            HAVING min(EntryKey) >= 4611686018427387904 + toUnixTimestamp64Nano({start:DateTime64(9)})
-                AND min(EntryKey) < 4611686018427387904 + toUnixTimestamp64Nano({end:DateTime64(9)})
-                AND max(End) < now64(9) - toIntervalSecond(10))
+            HAVING min(EntryKey) >= clew_rootless_key({start:DateTime64(9)})
+                AND min(EntryKey) < clew_rootless_key({end:DateTime64(9)})
+                AND clew_root_is_overdue(max(End)))
         GROUP BY TraceId
         HAVING argMinMerge(Entry).ServiceName = {service:String}
             AND has({names:Array(String)}, argMinMerge(Entry).SpanName) = {named:Bool}

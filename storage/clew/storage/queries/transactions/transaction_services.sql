@@ -1,18 +1,9 @@
 -- The services that the traces of automatic transactions went through: whole hours from the rollup, what
 -- the window cuts of an hour from the settled traces. Without FINAL: of a trace that was settled again
 -- the earlier services are among the later ones.
-WITH others AS
-(
-    SELECT ServiceName, SpanName
-    FROM otel.clew_operations
-    WHERE IsRoot OR SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER')
-    GROUP BY ServiceName, SpanName
-    ORDER BY max(IsRoot) DESC, min(FirstSeen), SpanName
-    LIMIT 1000000 OFFSET 200 BY ServiceName
-)
 SELECT
     ServiceName AS service,
-    if((ServiceName, SpanName) IN (SELECT ServiceName, SpanName FROM others), '(other)', SpanName) AS operation,
+    if((ServiceName, SpanName) IN (SELECT ServiceName, SpanName FROM otel.clew_other_operations), '(other)', SpanName) AS operation,
     arraySort(groupUniqArrayArray(through.Services)) AS services
 FROM
 (

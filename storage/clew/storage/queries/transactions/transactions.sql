@@ -3,19 +3,10 @@
 -- its last span ended more than 10 s ago, since a root ends last and is received last. A trace whose rows are not
 -- merged yet may lack its root in one of them: its keys are compared over all rows before an entry is read.
 -- One flat statement: it is planned in 25 ms, views within views took 77.
-WITH others AS
-(
-    SELECT ServiceName, SpanName
-    FROM otel.clew_operations
-    WHERE IsRoot OR SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER')
-    GROUP BY ServiceName, SpanName
-    ORDER BY max(IsRoot) DESC, min(FirstSeen), SpanName
-    LIMIT 1000000 OFFSET 200 BY ServiceName
-)
 SELECT
     clew_transaction_id(service, operation) AS id,
     ServiceName AS service,
-    if((ServiceName, SpanName) IN (SELECT ServiceName, SpanName FROM others), '(other)', SpanName) AS operation,
+    if((ServiceName, SpanName) IN (SELECT ServiceName, SpanName FROM otel.clew_other_operations), '(other)', SpanName) AS operation,
     sum(counted.Count) AS count,
     sum(counted.Errors) AS errors,
     sum(counted.Satisfied) AS satisfied,
@@ -36,9 +27,9 @@ FROM
         AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
     UNION ALL
     SELECT
-        ServiceName, SpanName, count(), countIf(StatusCode IN ('Error', 'STATUS_CODE_ERROR')),
-        countIf(clew_duration(Duration) <= 500000000),
-        countIf(clew_duration(Duration) > 500000000 AND clew_duration(Duration) <= 2000000000),
+        ServiceName, SpanName, count(), countIf(clew_is_error(StatusCode)),
+        countIf(clew_is_satisfied(clew_duration(Duration))),
+        countIf(clew_is_tolerating(clew_duration(Duration))),
         quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(clew_duration(Duration)),
         max(clew_duration(Duration))
     FROM otel.otel_traces
@@ -49,8 +40,8 @@ FROM
     UNION ALL
     SELECT
         toLowCardinality(Known.ServiceName), toLowCardinality(Known.SpanName), count(), sum(Known.IsError),
-        countIf(Known.Duration <= 500000000),
-        countIf(Known.Duration > 500000000 AND Known.Duration <= 2000000000),
+        countIf(clew_is_satisfied(Known.Duration)),
+        countIf(clew_is_tolerating(Known.Duration)),
         quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(Known.Duration),
         max(Known.Duration)
     FROM
@@ -61,11 +52,11 @@ FROM
             SELECT TraceId FROM otel.clew_traces
             WHERE TraceId IN (
                 SELECT TraceId FROM otel.clew_traces
-                WHERE EntryKey >= 4611686018427387904 AND Start < {end:DateTime64(9)} AND End >= {start:DateTime64(9)})
+                WHERE clew_is_rootless(EntryKey) AND Start < {end:DateTime64(9)} AND End >= {start:DateTime64(9)})
             GROUP BY TraceId
-            HAVING min(EntryKey) >= 4611686018427387904 + toUnixTimestamp64Nano({start:DateTime64(9)})
-                AND min(EntryKey) < 4611686018427387904 + toUnixTimestamp64Nano({end:DateTime64(9)})
-                AND max(End) < now64(9) - toIntervalSecond(10))
+            HAVING min(EntryKey) >= clew_rootless_key({start:DateTime64(9)})
+                AND min(EntryKey) < clew_rootless_key({end:DateTime64(9)})
+                AND clew_root_is_overdue(max(End)))
         GROUP BY TraceId
     )
     WHERE {environment:Nullable(String)} IS NULL OR Known.Environment = {environment:Nullable(String)}

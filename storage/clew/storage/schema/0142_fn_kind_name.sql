@@ -1,0 +1,3 @@
+-- A span's kind in lower case, in whichever way an exporter spells it: 'server', 'client', …
+CREATE OR REPLACE FUNCTION clew_kind_name AS (span_kind) ->
+    lower(replaceOne(toString(span_kind), 'SPAN_KIND_', ''))
