@@ -17,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from clew.storage import SIGNALS, Ingest, Store, StoredItems
 from support.any_values import EVERY, NESTED, NOT_FINITE, VALUES, any_value
 from support.loading import load, rows, seal_segment, sides_equal_their_base
+from support.stored import CLEW_COLUMNS
 
 START = 1_763_781_234_123_456_789
 TRACE, SPAN, PARENT = bytes(range(16)), bytes(range(8)), bytes(range(8, 16))
@@ -426,7 +427,7 @@ def stored_point(
     load(ingest, directory, ("metrics", request.SerializeToString()))
     (row,) = rows(
         store,
-        f"SELECT * EXCEPT ('^(Segment|InsertedAt|Instance|Host|Series|Stream|(Start)?TimeUnixNanos|Has(Sum|Min|Max))$') FROM otel.otel_metrics_{kind}",
+        f"SELECT * EXCEPT ('{CLEW_COLUMNS}') FROM otel.otel_metrics_{kind}",
     )
     return row
 

@@ -11,6 +11,11 @@ from typing import Any
 
 from support.every_field import TABLES
 
+# The columns that clew adds to the exporter's tables.
+CLEW_COLUMNS = (
+    "^(Segment|InsertedAt|Instance|Host|Series|Stream|(Start)?TimeUnixNanos|Has(Sum|Min|Max))$"
+)
+
 
 def ask(clew: Any, *queries: str) -> list[list[dict[str, Any]]]:
     """The rows of each query, parsed from JSONEachRow."""
@@ -32,7 +37,7 @@ with Store("chdb://{clew.data / "db"}").client() as client:
 def read(clew: Any, services: str = "") -> dict[str, dict[str, list[dict[str, Any]]]]:
     """By service whose name starts with `services`, and by table: the rows."""
     queries = [
-        f"SELECT * EXCEPT ('^(Segment|InsertedAt|Instance|Host|Series)$') FROM otel.{table} "
+        f"SELECT * EXCEPT ('{CLEW_COLUMNS}') FROM otel.{table} "
         f"WHERE startsWith(ServiceName, '{services}') AND ServiceName != 'clew'"
         for table in TABLES
     ]
