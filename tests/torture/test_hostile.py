@@ -28,6 +28,7 @@ import grpc
 import httpx
 import pytest
 import zstandard
+from google.protobuf.message import DecodeError
 from hostile_bodies import (
     REQUESTS,
     as_json,
@@ -136,8 +137,19 @@ class Target:
 
 
 def names(signal: str, body: bytes) -> list[str]:
-    """The name of each item of a request, as protobuf reads it."""
-    request = REQUESTS[signal].FromString(body)
+    """The name of each item of a request, as protobuf reads it: of an odd request that is mended, as
+    it reads the mended one, with an empty name for each item that is rejected."""
+    rejected = 0
+    try:
+        request = REQUESTS[signal].FromString(body)
+    except DecodeError:
+        batch = otlp.decode_protobuf(signal, body)
+        request = REQUESTS[signal].FromString(batch.body)
+        rejected = sum(batch.rejected.values())
+    return [*names_of(signal, request), *[""] * rejected]
+
+
+def names_of(signal: str, request: Any) -> list[str]:
     if signal == "traces":
         return [
             span.name for resource in request.resource_spans for scope in resource.scope_spans

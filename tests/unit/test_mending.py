@@ -334,3 +334,12 @@ def test_base64_is_not_taken_for_an_id() -> None:
     odd = span("odd", traceId=base64.b64encode(b"t" * 16).decode())
     batch = as_json("traces", document("traces", [span("a"), odd]))
     assert (batch.items, batch.rejected) == (1, {"invalid_trace_id": 1})
+
+
+def test_the_name_of_a_field_that_is_not_text_is_an_unknown_field() -> None:
+    """Protobuf raises a SystemError for such a name, in a message around items and in an item."""
+    body = json.dumps(document("traces", [span("good"), span("odd", **{"x@@": 1})])).encode()
+    around = body.replace(b'"resource": ', b'"\xb7x": 1, "resource": ')
+    for odd in (body.replace(b"x@@", b"\xb7"), around):
+        batch = otlp.decode_json("traces", odd, NOW)
+        assert (batch.items, batch.rejected) == (2, {})

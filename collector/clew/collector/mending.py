@@ -53,8 +53,12 @@ ID_FIELDS = {
     "traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id",
 }  # fmt: skip
 INVALID_ID = base64.b64encode(b"?").decode()  # an id of an invalid length
-# The errors of json_format for a document that is not a request, and of protobuf for a surrogate.
-JSON_ERRORS = (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError)
+# The errors of json_format for a document that is not a request, and of protobuf for a surrogate: a
+# SystemError if it is in the name of a field.
+JSON_ERRORS = (
+    *(json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError),
+    SystemError,
+)
 
 
 class Mender:
@@ -337,6 +341,7 @@ def _count_items(field: FieldDescriptor, node: Any) -> int:
 
 
 def _field(descriptor: Descriptor, key: str) -> FieldDescriptor | None:
+    key = _SURROGATE.sub(UNREADABLE, key)  # protobuf raises a SystemError for a surrogate
     field: FieldDescriptor | None = descriptor.fields_by_camelcase_name.get(key)
     return field or descriptor.fields_by_name.get(key)
 
