@@ -27,7 +27,7 @@ from support.capture import ERROR, Capture, capturing
 from support.processes import Clew
 from support.traffic import Loader
 
-FAULTS = "payment_errors=0.2,payment_latency=0.5:1500,inventory_n_plus_one=0.3,seed=5"
+FAULTS = "payment_errors=0.2,payment_latency=1:1500,inventory_n_plus_one=0.3,seed=5"
 RESOURCE = "service.version=3.1,deployment.environment.name=test"
 CHECKOUT = "storefront: POST /checkout"
 
