@@ -18,7 +18,7 @@ pytest_plugins = ["support.durations"]
 
 TABLES = """
 SELECT name FROM system.tables
-WHERE database LIKE 'otel%' AND engine LIKE '%MergeTree' AND name != 'clew_migrations'
+WHERE database LIKE 'otel%' AND match(engine, 'MergeTree$|^Memory$') AND name != 'clew_migrations'
 """
 
 
