@@ -17,7 +17,7 @@ for name in "clew" "a clone"; do
     .venv/bin/clew --help > /dev/null
     PYTHONPYCACHEPREFIX="$copy/.venv/pycache" .venv/bin/python -m pytest -q -m 'not slow' -n 2 \
         --dist loadfile tests/integration/test_agent.py tests/packaging tests/e2e/test_odd_paths.py \
-        tests/e2e/test_platform_process.py::test_the_demo_shows_the_shop_and_leaves_nothing_behind
+        tests/e2e/test_demo.py
     cd "$checkout"
     rm -rf "$copy"
 done
