@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from oracle import ITEMS, SIGNALS, Book, Load, Stored, check, ledger, wait_for
 
+from clew.cli import control
 from support.processes import CLEW, Clew
 from support.stored import wait_until_loaded
 
@@ -57,6 +58,15 @@ def test_a_backup_while_requests_come_in(clew: Clew, tmp_path: Path, name: str) 
         sent = {*book.acknowledged[kind], *book.unanswered[kind]}
         assert held.requests[kind].keys() < sent
     check(clew, book)
+
+
+def test_clew_stops_while_a_backup_is_copied(clew: Clew) -> None:
+    with control.request_lines(clew.data, {"ask": "backup"}) as lines:
+        assert next(lines)["files"]
+        assert clew.stop() == 0
+        assert next(lines, None) is None
+    assert "Traceback" not in clew.log.read_text()
+    assert not list((clew.data / "db" / "shadow").glob("clew_backup_*"))
 
 
 @pytest.mark.slow

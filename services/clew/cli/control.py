@@ -2,7 +2,7 @@
 
 Only the directory's owner can open the socket, and nothing of it is on the network. A client sends
 one line of JSON, the request, and gets lines of JSON; when the connection ends, the work for it
-ends too.
+ends too. That is also how work is ended when clew stops: its connection is closed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Answer = Callable[[Request, asyncio.StreamReader, asyncio.StreamWriter], Awaitab
 async def serve(data: Path, answers: Mapping[str, Answer]) -> AsyncIterator[None]:
     """Answer requests, while this is entered: `answers` by the name of the command, which is the
     member `ask` of the request."""
-    running: set[asyncio.Task[None]] = set()
+    running: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        running.add(task)
+        running[task] = writer
         try:
             request = json.loads(await asyncio.wait_for(reader.readline(), REQUEST_WITHIN))
             await answers[request["ask"]](request, reader, writer)
@@ -40,7 +40,7 @@ async def serve(data: Path, answers: Mapping[str, Answer]) -> AsyncIterator[None
             pass
         finally:
             writer.close()
-            running.discard(task)
+            del running[task]
 
     path = data / NAME
     path.unlink(missing_ok=True)
@@ -53,8 +53,8 @@ async def serve(data: Path, answers: Mapping[str, Answer]) -> AsyncIterator[None
         yield
     finally:
         server.close()
-        for task in running:
-            task.cancel()
+        for writer in running.values():
+            writer.close()
         await asyncio.gather(*running, return_exceptions=True)
         path.unlink(missing_ok=True)
 
