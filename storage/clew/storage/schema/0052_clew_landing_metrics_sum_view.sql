@@ -11,7 +11,7 @@ SELECT
     MetricName,
     MetricDescription,
     MetricUnit,
-    mapSort(clew_attributes(point.attributes)) AS Attributes,
+    Attributes,
     toDateTime(intDiv(point.start_time_unix_nano, 1000000000)) AS StartTimeUnix,
     toDateTime(intDiv(point.time_unix_nano, 1000000000)) AS TimeUnix,
     if(point.as_int != 0, toFloat64(point.as_int), point.as_double) AS Value,
@@ -33,8 +33,11 @@ FROM
     SELECT segment, ResourceAttributes, ResourceSchemaUrl, ScopeName, ScopeVersion, ScopeAttributes,
            ScopeDroppedAttrCount, ScopeSchemaUrl, metric.name AS MetricName,
            metric.description AS MetricDescription, metric.unit AS MetricUnit, metric.sum.aggregation_temporality AS temporality, metric.sum.is_monotonic AS monotonic,
-           cityHash64(scope_hash, 'sum', temporality, monotonic, MetricName, MetricUnit) AS metric_hash,
-           arrayJoin(metric.sum.data_points) AS point
+           cityHash64(
+               cityHash64(cityHash64(mapSort(ResourceAttributes)), ScopeName, ScopeVersion, mapSort(ScopeAttributes)),
+               'sum', temporality, monotonic, MetricName, MetricUnit) AS metric_hash,
+           arrayJoin(metric.sum.data_points) AS point,
+           mapSort(clew_attributes(point.attributes)) AS Attributes
     FROM
     (
         SELECT segment, ResourceAttributes, ResourceSchemaUrl, scope_metrics.scope.name AS ScopeName,
@@ -42,13 +45,11 @@ FROM
                clew_attributes(scope_metrics.scope.attributes) AS ScopeAttributes,
                scope_metrics.scope.dropped_attributes_count AS ScopeDroppedAttrCount,
                scope_metrics.schema_url AS ScopeSchemaUrl,
-               cityHash64(resource_hash, ScopeName, ScopeVersion, mapSort(ScopeAttributes)) AS scope_hash,
                arrayJoin(scope_metrics.metrics) AS metric
         FROM
         (
             SELECT segment, clew_attributes(resource.resource.attributes) AS ResourceAttributes,
                    resource.schema_url AS ResourceSchemaUrl,
-                   cityHash64(mapSort(ResourceAttributes)) AS resource_hash,
                    arrayJoin(resource.scope_metrics) AS scope_metrics
             FROM (SELECT segment, arrayJoin(resource_metrics) AS resource FROM otel.clew_landing_metrics_sum)
         )
