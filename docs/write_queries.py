@@ -173,6 +173,10 @@ class Classes:
                 return f"list[{self._python(arguments[0], name)}]"
             case "Map":
                 return f"dict[str, {self._python(arguments[1], name)}]"
+            case "Variant":
+                unions = (self._python(argument, name).split(" | ") for argument in arguments)
+                choices = {kind for union in unions for kind in union}
+                return " | ".join(sorted(choices, key=lambda choice: (choice == "None", choice)))
             case "Tuple":
                 members = dict(argument.split(" ", 1) for argument in arguments if " " in argument)
                 if members:

@@ -15,8 +15,9 @@ from clew.analysis.traces.settling import Settling, Window
 from clew.analysis.traces.times import LAST_SECOND
 from clew.collector.otlp import decode_json
 from clew.storage import Ingest, Store
+from support.any_values import any_value
 from support.api_client import ApiClient
-from support.loading import make_edges
+from support.loading import load, make_edges
 from support.traffic import (
     CONSUMER,
     ERROR,
@@ -30,7 +31,6 @@ from support.traffic import (
     Loader,
     Process,
     Span,
-    as_stored,
     spans_request,
 )
 
@@ -38,6 +38,7 @@ BEGAN = 1_780_308_000 * SECOND
 SHOP = Process("shop", "shop-1")
 STOCK = Process("stock/eu", "stock-1")
 BILLING = Process("billing", "billing-1")
+TAG_TYPES = {bool: "bool", int: "int64", float: "float64", str: "string"}
 ALL = {"start": BEGAN // MICROSECOND, "end": (BEGAN + 3600 * SECOND) // MICROSECOND}
 
 
@@ -55,8 +56,18 @@ def _spans() -> list[Span]:
             span,
             status=ERROR,
             status_message="it's \\ broken",
-            attributes={"quote": '"', "error": "told"},
-            events=(Event(span.start + 5, "exception", {"exception.type": "KeyError"}),),
+            attributes={
+                "quote": '"',
+                "text": "42",
+                "true": "true",
+                "many": 2**53 - 1,
+                "ratio": 72.0,
+            },
+            events=(
+                Event(span.start + 5, "exception", {"exception.type": "KeyError", "attempt": 2}),
+                Event(span.start + 6, "retry", {}),
+                Event(span.start + 7, "retry", {"ok": True, "wait": 0.5, "code": "7"}),
+            ),
             links=((spans[0].trace, spans[0].id),),
         ),
     ]
@@ -117,7 +128,7 @@ def _check_span(jaeger_span: dict[str, Any], span: Span, processes: dict[str, An
     assert jaeger_span["references"] == [
         {"refType": kind, "traceID": trace, "spanID": id} for kind, trace, id in parents + links
     ]
-    expected = as_stored(span.attributes) | {
+    expected = span.attributes | {
         "span.kind": KIND_NAMES[span.kind].lower(),
         "otel.scope.name": "traffic",
     }
@@ -126,16 +137,18 @@ def _check_span(jaeger_span: dict[str, Any], span: Span, processes: dict[str, An
     if span.status_message:
         expected["otel.status_description"] = span.status_message
     if span.is_error:
-        expected["error"] = "true"
+        expected["error"] = True
     assert {tag["key"]: tag["value"] for tag in jaeger_span["tags"]} == expected
+    for tag in jaeger_span["tags"]:
+        assert tag["type"] == TAG_TYPES[type(expected[tag["key"]])]
     assert jaeger_span["logs"] == [
         {
             "timestamp": event.time // MICROSECOND,
             "fields": [
                 {"key": "event", "type": "string", "value": event.name},
                 *(
-                    {"key": key, "type": "string", "value": value}
-                    for key, value in as_stored(event.attributes).items()
+                    {"key": key, "type": TAG_TYPES[type(value)], "value": value}
+                    for key, value in event.attributes.items()
                 ),
             ],
         }
@@ -144,7 +157,7 @@ def _check_span(jaeger_span: dict[str, Any], span: Span, processes: dict[str, An
     process = processes[jaeger_span["processID"]]
     assert process["serviceName"] == span.service
     tags = {tag["key"]: tag["value"] for tag in process["tags"]}
-    assert tags == as_stored(span.process.resource)
+    assert tags == span.process.resource
 
 
 def test_ids_without_leading_zeros_and_unknown_ids(api: ApiClient, spans: list[Span]) -> None:
@@ -217,16 +230,16 @@ def test_version_3_returns_the_otlp_that_was_sent(api: ApiClient, spans: list[Sp
 
 
 def _as_set(body: bytes) -> set[tuple[Any, ...]]:
-    """The spans of a request as a set, with values as strings."""
+    """The spans of a request as a set."""
     return {
         (
-            frozenset(_texts(resource.resource.attributes).items()),
+            frozenset(_typed(resource.resource.attributes).items()),
             scope.scope.name,
             *(span.trace_id, span.span_id, span.parent_span_id, span.name, span.kind),
             *(span.start_time_unix_nano, span.end_time_unix_nano),
-            frozenset(_texts(span.attributes).items()),
+            frozenset(_typed(span.attributes).items()),
             *(
-                (event.time_unix_nano, event.name, frozenset(_texts(event.attributes).items()))
+                (event.time_unix_nano, event.name, frozenset(_typed(event.attributes).items()))
                 for event in span.events
             ),
             *((link.trace_id, link.span_id) for link in span.links),
@@ -238,13 +251,103 @@ def _as_set(body: bytes) -> set[tuple[Any, ...]]:
     }
 
 
-def _texts(attributes: Any) -> dict[str, str]:
-    return as_stored(
-        {
-            attribute.key: getattr(attribute.value, attribute.value.WhichOneof("value"))
-            for attribute in attributes
-        }
+def _typed(attributes: Any) -> dict[str, tuple[str, Any]]:
+    return {
+        attribute.key: (kind, getattr(attribute.value, kind))
+        for attribute in attributes
+        for kind in [attribute.value.WhichOneof("value")]
+    }
+
+
+def _send(store: Store, ingest: Ingest, tmp_path: Path, request: Any) -> ApiClient:
+    load(ingest, tmp_path, ("traces", request.SerializeToString()))
+    return ApiClient(store)
+
+
+def _request_with_values(values: dict[str, Any]) -> Any:
+    """One span that has the attributes in every place: resource, scope, span, event and link."""
+    span = Span("a" * 32, "b" * 16, "", SHOP, "GET /", SERVER, BEGAN, BEGAN + SECOND)
+    request = spans_request(
+        [replace(span, events=(Event(BEGAN, "e", {}),), links=(("c" * 32, "d" * 16),))]
     )
+    resource = request.resource_spans[0]
+    scope = resource.scope_spans[0]
+    message = scope.spans[0]
+    for holder in (resource.resource, scope.scope, message, message.events[0], message.links[0]):
+        for key, value in values.items():
+            holder.attributes.add(key=key).value.CopyFrom(any_value(value))
+    return request
+
+
+def test_the_type_of_a_value_is_kept_wherever_it_stands(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    values = {
+        "yes": True, "no": False, "int": -42, "int text": "42", "max": 2**63 - 1, "min": -(2**63), "double": 1.5,
+        "whole": 72.0, "tiny": 5e-324, "nan": float("nan"), "infinite": float("-inf"), "bytes": b"\x00\xff",
+        "list": [1, "x"], "none": None, "empty": "",
+    }  # fmt: skip
+    api = _send(store, ingest, tmp_path, _request_with_values(values))
+    otlp = {
+        "yes": {"boolValue": True}, "no": {"boolValue": False}, "int": {"intValue": "-42"},
+        "int text": {"stringValue": "42"}, "max": {"intValue": str(2**63 - 1)}, "min": {"intValue": str(-(2**63))},
+        "double": {"doubleValue": 1.5}, "whole": {"doubleValue": 72}, "tiny": {"doubleValue": 5e-324},
+        "nan": {"doubleValue": "NaN"}, "infinite": {"doubleValue": "-Infinity"}, "bytes": {"bytesValue": "AP8="},
+        "list": {"stringValue": '[1,"x"]'}, "none": {"stringValue": ""}, "empty": {"stringValue": ""},
+    }  # fmt: skip
+    (resource,) = api.get(f"/api/v3/traces/{'a' * 32}")["result"]["resourceSpans"]
+    (scope,) = resource["scopeSpans"]
+    (span,) = scope["spans"]
+    for place in (resource["resource"], scope["scope"], span, span["events"][0], span["links"][0]):
+        attributes = {pair["key"]: pair["value"] for pair in place["attributes"]}
+        assert {key: attributes[key] for key in otlp} == otlp
+    tags = {
+        "yes": ("bool", True), "no": ("bool", False), "int": ("int64", -42), "int text": ("string", "42"),
+        "max": ("int64", str(2**63 - 1)), "min": ("int64", str(-(2**63))), "double": ("float64", 1.5),
+        "whole": ("float64", 72), "tiny": ("float64", 5e-324), "nan": ("float64", "NaN"),
+        "infinite": ("float64", "-Infinity"), "bytes": ("binary", "AP8="), "list": ("string", '[1,"x"]'),
+        "none": ("string", ""), "empty": ("string", ""),
+    }  # fmt: skip
+    (trace,) = api.get(f"/api/traces/{'a' * 32}")["data"]
+    (jaeger_span,) = trace["spans"]
+    for fields in (
+        jaeger_span["tags"],
+        jaeger_span["logs"][0]["fields"],
+        trace["processes"][jaeger_span["processID"]]["tags"],
+    ):
+        pairs = {tag["key"]: (tag["type"], tag["value"]) for tag in fields}
+        assert {key: pairs[key] for key in tags} == tags
+
+
+def test_of_rows_of_another_writer_every_value_is_a_text(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    """What the exporter's table holds is text: a 42 may have been a string as well."""
+    api = _send(store, ingest, tmp_path, _request_with_values({"int": 42}))
+    with store.client() as client:
+        client.command(
+            "INSERT INTO otel.otel_traces (* EXCEPT (AttributeTypes)) SELECT * EXCEPT (AttributeTypes) "
+            "REPLACE (repeat('e', 32) AS TraceId, mapFilter((key, value) -> key = 'int', ResourceAttributes) "
+            "AS ResourceAttributes) FROM otel.otel_traces"
+        )
+    (resource,) = api.get(f"/api/v3/traces/{'e' * 32}")["result"]["resourceSpans"]
+    assert resource["resource"]["attributes"] == [{"key": "int", "value": {"stringValue": "42"}}]
+    (trace,) = api.get(f"/api/traces/{'e' * 32}")["data"]
+    assert {"key": "int", "type": "string", "value": "42"} in trace["spans"][0]["tags"]
+
+
+def test_types_do_not_move_to_other_attributes_when_one_is_removed(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    api = _send(store, ingest, tmp_path, _request_with_values({"card": 4111, "text": "7"}))
+    with store.client() as client:
+        client.command(
+            "ALTER TABLE otel.otel_traces UPDATE SpanAttributes = "
+            "mapFilter((key, value) -> key != 'card', SpanAttributes) WHERE 1 SETTINGS mutations_sync = 2"
+        )
+    (resource,) = api.get(f"/api/v3/traces/{'a' * 32}")["result"]["resourceSpans"]
+    (span,) = resource["scopeSpans"][0]["spans"]
+    assert span["attributes"] == [{"key": "text", "value": {"stringValue": "7"}}]
 
 
 def test_dependencies_are_the_calls_between_services(

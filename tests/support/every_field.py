@@ -24,7 +24,7 @@ SECOND = "2025-11-22 03:13:54"
 TRACE, SPAN, PARENT = bytes(range(16)), bytes(range(1, 9)), bytes(range(8, 16))
 HEX = {"TraceId": TRACE.hex(), "SpanId": SPAN.hex()}
 
-# What OTLP has and the exporter has no column for.
+# What OTLP has and no column is there for.
 NOT_STORED = {
     "AnyValue.string_value_strindex",  # profiles only, as is the next
     "KeyValue.key_strindex",
@@ -47,7 +47,6 @@ NOT_STORED = {
     # of spans
     "traces: ResourceSpans.schema_url",
     "traces: ScopeSpans.schema_url",
-    "traces: InstrumentationScope.attributes",
     "traces: InstrumentationScope.dropped_attributes_count",
     # of log records, whose time is taken from it only where they have none of their own
     "logs: LogRecord.observed_time_unix_nano",
@@ -191,6 +190,7 @@ def expected(service: str) -> dict[str, dict[str, Any]]:
         "Events.Timestamp": ["2025-11-22 03:13:54.123456790"], "Events.Name": ["tried"],
         "Events.Attributes": [STORED], "Links.TraceId": [TRACE[::-1].hex()], "Links.SpanId": [SPAN[::-1].hex()],
         "Links.TraceState": ["c=3"], "Links.Attributes": [STORED], "Environment": "", "ServiceVersion": "",
+        "ScopeAttributes": STORED,
     }  # fmt: skip
     log = {
         "Timestamp": TIME, **HEX, "TraceFlags": 1, "SeverityText": "ERROR", "SeverityNumber": 17,

@@ -1,8 +1,7 @@
 """Jaeger's HTTP query API, for clients such as Grafana's Jaeger data source: `/api/…`, which most
 clients use, and the newer `/api/v3/…`, whose traces are OTLP in JSON.
 
-The database writes whole traces in these forms. Values of attributes are strings, as they are
-stored.
+The database writes whole traces in these forms, with the types that values were sent with.
 """
 
 from __future__ import annotations

@@ -253,40 +253,34 @@ class JaegerOperationsRow(TypedDict):
 JAEGER_OPERATIONS = Query[JaegerOperationsRow](STORAGE, "jaeger_operations")
 
 
-class JaegerResourceSpansResourceAttributesValue(TypedDict):
-    stringValue: str
-
-
 class JaegerResourceSpansResourceAttributes(TypedDict):
     key: str
-    value: JaegerResourceSpansResourceAttributesValue
+    value: dict[str, bool | float | int | str | None]
 
 
 class JaegerResourceSpansResource(TypedDict):
     attributes: list[JaegerResourceSpansResourceAttributes]
 
 
+class JaegerResourceSpansScopeSpansScopeAttributes(TypedDict):
+    key: str
+    value: dict[str, bool | float | int | str | None]
+
+
 class JaegerResourceSpansScopeSpansScope(TypedDict):
     name: str
     version: str
-
-
-class JaegerResourceSpansScopeSpansSpansAttributesValue(TypedDict):
-    stringValue: str
+    attributes: list[JaegerResourceSpansScopeSpansScopeAttributes]
 
 
 class JaegerResourceSpansScopeSpansSpansAttributes(TypedDict):
     key: str
-    value: JaegerResourceSpansScopeSpansSpansAttributesValue
-
-
-class JaegerResourceSpansScopeSpansSpansEventsAttributesValue(TypedDict):
-    stringValue: str
+    value: dict[str, bool | float | int | str | None]
 
 
 class JaegerResourceSpansScopeSpansSpansEventsAttributes(TypedDict):
     key: str
-    value: JaegerResourceSpansScopeSpansSpansEventsAttributesValue
+    value: dict[str, bool | float | int | str | None]
 
 
 class JaegerResourceSpansScopeSpansSpansEvents(TypedDict):
@@ -295,13 +289,9 @@ class JaegerResourceSpansScopeSpansSpansEvents(TypedDict):
     attributes: list[JaegerResourceSpansScopeSpansSpansEventsAttributes]
 
 
-class JaegerResourceSpansScopeSpansSpansLinksAttributesValue(TypedDict):
-    stringValue: str
-
-
 class JaegerResourceSpansScopeSpansSpansLinksAttributes(TypedDict):
     key: str
-    value: JaegerResourceSpansScopeSpansSpansLinksAttributesValue
+    value: dict[str, bool | float | int | str | None]
 
 
 class JaegerResourceSpansScopeSpansSpansLinks(TypedDict):
@@ -360,13 +350,13 @@ class JaegerTracesSpansReferences(TypedDict):
 class JaegerTracesSpansTags(TypedDict):
     key: str
     type: str
-    value: str
+    value: bool | float | int | str | None
 
 
 class JaegerTracesSpansLogsFields(TypedDict):
     key: str
     type: str
-    value: str
+    value: bool | float | int | str | None
 
 
 class JaegerTracesSpansLogs(TypedDict):
@@ -391,7 +381,7 @@ class JaegerTracesSpans(TypedDict):
 class JaegerTracesProcessesTags(TypedDict):
     key: str
     type: str
-    value: str
+    value: bool | float | int | str | None
 
 
 class JaegerTracesProcesses(TypedDict):

@@ -26,15 +26,25 @@ SELECT
     arrayMap(link -> clew_attributes(link.attributes), span.links) AS `Links.Attributes`,
     Environment,
     ServiceVersion,
-    segment AS Segment
+    segment AS Segment,
+    ScopeAttributes,
+    toLowCardinality(translate(
+        concat(
+            shared_types,
+            clew_type_bytes(span.attributes), '|',
+            arrayStringConcat(arrayMap(event -> clew_type_bytes(event.attributes), span.events), ','), '|',
+            arrayStringConcat(arrayMap(link -> clew_type_bytes(link.attributes), span.links), ',')),
+        '\n\x10\x18!:\0', 'sbidye')) AS AttributeTypes
 FROM
 (
     SELECT segment, ResourceAttributes, ServiceName, Environment, ServiceVersion,
            scope_spans.scope.name AS ScopeName, scope_spans.scope.version AS ScopeVersion,
+           clew_attributes(scope_spans.scope.attributes) AS ScopeAttributes,
+           concat(resource_types, '|', clew_type_bytes(scope_spans.scope.attributes), '|') AS shared_types,
            arrayJoin(scope_spans.spans) AS span
     FROM
     (
-        SELECT segment, ResourceAttributes,
+        SELECT segment, ResourceAttributes, resource_types,
                toLowCardinality(ResourceAttributes['service.name']) AS ServiceName,
                toLowCardinality(clew_environment(ResourceAttributes)) AS Environment,
                toLowCardinality(ResourceAttributes['service.version']) AS ServiceVersion,
@@ -42,7 +52,8 @@ FROM
         FROM
         (
             SELECT segment, resource.scope_spans AS scopes,
-                   clew_attributes(resource.resource.attributes) AS ResourceAttributes
+                   clew_attributes(resource.resource.attributes) AS ResourceAttributes,
+                   clew_type_bytes(resource.resource.attributes) AS resource_types
             FROM (SELECT segment, arrayJoin(resource_spans) AS resource FROM otel.clew_landing_traces)
         )
     )
