@@ -23,6 +23,12 @@ generated from the document by `docs/write_api.py`.
 
 Times are RFC 3339 in UTC with nanoseconds, durations are milliseconds, ids are lowercase hex. Lists
 come in pages: send `next_cursor` as `cursor` to get the next page.
+
+Times of requests are RFC 3339 (`2026-11-22T10:00:00Z`; without a zone they are UTC, and a space may
+stand for the `T`), relative to now (`-15m`, `now`), or epoch seconds, milliseconds, microseconds or
+nanoseconds, told apart by their size. A parameter that a path does not have is a problem (400);
+only the common ones (`environment`, `start`, `end`, `limit`, `cursor`, `explain`) may be sent to
+every read.
 """
 PROBLEMS = """## Problems
 

@@ -100,6 +100,84 @@ def test_errors_of_several_parameters_are_separate(api: ApiClient) -> None:
     assert {error["parameter"] for error in problem["errors"]} == {"limit", "status"}
 
 
+@pytest.mark.parametrize(
+    ("path", "unknown", "nearest"),
+    [
+        ("/api/v1/traces", "min_duration", "min_duration_ms"),
+        ("/api/v1/traces", "Limit", "limit"),
+        ("/api/v1/transactions", "enviroment", "environment"),
+        ("/api/v1/transactions/0123456789abcdef/instances", "stauts", "status"),
+        ("/api/v1/logs", "querry", "query"),
+        ("/api/v1/services/map", "strat", "start"),
+        ("/api/v1/traces/00000000000000000000000000000001", "explian", "explain"),
+    ],
+)
+def test_an_unknown_parameter_is_a_problem_that_names_the_nearest(
+    api: ApiClient, path: str, unknown: str, nearest: str
+) -> None:
+    problem = api.problem(path, **{unknown: "1"})
+    assert problem["status"] == 400
+    assert f"{unknown!r}: the nearest known one is {nearest!r}" in problem["detail"]
+    assert [error["parameter"] for error in problem["errors"]] == [unknown]
+
+
+def test_every_unknown_parameter_is_named(api: ApiClient) -> None:
+    problem = api.problem("/api/v1/logs", lmit="1", trace="x", service="web")
+    assert {error["parameter"] for error in problem["errors"]} == {"lmit", "trace"}
+
+
+def test_a_path_without_parameters_says_so(api: ApiClient) -> None:
+    response = api.send("PUT", "/api/v1/definitions", params={"start": "-1h"})
+    assert response.status_code == 400
+    assert "this path has no parameters" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/definitions", "/api/v1/definitions/schema", "/api/v1/ledger"]
+)
+def test_every_read_takes_the_common_parameters(api: ApiClient, path: str) -> None:
+    common = {"environment": "prod", "limit": "10", "explain": "true"}
+    assert api.response(path, **WINDOW, **common).status_code == 200
+
+
+def test_no_path_of_the_api_ignores_a_parameter(api: ApiClient) -> None:
+    paths = [
+        route for route in api.app.openapi()["paths"].items() if route[0].startswith("/api/v1/")
+    ]
+    assert paths
+    for path, methods in paths:
+        for method in methods:
+            response = api.send(method.upper(), path, params={"unknown": "1"})
+            assert response.status_code == 400, (method, path)
+            assert "'unknown'" in response.json()["detail"]
+
+
+def test_jaeger_clients_may_send_parameters_that_clew_does_not_know(api: ApiClient) -> None:
+    assert api.response("/api/services", unknown="1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2026-06-01 10:00:00", "2026-06-01 10:00:03"),
+        ("2026-06-01T10:00:00", "2026-06-01T10:00:03"),
+        ("1780308000", "1780308003"),
+        ("1780308000000", "1780308003000"),
+        ("1780308000000000", "1780308003000000"),
+        ("1780308000000000000", "1780308003000000000"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/v1/traces", "/api/v1/logs"])
+def test_a_window_may_be_written_as_epoch_times_or_without_a_zone(
+    api: ApiClient, path: str, start: str, end: str
+) -> None:
+    expected = api.get(path, start="2026-06-01T10:00:00Z", end="2026-06-01T10:00:03Z")
+    document = api.get(path, start=start, end=end)
+    member = path.rsplit("/", 1)[1]
+    assert expected[member]
+    assert document[member] == expected[member]
+
+
 HOSTILE = {
     "quote": "'",
     "quotes": "''\"`",

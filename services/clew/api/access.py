@@ -51,11 +51,15 @@ class ScopedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def authorized(request: Request) -> Response:
-            request.state.principal.require(self.required_scope)
+        async def admitted(request: Request) -> Response:
+            self.admit(request)
             return await handle(request)
 
-        return authorized
+        return admitted
+
+    def admit(self, request: Request) -> None:
+        """Raises AccessError for a principal without the route's scope."""
+        request.state.principal.require(self.required_scope)
 
 
 class Authentication:

@@ -27,6 +27,15 @@ EARLIEST, LATEST = 0, 4_294_900_000 * SECOND
 RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+\- ]\d\d:\d\d)", re.ASCII
 )
+WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?", re.ASCII)
+EPOCH_TIME = re.compile(r"(\d{1,19})(?:\.(\d{1,9})\d*)?", re.ASCII)
+# Units of epoch times, in nanoseconds, and the numbers from which the next unit is meant. Seconds
+# below 1e11 reach to the year 5138; milliseconds from 1e11 on begin in 1973.
+EPOCH_UNITS = ((10**11, SECOND), (10**14, 10**6), (10**17, 1000), (10**19, 1))
+TIME_FORMS = (
+    "write an RFC 3339 time (without a zone it is UTC), epoch seconds, milliseconds, microseconds "
+    "or nanoseconds, now, or a relative time such as -15m"
+)
 ANY_TIME = {"start": "1900-01-01 00:00:00", "end": "2262-04-11 23:47:16.854775807"}
 
 
@@ -92,11 +101,12 @@ def common_parameters(
     ] = None,
     start: Annotated[
         str,
-        Query(description="Start of the window: RFC 3339, or relative to now such as `-15m`."),
+        Query(
+            description="Start of the window: RFC 3339 (without a zone: UTC), epoch seconds, "
+            "milliseconds, microseconds or nanoseconds, or relative to now such as `-15m`."
+        ),
     ] = "-1h",
-    end: Annotated[
-        str, Query(description="End of the window: RFC 3339, relative to now, or `now`.")
-    ] = "now",
+    end: Annotated[str, Query(description="End of the window, written as `start`.")] = "now",
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     cursor: Annotated[
         str | None,
@@ -115,15 +125,19 @@ def common_parameters(
 
 
 def parse_time(text: str, now: int, name: str) -> int:
-    """Nanoseconds since 1970, from `now`, `-15m`, `now-1h` or an RFC 3339 time. `name`: the
-    parameter that an error names. Raises Problem 400."""
+    """Nanoseconds since 1970, from `now`, `-15m`, `now-1h`, an RFC 3339 time (without a zone: UTC)
+    or an epoch time. `name`: the parameter that an error names. Raises Problem 400."""
     if text == "now":
         return now
     relative = re.fullmatch(r"(?:now)?-(\d{1,9})([smhdw])", text, re.ASCII)
     if relative:
         return max(EARLIEST, now - int(relative[1]) * UNITS[relative[2]] * SECOND)
+    epoch = EPOCH_TIME.fullmatch(text)
     try:
-        nanoseconds = read_rfc3339(text)
+        if epoch:
+            nanoseconds = _epoch_nanoseconds(int(epoch[1]), epoch[2] or "")
+        else:
+            nanoseconds = read_rfc3339(text + "Z" if WITHOUT_ZONE.fullmatch(text) else text)
     except ValueError as error:
         raise Problem(400, f"{name}={text!r}: {error}") from error
     if not EARLIEST <= nanoseconds <= LATEST:
@@ -131,12 +145,18 @@ def parse_time(text: str, now: int, name: str) -> int:
     return nanoseconds
 
 
+def _epoch_nanoseconds(number: int, decimals: str) -> int:
+    """Nanoseconds since 1970, from a number and its decimals. Its size says what unit it has."""
+    unit = next(nanoseconds for limit, nanoseconds in EPOCH_UNITS if number < limit)
+    return number * unit + int(decimals.ljust(9, "0")) * unit // SECOND
+
+
 def read_rfc3339(text: str) -> int:
     """Nanoseconds since 1970; digits after the ninth are ignored. Raises ValueError."""
     # An unencoded '+' in a query string arrives as a space.
     parts = RFC3339.fullmatch(text)
     if parts is None:
-        raise ValueError("write an RFC 3339 time, now, or a relative time such as -15m")
+        raise ValueError(TIME_FORMS)
     clock, fraction, zone = parts[1].upper(), parts[2] or "", parts[3].upper().replace(" ", "+")
     moment = datetime.fromisoformat(clock.replace(" ", "T") + zone.replace("Z", "+00:00"))
     return (moment - EPOCH) // timedelta(seconds=1) * SECOND + int(fraction.ljust(9, "0"))

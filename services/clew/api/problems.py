@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
+from difflib import SequenceMatcher
 from http import HTTPStatus
 from typing import Any
 
@@ -25,6 +27,34 @@ class Problem(HTTPException):
     """A response that is not a success: its status and a detail that says what to do."""
 
 
+class UnknownParameters(Exception):
+    """Query parameters that a route does not have. `errors`: one for each, with the nearest known
+    parameter. `known`: all parameters of the route."""
+
+    def __init__(self, unknown: Sequence[str], known: Sequence[str]) -> None:
+        self.errors = [{"parameter": name, "detail": _advice(name, known)} for name in unknown]
+        choices = f"known parameters: {', '.join(known)}" if known else ""
+        super().__init__(
+            "; ".join([*(error["detail"] for error in self.errors), choices]).strip("; ")
+        )
+
+
+def _advice(unknown: str, known: Sequence[str]) -> str:
+    text = f"unknown parameter {unknown!r}"
+    return (
+        f"{text}: the nearest known one is {nearest(unknown, known)!r}"
+        if known
+        else f"{text}: this path has no parameters"
+    )
+
+
+def nearest(text: str, choices: Sequence[str]) -> str:
+    """The choice that is most similar to the text, without regard to case."""
+    return max(
+        choices, key=lambda choice: SequenceMatcher(None, choice, text[:100].lower()).ratio()
+    )
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Respond to every error of the application with a problem document."""
 
@@ -39,6 +69,10 @@ def add_problem_handlers(app: FastAPI) -> None:
         ]
         detail = "; ".join(f"{fault['parameter']}: {fault['detail']}" for fault in errors)
         return problem_response(422, detail, errors=errors)
+
+    @app.exception_handler(UnknownParameters)
+    def unknown_parameters(request: Request, error: UnknownParameters) -> JSONResponse:
+        return problem_response(400, str(error), errors=error.errors)
 
     @app.exception_handler(AccessError)
     def access_error(request: Request, error: AccessError) -> JSONResponse:

@@ -12,11 +12,14 @@ from functools import wraps
 from typing import Any
 
 import pydantic_core
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
-from clew.api.access import ScopedRoute
+from clew.api.access import READING, ScopedRoute
+from clew.api.parameters import common_parameters
+from clew.api.problems import UnknownParameters
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 METHODS = ("get", "put", "post", "delete", "patch")
@@ -36,7 +39,7 @@ TAGS = {
     "health": "Health of the process.",
 }
 PROBLEMS = {
-    400: "A parameter cannot be read; `detail` says what to write.",
+    400: "A parameter is unknown or cannot be read; `detail` says what to write.",
     401: "The server requires an API key, and the request has none that is valid.",
     403: "The API key's scopes do not allow the request.",
     404: "Nothing has this id.",
@@ -47,10 +50,13 @@ PROBLEMS = {
     503: "The request takes too long, the server is busy, or the database does not answer. Try "
     "again after Retry-After seconds, if the header is there.",
 }
-TIME = r"^(now|(now)?-\d{1,9}[smhdw]|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d))$"
+TIME = (
+    r"^(now|(now)?-\d{1,9}[smhdw]|\d{1,19}(\.\d+)?"
+    r"|\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?)$"
+)
 # Parameters by name: a description for operations that do not give one, and patterns and examples.
 PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "start": ("", {"pattern": TIME, "examples": ["-24h", "2026-11-22T10:00:00Z"]}),
+    "start": ("", {"pattern": TIME, "examples": ["-24h", "2026-11-22T10:00:00Z", "1795341600"]}),
     "end": ("", {"pattern": TIME, "examples": ["now", "2026-11-22T11:00:00Z"]}),
     "baseline_start": ("", {"pattern": TIME, "examples": ["-25h"]}),
     "baseline_end": (
@@ -83,6 +89,9 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "content-type": ("`application/json` or `application/yaml`.", {}),
     "accept": ("`application/json` or `application/yaml`.", {}),
 }
+# Every read takes these, so that a client can send one window to all paths. Where they have no
+# meaning, as for a trace by its id, they are ignored.
+COMMON_PARAMETERS = (*inspect.signature(common_parameters).parameters, "explain")
 RETRY_HEADERS = {
     "Retry-After": {
         "description": "Seconds to wait before the next attempt.",
@@ -134,6 +143,25 @@ class Route(ScopedRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, _with_json_response(endpoint), **options)
+        common = COMMON_PARAMETERS if READING.issuperset(self.methods or ()) else ()
+        self._parameters = sorted({*query_parameters(self.dependant), *common})
+
+    def admit(self, request: Request) -> None:
+        """Also raises UnknownParameters for parameters that the route does not have."""
+        super().admit(request)
+        unknown = [
+            name for name in dict.fromkeys(request.query_params) if name not in self._parameters
+        ]
+        if unknown:
+            raise UnknownParameters(unknown, self._parameters)
+
+
+def query_parameters(dependant: Dependant) -> list[str]:
+    """The names of the query parameters of a route, and of what its endpoint depends on."""
+    names = [field.alias for field in dependant.query_params]
+    for dependency in dependant.dependencies:
+        names += query_parameters(dependency)
+    return names
 
 
 def routes(path: str) -> APIRouter:
