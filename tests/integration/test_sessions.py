@@ -386,6 +386,31 @@ def test_a_reader_may_list_and_describe_tables(sessions: Sessions) -> None:
         assert run(sessions, sql) != "", sql
 
 
+def test_every_table_that_a_reader_sees_can_be_described_and_read(sessions: Sessions) -> None:
+    """Clients reflect all tables that are listed, in one of these ways. Landing tables, and a view
+    with parameters, would be no tables to them."""
+    columns = "SELECT DISTINCT table FROM system.columns WHERE database = 'otel'"
+    for sql in (
+        "SHOW TABLES FROM otel",
+        "SELECT name FROM system.tables WHERE database = 'otel'",
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'otel'",
+        columns,
+        "SELECT DISTINCT table_name FROM information_schema.columns WHERE table_schema = 'otel'",
+    ):
+        tables = set(run(sessions, sql).split())
+        assert {*EXPORTER_TABLES, "clew_traces"} <= tables, sql
+        assert not {table for table in tables if table.startswith("clew_landing_")}, sql
+    for table in (name for name in tables if name.startswith(("otel_", "clew_"))):
+        assert run(sessions, f"DESCRIBE TABLE otel.{table}"), table
+        assert run(sessions, f"SELECT count() FROM otel.{table}"), table
+    for sql in (
+        "DESCRIBE TABLE otel.clew_landing_traces",
+        "SELECT * FROM otel.clew_landing_traces",
+        "SHOW CREATE TABLE otel.clew_landing_traces_view",
+    ):
+        assert refusal(sessions, sql).code == DENIED
+
+
 def test_the_queries_of_clew_pass_the_examination(sessions: Sessions) -> None:
     """The syntax tree covers the whole statement, however large it is."""
     for package in (STORAGE, ANALYSIS):

@@ -32,6 +32,10 @@ EXPORTER_TABLES = {"otel_traces": "traces", "otel_logs": "logs"} | {
     f"otel_metrics_{kind}": "metrics" for kind in METRIC_KINDS
 }
 
+# Landing tables hold no rows, and their columns have the form of OTLP's messages: a client that lists
+# the database's tables does not see them, nor the views that read them.
+HIDE_LANDING_TABLES = "REVOKE SHOW, SELECT ON otel.clew_landing_*"
+
 # The settings that a client may set, in a statement or beside it: they change what the rows are and
 # how they are written. None of them names a file, an address or a program.
 CLIENT_SETTINGS = re.compile(
@@ -176,7 +180,7 @@ def _users(limits: dict[str, Bound], query: Callable[[str], Iterable[str]]) -> s
 </profiles>
 <roles>
 {_role(ENGINE, "GRANT ALL ON *.* WITH GRANT OPTION")}
-{_role(READ, "GRANT SHOW, SELECT ON otel.*", *_information_schema_grants())}
+{_role(READ, "GRANT SHOW, SELECT ON otel.*", HIDE_LANDING_TABLES, *_information_schema_grants())}
 {_role(DESCRIBE, *_describe_grants(), *_information_schema_grants())}
 {_role(WRITE, *_insert_grants())}
 {_role(PEER, *_peer_grants())}

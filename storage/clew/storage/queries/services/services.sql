@@ -1,4 +1,5 @@
--- Rate, errors and duration of every service's operations.
+-- Rate, errors and duration of every service's operations, exactly: whole minutes from the rollup, the minutes that
+-- the window cuts from the spans themselves.
 SELECT
     ServiceName AS service,
     SpanName AS operation,
@@ -7,7 +8,37 @@ SELECT
     sum(rollup.Errors) AS errors,
     arrayMap(nanoseconds -> nanoseconds / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(Sketch)) AS quantiles,
     max(DurationMax) / 1e6 AS max
-FROM otel.clew_operations_between(start = {start:DateTime64(9)}, end = {end:DateTime64(9)}) AS rollup
+FROM
+(
+    SELECT Minute, Environment, ServiceVersion, ServiceName, SpanName, SpanKind, IsRoot,
+           Count, Errors, Satisfied, Tolerating, DurationSum, DurationMax, Sketch
+    FROM otel.clew_operations_1m
+    WHERE Minute >= toStartOfMinute({start:DateTime64(9)} + toIntervalNanosecond(59999999999))
+        AND Minute < toStartOfMinute({end:DateTime64(9)})
+    UNION ALL
+    SELECT
+        clew_minute(Timestamp) AS Minute,
+        Environment,
+        ServiceVersion,
+        ServiceName,
+        SpanName,
+        SpanKind,
+        ParentSpanId = '' AS IsRoot,
+        count() AS Count,
+        countIf(clew_is_error(StatusCode)) AS Errors,
+        countIf(clew_is_satisfied(clew_duration(Duration))) AS Satisfied,
+        countIf(clew_is_tolerating(clew_duration(Duration))) AS Tolerating,
+        sum(clew_duration(Duration)) AS DurationSum,
+        max(clew_duration(Duration)) AS DurationMax,
+        quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(clew_duration(Duration)) AS Sketch
+    FROM otel.otel_traces
+    WHERE (Timestamp >= {start:DateTime64(9)}
+            AND Timestamp < least({end:DateTime64(9)},
+                toStartOfMinute({start:DateTime64(9)} + toIntervalNanosecond(59999999999))))
+        OR (Timestamp >= greatest({start:DateTime64(9)}, toStartOfMinute({end:DateTime64(9)}))
+            AND Timestamp < {end:DateTime64(9)})
+    GROUP BY Minute, Environment, ServiceVersion, ServiceName, SpanName, SpanKind, IsRoot
+) AS rollup
 WHERE ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
     AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
 GROUP BY service, operation, kind
