@@ -19,6 +19,7 @@ from typing import Any
 import clickhouse_connect
 import httpx
 import pytest
+import sqlalchemy
 import zstandard
 from clickhouse_connect.driver.exceptions import DatabaseError
 
@@ -293,6 +294,37 @@ def test_grafanas_ad_hoc_filters(port: Port) -> None:
 
 
 # Clients
+
+
+def test_a_range_is_not_cut_out_of_an_answer(port: Port) -> None:
+    """Each range would run the statement again; as HTTP has it, the answer says that none are served."""
+    whole = httpx.get(
+        port.url, params={"query": "SELECT 12345678"}, headers={"range": "bytes=2-3"}, timeout=60
+    )
+    assert (whole.status_code, whole.text) == (200, "12345678\n")
+    assert whole.headers["accept-ranges"] == "none"
+    head = httpx.head(port.url, params={"query": "SELECT 12345678"}, timeout=60)
+    assert head.headers["accept-ranges"] == "none"
+    assert port.get("SELECT nope").headers["accept-ranges"] == "none"
+
+
+def test_sqlalchemy_reflects_every_table(port: Port) -> None:
+    """With the dialect of clickhouse-connect, as Superset reads a database's schema."""
+    engine = sqlalchemy.create_engine(f"clickhousedb://default@{port.address}/otel")
+    metadata = sqlalchemy.MetaData()
+    metadata.reflect(engine, views=True)
+    assert {"otel_traces", "otel_logs", "clew_traces", "otel_traces_trace_id_ts"} <= (
+        metadata.tables.keys()
+    )
+    assert not [name for name in metadata.tables if name.startswith("clew_landing_")]
+    traces = metadata.tables["otel_traces"]
+    assert str(traces.columns["Timestamp"].type) == "DateTime64(9)"
+    select = sqlalchemy.select(traces.columns["SpanName"]).where(
+        traces.columns["ServiceName"] == "web"
+    )
+    with engine.connect() as connection:
+        assert connection.execute(select).all() == [("GET /",)]
+    engine.dispose()
 
 
 def test_clickhouse_connect(port: Port) -> None:

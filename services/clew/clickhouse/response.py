@@ -140,6 +140,9 @@ class HttpResponse:
         return [
             ("x-clickhouse-query-id", self.query_id),
             ("x-clickhouse-server-display-name", "clew"),
+            # Each range would be cut from another run of the statement, whose rows may have another
+            # order: clients that would ask for ranges are told to read the whole answer.
+            ("accept-ranges", "none"),
         ]
 
     async def _start(self, status: int, headers: list[tuple[str, str]], length: int | None) -> None:

@@ -32,8 +32,8 @@ EXPORTER_TABLES = {"otel_traces": "traces", "otel_logs": "logs"} | {
     f"otel_metrics_{kind}": "metrics" for kind in METRIC_KINDS
 }
 
-# Landing tables hold no rows, and their columns have the form of OTLP's messages: a client that lists
-# the database's tables does not see them, nor the views that read them.
+# Landing tables hold no rows, and their columns have the form of OTLP's messages: a client that
+# lists the database's tables does not see them, nor the views that read them.
 HIDE_LANDING_TABLES = "REVOKE SHOW, SELECT ON otel.clew_landing_*"
 
 # The settings that a client may set, in a statement or beside it: they change what the rows are and
