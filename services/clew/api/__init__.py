@@ -24,6 +24,7 @@ from clew.api import (
     funnel,
     instances,
     jaeger,
+    jaeger_metrics,
     ledger,
     logs,
     metrics,
@@ -50,6 +51,7 @@ ROUTES = (  # modules with a router, in the order of the document
     ledger,
     definitions,
     jaeger,
+    jaeger_metrics,
 )
 NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"description": "clew is starting, or its database does not answer."}

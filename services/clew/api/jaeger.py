@@ -123,12 +123,12 @@ QueryDependency = Annotated[JaegerQuery, Depends(JaegerQuery)]
 
 @router.get("/api/services")
 def services(answer: AnswerDependency) -> Response:
-    return _structured(_services(answer))
+    return structured(_services(answer))
 
 
 @router.get("/api/services/{service:path}/operations")
 def operation_names(service: str, answer: AnswerDependency) -> Response:
-    return _structured(sorted({row["name"] for row in _operations(answer, service)}))
+    return structured(sorted({row["name"] for row in _operations(answer, service)}))
 
 
 @router.get("/api/operations")
@@ -136,7 +136,7 @@ def operations(query: QueryDependency, answer: AnswerDependency) -> Response:
     service = query.first("service")
     if not service:
         raise MalformedParameter("parameter 'service' is required")
-    return _structured(_operations(answer, service, query.first("spanKind")))
+    return structured(_operations(answer, service, query.first("spanKind")))
 
 
 @router.get("/api/traces")
@@ -169,7 +169,7 @@ def get_trace(trace_id: str, answer: AnswerDependency) -> Response:
 def dependencies(query: QueryDependency, answer: AnswerDependency) -> Response:
     end = query.number(time.time_ns() // 1_000_000, "endTs") * 1_000_000
     lookback = query.number(DAY // 1_000_000, "lookback") * 1_000_000
-    return _structured(_dependencies(answer, end - lookback, end))
+    return structured(_dependencies(answer, end - lookback, end))
 
 
 @router.get("/api/v3/services")
@@ -287,10 +287,18 @@ def _text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
-def _structured(data: Sequence[Any]) -> Response:
-    return json_response(
-        {"data": data, "total": len(data), "limit": 0, "offset": 0, "errors": None}
-    )
+def structured(data: Sequence[Any] | int) -> Response:
+    """The answer of the older API that has this data."""
+    total = 0 if isinstance(data, int) else len(data)
+    return json_response({"data": data, "total": total, "limit": 0, "offset": 0, "errors": None})
+
+
+def read_bool(text: str) -> bool:
+    """A boolean as Go reads it. Raises ValueError."""
+    words = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
+    if text.lower() not in words:
+        raise ValueError(text)
+    return words[text.lower()]
 
 
 def _data(traces: list[bytes]) -> Response:

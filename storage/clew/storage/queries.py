@@ -245,6 +245,18 @@ class JaegerDependenciesRow(TypedDict):
 JAEGER_DEPENDENCIES = Query[JaegerDependenciesRow](STORAGE, "jaeger_dependencies")
 
 
+class JaegerMetricsRow(TypedDict):
+    service: str
+    operation: str
+    time: int
+    calls: int
+    errors: int
+    latency_ms: float | None
+
+
+JAEGER_METRICS = Query[JaegerMetricsRow](STORAGE, "jaeger_metrics")
+
+
 class JaegerOperationsRow(TypedDict):
     name: str
     spanKind: str
