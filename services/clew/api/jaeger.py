@@ -29,7 +29,18 @@ from clew.api.parameters import (
 )
 from clew.api.reference import JSON, json_response
 from clew.api.traces import newest_traces, trace_summaries
-from clew.storage import AttributeFilter, Query, queries, span_filters, traces_with_span
+from clew.storage import (
+    AttributeFilter,
+    ExpressionError,
+    Query,
+    SpanExpression,
+    StorageError,
+    UnsupportedExpression,
+    queries,
+    span_expression,
+    span_filters,
+    traces_with_span,
+)
 
 router = APIRouter(include_in_schema=False, route_class=ScopedRoute)
 
@@ -47,6 +58,20 @@ UNITS = {
     "h": 3600 * SECOND,
 }
 DURATION_PART = rf"(\d{{1,15}}(?:\.\d{{0,15}})?|\.\d{{1,15}})({'|'.join(UNITS)})"
+
+
+def read_duration(text: str) -> int:
+    """Nanoseconds, from a duration as Go writes it: `1.5s`, `2m30s`, `100us`. Raises ValueError."""
+    if text in ("0", "+0", "-0"):
+        return 0
+    if not re.fullmatch(f"(?:{DURATION_PART})+", text, re.ASCII):
+        raise ValueError("write a number and its unit: 100us, 1.5s, 2m30s")
+    parts = re.findall(DURATION_PART, text)
+    nanoseconds = int(sum(float(count) * UNITS[unit] for count, unit in parts))
+    return min(nanoseconds, LATEST)
+
+
+FILTER_READERS = {"duration": read_duration, "time": read_rfc3339}
 
 
 class MalformedParameter(ValueError):
@@ -87,15 +112,14 @@ class JaegerQuery:
             ) from error
 
     def duration(self, *names: str) -> int | None:
-        """Nanoseconds, from a duration as Go writes it: `1.5s`, `2m30s`, `100us`."""
+        """Nanoseconds, from a duration as Go writes it."""
         text = self.first(*names)
-        if not text:
-            return None
-        if not re.fullmatch(f"(?:{DURATION_PART})+", text, re.ASCII):
-            advice = "write a number and its unit: 100us, 1.5s, 2m30s"
-            raise MalformedParameter(f"malformed parameter {names[0]}: {text!r}; {advice}")
-        parts = re.findall(DURATION_PART, text)
-        return int(sum(float(count) * UNITS[unit] for count, unit in parts))
+        try:
+            return read_duration(text) if text else None
+        except ValueError as error:
+            raise MalformedParameter(
+                f"malformed parameter {names[0]}: {text!r}; {error}"
+            ) from error
 
     def tags(self, tag_name: str, object_name: str) -> dict[str, str]:
         """Attributes, from parameters `tag_name`, each a `key:value`, and from parameters
@@ -185,18 +209,25 @@ def operations_v3(query: QueryDependency, answer: AnswerDependency) -> Response:
 
 @router.get("/api/v3/traces")
 def find_traces_v3(query: QueryDependency, answer: AnswerDependency) -> Response:
-    ids = _search(
-        answer,
-        query.time("query.startTimeMin", "query.start_time_min"),
-        query.time("query.startTimeMax", "query.start_time_max"),
-        service=query.first("query.serviceName", "query.service_name"),
-        operation=query.first("query.operationName", "query.operation_name"),
-        tags=query.tags("", "query.attributes"),
-        min_duration_ns=query.duration("query.durationMin", "query.duration_min"),
-        max_duration_ns=query.duration("query.durationMax", "query.duration_max"),
-        limit=query.limit("query.searchDepth", "query.search_depth", "query.num_traces"),
-    )
+    ids = _search_v3(query, answer)
     return _result(_trace_lines(answer, queries.JAEGER_RESOURCE_SPANS, ids))
+
+
+@router.get("/api/v3/trace-summaries")
+def find_trace_summaries(query: QueryDependency, answer: AnswerDependency) -> Response:
+    ids = _search_v3(query, answer)
+    traces = trace_summaries(answer, ids)
+    if not traces:
+        return json_response({"summaries": []})
+    extent = extent_parameters(traces.values())
+    rows = answer.rows(queries.JAEGER_SUMMARIES, trace_ids=sorted(traces), **extent)
+    by_id = {row["traceId"]: row for row in rows}
+    summaries = [
+        {name: value for name, value in by_id[id].items() if name != "root"}
+        for id in ids
+        if id in by_id
+    ]
+    return json_response({"summaries": summaries})
 
 
 @router.get("/api/v3/traces/{trace_id}")
@@ -211,7 +242,12 @@ def dependencies_v3(query: QueryDependency, answer: AnswerDependency) -> Respons
 
 
 def add_malformed_handler(app: FastAPI) -> None:
-    """Respond to a malformed parameter in the error format of each of the two APIs."""
+    """Respond to a malformed parameter in the error format of each of the two APIs, and to a filter
+    that is not supported."""
+
+    @app.exception_handler(UnsupportedExpression)
+    def unsupported(request: Request, error: UnsupportedExpression) -> Response:
+        return _error_v3(501, f"query.filter is not supported: {error}")
 
     @app.exception_handler(MalformedParameter)
     def malformed(request: Request, error: MalformedParameter) -> Response:
@@ -265,6 +301,59 @@ def _search(
     filters = traces_with_span(spans) if spans else ""
     traces = newest_traces(answer, CommonParameters(window, None, limit), filters, parameters)
     return [trace["trace_id"] for trace in islice(traces, limit)]
+
+
+def _search_v3(query: JaegerQuery, answer: Answer) -> list[str]:
+    """The ids of the traces that a search of the newer API selects. Raises MalformedParameter."""
+    start = query.time("query.startTimeMin", "query.start_time_min")
+    end = query.time("query.startTimeMax", "query.start_time_max")
+    limit = query.limit("query.searchDepth", "query.search_depth", "query.num_traces")
+    conditions: dict[str, Any] = {
+        "service": query.first("query.serviceName", "query.service_name"),
+        "operation": query.first(
+            "query.operationName", "query.operation_name", "query.spanName", "query.span_name"
+        ),
+        "tags": query.tags("", "query.attributes"),
+        "min_duration_ns": query.duration("query.durationMin", "query.duration_min"),
+        "max_duration_ns": query.duration("query.durationMax", "query.duration_max"),
+    }
+    text = query.first("query.filter")
+    if not text:
+        return _search(answer, start, end, **conditions, limit=limit)
+    if any(conditions.values()):
+        raise MalformedParameter(
+            "query.filter stands alone: write service, operation, durations and attributes in it"
+        )
+    expression = _read_filter(answer, text)
+    window = _clamped_window(start, end)
+    if window.start >= window.end:
+        return []
+    parameters = expression.parameters | {
+        "min_duration_ms": 0.0,
+        "max_duration_ms": float("inf"),
+    }
+    filters = traces_with_span(expression.fragment)
+    traces = newest_traces(answer, CommonParameters(window, None, limit), filters, parameters)
+    return [trace["trace_id"] for trace in islice(traces, limit)]
+
+
+def _read_filter(answer: Answer, text: str) -> SpanExpression:
+    try:
+        expression = span_expression(json.loads(text), FILTER_READERS)
+    except (ValueError, RecursionError) as error:
+        raise MalformedParameter("malformed parameter query.filter: not JSON") from error
+    except ExpressionError as error:
+        raise MalformedParameter(f"malformed parameter query.filter: {error}") from error
+    for pattern in expression.patterns:
+        try:
+            answer.rows(queries.JAEGER_PATTERN, pattern=pattern)
+        except StorageError as error:
+            if "CANNOT_COMPILE_REGEXP" not in str(error):
+                raise
+            raise MalformedParameter(
+                f"malformed parameter query.filter: {pattern!r} is not an RE2 pattern"
+            ) from error
+    return expression
 
 
 def _clamped_window(start: int, end: int) -> Window:

@@ -16,6 +16,8 @@ Errors, all under StorageError:
     ├── SettingError        a DSN or a setting cannot be used; the message says what to write
     ├── SchemaError         a migration was edited after it ran, or the database is newer than clew
     ├── FilterError         an attribute filter cannot be parsed
+    ├── ExpressionError     a filter of Jaeger's API is not well formed
+    ├── UnsupportedExpression  such a filter is about something that is not stored
     ├── LimitExceeded       a query exceeded a limit of time, rows or memory
     ├── Cancelled           the client of a read has disconnected
     ├── EngineError         a client's SQL failed or was refused, with ClickHouse's error code
@@ -38,6 +40,12 @@ from clew.storage.errors import (
     StorageError,
     Unacceptable,
     refusal,
+)
+from clew.storage.expressions import (
+    ExpressionError,
+    SpanExpression,
+    UnsupportedExpression,
+    span_expression,
 )
 from clew.storage.filters import (
     ENTRY_FILTER,
@@ -77,6 +85,7 @@ __all__ = [
     "Cluster",
     "EngineError",
     "ErrorCode",
+    "ExpressionError",
     "FilterError",
     "Forms",
     "Guard",
@@ -99,11 +108,13 @@ __all__ = [
     "Sessions",
     "SettingError",
     "Signal",
+    "SpanExpression",
     "StorageError",
     "Store",
     "StoredItems",
     "Summary",
     "Unacceptable",
+    "UnsupportedExpression",
     "attribute_filters",
     "check_segment_directory",
     "default_limit",
@@ -112,6 +123,7 @@ __all__ = [
     "move",
     "refusal",
     "set_retention",
+    "span_expression",
     "span_filters",
     "traces_with_span",
     "traces_without_span",

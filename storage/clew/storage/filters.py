@@ -1,4 +1,4 @@
-"""Filters on spans and their attributes: the only place that builds SQL from a request.
+"""Filters on spans and their attributes (those of Jaeger's API: clew.storage.expressions).
 
 A fragment is text that a query has in place of `/*filters*/`; every value in it is a parameter.
 """

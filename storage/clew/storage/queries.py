@@ -265,6 +265,13 @@ class JaegerOperationsRow(TypedDict):
 JAEGER_OPERATIONS = Query[JaegerOperationsRow](STORAGE, "jaeger_operations")
 
 
+class JaegerPatternRow(TypedDict):
+    matches: int
+
+
+JAEGER_PATTERN = Query[JaegerPatternRow](STORAGE, "jaeger_pattern")
+
+
 class JaegerResourceSpansResourceAttributes(TypedDict):
     key: str
     value: dict[str, bool | float | int | str | None]
@@ -351,6 +358,28 @@ class JaegerServicesRow(TypedDict):
 
 
 JAEGER_SERVICES = Query[JaegerServicesRow](STORAGE, "jaeger_services")
+
+
+class JaegerSummariesServices(TypedDict):
+    name: str
+    spanCount: int
+    errorSpanCount: int
+
+
+class JaegerSummariesRow(TypedDict):
+    traceId: str
+    root: tuple[int, str, str, str]
+    rootServiceName: str
+    rootOperationName: str
+    minStartTimeUnixNano: str
+    maxEndTimeUnixNano: str
+    spanCount: int
+    errorSpanCount: int
+    orphanSpanCount: int
+    services: list[JaegerSummariesServices]
+
+
+JAEGER_SUMMARIES = Query[JaegerSummariesRow](STORAGE, "jaeger_summaries")
 
 
 class JaegerTracesSpansReferences(TypedDict):
