@@ -61,6 +61,7 @@ def empty_counts(id: str) -> queries.DefinedTransactionsRow:
         "errors": 0,
         "satisfied": 0,
         "tolerating": 0,
+        "total_ns": 0,
         "nanoseconds": [],
         "quantiles": [None] * 4,
         "max": None,
@@ -95,6 +96,7 @@ def transaction_document(
         "errors": row["errors"],
         "error_rate": row["errors"] / count if count else 0.0,
         "per_second": count / window.seconds,
+        "impact": row["total_ns"] / 1e6 / window.seconds,
         "duration_ms": {"p50": p50, "p90": p90, "p95": p95, "p99": p99, "max": row["max"]},
         "apdex": (row["satisfied"] + row["tolerating"] / 2) / count if count else None,
         "value": {
@@ -103,6 +105,7 @@ def transaction_document(
             "at_risk": row["at_risk"] or 0.0,
         },
         "slo": None if definition.slo is None else _slo(row, definition.slo),
+        "change": None,
     }
 
 

@@ -331,6 +331,34 @@ class SloState(Model):
     """How fast the error budget is spent."""
 
 
+class ChangeBaseline(Model):
+    """A window of time."""
+
+    start: Time
+    """Start of the baseline's window."""
+    end: Time
+    """End of the baseline's window."""
+
+
+class Change(Model):
+    """How a transaction changed against the baseline. All but the counts are null if it did not
+    occur there."""
+
+    baseline: ChangeBaseline
+    """The baseline's window."""
+    count: Count
+    """Number of instances in the baseline's window."""
+    per_second: float | None
+    """Relative growth of the instances per second; 1 is twice as many."""
+    error_rate: float | None
+    """Error rate less that of the baseline."""
+    p95: float | None
+    """Relative growth of the p95; 1 is twice as long."""
+    score: float | None
+    """What `sort=change` sorts by: the growth of the rate and of the p95, and the change of the
+    error rate relative to the baseline's (to at least 1 %), added."""
+
+
 class Transaction(Model):
     """A business transaction in the window. Durations, Apdex and SLO refer to the entry spans."""
 
@@ -349,6 +377,8 @@ class Transaction(Model):
     """Share of instances that ended in an error, from 0 to 1."""
     per_second: PerSecond
     """Instances per second."""
+    impact: Annotated[float, Field(ge=0)]
+    """Milliseconds that the entry spans take, per second of the window: time × rate."""
     duration_ms: Durations
     """Durations of the entry spans."""
     apdex: Share | None
@@ -357,6 +387,8 @@ class Transaction(Model):
     """Value of the instances; null for an automatic transaction."""
     slo: SloState | None
     """State of the service level objective; null if there is none."""
+    change: Change | None
+    """How it changed; null unless the request compares with a baseline."""
 
 
 class Overflow(Model):
@@ -369,7 +401,7 @@ class Overflow(Model):
 
 
 class Transactions(WindowResponse):
-    """Transactions, most frequent first, then by id."""
+    """Transactions in the order of `sort`, then by id."""
 
     transactions: list[Transaction]
     """The transactions of this page."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -220,6 +221,12 @@ CURSOR_MEMBERS: dict[str, Callable[[Any], bool]] = {
     "count": lambda value: type(value) is int and 0 <= value < 2**64,
     "id": lambda value: type(value) is str,
     "sequence": lambda value: type(value) is str,
+    "sort": lambda value: type(value) is str,
+    "value": lambda value: (
+        value is None
+        or type(value) in (int, str)
+        or (type(value) is float and math.isfinite(value))
+    ),
 }
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from operator import itemgetter
+from typing import Annotated, Any
+
+from fastapi import Query
 
 from clew.analysis.transactions.definitions import Definition
 from clew.api import defined_transactions, models
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.breakdown import read_breakdown
+from clew.api.changes import (
+    BaselineEnd,
+    BaselineStart,
+    baseline_window,
+    change_of,
+    window_before,
+)
 from clew.api.defined_transactions import DefinitionsDependency
 from clew.api.joined import (
     read_deployments,
@@ -22,12 +33,12 @@ from clew.api.parameters import (
     CommonParameters,
     Window,
     rfc3339,
-    split_page,
     sql_time_from_rfc3339,
 )
 from clew.api.problems import Problem
 from clew.api.reference import routes
 from clew.api.selection import Processes, TraceSelection, find_processes
+from clew.api.sorting import Order, SortValue, page_of, sort_parameter
 from clew.api.traces import trace_summaries
 from clew.storage import queries
 
@@ -35,38 +46,78 @@ router = routes("transactions")
 
 QUANTILE_ERROR = 0.01  # relative error of the sketches that quantiles are computed from
 MAX_OVERFLOW = 100
+MAX_TRANSACTIONS = 20_000  # automatic ones of a window, of which a page is chosen
+
+# Keys of the list's order, and the value of each in a transaction.
+SORT_VALUES: dict[str, Callable[[dict[str, Any]], SortValue]] = {
+    "count": itemgetter("count"),
+    "impact": itemgetter("impact"),
+    "errors": itemgetter("errors"),
+    "error_rate": itemgetter("error_rate"),
+    **{
+        name: lambda document, name=name: document["duration_ms"][name]  # type: ignore[misc]
+        for name in ("p50", "p90", "p95", "p99", "max")
+    },
+    "apdex": itemgetter("apdex"),
+    "value": lambda document: document["value"] and document["value"]["sum"],
+    "value_lost": lambda document: document["value"] and document["value"]["lost"],
+    "change": lambda document: document["change"]["score"],
+    "name": itemgetter("name"),
+}
 
 ServicesByOperation = dict[tuple[str, str], list[str]]  # key: (service, operation)
 
 
 @router.get("", response_model=models.Transactions)
 def list_transactions(
-    common: CommonDependency, answer: AnswerDependency, definitions: DefinitionsDependency
+    common: CommonDependency,
+    answer: AnswerDependency,
+    definitions: DefinitionsDependency,
+    sort: Annotated[str | None, sort_parameter(SORT_VALUES, "count")] = None,
+    q: Annotated[
+        str | None,
+        Query(
+            description="Only transactions whose name, service or operation contains this text; "
+            "case-insensitive.",
+            examples=["checkout"],
+        ),
+    ] = None,
+    baseline_start: BaselineStart = None,
+    baseline_end: BaselineEnd = None,
 ) -> dict[str, Any]:
-    """The business transactions of the window, most frequent first."""
-    automatic, defined, services, overflow = answer.in_parallel(
-        lambda: _automatic_rows(answer, common),
-        lambda: _defined_documents(answer, definitions, common),
-        lambda: _services_by_operation(answer, common),
+    """The business transactions of the window, most frequent first.
+
+    With `sort=change`, or with a baseline, each transaction says how it changed (`change`).
+    Without `baseline_start` and `baseline_end`, the baseline is the window before, of the same
+    length."""
+    order = Order.parse(sort, SORT_VALUES, "count", common.position)
+    baseline = baseline_window(common.window, baseline_start, baseline_end)
+    if baseline is None and order.key == "change":
+        baseline = window_before(common.window)
+    transactions, before, overflow = answer.in_parallel(
+        lambda: _transactions(answer, definitions, common),
+        lambda: (
+            _transactions(answer, definitions, replace(common, window=baseline)) if baseline else []
+        ),
         lambda: answer.limited_rows(queries.OVERFLOW, MAX_OVERFLOW),
     )
-    transactions = [
-        _automatic_document(
-            row["id"], row["service"], row["operation"], row, common.window, services
-        )
-        for row in automatic
-    ]
-    transactions += [document for document in defined if _is_after_cursor(document, common)]
-    transactions.sort(key=lambda document: (-document["count"], document["id"]))
-    page, has_more = split_page(transactions, common.limit)
+    if baseline:
+        before_by_id = {document["id"]: document for document in before}
+        for document in transactions:
+            document["change"] = change_of(document, before_by_id.get(document["id"]), baseline)
+    page, next_cursor = page_of(
+        [document for document in transactions if _contains(document, q)],
+        common,
+        order,
+        SORT_VALUES[order.key],
+        lambda document: str(document["id"]),
+    )
     return answer.document(
         start=rfc3339(common.window.start),
         end=rfc3339(common.window.end),
-        transactions=list(page),
+        transactions=page,
         overflow=overflow,
-        next_cursor=common.next_cursor(count=page[-1]["count"], id=page[-1]["id"])
-        if has_more
-        else None,
+        next_cursor=next_cursor,
     )
 
 
@@ -217,37 +268,38 @@ def automatic_selection(
     )
 
 
-def _automatic_rows(answer: Answer, common: CommonParameters) -> list[queries.TransactionsRow]:
-    return answer.rows(
-        queries.TRANSACTIONS,
-        **common.window.parameters,
-        **common.window.rollup_parameters,
-        environment=common.environment,
-        after_count=common.position.get("count"),
-        after_id=str(common.position.get("id", "")),
-        limit=common.limit + 1,
-    )
-
-
-def _defined_documents(
+def _transactions(
     answer: Answer, definitions: Mapping[str, Definition], common: CommonParameters
 ) -> list[dict[str, Any]]:
-    rows = defined_transactions.read_counts(
-        answer, definitions.values(), common.window, common.environment
+    """All transactions of the window, as `models.Transaction`."""
+    window = common.window
+    automatic, defined, services = answer.in_parallel(
+        lambda: answer.limited_rows(
+            queries.TRANSACTIONS,
+            MAX_TRANSACTIONS,
+            **window.parameters,
+            **window.rollup_parameters,
+            environment=common.environment,
+        ),
+        lambda: defined_transactions.read_counts(
+            answer, definitions.values(), window, common.environment
+        ),
+        lambda: _services_by_operation(answer, common),
     )
     return [
-        defined_transactions.transaction_document(row, definitions[row["id"]], common.window)
-        for row in rows
+        _automatic_document(row["id"], row["service"], row["operation"], row, window, services)
+        for row in automatic
+    ] + [
+        defined_transactions.transaction_document(row, definitions[row["id"]], window)
+        for row in defined
         if row["count"]
     ]
 
 
-def _is_after_cursor(transaction: dict[str, Any], common: CommonParameters) -> bool:
-    """Whether the transaction comes after those of earlier pages."""
-    if "count" not in common.position:
-        return True
-    rank = (-transaction["count"], transaction["id"])
-    return rank > (-common.position["count"], str(common.position.get("id", "")))
+def _contains(transaction: Mapping[str, Any], text: str | None) -> bool:
+    """Whether the name, service or operation contains the text, without regard to case."""
+    folded = (text or "").strip().casefold()
+    return any(folded in transaction[name].casefold() for name in ("name", "service", "operation"))
 
 
 def _services_by_operation(
@@ -286,10 +338,12 @@ def _automatic_document(
         "errors": row["errors"],
         "error_rate": row["errors"] / count if count else 0.0,
         "per_second": count / window.seconds,
+        "impact": row["total_ns"] / 1e6 / window.seconds,
         "duration_ms": {"p50": p50, "p90": p90, "p95": p95, "p99": p99, "max": longest},
         "apdex": (row["satisfied"] + row["tolerating"] / 2) / count if count else None,
         "value": None,
         "slo": None,
+        "change": None,
     }
 
 

@@ -139,6 +139,7 @@ class DefinedTransactionsRow(TypedDict):
     errors: int
     satisfied: int
     tolerating: int
+    total_ns: int
     nanoseconds: list[float | None]
     quantiles: list[float | None]
     max: float | None
@@ -876,6 +877,7 @@ class TransactionSeriesRow(TypedDict):
     errors: int
     satisfied: int
     tolerating: int
+    total_ns: int
     quantiles: list[float | None]
     max: float | None
 
@@ -909,6 +911,7 @@ class TransactionsRow(TypedDict):
     errors: int
     satisfied: int
     tolerating: int
+    total_ns: int
     quantiles: list[float | None]
     max: float | None
 

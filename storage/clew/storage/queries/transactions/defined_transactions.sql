@@ -8,6 +8,7 @@ SELECT
     countIf(inside AND IsError) AS errors,
     countIf(inside AND EntryDuration <= target) AS satisfied,
     countIf(inside AND EntryDuration > target AND EntryDuration <= 4 * target) AS tolerating,
+    sumIf(EntryDuration, inside) AS total_ns,
     quantilesDDIf(0.01, 0.5, 0.9, 0.95, 0.99)(EntryDuration, inside) AS nanoseconds,
     if(count = 0, [NULL, NULL, NULL, NULL], arrayMap(quantile -> toNullable(quantile / 1e6), nanoseconds)) AS quantiles,
     if(count = 0, NULL, maxIf(EntryDuration, inside) / 1e6) AS max,

@@ -1,4 +1,4 @@
--- The automatic transactions of a window, the most frequent first: root spans, from the rollups for whole hours and
+-- The automatic transactions of a window, in any order: root spans, from the rollups for whole hours and
 -- minutes and from the spans for the rest of the window; and traces whose root never came. Such a trace counts once
 -- its last span ended more than 10 s ago, since a root ends last and is received last. A trace whose rows are not
 -- merged yet may lack its root in one of them: its keys are compared over all rows before an entry is read.
@@ -11,16 +11,17 @@ SELECT
     sum(counted.Errors) AS errors,
     sum(counted.Satisfied) AS satisfied,
     sum(counted.Tolerating) AS tolerating,
+    sum(counted.DurationSum) AS total_ns,
     arrayMap(nanoseconds -> nanoseconds / 1e6, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(counted.Sketch)) AS quantiles,
     max(counted.DurationMax) / 1e6 AS max
 FROM
 (
-    SELECT ServiceName, SpanName, Count, Errors, Satisfied, Tolerating, Sketch, DurationMax
+    SELECT ServiceName, SpanName, Count, Errors, Satisfied, Tolerating, DurationSum, Sketch, DurationMax
     FROM otel.clew_operations_1h
     WHERE IsRoot AND Hour >= {first_hour:DateTime} AND Hour < {last_hour:DateTime}
         AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
     UNION ALL
-    SELECT ServiceName, SpanName, Count, Errors, Satisfied, Tolerating, Sketch, DurationMax
+    SELECT ServiceName, SpanName, Count, Errors, Satisfied, Tolerating, DurationSum, Sketch, DurationMax
     FROM otel.clew_operations_1m
     WHERE IsRoot AND Minute >= {first_minute:DateTime} AND Minute < {last_minute:DateTime}
         AND (Minute < {first_hour:DateTime} OR Minute >= {last_hour:DateTime})
@@ -30,6 +31,7 @@ FROM
         ServiceName, SpanName, count(), countIf(clew_is_error(StatusCode)),
         countIf(clew_is_satisfied(clew_duration(Duration))),
         countIf(clew_is_tolerating(clew_duration(Duration))),
+        sum(clew_duration(Duration)),
         quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(clew_duration(Duration)),
         max(clew_duration(Duration))
     FROM otel.otel_traces
@@ -42,6 +44,7 @@ FROM
         toLowCardinality(Known.ServiceName), toLowCardinality(Known.SpanName), count(), sum(Known.IsError),
         countIf(clew_is_satisfied(Known.Duration)),
         countIf(clew_is_tolerating(Known.Duration)),
+        sum(Known.Duration),
         quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(Known.Duration),
         max(Known.Duration)
     FROM
@@ -63,8 +66,4 @@ FROM
     GROUP BY Known.ServiceName, Known.SpanName
 ) AS counted
 GROUP BY service, operation
-HAVING {after_count:Nullable(UInt64)} IS NULL
-    OR count < {after_count:Nullable(UInt64)}
-    OR (count = {after_count:Nullable(UInt64)} AND id > {after_id:String})
-ORDER BY count DESC, id
 LIMIT {limit:UInt32}
