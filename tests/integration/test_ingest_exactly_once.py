@@ -99,6 +99,32 @@ def test_reloading_makes_it_exact(
     assert sides_equal_their_base(store)
 
 
+@pytest.mark.parametrize("table", ["otel_traces", "clew_traces", "clew_operations_1m"])
+def test_a_part_that_was_written_on_a_full_disk_is_loaded_again(
+    store: Store, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    """The engine reports success, and all files of the part are empty."""
+    load(ingest, tmp_path / "before", ("traces", traces(1)))
+    segment = seal_segment(tmp_path, "traces", traces(2))
+    arguments = (
+        SIGNALS["traces"], segment.path, segment.id, segment.items, segment.received_at,
+    )  # fmt: skip
+    space = [1 << 30, 0]  # before and after the insert
+    with monkeypatch.context() as full, pytest.raises(InsertError, match="has 0 MiB left"):
+        full.setattr(Store, "free_space", lambda self: space.pop(0))
+        ingest.load(*arguments)
+    (newest,) = rows(
+        store,
+        "SELECT path FROM system.parts WHERE database = 'otel' AND active "
+        f"AND table = '{table}' ORDER BY min_block_number DESC LIMIT 1",
+    )
+    for file in Path(newest["path"]).iterdir():
+        file.write_bytes(b"")
+    ingest.reload(*arguments)
+    assert spans_stored(store) == (2400, 2400)
+    assert sides_equal_their_base(store)
+
+
 def test_the_engine_does_not_deduplicate_inserts(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ table, and views turn the request into rows (schema/004*.sql).
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Mapping
@@ -16,12 +17,14 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
-from clew.storage.errors import InsertError, NestedValues, Unacceptable
+from clew.storage.errors import InsertError, NestedValues, StorageError, Unacceptable
 from clew.storage.kinds import METRIC_KINDS, kinds_in
 from clew.storage.ledger import LATE_AFTER, LedgerRow, write_rows
 from clew.storage.migrations import statement
 from clew.storage.quoting import assignments, literal
 from clew.storage.store import Store
+
+logger = logging.getLogger(__name__)
 
 # ClickHouse's error codes for data that it cannot decode: parsing, conversion, arguments out of
 # range, throwIf, and those of Protobuf.
@@ -34,7 +37,11 @@ RUNNING_INSERTS = """
 SELECT count() FROM system.processes
 WHERE elapsed > {since:Float64} AND query_kind IN ('Insert', 'AsyncInsertFlush')
 """
-MIN_FREE_SPACE = 16 << 20  # bytes on the database's disk, below which nothing is reloaded
+# Parts that may have been written while the disk was full.
+PARTS_SINCE = """
+SELECT table, name FROM system.parts
+WHERE database = 'otel' AND active AND modification_time >= toDateTime({since:UInt32})
+"""
 KEYS_PER_STATEMENT = 1000  # a server accepts 128 KiB for a parameter
 
 OTLP_PROTO = files("clew.storage").joinpath("otlp.proto")
@@ -155,6 +162,7 @@ class Ingest:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._full_since: float | None = None  # when the disk was seen to be full; seconds
 
     def load(
         self, signal: Signal, path: Path, segment: int, items: int, received_at: float
@@ -166,8 +174,10 @@ class Ingest:
         first. Raises Unacceptable when the engine cannot decode the bytes, InsertError when it is
         unknown what was stored: `reload` the segment.
         """
+        self._check_free_space(path)
         with self._store.client() as client:
             self._insert(client, signal, path, segment)
+            self._check_free_space(path)
             return _checked(items, segment, _count(client, signal, segment, received_at))
 
     def reload(
@@ -190,6 +200,7 @@ class Ingest:
                     parameters={"id": _query_id(segment)},
                 )
             self._check_free_space(path)
+            self._detach_broken_parts(client)
             if _count(client, signal, segment, received_at):
                 for table in signal.tables:
                     self._delete(client, table, f"Segment = {segment}")
@@ -211,11 +222,33 @@ class Ingest:
         write_rows(self._store, rows)
 
     def _check_free_space(self, path: Path) -> None:
-        """Raises InsertError while the database's disk is nearly full: a DELETE without space waits
-        until there is some, and blocks every other statement meanwhile."""
-        free = self._store.free_space()
-        if free is not None and free < MIN_FREE_SPACE + 2 * path.stat().st_size:
-            raise InsertError(f"the database's disk has {free >> 20} MiB left")
+        """Raises InsertError while the database's disk is nearly full.
+
+        On a full disk the engine may report success and leave parts behind whose files are all
+        empty, and a DELETE waits until there is space, and blocks every other statement meanwhile.
+        """
+        try:
+            self._store.check_free_space(2 * path.stat().st_size)
+        except StorageError as error:
+            self._full_since = self._full_since or time.time()
+            raise InsertError(str(error)) from error
+
+    def _detach_broken_parts(self, client: Client) -> None:
+        """Detach the parts that the engine wrote while the disk was full and cannot read. Their
+        segments are ambiguous, and bring the rows again."""
+        if self._full_since is None:
+            return
+        since = int(self._full_since - LONGEST_INSERT)
+        parts = client.query(PARTS_SINCE, parameters={"since": since}).result_rows
+        for table, part in parts:
+            is_whole = client.query(
+                f"CHECK TABLE otel.{table} PART {literal(part)} "
+                "SETTINGS check_query_single_value_result = 1"
+            ).result_rows[0][0]
+            if not int(is_whole):
+                logger.error("part %s of %s was written on a full disk: detached", part, table)
+                client.command(f"ALTER TABLE otel.{table} DETACH PART {literal(part)}")
+        self._full_since = None
 
     def _insert(self, client: Client, signal: Signal, path: Path, segment: int) -> None:
         landings = list(signal.landings)

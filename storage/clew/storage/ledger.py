@@ -44,7 +44,9 @@ FROM
 
 
 def write_rows(store: Store, rows: list[LedgerRow]) -> None:
-    """Insert the rows into the ledger. Idempotent: writing a row again changes nothing."""
+    """Insert the rows into the ledger. Idempotent: writing a row again changes nothing. Raises
+    StorageError while the disk is nearly full."""
+    store.check_free_space()
     values = [
         (
             int(row.received_at * 1000),

@@ -57,6 +57,7 @@ SESSION_SETTINGS: dict[str, int | str] = {
 # A replicated table skips an insert that it has seen before, also one whose rows were deleted by
 # `Ingest.reload`. Which of these settings an engine knows depends on its version.
 SETTINGS_WHERE_KNOWN = {"insert_deduplicate": 0, "deduplicate_insert": "disable"}
+MIN_FREE_SPACE = 16 << 20  # bytes
 RETRY_PAUSE = 0.1  # seconds between attempts to connect
 EMBEDDED_ATTEMPTS = 20
 ATTEMPTS_BEFORE_WARNING = 50
@@ -144,6 +145,13 @@ class Store:
     def free_space(self) -> int | None:
         """Free bytes on the disk of the embedded database; None for a server."""
         return shutil.disk_usage(self.directory).free if self.directory else None
+
+    def check_free_space(self, needed: int = 0) -> None:
+        """Raises StorageError when fewer than MIN_FREE_SPACE and `needed` bytes are free on the
+        disk of the embedded database: what writes to it waits until there are."""
+        free = self.free_space()
+        if free is not None and free < MIN_FREE_SPACE + needed:
+            raise StorageError(f"the database's disk has {free >> 20} MiB left")
 
     def close(self) -> None:
         """Close every client; the embedded engine then releases its directory."""

@@ -138,6 +138,7 @@ class Settler:
     def _run(self, stop: Stop) -> float:
         """Run a pass and the steps that are due; returns the seconds until the next run is due
         without a wake."""
+        self._store.check_free_space()
         settling = self._settling
         now, oldest_insert = settling.clock()
         if not self._has_lease(now):
@@ -158,6 +159,7 @@ class Settler:
                 self._settle_or_skip(chunk)
         stop.check()
         self._settle_traces_with_logs(window, chunks)
+        self._store.check_free_space()  # a full disk may have swallowed rows: repeat them
         if self._has_lease(now):
             cursor.advance(window, now, oldest_insert)
             self._lease_until = now + LEASE_SECONDS
