@@ -272,8 +272,20 @@ FILTERS: dict[str, tuple[dict[str, Any], Callable[[Occurrence], bool]]] = {
     "ok": ({"status": "ok"}, lambda occurrence: not occurrence.is_error),
     "a user's": ({"user": "o'neil"}, lambda occurrence: occurrence.user == "o'neil"),
     "long": (
-        {"min_duration_ms": 1_800_000},
+        {"min_duration_ms": 100},
+        lambda occurrence: occurrence.entry_duration >= 100 * MILLISECOND,
+    ),
+    "short": (
+        {"max_duration_ms": 100},
+        lambda occurrence: occurrence.entry_duration <= 100 * MILLISECOND,
+    ),
+    "long in all": (
+        {"min_duration_ms": 1_800_000, "by": "elapsed"},
         lambda occurrence: occurrence.end - occurrence.time >= 30 * MINUTE,
+    ),
+    "long at work": (
+        {"max_duration_ms": 1_800_000, "by": "working"},
+        lambda occurrence: occurrence.end - occurrence.time <= 30 * MINUTE,
     ),
     "of an environment": (
         {"environment": "staging"},
@@ -416,7 +428,7 @@ def test_a_transaction_without_steps_has_no_funnel(dataset: Dataset) -> None:
         assert problem["status"] == 422
         assert "steps" in problem["detail"]
     assert dataset.api.problem("/api/v1/transactions/unknown/funnel")["status"] == 404
-    assert dataset.api.problem("/api/v1/transactions/checkout/funnel", by="week")["status"] == 422
+    assert dataset.api.problem("/api/v1/transactions/checkout/funnel", by="attr:")["status"] == 422
 
 
 def test_one_instance_with_its_traces_logs_exceptions_and_metrics(

@@ -21,7 +21,7 @@ router = routes("transactions")
 SECONDS_PER_GROUP = {"day": 86400, "hour": 3600}
 ATTRIBUTE_PREFIX = "attr:"
 MAX_GROUPS = 200
-MAX_OCCURRENCES = 200_000  # whose entries are searched for an attribute
+MAX_OCCURRENCES = 200_000  # that are searched for an attribute
 
 NOT_REACHED: queries.FunnelSteps = {
     "number": 0,
@@ -36,8 +36,10 @@ NOT_REACHED: queries.FunnelSteps = {
 Grouping = Annotated[
     str | None,
     Query(
-        description="Group occurrences by `day`, by `hour`, or by `attr:KEY`, an attribute of the "
-        "entry span. Without it there are no groups."
+        description="Group occurrences by `day`, by `hour`, or by an attribute: its key, or "
+        "`attr:KEY`. Its value is that of the entry span, else of the first other span that has "
+        "it, else of a log record. Without `by` there are no groups.",
+        examples=["day", "user.id"],
     ),
 ]
 
@@ -60,9 +62,9 @@ def funnel(
             f"{transaction_id!r} has no steps: only a defined transaction with `steps` has a "
             "funnel; define one with PUT /api/v1/definitions or in the file of --transactions",
         )
-    attribute = by.removeprefix(ATTRIBUTE_PREFIX) if by and by.startswith(ATTRIBUTE_PREFIX) else ""
+    attribute = "" if by in SECONDS_PER_GROUP else (by or "").removeprefix(ATTRIBUTE_PREFIX)
     if by is not None and by not in SECONDS_PER_GROUP and not attribute:
-        raise Problem(422, f"by={by!r}: write day, hour or attr:KEY")
+        raise Problem(422, f"by={by!r}: write day, hour, or the key of an attribute")
     rows = answer.rows(
         queries.FUNNEL,
         **common.window.parameters,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -21,35 +22,74 @@ from clew.api.joined import (
 from clew.api.linked_metrics import read_linked_metrics
 from clew.api.parameters import (
     ANY_TIME,
+    BAD_CURSOR,
+    EARLIEST,
     SECOND,
     CommonDependency,
     CommonParameters,
     covering_window,
     extent_parameters,
     split_page,
+    sql_time,
     sql_time_from_rfc3339,
 )
 from clew.api.problems import Problem
 from clew.api.reference import routes
 from clew.api.selection import TraceSelection, find_processes
+from clew.api.sorting import Order, sort_parameter
 from clew.api.trace_view import read_trace
 from clew.api.traces import trace_summaries
 from clew.api.transactions import automatic_selection, find_transaction
-from clew.storage import queries
+from clew.storage import (
+    OF_A_TRACE,
+    OF_SEVERAL_TRACES,
+    AttributeFilter,
+    occurrences_that_carry,
+    queries,
+)
 
 router = routes("transactions")
 
 MAX_TRACES = 20  # of one instance, shown whole
 # Metrics of an instance's processes are shown from before and after it too.
 METRICS_MARGIN = 300 * SECOND
+TRACE_MARGIN = 3600 * SECOND  # in which spans of a trace lie before and after the window
+NO_LIMIT = float("inf")
 
 Status = Annotated[
     Literal["ok", "error"] | None, Query(description="Only instances with this outcome.")
 ]
 MinDuration = Annotated[
     float,
-    Query(ge=0, description="Only instances that took at least this long, in milliseconds."),
+    Query(
+        ge=0, description="Only instances whose duration (`by`) is at least this, in milliseconds."
+    ),
 ]
+MaxDuration = Annotated[
+    float | None,
+    Query(
+        ge=0, description="Only instances whose duration (`by`) is at most this, in milliseconds."
+    ),
+]
+By = Annotated[
+    Literal["entry", "working", "elapsed"],
+    Query(
+        description="The duration that `min_duration_ms`, `max_duration_ms` and `sort=duration` "
+        "mean. `entry`: of the matched entry span (`entry_duration_ms`). `working`: the time "
+        "during which at least one span ran (`working_ms`). `elapsed`: from the first start to the "
+        "last end (`duration_ms`). An automatic transaction has that of the entry alone."
+    ),
+]
+Carried = Annotated[
+    list[str],
+    Query(
+        description="Only instances of which a span or a log record has this attribute; written as "
+        "in the search of traces. May be repeated: each must hold, but not for the same span. With "
+        "`!=`, none may have the value.",
+        examples=[["user.id=4711"]],
+    ),
+]
+SORTS = ("start", "duration", "value")
 User = Annotated[
     str | None,
     Query(description="Only instances of this user. Automatic transactions have no users."),
@@ -64,40 +104,77 @@ def list_instances(
     definitions: DefinitionsDependency,
     status: Status = None,
     min_duration_ms: MinDuration = 0.0,
+    max_duration_ms: MaxDuration = None,
+    by: By = "entry",
     user: User = None,
+    attr: Carried = [],  # noqa: B006 (FastAPI copies it)
+    sort: Annotated[str | None, sort_parameter(SORTS, "start")] = None,
 ) -> dict[str, Any]:
     """The instances (occurrences) of a transaction, newest first. Each trace of an automatic
     transaction is an instance; its key is the trace id."""
     transaction = find_transaction(answer, definitions, transaction_id)
+    order = Order.parse(sort, SORTS, "start", common.position)
     parameters: dict[str, Any] = {
-        "after_time": common.position.get("time"),
-        "after_id": str(common.position.get("id", "")),
+        **_order_parameters(order, common.position),
         "is_error": None if status is None else status == "error",
         "min_duration_ms": min_duration_ms,
+        "max_duration_ms": NO_LIMIT if max_duration_ms is None else max_duration_ms,
         "limit": common.limit + 1,
     }
+    attributes = [AttributeFilter.parse(text) for text in attr]
     if isinstance(transaction, Definition):
-        return _defined_instances(answer, common, transaction, parameters | {"user": user})
+        parameters |= {"user": user, "by": by}
+        return _defined_instances(answer, common, transaction, order, parameters, attributes)
     if user is not None:
         return answer.document(instances=[], next_cursor=None)
-    return _automatic_instances(answer, common, transaction, parameters)
+    return _automatic_instances(answer, common, transaction, order, parameters, attributes)
+
+
+def _order_parameters(order: Order, position: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of queries that sort instances, and begin after the cursor's position."""
+    sign = -1 if order.is_reversed else 1
+    bits = position.get("value", 0)
+    if type(bits) is not int or not -(2**63) <= bits < 2**63:
+        raise Problem(400, BAD_CURSOR)
+    return {
+        "sort": order.key,
+        "sign": sign,
+        "time_sign": sign if order.key == "start" else 1,
+        "after_time": position.get("time"),
+        "after_rank": bits,
+        "after_id": str(position.get("id", "")),
+    }
 
 
 def _defined_instances(
-    answer: Answer, common: CommonParameters, definition: Definition, parameters: dict[str, Any]
+    answer: Answer,
+    common: CommonParameters,
+    definition: Definition,
+    order: Order,
+    parameters: dict[str, Any],
+    attributes: list[AttributeFilter],
 ) -> dict[str, Any]:
-    rows = answer.rows(
-        queries.DEFINED_INSTANCES,
+    occurrences = {
         **common.window.parameters,
-        environment=common.environment,
-        defined=definition.id,
-        key=None,
-        **parameters,
+        "environment": common.environment,
+        "defined": definition.id,
+    }
+    filters, values = occurrences_that_carry(attributes, OF_SEVERAL_TRACES)
+    if attributes:
+        extent = answer.first_row(queries.OCCURRENCE_EXTENT, **occurrences)
+        if extent is None or not extent["occurrences"]:
+            return answer.document(instances=[], next_cursor=None)
+        values["carried_from"] = sql_time_from_rfc3339(extent["start"])
+        values["carried_to"] = sql_time_from_rfc3339(extent["end"])
+    rows = answer.rows(
+        queries.DEFINED_INSTANCES, filters, **values, **occurrences, key=None, **parameters
     )
     page, has_more = split_page(rows, common.limit)
     return answer.document(
         instances=[defined_transactions.instance_document(row, definition) for row in page],
-        next_cursor=_next_cursor(common, page[-1]["at"], page[-1]["key"]) if has_more else None,
+        next_cursor=_next_cursor(common, order, page[-1]["at"], page[-1]["key"], page[-1])
+        if has_more
+        else None,
     )
 
 
@@ -105,22 +182,38 @@ def _automatic_instances(
     answer: Answer,
     common: CommonParameters,
     names: queries.TransactionNamesRow,
+    order: Order,
     parameters: dict[str, Any],
+    attributes: list[AttributeFilter],
 ) -> dict[str, Any]:
     selection = automatic_selection(names, common)
-    rows = answer.rows(queries.TRANSACTION_ENTRIES, **selection.parameters, **parameters)
+    filters, values = occurrences_that_carry(attributes, OF_A_TRACE)
+    if attributes:
+        values["carried_from"] = sql_time(max(EARLIEST, common.window.start - TRACE_MARGIN))
+        values["carried_to"] = sql_time(common.window.end + TRACE_MARGIN)
+    rows = answer.rows(
+        queries.TRANSACTION_ENTRIES, filters, **values, **selection.parameters, **parameters
+    )
     page, has_more = split_page(rows, common.limit)
     summaries = trace_summaries(answer, {row["trace_id"] for row in page})
     return answer.document(
         instances=[_automatic_document(row, summaries.get(row["trace_id"])) for row in page],
-        next_cursor=_next_cursor(common, page[-1]["start"], page[-1]["trace_id"])
+        next_cursor=_next_cursor(common, order, page[-1]["start"], page[-1]["trace_id"], page[-1])
         if has_more
         else None,
     )
 
 
-def _next_cursor(common: CommonParameters, time: str, id: str) -> str:
-    return common.next_cursor(time=sql_time_from_rfc3339(time), id=id)
+def _next_cursor(
+    common: CommonParameters,
+    order: Order,
+    time: str,
+    id: str,
+    row: queries.DefinedInstancesRow | queries.TransactionEntriesRow,
+) -> str:
+    return common.next_cursor(
+        time=sql_time_from_rfc3339(time), id=id, value=row["rank_bits"], sort=str(order)
+    )
 
 
 @router.get("/{transaction_id}/instances/{key:path}", response_model=models.InstanceView)
@@ -203,10 +296,11 @@ def _defined_instance(answer: Answer, definition: Definition, key: str) -> dict[
         environment=None,
         defined=definition.id,
         key=key,
-        after_time=None,
-        after_id="",
+        **_order_parameters(Order("start"), {}),
+        by="entry",
         is_error=None,
         min_duration_ms=0.0,
+        max_duration_ms=NO_LIMIT,
         user=None,
         limit=1,
     )

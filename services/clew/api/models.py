@@ -619,7 +619,7 @@ class Instance(Model):
 
 
 class Instances(Response):
-    """Instances, newest first."""
+    """Instances in the order of `sort`."""
 
     instances: list[Instance]
     """The instances of this page."""

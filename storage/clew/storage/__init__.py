@@ -27,6 +27,7 @@ Errors, all under StorageError:
         └── Unacceptable    the engine cannot parse the segment's bytes
 """
 
+from clew.storage.carriers import OF_A_TRACE, OF_SEVERAL_TRACES, occurrences_that_carry
 from clew.storage.cluster import Cluster
 from clew.storage.engine_paths import check_segment_directory
 from clew.storage.errors import (
@@ -73,6 +74,8 @@ from clew.storage.store import Store
 __all__ = [
     "DESCRIBE",
     "ENTRY_FILTER",
+    "OF_A_TRACE",
+    "OF_SEVERAL_TRACES",
     "PEER",
     "READ",
     "SIGNALS",
@@ -121,6 +124,7 @@ __all__ = [
     "make_room",
     "migrate",
     "move",
+    "occurrences_that_carry",
     "refusal",
     "set_retention",
     "span_expression",

@@ -117,6 +117,7 @@ class DefinedInstancesRow(TypedDict):
     services: list[str]
     span_count: int
     error_count: int
+    rank_bits: int
     steps: list[DefinedInstancesSteps]
 
 
@@ -581,6 +582,15 @@ class MetricsRow(TypedDict):
 METRICS = Query[MetricsRow](STORAGE, "metrics")
 
 
+class OccurrenceExtentRow(TypedDict):
+    start: str
+    end: str
+    occurrences: int
+
+
+OCCURRENCE_EXTENT = Query[OccurrenceExtentRow](STORAGE, "occurrence_extent")
+
+
 class OverflowRow(TypedDict):
     service: str
     names: int
@@ -855,6 +865,8 @@ class TransactionEntriesRow(TypedDict):
     start: str
     duration_ms: float | None
     is_error: int
+    rank: float | None
+    rank_bits: int
 
 
 TRANSACTION_ENTRIES = Query[TransactionEntriesRow](STORAGE, "transaction_entries")

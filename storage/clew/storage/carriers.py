@@ -1,0 +1,49 @@
+"""Filters on occurrences by attributes that any of their spans or log records carries. Made of
+fragments of clew.storage.filters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from clew.storage.filters import AttributeFilter, attribute_filters
+
+# Conditions on a row of an occurrence; `{traces}` stands for the traces that carry an attribute.
+OF_A_TRACE = "TraceId IN ({traces})"
+OF_SEVERAL_TRACES = "arrayExists(trace_id -> trace_id IN ({traces}), TraceIds)"
+
+SPANS = (
+    "SELECT TraceId FROM otel.otel_traces WHERE Timestamp >= {carried_from:DateTime64(9)}"
+    " AND Timestamp <= {carried_to:DateTime64(9)}"
+)
+RECORDS = (
+    "SELECT TraceId FROM otel.otel_logs WHERE TraceId != ''"
+    " AND toStartOfFiveMinutes(Timestamp) >="
+    " toStartOfFiveMinutes({carried_from:DateTime64(9)}) - toIntervalMinute(5)"
+    " AND toStartOfFiveMinutes(Timestamp) <="
+    " toStartOfFiveMinutes({carried_to:DateTime64(9)}) + toIntervalMinute(5)"
+)
+
+
+def occurrences_that_carry(
+    attributes: list[AttributeFilter], condition: str
+) -> tuple[str, dict[str, Any]]:
+    """A fragment ` AND … AND …` for the occurrences of which, for each filter, a span or a log
+    record matches (for `!=`: of which none has the value), and its parameters.
+
+    `condition`: OF_A_TRACE or OF_SEVERAL_TRACES. Spans and log records are looked for between
+    {carried_from} and {carried_to}, which the caller gives."""
+    fragment = ""
+    parameters: dict[str, Any] = {}
+    for number, attribute in enumerate(attributes):
+        is_negated = attribute.operator == "!="
+        wanted = replace(attribute, operator="=") if is_negated else attribute
+        spans, span_values = attribute_filters([wanted], "SpanAttributes")
+        records, record_values = attribute_filters([wanted], "LogAttributes")
+        traces = f"{SPANS}{spans} UNION ALL {RECORDS}{records}"
+        for name, value in (span_values | record_values).items():
+            traces = traces.replace(f"{{{name}:", f"{{carried_{number}_{name}:")
+            parameters[f"carried_{number}_{name}"] = value
+        negation = "NOT " if is_negated else ""
+        fragment += f" AND {negation}{condition.replace('{traces}', traces)}"
+    return fragment, parameters
