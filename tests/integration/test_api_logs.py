@@ -21,6 +21,10 @@ END = BEGAN + 900 * SECOND
 WEB = Process("web", "web-1")
 ORDERS = Process("orders", "orders-1", environment="staging")
 TRACE = "5" * 32
+LEVELS = {
+    "DEBUG": "debug", "INFO": "info", "WARN": "warn", "ERROR": "error",
+    "Warning": "warn", "notice": "info", "audit": "", "": "",
+}  # fmt: skip
 BODIES = (
     "order {n} confirmed",
     "Order {n} refused: card declined",
@@ -46,7 +50,7 @@ def dataset(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFacto
             # Coarse, so that many records have the same time.
             BEGAN + choice.randrange(850) * SECOND,
             choice.choice((WEB, ORDERS)),
-            choice.choice([*SEVERITIES, "", "Warning", "notice"]),
+            choice.choice([*SEVERITIES, "", "Warning", "notice", "audit"]),
             choice.choice(BODIES).format(n=number),
             {"user.id": f"u{choice.randint(1, 5)}", "total": choice.choice((5, 12.5, "none"))},
             trace=TRACE if choice.random() < 0.1 else choice.choice(("", f"{number + 1:032x}")),
@@ -67,26 +71,29 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"[^\W_]+", text.lower()))
 
 
-def _severity(log: Log) -> str:
-    """The band of its number, or its text where it has none."""
-    return log.severity.upper()
-
-
 SEARCHES: dict[str, tuple[dict[str, Any], Callable[[Log], bool]]] = {
     "everything": ({}, lambda log: True),
     "trace": ({"trace_id": TRACE}, lambda log: log.trace == TRACE),
     "service": ({"service": "orders"}, lambda log: log.process is ORDERS),
     "environment": ({"environment": "staging"}, lambda log: log.process is ORDERS),
     "severity": ({"severity": "error"}, lambda log: log.severity == "ERROR"),
-    "severity by its band": ({"severity": "WARN"}, lambda log: log.severity == "WARN"),
+    "severity by number and by text": (
+        {"severity": "WARN"},
+        lambda log: log.severity in ("WARN", "Warning"),
+    ),
     "severity by its other name": (
         {"severity": "warning"},
         lambda log: log.severity in ("WARN", "Warning"),
     ),
-    "severity by a text of its own": (
-        {"severity": "Notice"},
-        lambda log: log.severity == "notice",
+    "severity by a number of its band": (
+        {"severity": "11"},
+        lambda log: log.severity in ("INFO", "notice"),
     ),
+    "severity by syslog's name": (
+        {"severity": "Notice"},
+        lambda log: log.severity in ("INFO", "notice"),
+    ),
+    "severity that is no level": ({"severity": "AUDIT"}, lambda log: log.severity == "audit"),
     "a word": ({"query": "declined"}, lambda log: "declined" in _words(log.body)),
     "a word in another case": ({"query": "ORDER"}, lambda log: "order" in _words(log.body)),
     "words": ({"query": "card order"}, lambda log: {"card", "order"} <= _words(log.body)),
@@ -191,6 +198,8 @@ def test_all_members_of_a_record(dataset: Dataset) -> None:
         "time": rfc3339(log.time),
         "severity": log.severity,
         "severity_number": SEVERITIES.get(log.severity, 0),
+        "level": LEVELS[log.severity],
+        "event_name": "",
         "service": log.process.service,
         "body": log.body,
         "attributes": as_stored(log.attributes),

@@ -206,6 +206,8 @@ def test_logs_and_metrics_of_the_trace(loader: Loader, api: ApiClient) -> None:
     assert answer["logs"][0] == {
         "time": rfc3339(BEGAN + 20 * MILLISECOND),
         "severity": "INFO",
+        "level": "info",
+        "event_name": "",
         "service": "orders",
         "body": "of the trace",
         "attributes": {"n": "1"},

@@ -128,7 +128,7 @@ class Ways:
     def rows(self, table: str, service: str) -> list[dict[str, Any]]:
         """Without what says when, and in which segment, a row came, and what is worked out from the others."""
         lines = self._ask(
-            f"SELECT * EXCEPT ('^(Segment|InsertedAt|Instance|Host|Series|(Start)?TimeUnixNanos|Has(Sum|Min|Max))$') FROM {table} "
+            f"SELECT * EXCEPT ('^(Segment|InsertedAt|Instance|Host|Level|Series|(Start)?TimeUnixNanos|Has(Sum|Min|Max))$') FROM {table} "
             f"WHERE ServiceName = '{service}' FORMAT JSONEachRow"
         )
         return [json.loads(line) for line in lines]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Annotated, Any
 
@@ -22,15 +20,9 @@ from clew.api.parameters import (
 )
 from clew.api.reference import routes
 from clew.api.traces import Attributes, stretches
-from clew.storage import AttributeFilter, attribute_filters, queries
+from clew.storage import AttributeFilter, BodyTerm, attribute_filters, body_filters, queries
 
 router = routes("logs")
-
-# OTLP's severity numbers form bands of four, from 1 on, in this order.
-SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
-ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL"}
-NO_BAND = 255
-WORD = re.compile(r"[^\W_]+")
 
 
 @router.get("", response_model=models.Logs)
@@ -41,13 +33,21 @@ def search_logs(
     service: str | None = None,
     severity: Annotated[
         str | None,
-        Query(description="Only records of this level, such as `error`; case-insensitive."),
+        Query(
+            description="Only records of this level, in any spelling and case: `error`, `err` and "
+            "`17` are the same. A text that is no level: only records that carry it."
+        ),
+    ] = None,
+    event_name: Annotated[
+        str | None, Query(description="Only records of the event with this name.")
     ] = None,
     query: Annotated[
         str | None,
         Query(
             description='Words that the body must all contain. `"a phrase"` must occur as '
-            "written; a word or phrase after `-` must not occur."
+            "written; a word or phrase after `-` must not occur. Case, accents, and kinds of "
+            "spaces, quotes and dashes make no difference. Of text that is written without spaces "
+            "(Chinese, Japanese, Thai, …), and of Korean, any part is a word."
         ),
     ] = None,
     attr: Attributes = [],  # noqa: B006 (FastAPI copies it)
@@ -56,24 +56,22 @@ def search_logs(
     filters, values = attribute_filters(
         [AttributeFilter.parse(text) for text in attr], "LogAttributes"
     )
-    level = severity.upper() if severity else None
-    band = ALIASES.get(level, level) if level else None
-    body_filter = BodyFilter.parse(query or "")
+    body_conditions, body_values = body_filters(BodyTerm.parse(query or ""))
     rows: list[queries.LogsRow] = []
     # Records of the cursor's time and sequence that were shown already are in the newest stretch.
     skips = chain([common.position.get("count", 0)], repeat(0))
     for stretch, skip in zip(stretches(_remaining_window(common)), skips, strict=False):
         rows += answer.rows(
             queries.LOGS,
-            filters,
+            body_conditions + filters,
+            **body_values,
             **values,
             **stretch.parameters,
             environment=common.environment,
             trace_id=trace_id.lower() if trace_id else None,
             service=service,
-            severity=level,
-            severity_band=SEVERITIES.index(band) if band in SEVERITIES else NO_BAND,
-            **vars(body_filter),
+            event_name=event_name,
+            severity=severity or None,
             after_time=common.position.get("time"),
             after_id=str(common.position.get("sequence", "")),
             skip=skip,
@@ -86,32 +84,6 @@ def search_logs(
         logs=[{name: value for name, value in row.items() if name != "sequence"} for row in page],
         next_cursor=_next_cursor(common, page) if has_more else None,
     )
-
-
-@dataclass(frozen=True)
-class BodyFilter:
-    """What a record's body must contain, and what it must not; in lower case."""
-
-    words: list[str]
-    phrases: list[str]
-    unwanted_words: list[str]
-    unwanted_phrases: list[str]
-
-    @classmethod
-    def parse(cls, query: str) -> BodyFilter:
-        """From `declined "order 7" -timeout -"will retry"`."""
-        body_filter = cls([], [], [], [])
-        for minus, phrase, word in re.findall(r'(-?)(?:"([^"]*)"|(\S+))', query.lower()):
-            words = WORD.findall(phrase or word)
-            if minus and phrase:
-                body_filter.unwanted_phrases.append(phrase)
-            elif minus:
-                body_filter.unwanted_words.extend(words)
-            else:
-                # The index finds records with a phrase's words; then the phrase is compared.
-                body_filter.words.extend(words)
-                body_filter.phrases.extend([phrase] * bool(phrase))
-        return body_filter
 
 
 def _remaining_window(common: CommonParameters) -> Window:

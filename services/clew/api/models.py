@@ -51,6 +51,13 @@ Attributes = Annotated[
         examples=[{"http.route": "/checkout", "order.id": "o-17"}],
     ),
 ]
+Level = Annotated[
+    Literal["", "trace", "debug", "info", "warn", "error", "fatal"],
+    Field(
+        description="Severity on one scale: the number's band, else what the text says; empty if "
+        "neither says it."
+    ),
+]
 Service = Annotated[
     str, Field(description="Name of the service (`service.name`).", examples=["storefront"])
 ]
@@ -196,7 +203,10 @@ class LinkedLog(Model):
     time: Time
     """Time of the record."""
     severity: str = Field(examples=["ERROR"])
-    """Severity as text."""
+    """Severity as text; the level's name if the record has none."""
+    level: Level
+    event_name: str = Field(examples=["device.app.lifecycle"])
+    """Name of the event that the record is; empty if it is none."""
     service: Service
     body: str
     """Body of the record; arrays and maps as JSON."""
@@ -767,9 +777,12 @@ class LogRecord(Model):
     time: Time
     """Time of the record."""
     severity: str = Field(examples=["ERROR"])
-    """Severity as text."""
+    """Severity as text; the level's name if the record has none."""
     severity_number: Annotated[int, Field(ge=0, le=255)]
-    """OTLP's severity number; 0 if there is none."""
+    """OTLP's severity number as it was sent; 0 if there is none."""
+    level: Level
+    event_name: str = Field(examples=["device.app.lifecycle"])
+    """Name of the event that the record is; empty if it is none."""
     service: Service
     body: str
     """Body of the record; arrays and maps as JSON."""

@@ -85,6 +85,7 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "trace_id": ("Trace id, 32 hex digits.", {"pattern": "^[0-9a-fA-F]+$"}),
     "attr": ("", {"examples": [["tenant.id=tenant-00"], ["http.response.status_code>499"]]}),
     "severity": ("", {"examples": ["error"]}),
+    "event_name": ("", {"examples": ["device.app.lifecycle"]}),
     "query": ("", {"examples": ["declined"]}),
     "content-type": ("`application/json` or `application/yaml`.", {}),
     "accept": ("`application/json` or `application/yaml`.", {}),

@@ -71,6 +71,7 @@ _HEADS = {
     }.items()
 }
 _ENGINE = re.compile(r"^ENGINE = (?:(\w*MergeTree)(?:\((.*)\))?|Memory)$", re.MULTILINE)
+_INDEX = re.compile(r"\b(?:ADD|MATERIALIZE) INDEX\b")
 _TABLE_NAME = re.compile(r"\botel\.(\w+)")
 
 
@@ -153,8 +154,9 @@ class Cluster:
     def _alter(self, sql: str, name: str) -> Iterator[str]:
         if self._database_of(name) == LOCAL:
             yield _use_local_tables(sql, {*SHARDED, name})
-        if not name.endswith("_view") or self._database_of(name) == DATABASE:
-            yield sql
+            if name.endswith("_view") or _INDEX.search(sql):  # what a Distributed table has none of
+                return
+        yield sql
 
     def _view(self, sql: str, name: str) -> Iterator[str]:
         is_local = self._database_of(name) == LOCAL

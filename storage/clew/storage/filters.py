@@ -1,4 +1,4 @@
-"""Filters on spans and their attributes (those of Jaeger's API: clew.storage.expressions).
+"""Filters on spans, log records and their attributes (for Jaeger's API: clew.storage.expressions).
 
 A fragment is text that a query has in place of `/*filters*/`; every value in it is a parameter.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import string
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,40 @@ def attribute_filters(filters: list[AttributeFilter], column: str) -> tuple[str,
     return "".join(fragments), parameters
 
 
+@dataclass(frozen=True)
+class BodyTerm:
+    """A word or phrase that the body of a log record must contain, or must not."""
+
+    text: str
+    is_phrase: bool = False
+    is_excluded: bool = False
+
+    @classmethod
+    def parse(cls, query: str) -> list[BodyTerm]:
+        """The terms of `declined "order 7" -timeout -"will retry"`."""
+        return [
+            cls(phrase or word.strip(string.punctuation), bool(phrase), bool(minus))
+            for minus, phrase, word in re.findall(r'(-?)(?:"([^"]*)"|(\S+))', query)
+        ]
+
+
+def body_filters(terms: list[BodyTerm]) -> tuple[str, dict[str, Any]]:
+    """A fragment ` AND … AND …` that holds of a log record whose body matches the terms, and its
+    parameters."""
+    # The words of a phrase are looked up in the index with the others.
+    required = " ".join(term.text for term in terms if not term.is_excluded)
+    fragments, parameters = [], {}
+    if re.search(r"[^\x00-\x7f]|[^\W_]", required):
+        fragments.append(ASCII_WORDS if required.isascii() else WORDS)
+        parameters["body_words"] = required
+    for number, term in enumerate(terms):
+        condition = BODY_CONDITIONS.get((term.is_phrase, term.is_excluded))
+        if condition and term.text:
+            fragments.append(condition.format(text=f"{{body_term_{number}:String}}"))
+            parameters[f"body_term_{number}"] = term.text
+    return "".join(fragments), parameters
+
+
 def span_filters(
     attributes: list[AttributeFilter],
     *,
@@ -115,6 +150,18 @@ def traces_without_span(span_fragment: str) -> str:
     """A fragment for all traces that `traces_with_span` leaves out."""
     return traces_with_span(span_fragment).replace("TraceId IN", "TraceId NOT IN", 1)
 
+
+WORDS = " AND clew_has_words(Body, {body_words:String})"
+# The same for words of ASCII: it takes 2 ms less to plan.
+ASCII_WORDS = " AND hasAllTokens(clew_search_text(Body), clew_search_words({body_words:String}))"
+# By (is_phrase, is_excluded). An excluded word of several tokens, such as `retry-3`, must not occur
+# as written.
+BODY_CONDITIONS = {
+    (True, False): " AND clew_has_phrase(Body, {text})",
+    (True, True): " AND NOT clew_has_phrase(Body, {text})",
+    (False, True): " AND NOT (hasAllTokens(clew_search_text(Body), clew_search_words({text}))"
+    " AND clew_has_phrase(Body, {text}))",
+}
 
 SPAN_CONDITIONS = {
     "service": "ServiceName = {service:String}",

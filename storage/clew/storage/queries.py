@@ -489,6 +489,8 @@ LINKED_HISTOGRAMS = Query[LinkedHistogramsRow](STORAGE, "linked_histograms")
 class LinkedLogsRow(TypedDict):
     time: str
     severity: str
+    level: str
+    event_name: str
     service: str
     body: str
     attributes: dict[str, str]
@@ -520,6 +522,8 @@ class LogsRow(TypedDict):
     time: str
     severity: str
     severity_number: int
+    level: str
+    event_name: str
     service: str
     body: str
     attributes: dict[str, str]
@@ -602,6 +606,8 @@ OVERFLOW = Query[OverflowRow](STORAGE, "overflow")
 class ProcessLogsRow(TypedDict):
     time: str
     severity: str
+    level: str
+    event_name: str
     service: str
     body: str
     attributes: dict[str, str]
@@ -756,6 +762,8 @@ TRACE_GAUGES = Query[TraceGaugesRow](STORAGE, "trace_gauges")
 class TraceLogsRow(TypedDict):
     time: str
     severity: str
+    level: str
+    event_name: str
     service: str
     body: str
     attributes: dict[str, str]

@@ -4,7 +4,9 @@
 -- where the last minutes have enough.
 SELECT
     clew_time(Timestamp) AS time,
-    SeverityText AS severity,
+    clew_severity(SeverityText, Level) AS severity,
+    clew_level_name(Level) AS level,
+    EventName AS event_name,
     ServiceName AS service,
     Body AS body,
     LogAttributes AS attributes,

@@ -1,7 +1,9 @@
 -- Log records without a trace from some processes, newest first; in the order of the table's key.
 SELECT
     clew_time(Timestamp) AS time,
-    SeverityText AS severity,
+    clew_severity(SeverityText, Level) AS severity,
+    clew_level_name(Level) AS level,
+    EventName AS event_name,
     ServiceName AS service,
     Body AS body,
     LogAttributes AS attributes,

@@ -2,7 +2,9 @@
 -- trace's id may have been written before it or after it: 5 minutes are looked at.
 SELECT
     clew_time(Timestamp) AS time,
-    SeverityText AS severity,
+    clew_severity(SeverityText, Level) AS severity,
+    clew_level_name(Level) AS level,
+    EventName AS event_name,
     ServiceName AS service,
     Body AS body,
     LogAttributes AS attributes,
