@@ -64,7 +64,7 @@ def check(rows: dict[str, list[dict[str, Any]]], service: str, sent: dict[str, A
     child, root = sorted(rows["otel_traces"], key=lambda row: row["SpanKind"])
     common = {
         "TraceId": sent["root"]["trace"], "TraceState": "", "ScopeName": "a.library", "ScopeVersion": "1.0",
-        "Environment": "test", "ServiceVersion": "1.2",
+        "Environment": "test", "ServiceVersion": "1.2", "ScopeAttributes": {},
     }  # fmt: skip
     nothing: dict[str, list[Any]] = {
         f"{name}.{part}": []

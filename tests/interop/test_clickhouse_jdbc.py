@@ -1,4 +1,5 @@
-"""ClickHouse's JDBC driver, which DBeaver and most BI tools use, against the embedded engine."""
+"""ClickHouse's JDBC driver, which DBeaver and most BI tools use, against the embedded engine: with README's URL,
+which names no user. The driver then sends `default` and the password `null`."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ MAVEN, JAVA = shutil.which("mvn"), shutil.which("java")
 
 pytestmark = [
     pytest.mark.slow,  # the first run fetches for a minute or two
-    pytest.mark.skipif(MAVEN is None or JAVA is None, reason="needs java and mvn"),
+    pytest.mark.skipif(
+        MAVEN is None or JAVA is None,
+        reason="needs a JDK and Maven: Debian's packages default-jdk-headless and maven",
+    ),
 ]
 
 
@@ -49,6 +53,8 @@ def test_metadata_queries_and_errors_of_a_bi_tool(tmp_path: Path) -> None:
     assert run.stdout.splitlines() == [
         "product ClickHouse",
         "tables 5",
+        "landing 0",
+        "described",
         "columns 1",
         "rows 100000",
         "rows 1",

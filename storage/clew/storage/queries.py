@@ -330,7 +330,7 @@ class JaegerResourceSpansScopeSpansSpansStatus(TypedDict):
 class JaegerResourceSpansScopeSpansSpans(TypedDict):
     traceId: str
     spanId: str
-    parentSpanId: str
+    parentSpanId: str | None
     traceState: str
     name: str
     kind: int

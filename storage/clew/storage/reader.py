@@ -50,7 +50,11 @@ SETTINGS
     output_format_json_named_tuples_as_objects = 1,
     output_format_json_validate_utf8 = 1
 """
-TIMES = ", date_time_output_format = 'iso'"
+# Of rows that are sent as they are.
+TEXT_SETTINGS = """,
+    date_time_output_format = 'iso',
+    output_format_json_skip_null_value_in_named_tuples = 1
+"""
 
 
 @dataclass(frozen=True)
@@ -185,8 +189,9 @@ class Reading:
         return [json.loads(line) for line in self._read(query.name, sql, parameters).splitlines()]
 
     def text(self, query: Query[Any], **parameters: Any) -> bytes:
-        """The rows of a query as lines of JSON, times as RFC 3339. Raises the same as `rows`."""
-        return self._read(query.name, sql_of(query.package, query.name), parameters, TIMES)
+        """The rows of a query as lines of JSON: times as RFC 3339, and without the members of named
+        tuples that are NULL. Raises the same as `rows`."""
+        return self._read(query.name, sql_of(query.package, query.name), parameters, TEXT_SETTINGS)
 
     def _read(self, query: str, sql: str, parameters: dict[str, Any], settings: str = "") -> bytes:
         self.statements.append(with_literals(sql, parameters))

@@ -1,13 +1,13 @@
 -- Some traces as OTLP has them in JSON: a row for each resource and scope of each trace. Of each trace the first
--- spans only, so that an answer stays one that can be shown.
+-- spans only, so that an answer stays one that can be shown. A root has no parentSpanId: JSON leaves out what is NULL.
 SELECT
     CAST(tuple(any(resource_attributes)), 'Tuple(attributes Array(Tuple(key String, value Map(String, Variant(Bool, Float64, Int64, String)))))') AS resource,
     CAST(
         [((ScopeName, ScopeVersion, any(scope_attributes)), groupArray((
-            TraceId, SpanId, ParentSpanId, TraceState, toString(SpanName), kind,
+            TraceId, SpanId, nullIf(ParentSpanId, ''), TraceState, toString(SpanName), kind,
             toString(toUnixTimestamp64Nano(Timestamp)), toString(clew_end(Timestamp, Duration)),
             attributes, events, links, (StatusMessage, code))))],
-        'Array(Tuple(scope Tuple(name String, version String, attributes Array(Tuple(key String, value Map(String, Variant(Bool, Float64, Int64, String))))), spans Array(Tuple(traceId String, spanId String, parentSpanId String, traceState String, name String, kind UInt8, startTimeUnixNano String, endTimeUnixNano String, attributes Array(Tuple(key String, value Map(String, Variant(Bool, Float64, Int64, String)))), events Array(Tuple(timeUnixNano String, name String, attributes Array(Tuple(key String, value Map(String, Variant(Bool, Float64, Int64, String)))))), links Array(Tuple(traceId String, spanId String, traceState String, attributes Array(Tuple(key String, value Map(String, Variant(Bool, Float64, Int64, String)))))), status Tuple(message String, code UInt8)))))'
+        'Array(Tuple(scope Tuple(name String, version String, attributes Array(Tuple(key String, value Map(String, Variant(Bool, Float64, Int64, String))))), spans Array(Tuple(traceId String, spanId String, parentSpanId Nullable(String), traceState String, name String, kind UInt8, startTimeUnixNano String, endTimeUnixNano String, attributes Array(Tuple(key String, value Map(String, Variant(Bool, Float64, Int64, String)))), events Array(Tuple(timeUnixNano String, name String, attributes Array(Tuple(key String, value Map(String, Variant(Bool, Float64, Int64, String)))))), links Array(Tuple(traceId String, spanId String, traceState String, attributes Array(Tuple(key String, value Map(String, Variant(Bool, Float64, Int64, String)))))), status Tuple(message String, code UInt8)))))'
     ) AS scopeSpans
 FROM
 (

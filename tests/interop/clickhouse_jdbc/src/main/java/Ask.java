@@ -5,19 +5,18 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
-import java.util.Properties;
 
 /** What a BI tool asks through ClickHouse's JDBC driver: Ask HOST:PORT. One line for each answer. */
 public class Ask {
   public static void main(String[] arguments) throws SQLException {
-    Properties user = new Properties();
-    user.setProperty("user", "default");
-    user.setProperty("password", "");
+    // The URL as README has it: no user, no password.
     String url = "jdbc:clickhouse://" + arguments[0] + "/otel";
-    try (Connection connection = DriverManager.getConnection(url, user)) {
+    try (Connection connection = DriverManager.getConnection(url)) {
       DatabaseMetaData about = connection.getMetaData();
       System.out.println("product " + about.getDatabaseProductName());
       System.out.println("tables " + count(about.getTables(null, "otel", "otel_metrics_%", null)));
+      System.out.println("landing " + count(about.getTables(null, "otel", "clew_landing_%", null)));
+      describeAll(about);
       System.out.println("columns " + count(about.getColumns(null, "otel", "otel_traces", "SpanName")));
       for (String sql : new String[] {"SELECT number, toString(number), [1, 2], map('k', 'v'),"
           + " now64(9), toLowCardinality('a') FROM numbers(100000)", "SHOW TABLES FROM otel LIKE 'otel_logs'",
@@ -36,6 +35,19 @@ public class Ask {
         System.out.println("bound " + row.getString(1) + " " + row.getInt(2));
       }
     }
+  }
+
+  /** What a BI tool does to show a schema: the columns of every table that is listed. */
+  private static void describeAll(DatabaseMetaData about) throws SQLException {
+    ResultSet tables = about.getTables(null, "otel", "%", null);
+    while (tables.next()) {
+      String name = tables.getString("TABLE_NAME");
+      if (count(about.getColumns(null, "otel", name, "%")) == 0) {
+        System.out.println("no columns " + name);
+      }
+    }
+    tables.close();
+    System.out.println("described");
   }
 
   private static int count(ResultSet rows) throws SQLException {
