@@ -163,6 +163,39 @@ def _other_boards() -> models.DashboardLink:
     )
 
 
+@dataclass(frozen=True)
+class Limits:
+    """From which value on a number is orange, and from which red (None: never); green before. If `red` is
+    the lower one, lower numbers are worse: red below it, orange below `orange`."""
+
+    orange: float
+    red: float | None
+
+    @property
+    def steps(self) -> list[dict[str, object]]:
+        """Grafana's thresholds: each colour holds from its value on."""
+        if self.red is not None and self.red < self.orange:
+            colors = {"red": None, "orange": self.red, "green": self.orange}
+        else:
+            colors = {"green": None, "orange": self.orange, "red": self.red}
+            if self.red in (None, self.orange):
+                del colors["red" if self.red is None else "orange"]
+        return [{"color": color, "value": value} for color, value in colors.items()]
+
+    @property
+    def properties(self) -> list[models.DynamicConfigValue]:
+        """The properties of a field that has these limits."""
+        return [
+            models.DynamicConfigValue("thresholds", {"mode": "absolute", "steps": self.steps}),
+            models.DynamicConfigValue("color", {"mode": "thresholds"}),
+        ]
+
+
+# Shares of requests in error, Apdex, and numbers that should be 0.
+ERROR_SHARE = Limits(0.01, 0.05)
+APDEX = Limits(0.85, 0.7)
+NONE_AT_ALL = Limits(1, 1)
+
 # Kinds of panels
 
 
@@ -171,16 +204,19 @@ def timeseries_of(
     sql: str,
     unit: str,
     *,
-    about: str = "",
+    about: str,
     stacked: bool = False,
     links: Sequence[tuple[str, str]] = (),
+    colors: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
+    least: float | None = 0,
     width: int = 1,
 ) -> Panel:
-    """Lines over time: `time`, then a column of numbers for each line."""
+    """Lines over time: `time`, then a column of numbers for each line. `colors` are by line, `limits`
+    are drawn as dashed lines, `least` is where the axis begins at the latest."""
     panel = (
         _common(timeseries.Panel(), title, about, Query(sql, TIME_SERIES))
         .unit(unit)
-        .min(0)
         .interval(SHORTEST_STEP)
         .fill_opacity(30 if stacked else 10)
         .show_points(common_models.VisibilityMode.AUTO)
@@ -190,8 +226,19 @@ def timeseries_of(
     )
     if stacked:
         panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL).group("A"))
+    if least is not None:
+        panel.min(least)
     if links:
         panel.data_links(_links(links))
+    for line, color in (colors or {}).items():
+        fixed = {"mode": "fixed", "fixedColor": color}
+        # A line's name may have the column's in front of the label.
+        name = rf"/(^|\s){line}$/"
+        panel.override_by_regexp(name, [models.DynamicConfigValue("color", fixed)])
+    if limits:
+        panel.thresholds(_thresholds(limits)).thresholds_style(
+            common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED)
+        )
     return Panel(panel, width)
 
 
@@ -207,18 +254,24 @@ def stat_of(
     sql: str,
     unit: str | Mapping[str, str],
     *,
-    about: str = "",
+    about: str,
+    limits: Mapping[str, Limits] | None = None,
     width: int = 1,
 ) -> Panel:
-    """One number, or one for each column of the only row; of one unit, or each of its own."""
+    """One number, or one for each column of the only row; of one unit, or each of its own. `limits` are
+    by column: others have no colour."""
     panel = _common(stat.Panel(), title, about, Query(sql, TABLE))
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     panel.graph_mode(common_models.BigValueGraphMode.NONE)
-    panel.color_mode(common_models.BigValueColorMode.NONE)
+    panel.color_mode(common_models.BigValueColorMode.VALUE).thresholds(_thresholds(None))
+    units = {} if isinstance(unit, str) else unit
     if isinstance(unit, str):
-        return Panel(panel.unit(unit), width)
-    for column, its in unit.items():
-        panel.override_by_name(column, [models.DynamicConfigValue("unit", its)])
+        panel.unit(unit)
+    for column in dict.fromkeys((*units, *(limits or {}))):
+        properties = [models.DynamicConfigValue("unit", units[column])] if column in units else []
+        if limits and column in limits:
+            properties += limits[column].properties
+        panel.override_by_name(column, properties)
     return Panel(panel, width)
 
 
@@ -226,15 +279,16 @@ def table_of(
     title: str,
     sql: str,
     *,
-    about: str = "",
+    about: str,
     units: Mapping[str, str] | None = None,
     links: Mapping[str, tuple[str, str]] | None = None,
     hidden: Sequence[str] = (),
     gauges: Sequence[str] = (),
+    limits: Mapping[str, Limits] | None = None,
     width: int = 1,
 ) -> Panel:
-    """Rows. `units` and `links` (title and address) are by column, `hidden` columns are there for
-    links, `gauges` are drawn as bars."""
+    """Rows. `units`, `links` (title and address) and `limits` are by column, `hidden` columns are there
+    for links, `gauges` are drawn as bars."""
     panel = _common(table.Panel(), title, about, Query(sql, TABLE)).filterable(True)
     changed: dict[str, list[models.DynamicConfigValue]] = {}
 
@@ -250,12 +304,16 @@ def table_of(
     for column in gauges:
         change(column, "custom.cellOptions", {"type": "gauge", "mode": "basic"})
         change(column, "min", 0)
+    for column, its in (limits or {}).items():
+        changed.setdefault(column, []).extend(its.properties)
+        if column not in gauges:
+            change(column, "custom.cellOptions", {"type": "color-text"})
     for column, properties in changed.items():
         panel.override_by_name(column, properties)
     return Panel(panel, width)
 
 
-def heatmap_of(title: str, sql: str, *, about: str = "", width: int = 1) -> Panel:
+def heatmap_of(title: str, sql: str, *, about: str, width: int = 1) -> Panel:
     """`time`, then a column of counts for each bucket, the lowest first, named by its upper end."""
     panel = _common(heatmap.Panel(), title, about, Query(sql, TIME_SERIES))
     panel.interval(SHORTEST_STEP).calculate(False)
@@ -263,7 +321,7 @@ def heatmap_of(title: str, sql: str, *, about: str = "", width: int = 1) -> Pane
     return Panel(panel.color(colors), width)
 
 
-def logs_of(title: str, sql: str, *, about: str = "", width: int = 1) -> Panel:
+def logs_of(title: str, sql: str, *, about: str, width: int = 1) -> Panel:
     """`timestamp`, `body`, `level`, `labels`, `traceID`: newest first."""
     panel = _common(logs.Panel(), title, about, Query(sql, LOGS))
     panel.show_time(True).wrap_log_message(True).enable_log_details(True)
@@ -274,13 +332,13 @@ def logs_of(title: str, sql: str, *, about: str = "", width: int = 1) -> Panel:
     return Panel(panel, width)
 
 
-def trace_of(title: str, sql: str, *, about: str = "", width: int = 1) -> Panel:
+def trace_of(title: str, sql: str, *, about: str, width: int = 1) -> Panel:
     """The spans of one trace, under the names that Grafana's trace view has for them."""
     panel = dashboard.Panel().type("traces")
     return Panel(_common(panel, title, about, Query(sql, TRACES)), width)
 
 
-def bars_of(title: str, sql: str, unit: str, *, about: str = "", width: int = 1) -> Panel:
+def bars_of(title: str, sql: str, unit: str, *, about: str, width: int = 1) -> Panel:
     """A bar for each row: a text column, then a number."""
     panel = _common(bargauge.Panel(), title, about, Query(sql, TABLE)).unit(unit).min(0)
     panel.orientation(common_models.VizOrientation.HORIZONTAL)
@@ -288,7 +346,7 @@ def bars_of(title: str, sql: str, unit: str, *, about: str = "", width: int = 1)
     return Panel(panel, width)
 
 
-def graph_of(title: str, nodes: str, edges: str, *, about: str = "", width: int = 1) -> Panel:
+def graph_of(title: str, nodes: str, edges: str, *, about: str, width: int = 1) -> Panel:
     """Nodes (`id`, `title`, `mainstat`, …), and edges between them (`id`, `source`, `target`, …)."""
     panel = _common(
         nodegraph.Panel(), title, about, Query(nodes, TABLE, "nodes"), Query(edges, TABLE, "edges")
@@ -297,8 +355,19 @@ def graph_of(title: str, nodes: str, edges: str, *, about: str = "", width: int 
 
 
 def _common(panel: Any, title: str, about: str, *queries: Query) -> Any:
-    panel.title(title).datasource(SOURCE).targets([_Built(query) for query in queries])
-    return panel.description(about) if about else panel
+    panel.title(title).description(about).datasource(SOURCE)
+    return panel.targets([_Built(query) for query in queries])
+
+
+def _thresholds(limits: Limits | None) -> Builder[models.ThresholdsConfig]:
+    """Without limits no colour."""
+    steps = limits.steps if limits else [{"color": "text", "value": None}]
+    return _Built(
+        models.ThresholdsConfig(
+            models.ThresholdsMode.ABSOLUTE,
+            [models.Threshold(step["value"], str(step["color"])) for step in steps],  # type: ignore[arg-type]
+        )
+    )
 
 
 def _links(links: Sequence[tuple[str, str]]) -> list[Builder[models.DashboardLink]]:
@@ -341,7 +410,7 @@ def ad_hoc(table_: str, time: str, *columns: str) -> list[Builder[models.Variabl
     # The plugin offers what the statement in a variable of this name returns. Without a statement
     # it would look for the table in each panel's, with a parser that does not know ClickHouse's SQL.
     offered = dashboard.ConstantVariable("clickhouse_adhoc_query").value(
-        f"SELECT DISTINCT {', '.join(columns)} FROM otel.{table_} WHERE $__timeFilter({time}) LIMIT 1000"
+        f"SELECT DISTINCT {', '.join(columns)} FROM otel.{table_} WHERE {time} >= $__fromTime AND {time} < $__toTime LIMIT 1000"
     )
     offered.build().hide = models.VariableHide.HIDE_VARIABLE
     return [offered, dashboard.AdHocVariable("filters").label("Filters").datasource(SOURCE)]

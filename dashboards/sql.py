@@ -16,6 +16,12 @@ def chosen(column: str, variable: str) -> str:
     return f"$__conditionalAll({column} IN (${{{variable}:singlequote}}), ${variable})"
 
 
+def in_window(time: str) -> str:
+    """A condition: the time lies in the window. Its end is not part of it, as in the API: the rollups'
+    times are the starts of minutes, and the minute that begins at the end lies outside."""
+    return f"{time} >= $__fromTime AND {time} < $__toTime"
+
+
 def in_environment(column: str = "Environment") -> str:
     return chosen(column, "environment")
 
@@ -66,7 +72,7 @@ def transactions(of: str = "1=1", *, in_hours: bool = False) -> str:
         {hours if in_hours else ""}
         SELECT toDateTime(Minute) AS Minute, ServiceName, SpanName, ServiceVersion, {measures}
         FROM otel.clew_operations_1m
-        WHERE IsRoot AND $__timeFilter(Minute) AND {in_environment()} AND {of} {around if in_hours else ""}
+        WHERE IsRoot AND {in_window("Minute")} AND {in_environment()} AND {of} {around if in_hours else ""}
         UNION ALL
         SELECT clew_minute(clew_entry_start(Key)) AS Minute,
             toLowCardinality(Known.ServiceName) AS ServiceName, toLowCardinality(Known.SpanName) AS SpanName, '',
@@ -81,10 +87,10 @@ def transactions(of: str = "1=1", *, in_hours: bool = False) -> str:
                 SELECT TraceId FROM otel.clew_traces
                 WHERE TraceId IN (
                     SELECT TraceId FROM otel.clew_traces
-                    WHERE clew_is_rootless(EntryKey) AND Start <= $__toTime AND End >= $__fromTime)
+                    WHERE clew_is_rootless(EntryKey) AND Start < $__toTime AND End >= $__fromTime)
                 GROUP BY TraceId
                 HAVING min(EntryKey) >= clew_rootless_key(toDateTime64($__fromTime, 9))
-                    AND min(EntryKey) <= clew_rootless_key(toDateTime64($__toTime, 9))
+                    AND min(EntryKey) < clew_rootless_key(toDateTime64($__toTime, 9))
                     AND clew_root_is_overdue(max(End)))
             GROUP BY TraceId
         )
@@ -105,7 +111,7 @@ def occurrences(columns: str) -> str:
     """The occurrences of the defined transaction; an automatic one has none."""
     return f"""SELECT {columns}
         FROM otel.clew_occurrences FINAL
-        PREWHERE {DEFINED} AND $__timeFilter(Timestamp)
+        PREWHERE {DEFINED} AND {in_window("Timestamp")}
         WHERE {in_environment()}"""
 
 
@@ -131,7 +137,7 @@ def entries() -> str:
     (
         SELECT TraceId, Timestamp, Duration AS Took, IsError, toUInt64(OneIn) AS Weight, toUInt8(1) AS Last
         FROM otel.clew_settled FINAL
-        PREWHERE {NAMED} AND $__timeFilter(Timestamp)
+        PREWHERE {NAMED} AND {in_window("Timestamp")}
         WHERE Rank < 2 AND {in_environment()}
         UNION ALL
         {
@@ -148,7 +154,7 @@ RECENT = f"(SELECT TraceId FROM entries ORDER BY Timestamp DESC LIMIT {MOST_TRAC
 def services() -> str:
     """The services that the transaction's traces went through, one column."""
     return f"""SELECT arrayJoin(Services) FROM otel.clew_entry_services
-        WHERE {NAMED} AND Hour >= toStartOfHour($__fromTime) AND Hour <= $__toTime
+        WHERE {NAMED} AND Hour >= toStartOfHour($__fromTime) AND Hour < $__toTime
         UNION DISTINCT
         {occurrences("toString(arrayJoin(Services))")}"""
 
@@ -195,7 +201,7 @@ def levels(metric: str, by: str, where: str) -> str:
     tables = " UNION ALL ".join(
         f"""SELECT TimeUnix, ServiceName, Instance, Host, Stream, Attributes, Value
             FROM otel.otel_metrics_{table}
-            WHERE MetricName = '{metric}' AND $__timeFilter(TimeUnix) AND {RECORDED} AND isFinite(Value) AND {where}"""
+            WHERE MetricName = '{metric}' AND {in_window("TimeUnix")} AND {RECORDED} AND isFinite(Value) AND {where}"""
         for table in ("gauge", "sum")
     )
     return f"""SELECT time, label, max(level) AS value
@@ -228,7 +234,7 @@ FROM
             {IS_NEW} AS IsNew, row_number() OVER run AS Nth, lagInFrame(Value) OVER run AS Last
         FROM otel.otel_metrics_sum
         WHERE MetricName IN {names} AND {RECORDED} AND isFinite(Value) AND {where}
-            AND TimeUnix >= $__fromTime - {PATIENCE} AND TimeUnix <= $__toTime
+            AND TimeUnix >= $__fromTime - {PATIENCE} AND TimeUnix < $__toTime
         {run("Value")}
     )
     WHERE TimeUnix >= $__fromTime
@@ -254,9 +260,12 @@ def without_ids(text: str) -> str:
     return f"replaceRegexpAll({text}, '{ids}', '#')"
 
 
+# The name of a record's level; for a record without one, a text that a variable can hold.
+LEVEL = "if(Level = 0, 'unknown', clew_level_name(Level))"
+
 # Columns have the names that the plugin expects for log records.
-LOG_COLUMNS = """SELECT Timestamp AS timestamp, Body AS body, SeverityText AS level,
-            mapConcat(LogAttributes, map('service', ServiceName, 'span', SpanId)) AS labels, TraceId AS traceID
+LOG_COLUMNS = """SELECT Timestamp AS timestamp, Body AS body, clew_level_name(Level) AS level,
+            mapConcat(LogAttributes, map('service', ServiceName, 'severity', SeverityText, 'event', EventName, 'span', SpanId)) AS labels, TraceId AS traceID
         FROM otel.otel_logs"""
 
 
@@ -269,7 +278,7 @@ def served(where: str) -> str:
         SELECT toDateTime(Minute) AS Minute, ServiceName, SpanName, SpanKind, ServiceVersion,
             Count, Errors, DurationSum, DurationMax, Sketch
         FROM otel.clew_operations_1m
-        WHERE ({SERVER} OR IsRoot) AND $__timeFilter(Minute) AND {in_environment()} AND {where}
+        WHERE ({SERVER} OR IsRoot) AND {in_window("Minute")} AND {in_environment()} AND {where}
     )"""
 
 
@@ -278,9 +287,9 @@ def edges(where: str) -> str:
     return f"""(
         SELECT toDateTime(Minute) AS Minute, Source, Target, Type, Count, Errors, DurationSum, DurationMax, Sketch
         FROM otel.clew_edges_1m
-        WHERE $__timeFilter(Minute) AND (Source != '' OR Target != '') AND {in_environment()} AND {where}
+        WHERE {in_window("Minute")} AND (Source != '' OR Target != '') AND {in_environment()} AND {where}
             AND (Minute, Version) IN (
-                SELECT Minute, max(Version) FROM otel.clew_edges_1m WHERE $__timeFilter(Minute) GROUP BY Minute)
+                SELECT Minute, max(Version) FROM otel.clew_edges_1m WHERE {in_window("Minute")} GROUP BY Minute)
     )"""
 
 
@@ -299,7 +308,7 @@ AROUND = f"""$__conditionalAll(Timestamp >= fromUnixTimestamp64Milli(toInt64(${{
 # By the table's key, and then exactly.
 LOGGED = f"""toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes($__fromTime)
             AND toStartOfFiveMinutes(Timestamp) <= toStartOfFiveMinutes($__toTime)
-            AND $__timeFilter(Timestamp) AND {RESOURCE_IN_ENVIRONMENT}"""
+            AND {in_window("Timestamp")} AND {RESOURCE_IN_ENVIRONMENT}"""
 
 STATE = label("cpu.mode", "system.cpu.state", "system.memory.state", "state")
 BUSY = f"{STATE} NOT IN ('idle', 'iowait', 'steal')"
@@ -328,7 +337,7 @@ FROM
             lagInFrame(BucketCounts) OVER run AS LastBuckets
         FROM otel.otel_metrics_histogram
         WHERE MetricName = '{metric}' AND {RECORDED} AND length(BucketCounts) = length(ExplicitBounds) + 1 AND {where}
-            AND TimeUnix >= $__fromTime - {PATIENCE} AND TimeUnix <= $__toTime
+            AND TimeUnix >= $__fromTime - {PATIENCE} AND TimeUnix < $__toTime
         {run("Count")}
     )
     WHERE TimeUnix >= $__fromTime
@@ -345,7 +354,7 @@ def exceptions(where: str) -> str:
     each = " UNION ALL ".join(
         f"""SELECT ServiceName, TraceId, SpanId, {at} AS At, Type, Message
             FROM otel.clew_{table}_exceptions
-            WHERE Timestamp >= $__fromTime AND Timestamp <= $__toTime + 3600 AND {where}"""
+            WHERE Timestamp >= $__fromTime AND Timestamp < $__toTime + 3600 AND {where}"""
         for table, at in (("span", "At"), ("log", "Timestamp"))
     )
     return f"""SELECT toString(ServiceName) AS service, Type AS type, {without_ids("Message")} AS message,

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from grafana_foundation_sdk.builders import dashboard
 
 import sql
 from boards.shared import environment, service, to_service
-from panels import Board, Panel, choice, graph_of, lines_of, row, table_of, to_board, to_trace
+from panels import (
+    ERROR_SHARE,
+    Board,
+    Panel,
+    choice,
+    graph_of,
+    lines_of,
+    row,
+    table_of,
+    to_board,
+    to_trace,
+)
 
 TYPES = ("database", "external", "queue", "service")
 THESE = f"""Type != 'consumed' AND {sql.chosen("Source", "service")}
@@ -44,19 +57,22 @@ def target() -> dashboard.QueryVariable:
 
 
 def rates() -> Panel:
-    return by_target("Calls", "sum(Count) / $__interval_s", "reqps", stacked=True)
+    about = "Calls per second to each database, queue, host and service."
+    return by_target("Calls", "sum(Count) / $__interval_s", "reqps", about=about, stacked=True)
 
 
 def error_shares() -> Panel:
-    return by_target("Errors", sql.share("sum(Errors)", "sum(Count)"), "percentunit")
+    about = "The share of calls in error. Dashed lines: 1 % and 5 %."
+    value = sql.share("sum(Errors)", "sum(Count)")
+    return by_target("Errors", value, "percentunit", about=about, limits=ERROR_SHARE)
 
 
 def latencies() -> Panel:
     p95 = f"quantilesDDMerge({sql.QUANTILES})(Sketch)[3] / 1e6"
-    return by_target("Latency, p95", p95, "ms")
+    return by_target("Latency, p95", p95, "ms", about="95 of 100 calls were faster than this.")
 
 
-def by_target(title: str, value: str, unit: str, *, stacked: bool = False) -> Panel:
+def by_target(title: str, value: str, unit: str, **more: Any) -> Panel:
     statement = f"""
         SELECT {sql.by_step("Minute")}, concat(Type, ' ', Target) AS label, {value} AS value
         FROM {sql.edges(THESE)}
@@ -64,7 +80,7 @@ def by_target(title: str, value: str, unit: str, *, stacked: bool = False) -> Pa
         ORDER BY time, label
         LIMIT 50000
     """
-    return lines_of(title, statement, unit, stacked=stacked, links=[SEARCH])
+    return lines_of(title, statement, unit, links=[SEARCH], **more)
 
 
 def targets() -> Panel:
@@ -78,6 +94,8 @@ def targets() -> Panel:
         ORDER BY total DESC, type, target
         LIMIT 200
         """,
+        about="What is called, by the time that all calls took together, with the callers.",
+        limits={"error_share": ERROR_SHARE},
         units={"error_share": "percentunit"}
         | dict.fromkeys(("p50", "p95", "p99", "slowest", "total"), "ms"),
         gauges=["total"],
@@ -132,7 +150,7 @@ def summaries() -> Panel:
         FROM (
             SELECT ServiceName, SpanName, toUInt64(OneIn) AS OneIn, arrayJoin(arrayZip({calls})) AS call
             FROM otel.clew_settled FINAL
-            PREWHERE $__timeFilter(Timestamp)
+            PREWHERE {sql.in_window("Timestamp")}
             WHERE {sql.in_environment()}
         )
         WHERE {sql.chosen("service", "service")} AND {sql.chosen("type", "type")} AND {sql.chosen("target", "target")}
@@ -172,11 +190,12 @@ def slowest() -> Panel:
             {reached} AS reached, substring({named}, 1, 200) AS what,
             clew_duration(Duration) / 1e6 AS duration, if({sql.ERROR}, 'Error', 'ok') AS status
         FROM otel.otel_traces
-        WHERE $__timeFilter(Timestamp) AND {sql.in_environment()} AND {sql.chosen("ServiceName", "service")}
+        WHERE {sql.in_window("Timestamp")} AND {sql.in_environment()} AND {sql.chosen("ServiceName", "service")}
             AND SpanKind IN ('Client', 'Producer', 'SPAN_KIND_CLIENT', 'SPAN_KIND_PRODUCER')
         ORDER BY duration DESC, trace
         LIMIT 50
         """,
+        about="The slowest CLIENT and PRODUCER spans of the window; a link shows the trace.",
         units={"duration": "ms"},
         links={"trace": ("Open", to_trace("${__value.raw}")), "service": ("Open", to_service("${__value.raw}"))},
     )  # fmt: skip

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import sql
-from panels import Board, Panel, lines_of, row, stat_of, table_of, timeseries_of
+from panels import (
+    NONE_AT_ALL,
+    Board,
+    Limits,
+    Panel,
+    lines_of,
+    row,
+    stat_of,
+    table_of,
+    timeseries_of,
+)
 
 OWN = "ServiceName = 'clew'"
 SIGNAL = sql.label("signal")
@@ -35,7 +45,7 @@ FATES = "('received', 'stored', 'mended', 'unreadable', 'refused', 'alive')"  # 
 def ledger(columns: str, where: str, then: str = "") -> str:
     return f"""SELECT {columns}
         FROM otel.clew_ledger AS ledger FINAL
-        WHERE $__timeFilter(ReceivedAt) AND {where}
+        WHERE {sql.in_window("ReceivedAt")} AND {where}
         {then}"""
 
 
@@ -49,29 +59,42 @@ def account() -> Panel:
         "refused": "Fate = 'refused'",
     }
     columns = ", ".join(f"sumIf(Items, {which}) AS {name}" for name, which in fates.items())
+    # Unsigned numbers: their difference may be negative.
+    missing = "toInt64(received) - toInt64(stored) - toInt64(rejected)"
     return stat_of(
         "What became of the items",
-        ledger(f"{columns}, sum(ledger.Late) AS late", "1=1"),
+        ledger(f"{columns}, sum(ledger.Late) AS late, {missing} AS missing", "1=1"),
         "short",
         about="In items, but `unreadable` and `refused` count requests: those that could not be parsed, "
         "and those that were told to try again. Late: an item's own time is more than an hour from its "
-        "receipt.",
+        "receipt. Missing: received, but neither stored nor rejected; anything but 0 is a loss.",
+        limits={
+            "rejected": Limits(1, None),
+            "unreadable": Limits(1, None),
+            "refused": Limits(1, None),
+            "missing": NONE_AT_ALL,
+        },
     )
 
 
 def stored_over_time() -> Panel:
-    return by_step("Stored", "Signal", "Fate = 'stored'")
+    return by_step(
+        "Stored", "Signal", "Fate = 'stored'", "Items per second in the tables, by signal."
+    )
 
 
 def rejected_over_time() -> Panel:
     where = f"Fate NOT IN {FATES} OR Fate IN ('unreadable', 'refused')"
-    return by_step("Rejected, unreadable, refused", "concat(Signal, ' ', Fate)", f"({where})")
+    about = "Items per second that were rejected, by signal and reason; requests that could not be read or taken."
+    return by_step(
+        "Rejected, unreadable, refused", "concat(Signal, ' ', Fate)", f"({where})", about
+    )
 
 
-def by_step(title: str, kind: str, where: str) -> Panel:
+def by_step(title: str, kind: str, where: str, about: str) -> Panel:
     columns = f"{sql.by_step('ReceivedAt')}, toString({kind}) AS label, sum(Items) / $__interval_s AS items"
     statement = ledger(columns, where, "GROUP BY time, label ORDER BY time, label")
-    return lines_of(title, statement, "cps", stacked=True)
+    return lines_of(title, statement, "cps", about=about, stacked=True)
 
 
 def beats() -> Panel:
@@ -93,38 +116,47 @@ def freshness() -> Panel:
 
 
 def waiting() -> Panel:
-    return level("Age of the oldest waiting item", "clew.collector.queue.age", "s", WHOLE)
+    about = "How long the oldest acknowledged item has waited for its place in the tables."
+    return level("Age of the oldest waiting item", "clew.collector.queue.age", "s", WHOLE, about)
 
 
 def pending() -> Panel:
-    return level("Waiting items", "clew.collector.pending", "short", SIGNAL)
+    about = "Acknowledged items that are not in the tables yet, by signal."
+    return level("Waiting items", "clew.collector.pending", "short", SIGNAL, about)
 
 
 def spool() -> Panel:
-    return level("Spool", "clew.spool.size", "bytes", WHOLE)
+    about = "Size of the spool on the disk. It grows while the tables take less than arrives."
+    return level("Spool", "clew.spool.size", "bytes", WHOLE, about)
 
 
 def syncs() -> Panel:
     statement = sql.slots("clew.spool.sync.duration", WHOLE, 0.95, OWN)
-    return lines_of("Writing to the disk, p95", statement, "s")
+    about = (
+        "Time to write a batch of requests to the spool and sync it; the upper end of the bucket."
+    )
+    return lines_of("Writing to the disk, p95", statement, "s", about=about)
 
 
 def inserts() -> Panel:
     statement = sql.slots("clew.loader.insert.duration", SIGNAL, 0.95, OWN)
-    return lines_of("Loading a segment, p95", statement, "s")
+    about = "Time of the insert of one segment, by signal; the upper end of the bucket."
+    return lines_of("Loading a segment, p95", statement, "s", about=about)
 
 
 def processor() -> Panel:
     statement = sql.rates("process.cpu.time", sql.label("cpu.mode"), OWN)
-    return lines_of("Processors", statement, "short", stacked=True)
+    about = "Processors that clew used, by mode."
+    return lines_of("Processors", statement, "short", about=about, stacked=True)
 
 
 def memory() -> Panel:
-    return level("Memory", "process.memory.usage", "bytes", WHOLE)
+    about = "Resident memory of the process."
+    return level("Memory", "process.memory.usage", "bytes", WHOLE, about)
 
 
-def level(title: str, metric: str, unit: str, by: str) -> Panel:
-    return lines_of(title, sql.levels(metric, by, OWN), unit)
+def level(title: str, metric: str, unit: str, by: str, about: str) -> Panel:
+    return lines_of(title, sql.levels(metric, by, OWN), unit, about=about)
 
 
 # The settler
@@ -136,7 +168,7 @@ def settled() -> Panel:
         f"""
         SELECT {sql.by_step("Timestamp")}, count() / $__interval_s AS settled, sum(OneIn) / $__interval_s AS stands_for
         FROM otel.clew_settled
-        WHERE $__timeFilter(Timestamp) AND NOT IsDeleted
+        WHERE {sql.in_window("Timestamp")} AND NOT IsDeleted
         GROUP BY time
         ORDER BY time
         """,
@@ -149,9 +181,10 @@ def settled() -> Panel:
 def thinned() -> Panel:
     return stat_of(
         "One trace in",
-        "SELECT max(OneIn) AS one_in FROM otel.clew_settled WHERE $__timeFilter(Timestamp)",
+        f"SELECT max(OneIn) AS one_in FROM otel.clew_settled WHERE {sql.in_window('Timestamp')}",
         "none",
         about="Above 1 the settler cannot keep up: one trace stands for that many.",
+        limits={"one_in": Limits(2, None)},
     )
 
 
@@ -162,25 +195,29 @@ def by_service() -> Panel:
     columns = """toString(ServiceName) AS service, toString(Signal) AS signal, sum(Items) AS stored,
             sum(ledger.Late) AS late, max(ReceivedAt) AS last"""
     order = "GROUP BY service, signal ORDER BY stored DESC, service, signal LIMIT 500"
-    return table_of("Stored, by service", ledger(columns, "Fate = 'stored'", order))
+    about = "What each service sent, how much of it came more than an hour late, and when something last came."
+    statement = ledger(columns, "Fate = 'stored'", order)
+    return table_of("Stored, by service", statement, about=about)
 
 
 def reasons() -> Panel:
     columns = """toString(Fate) AS reason, toString(Signal) AS signal, sum(Items) AS rejected,
             max(ReceivedAt) AS last"""
     order = "GROUP BY reason, signal ORDER BY rejected DESC, reason, signal LIMIT 100"
-    return table_of("Why rejected", ledger(columns, f"Fate NOT IN {FATES}", order))
+    about = "Rejected items by reason; the sender was told so with partial success."
+    return table_of("Why rejected", ledger(columns, f"Fate NOT IN {FATES}", order), about=about)
 
 
 def expired() -> Panel:
     return table_of(
         "Dropped to free disk space",
-        """
+        f"""
         SELECT Time AS time, toString(Table) AS of_table, Partition AS partition, Rows AS row_count, Bytes AS size
         FROM otel.clew_expired
-        WHERE $__timeFilter(Time)
+        WHERE {sql.in_window("Time")}
         ORDER BY time DESC, of_table, partition
         LIMIT 200
         """,
+        about="Days of the tables that were dropped because the disk was full.",
         units={"size": "bytes"},
     )

@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 import sql
 from boards.shared import environment, service, to_service
-from panels import Board, Panel, choice, lines_of, row, table_of, to_board
+from panels import Board, Limits, Panel, choice, lines_of, row, table_of, to_board
 
 HERE = f"{sql.RESOURCE_IN_ENVIRONMENT} AND {sql.chosen(sql.HOST, 'host')}"
 SEARCH = (
@@ -39,7 +39,7 @@ def host() -> dashboard.QueryVariable:
     tables = " UNION DISTINCT ".join(
         f"""SELECT toString({sql.HOST}) AS name FROM otel.otel_metrics_{table}
         WHERE MetricName IN ('system.cpu.time', 'system.memory.usage', 'process.memory.usage')
-            AND $__timeFilter(TimeUnix) AND {sql.RESOURCE_IN_ENVIRONMENT}
+            AND {sql.in_window("TimeUnix")} AND {sql.RESOURCE_IN_ENVIRONMENT}
         """
         for table in ("gauge", "sum")
     )
@@ -51,7 +51,8 @@ def host() -> dashboard.QueryVariable:
 
 def busy() -> Panel:
     statement = sql.rates("system.cpu.time", sql.HOST, f"{HERE} AND {sql.BUSY}", alike=True)
-    return lines_of("Busy processors", statement, "short")
+    about = "How many processors were busy, by host."
+    return lines_of("Busy processors", statement, "short", about=about)
 
 
 def load() -> Panel:
@@ -62,12 +63,14 @@ def load() -> Panel:
 
 def memory() -> Panel:
     statement = sql.levels("system.memory.usage", sql.HOST, f"{HERE} AND {sql.USED}")
-    return lines_of("Used memory", statement, "bytes")
+    about = "Memory in use, by host; without buffers and caches."
+    return lines_of("Used memory", statement, "bytes", about=about)
 
 
 def swap() -> Panel:
     statement = sql.levels("system.swap.usage", sql.HOST, f"{HERE} AND {sql.USED}")
-    return lines_of("Used swap", statement, "bytes")
+    about = "Swap in use, by host: memory that did not suffice."
+    return lines_of("Used swap", statement, "bytes", about=about)
 
 
 BY_DIRECTION = f"concat({sql.HOST}, ' ', {sql.DIRECTION})"
@@ -75,34 +78,44 @@ BY_DEVICE = f"concat({sql.HOST}, ' ', {sql.DEVICE}, ' ', {sql.DIRECTION})"
 
 
 def disk_bytes() -> Panel:
-    return of_host("Bytes read and written", "system.disk.io", "Bps", BY_DIRECTION)
+    about = "Bytes per second on all disks, by host."
+    return of_host("Bytes read and written", "system.disk.io", "Bps", BY_DIRECTION, about)
 
 
 def disk_operations() -> Panel:
-    return of_host("Operations", "system.disk.operations", "iops", BY_DIRECTION)
+    about = "Reads and writes per second on all disks, by host."
+    return of_host("Operations", "system.disk.operations", "iops", BY_DIRECTION, about)
 
 
 def disk_time() -> Panel:
-    return of_host("Time in operations, by device", "system.disk.time", "percentunit", BY_DEVICE)
+    about = (
+        "Seconds that a device spent on operations in each second: near 1 it is busy all the time."
+    )
+    return of_host(
+        "Time in operations, by device", "system.disk.time", "percentunit", BY_DEVICE, about
+    )
 
 
 def network_bytes() -> Panel:
-    return of_host("Bytes sent and received", "system.network.io", "Bps", BY_DIRECTION)
+    about = "Bytes per second on all network interfaces, by host."
+    return of_host("Bytes sent and received", "system.network.io", "Bps", BY_DIRECTION, about)
 
 
 def network_errors() -> Panel:
-    return of_host("Errors, by device", "system.network.errors", "cps", BY_DEVICE)
+    about = "Network errors per second. Any is worth a look."
+    return of_host("Errors, by device", "system.network.errors", "cps", BY_DEVICE, about)
 
 
 def network_drops() -> Panel:
     """The agent's name of the metric; a collector's lacks its last part."""
     names = ("system.network.dropped.packets", "system.network.dropped")
     statement = sql.rates(names, BY_DEVICE, HERE, alike=True)
-    return lines_of("Packets dropped, by device", statement, "pps")
+    about = "Packets per second that the host dropped."
+    return lines_of("Packets dropped, by device", statement, "pps", about=about)
 
 
-def of_host(title: str, metric: str, unit: str, by: str) -> Panel:
-    return lines_of(title, sql.rates(metric, by, HERE, alike=True), unit)
+def of_host(title: str, metric: str, unit: str, by: str, about: str) -> Panel:
+    return lines_of(title, sql.rates(metric, by, HERE, alike=True), unit, about=about)
 
 
 def file_systems() -> Panel:
@@ -110,7 +123,7 @@ def file_systems() -> Panel:
         f"""SELECT TimeUnix, toString({sql.HOST}) AS host, {sql.label("system.filesystem.mountpoint", "mountpoint")} AS mount,
             {sql.label("system.filesystem.state", "state")} AS state, Value
         FROM otel.otel_metrics_{table}
-        WHERE MetricName = 'system.filesystem.usage' AND $__timeFilter(TimeUnix)
+        WHERE MetricName = 'system.filesystem.usage' AND {sql.in_window("TimeUnix")}
             AND {HERE}
         """
         for table in ("gauge", "sum")
@@ -125,7 +138,8 @@ def file_systems() -> Panel:
         ORDER BY full DESC, host, mount
         LIMIT 200
         """,
-        about="The newest value for each; from a collector's host metrics.",
+        about="The newest value for each; from a collector's host metrics. Orange from 85 % full, red from 95 %.",
+        limits={"full": Limits(0.85, 0.95)},
         units={"used": "bytes", "free": "bytes", "full": "percentunit"},
         gauges=["full"],
     )
@@ -150,7 +164,7 @@ def processes() -> Panel:
         f"""SELECT ServiceName, ResourceAttributes, Instance, Host, MetricName, TimeUnix, Value
         FROM otel.otel_metrics_{table}
         WHERE MetricName IN {tuple(f"process.{metric}" for metric, _ in said)}
-            AND $__timeFilter(TimeUnix) AND {THESE}
+            AND {sql.in_window("TimeUnix")} AND {THESE}
         """
         for table in ("gauge", "sum")
     )
@@ -176,18 +190,21 @@ def processes() -> Panel:
 
 
 def process_processor() -> Panel:
-    return of_process("Processor", "process.cpu.utilization", "percentunit")
+    about = "Share of the host's processors that the busiest process of each service used."
+    return of_process("Processor", "process.cpu.utilization", "percentunit", about)
 
 
 def process_memory() -> Panel:
-    return of_process("Memory", "process.memory.usage", "bytes")
+    about = "Memory of the largest process of each service."
+    return of_process("Memory", "process.memory.usage", "bytes", about)
 
 
 def process_files() -> Panel:
-    return of_process("Open files", "process.open_file_descriptor.count", "short")
+    about = "Open file descriptors of the process of each service that has most."
+    return of_process("Open files", "process.open_file_descriptor.count", "short", about)
 
 
-def of_process(title: str, metric: str, unit: str) -> Panel:
+def of_process(title: str, metric: str, unit: str, about: str) -> Panel:
     """The greatest of each service's processes; by service, so that a line can link to its traces."""
     statement = sql.levels(metric, "toString(ServiceName)", THESE)
-    return lines_of(f"{title}, by service", statement, unit, links=[SEARCH])
+    return lines_of(f"{title}, by service", statement, unit, about=about, links=[SEARCH])

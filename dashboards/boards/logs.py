@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import sql
 from boards.shared import around, environment, service, to_service
 from panels import (
@@ -19,8 +21,8 @@ from panels import (
 
 
 def board() -> Board:
-    severities = f"""
-        SELECT DISTINCT SeverityText FROM otel.otel_logs WHERE {sql.LOGGED} ORDER BY SeverityText LIMIT 50
+    levels = f"""
+        SELECT {sql.LEVEL} AS name FROM otel.otel_logs WHERE {sql.LOGGED} GROUP BY Level ORDER BY Level
     """
     return Board(
         uid="clew-logs",
@@ -29,7 +31,7 @@ def board() -> Board:
         variables=[
             environment(),
             service(),
-            choice("severity", "Severity", severities),
+            choice("severity", "Severity", levels),
             typed("words", "Words", "Records whose body contains all of them, in any order and case"),
             around(),
             typed("trace_id", "Trace", "Records of this trace only"),
@@ -43,23 +45,37 @@ def board() -> Board:
     )  # fmt: skip
 
 
+COLORS = {
+    "fatal": "dark-red",
+    "error": "red",
+    "warn": "orange",
+    "info": "green",
+    "debug": "blue",
+    "trace": "super-light-blue",
+    "unknown": "text",
+}
 MATCHING = f"""{sql.LOGGED}
             AND {sql.chosen("ServiceName", "service")}
-            AND {sql.chosen("SeverityText", "severity")}
-            AND $__conditionalAll(hasAllTokens(lower(Body), lower(${{words:singlequote}})), $words)
+            AND {sql.chosen(sql.LEVEL, "severity")}
+            AND $__conditionalAll(clew_has_words(Body, ${{words:singlequote}}), $words)
             AND $__conditionalAll(TraceId = ${{trace_id:singlequote}}, $trace_id)
             AND {sql.AROUND}"""
 
 
 def by_severity() -> Panel:
-    return counts("By severity", "SeverityText")
+    return counts(
+        "By severity",
+        sql.LEVEL,
+        "Matching records by level, which is the severity number's band, else what the text says.",
+        COLORS,
+    )
 
 
 def by_service() -> Panel:
-    return counts("By service", "ServiceName")
+    return counts("By service", "ServiceName", "Matching records by service.")
 
 
-def counts(title: str, column: str) -> Panel:
+def counts(title: str, column: str, about: str, colors: Mapping[str, str] | None = None) -> Panel:
     return lines_of(
         title,
         f"""
@@ -70,6 +86,8 @@ def counts(title: str, column: str) -> Panel:
         ORDER BY time, label
         """,
         "short",
+        about=about,
+        colors=colors,
         stacked=True,
     )
 
@@ -83,6 +101,7 @@ def records() -> Panel:
         ORDER BY toStartOfFiveMinutes(Timestamp) DESC, timestamp DESC
         LIMIT 1000
         """,
+        about="The newest 1,000 matching records; a trace's id is a link.",
     )
 
 
@@ -90,7 +109,7 @@ def patterns() -> Panel:
     return table_of(
         "Bodies without their numbers and ids",
         f"""
-        SELECT count() AS records, toString(SeverityText) AS severity, toString(ServiceName) AS service,
+        SELECT count() AS records, {sql.LEVEL} AS severity, toString(ServiceName) AS service,
             {sql.without_ids("substring(Body, 1, 300)")} AS message,
             max(Timestamp) AS last, argMax(TraceId, Timestamp) AS trace
         FROM (SELECT * FROM otel.otel_logs WHERE {MATCHING} LIMIT 100000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sql
 from boards.shared import deployments, environment, to_transaction
-from panels import Board, Panel, lines_of, row, stat_of, table_of
+from panels import APDEX, ERROR_SHARE, Board, Limits, Panel, lines_of, row, stat_of, table_of
 
 MOST = 10  # transactions with their own line
 
@@ -33,11 +33,13 @@ def now() -> Panel:
         "All transactions",
         f"""
         SELECT sum(Count) / ({SECONDS}) AS per_second, {sql.share("sum(Errors)", "sum(Count)")} AS errors,
-            {sql.quantiles("Sketch", "p50", "p95", "p99")}, {APDEX} AS apdex
+            {sql.quantiles("Sketch", "p50", "p95", "p99")}, {APDEX_SQL} AS apdex
         FROM {sql.transactions(in_hours=True)}
         """,
         {"per_second": "reqps", "errors": "percentunit", "p50": "ms", "p95": "ms", "p99": "ms"},
-        about="Automatic transactions. Apdex uses T = 500 ms.",
+        about="Automatic transactions. Apdex uses T = 500 ms. Errors are orange from 1 % and red from 5 %, Apdex "
+        "below 0.85 and below 0.7.",
+        limits={"errors": ERROR_SHARE, "apdex": APDEX},
         width=3,
     )
 
@@ -47,11 +49,13 @@ def lost() -> Panel:
         "Value lost",
         f"SELECT sumIf(Value, IsError) AS lost, sum(Value) AS value FROM {occurred()}",
         "short",
-        about="For defined transactions with a value: the sum of those in error, and of all.",
+        about="For defined transactions with a value: the sum of those in error (red if there is any), and of all.",
+        limits={"lost": LOST},
     )
 
 
-APDEX = sql.share("(sum(Satisfied) + sum(Tolerating) / 2)", "sum(Count)")
+APDEX_SQL = "(sum(Satisfied) + sum(Tolerating) / 2) / nullIf(sum(Count), 0)"
+LOST = Limits(1e-9, 1e-9)
 SECONDS = "toUnixTimestamp($__toTime) - toUnixTimestamp($__fromTime)"
 
 
@@ -59,17 +63,25 @@ SECONDS = "toUnixTimestamp($__toTime) - toUnixTimestamp($__fromTime)"
 
 
 def rates() -> Panel:
-    return lines_of("Rate", by_transaction("sum(Count) / $__interval_s"), "reqps", stacked=True)
+    return lines_of(
+        "Rate",
+        by_transaction("sum(Count) / $__interval_s"),
+        "reqps",
+        about=f"Transactions per second: the {MOST} most frequent ones, and all others as one line.",
+        stacked=True,
+    )
 
 
 def error_shares() -> Panel:
     value = sql.share("sum(Errors)", "sum(Count)")
-    return lines_of("Errors", by_transaction(value), "percentunit")
+    about = "The share of a transaction's runs that ended in error. Dashed lines: 1 % and 5 %."
+    return lines_of("Errors", by_transaction(value), "percentunit", about=about, limits=ERROR_SHARE)
 
 
 def latencies() -> Panel:
     p95 = f"quantilesDDMerge({sql.QUANTILES})(Sketch)[3] / 1e6"
-    return lines_of("Latency, p95", by_transaction(p95), "ms")
+    about = "95 of 100 runs were faster than this; durations of entry spans."
+    return lines_of("Latency, p95", by_transaction(p95), "ms", about=about)
 
 
 def by_transaction(value: str) -> str:
@@ -78,7 +90,7 @@ def by_transaction(value: str) -> str:
         WITH frequent AS
         (
             SELECT ServiceName, SpanName FROM otel.clew_operations_1m
-            WHERE IsRoot AND $__timeFilter(Minute) AND {sql.in_environment()}
+            WHERE IsRoot AND {sql.in_window("Minute")} AND {sql.in_environment()}
             GROUP BY ServiceName, SpanName
             ORDER BY sum(Count) DESC, ServiceName, SpanName
             LIMIT {MOST}
@@ -108,17 +120,19 @@ def automatic() -> Panel:
             {sql.share("errors", "count")} AS error_share,
             {sql.quantiles("Sketch", "p50", "p95", "p99")},
             max(DurationMax) / 1e6 AS slowest,
-            {APDEX} AS apdex,
+            {APDEX_SQL} AS apdex,
             clew_transaction_id(ServiceName, SpanName) AS id
         FROM {sql.transactions(in_hours=True)}
         GROUP BY ServiceName, SpanName
         ORDER BY count DESC, id
         LIMIT 200
         """,
+        about="The entries of traces, by service and operation; the 200 most frequent. Apdex uses T = 500 ms.",
         units={"rate": "reqps", "error_share": "percentunit"}
         | dict.fromkeys(("p50", "p95", "p99", "slowest"), "ms"),
         links={"transaction": ("Open", to_transaction("${__data.fields.id}"))},
         gauges=["error_share"],
+        limits={"error_share": ERROR_SHARE, "apdex": APDEX},
         hidden=["id"],
     )
 
@@ -142,7 +156,9 @@ def defined() -> Panel:
         ORDER BY lost DESC, count DESC, id
         LIMIT 200
         """,
+        about="The transactions of the definitions: occurrences, how many failed, and the value lost with them.",
         units={"error_share": "percentunit", "p95": "ms"},
+        limits={"error_share": ERROR_SHARE, "lost": LOST},
         links={"transaction": ("Open", to_transaction("${__data.fields.id}"))},
         hidden=["id"],
     )
@@ -168,5 +184,5 @@ def occurred() -> str:
     return f"""(
         SELECT Transaction, Timestamp, EntryDuration, IsError, Value
         FROM otel.clew_occurrences FINAL
-        WHERE $__timeFilter(Timestamp) AND {sql.in_environment()}
+        WHERE {sql.in_window("Timestamp")} AND {sql.in_environment()}
     )"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sql
 from boards.shared import deployments, environment, exceptions_of, service, to_service
 from panels import (
+    ERROR_SHARE,
     Board,
     Panel,
     lines_of,
@@ -61,6 +62,8 @@ def whole() -> Panel:
         """,
         {"per_second": "reqps", "errors": "percentunit"}
         | dict.fromkeys(("p50", "p95", "p99", "slowest"), "ms"),
+        about="Requests to the service: SERVER and CONSUMER spans, and roots. Errors are orange from 1 %, red from 5 %.",
+        limits={"errors": ERROR_SHARE},
     )
 
 
@@ -68,12 +71,21 @@ def rates() -> Panel:
     values = (
         "(sum(Count) - sum(Errors)) / $__interval_s AS ok, sum(Errors) / $__interval_s AS errors"
     )
-    return timeseries_of("Rate", over_time(values), "reqps", stacked=True, links=[SEARCH, LOGS])
+    return timeseries_of(
+        "Rate",
+        over_time(values),
+        "reqps",
+        about="Requests per second, without errors and in error.",
+        stacked=True,
+        colors={"ok": "green", "errors": "red"},
+        links=[SEARCH, LOGS],
+    )
 
 
 def latencies() -> Panel:
     values = sql.quantiles("Sketch", "p50", "p95", "p99")
-    return timeseries_of("Latency", over_time(values), "ms", links=[SEARCH, LOGS])
+    about = "Durations of its requests: the median, and what 95 and 99 of 100 stay below."
+    return timeseries_of("Latency", over_time(values), "ms", about=about, links=[SEARCH, LOGS])
 
 
 def over_time(values: str) -> str:
@@ -96,6 +108,8 @@ def by_version() -> Panel:
         ORDER BY time, label
         """,
         "percentunit",
+        about="The share of requests in error, by the service's version. Dashed lines: 1 % and 5 %.",
+        limits=ERROR_SHARE,
     )
 
 
@@ -111,6 +125,8 @@ def operations() -> Panel:
         ORDER BY total DESC, operation, kind
         LIMIT 200
         """,
+        about="What others ask of the service, by the time that all of it took together.",
+        limits={"error_share": ERROR_SHARE},
         units={"error_share": "percentunit"}
         | dict.fromkeys(("p50", "p95", "p99", "slowest", "total"), "ms"),
         links={"operation": ("Traces", search)},
@@ -122,14 +138,16 @@ def operations() -> Panel:
 
 
 def callers() -> Panel:
-    return neighbours("Callers", "Source", "Target = ${service:singlequote}")
+    about = "Who called the service, from settled traces."
+    return neighbours("Callers", "Source", "Target = ${service:singlequote}", about)
 
 
 def called() -> Panel:
-    return neighbours("Calls to others", "Target", "Source = ${service:singlequote}")
+    about = "Services, databases, queues and hosts that the service called, from settled traces."
+    return neighbours("Calls to others", "Target", "Source = ${service:singlequote}", about)
 
 
-def neighbours(title: str, other: str, which: str) -> Panel:
+def neighbours(title: str, other: str, which: str, about: str) -> Panel:
     return table_of(
         title,
         f"""
@@ -139,7 +157,9 @@ def neighbours(title: str, other: str, which: str) -> Panel:
         ORDER BY count DESC, service, type
         LIMIT 100
         """,
+        about=about,
         units={"p95": "ms", "slowest": "ms", "error_share": "percentunit"},
+        limits={"error_share": ERROR_SHARE},
         links={"service": ("Open", to_service("${__value.raw}"))},
     )
 
@@ -154,6 +174,7 @@ def called_over_time() -> Panel:
         ORDER BY time, label
         """,
         "ms",
+        about="What 95 of 100 calls stay below, for each service, database, queue and host that it called.",
     )
 
 
@@ -167,10 +188,11 @@ def logs() -> Panel:
         "Warnings and errors",
         f"""
         {sql.LOG_COLUMNS}
-        WHERE {sql.LOGGED} AND {IT} AND SeverityNumber >= 13
+        WHERE {sql.LOGGED} AND {IT} AND Level >= 13
         ORDER BY toStartOfFiveMinutes(Timestamp) DESC, timestamp DESC
         LIMIT 200
         """,
+        about="Its log records of level warn and above, by number or by text, newest first.",
     )
 
 
@@ -180,7 +202,7 @@ def exemplars() -> Panel:
         f"""SELECT MetricName, MetricUnit,
             arrayJoin(arrayZip(Exemplars.TimeUnix, Exemplars.Value, Exemplars.TraceId)) AS example
         FROM otel.otel_metrics_{table}
-        WHERE $__timeFilter(TimeUnix) AND {ITS_METRICS} AND notEmpty(Exemplars.TraceId)
+        WHERE {sql.in_window("TimeUnix")} AND {ITS_METRICS} AND notEmpty(Exemplars.TraceId)
         """
         for table in ("histogram", "sum")
     )
@@ -203,35 +225,41 @@ def exemplars() -> Panel:
 
 
 def processor() -> Panel:
-    return of_processes("Processor, by process", "process.cpu.utilization", "percentunit")
+    about = "Share of the host's processors that each process used."
+    return of_processes("Processor, by process", "process.cpu.utilization", "percentunit", about)
 
 
 def memory() -> Panel:
-    return of_processes("Memory, by process", "process.memory.usage", "bytes")
+    about = "Memory of each process."
+    return of_processes("Memory, by process", "process.memory.usage", "bytes", about)
 
 
 def threads() -> Panel:
-    return of_processes("Threads, by process", "process.thread.count", "short")
+    about = "Threads of each process."
+    return of_processes("Threads, by process", "process.thread.count", "short", about)
 
 
 def files() -> Panel:
     name = "process.open_file_descriptor.count"
-    return of_processes("Open files, by process", name, "short")
+    about = "Open file descriptors of each process: a line that only rises is a leak."
+    return of_processes("Open files, by process", name, "short", about)
 
 
-def of_processes(title: str, metric: str, unit: str) -> Panel:
+def of_processes(title: str, metric: str, unit: str, about: str) -> Panel:
     statement = sql.levels(metric, sql.PROCESS, ITS_METRICS)
-    return lines_of(title, statement, unit, links=[SEARCH, LOGS])
+    return lines_of(title, statement, unit, about=about, links=[SEARCH, LOGS])
 
 
 def collections() -> Panel:
     statement = sql.rates("cpython.gc.collections", sql.PROCESS, ITS_METRICS)
-    return lines_of("Garbage collections, by process", statement, "cps")
+    about = "Runs of Python's garbage collector per second."
+    return lines_of("Garbage collections, by process", statement, "cps", about=about)
 
 
 def switches() -> Panel:
     statement = sql.rates("process.context_switches", sql.PROCESS, ITS_METRICS)
-    return lines_of("Context switches, by process", statement, "cps")
+    about = "Context switches per second."
+    return lines_of("Context switches, by process", statement, "cps", about=about)
 
 
 # Every process reports metrics of its host, so this service's processes do.
@@ -239,14 +267,17 @@ def switches() -> Panel:
 
 def host_processor() -> Panel:
     busy = sql.rates("system.cpu.time", sql.HOST, f"{ITS_METRICS} AND {sql.BUSY}", alike=True)
-    return lines_of("Busy processors of the host", busy, "short")
+    about = "How many processors of the hosts that it runs on were busy."
+    return lines_of("Busy processors of the host", busy, "short", about=about)
 
 
 def host_memory() -> Panel:
     used = sql.levels("system.memory.usage", sql.HOST, f"{ITS_METRICS} AND {sql.USED}")
-    return lines_of("Memory of the host", used, "bytes")
+    about = "Used memory of the hosts that it runs on."
+    return lines_of("Memory of the host", used, "bytes", about=about)
 
 
 def host_disk() -> Panel:
     statement = sql.rates("system.disk.io", sql.HOST, ITS_METRICS, alike=True)
-    return lines_of("Disk of the host: bytes read and written", statement, "Bps")
+    about = "Bytes per second on all disks of the hosts that it runs on."
+    return lines_of("Disk of the host: bytes read and written", statement, "Bps", about=about)

@@ -24,7 +24,7 @@ def service(*, several: bool = True) -> dashboard.QueryVariable:
         "Service",
         f"""
         SELECT ServiceName FROM otel.clew_operations_1m
-        WHERE $__timeFilter(Minute) AND {sql.in_environment()}
+        WHERE {sql.in_window("Minute")} AND {sql.in_environment()}
         GROUP BY ServiceName ORDER BY ServiceName LIMIT 1000
         """,
         several=several,
@@ -43,7 +43,7 @@ def transaction(*, several: bool) -> dashboard.QueryVariable:
             UNION ALL
             SELECT clew_transaction_id(ServiceName, SpanName), concat(ServiceName, ': ', SpanName), 1
             FROM otel.clew_entry_services
-            WHERE Hour >= toStartOfHour($__fromTime) AND Hour <= $__toTime AND {sql.in_environment()}
+            WHERE Hour >= toStartOfHour($__fromTime) AND Hour < $__toTime AND {sql.in_environment()}
             GROUP BY ServiceName, SpanName
         )
         ORDER BY automatic, name
@@ -71,7 +71,7 @@ def deployments(services: str) -> models.AnnotationQuery:
         FROM otel.clew_operations AS seen
         WHERE ServiceVersion != '' AND {services} AND {sql.in_environment()}
         GROUP BY ServiceName, ServiceVersion
-        HAVING $__timeFilter(time)
+        HAVING {sql.in_window("time")}
         ORDER BY time DESC
         LIMIT 100
     """
@@ -86,7 +86,11 @@ def deployments(services: str) -> models.AnnotationQuery:
 
 def exceptions_of(statement: str) -> Panel:
     return table_of(
-        "Exceptions", statement, links={"example": ("Open", to_trace("${__value.raw}"))}
+        "Exceptions",
+        statement,
+        about="By service, type and message, with numbers and ids replaced. An exception that a span and a "
+        "log record of it report counts once.",
+        links={"example": ("Open", to_trace("${__value.raw}"))},
     )
 
 

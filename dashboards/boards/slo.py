@@ -8,6 +8,7 @@ import sql
 from boards.shared import environment
 from panels import (
     Board,
+    Limits,
     Panel,
     bars_of,
     choice,
@@ -20,6 +21,10 @@ from panels import (
 )
 
 BURN_WINDOWS = ("1 hour", "6 hours", "3 days")  # as clew_burn_windows has them in seconds
+# Orange: the budget will not last. Red: 14.4 spends 2 % of a month's budget in an hour, 6 spends 5 % in six
+# hours, 1 spends 10 % in three days.
+BURN_LIMITS = dict(zip(BURN_WINDOWS, (Limits(1, 14.4), Limits(1, 6), Limits(1, 1)), strict=True))
+BUDGET = Limits(0.25, 0)
 
 
 def board() -> Board:
@@ -60,7 +65,7 @@ def judged(since: str = "$__fromTime") -> str:
         SELECT Timestamp, Key, EntryTraceId, EntryDuration, IsError, Value,
             NOT clew_is_good(IsError, EntryDuration, slo.latency) AS bad
         FROM otel.clew_occurrences FINAL
-        PREWHERE {sql.DEFINED} AND Timestamp >= {since} AND Timestamp <= $__toTime
+        PREWHERE {sql.DEFINED} AND Timestamp >= {since} AND Timestamp < $__toTime
         WHERE {sql.in_environment()}
     )"""
 
@@ -68,14 +73,23 @@ def judged(since: str = "$__fromTime") -> str:
 def promised() -> Panel:
     columns = "slo.objective AS objective, nullIf(slo.latency, inf) / 1e6 AS within"
     units = {"objective": "percentunit", "within": "ms"}
-    return stat_of("Objective", f"{SLO} SELECT {columns}", units, width=2)
+    about = "The share of occurrences that must be good: without error, and within this time."
+    return stat_of("Objective", f"{SLO} SELECT {columns}", units, about=about, width=2)
 
 
 def kept() -> Panel:
-    share = sql.share("countIf(NOT bad)", "count()")
+    share = "countIf(NOT bad) / nullIf(count(), 0)"
     left = "1 - clew_burn_rate(countIf(bad), count(), slo.objective)"
     statement = f"{SLO} SELECT {share} AS good, {left} AS budget_left FROM {judged()}"
-    return stat_of("Attained", statement, "percentunit", width=2)
+    return stat_of(
+        "Attained",
+        statement,
+        "percentunit",
+        about="The share of good occurrences in the window, and what is left of its error budget: orange below 25 %, "
+        "red once the objective is missed.",
+        limits={"budget_left": BUDGET},
+        width=2,
+    )
 
 
 def burn_rates() -> Panel:
@@ -94,7 +108,9 @@ def burn_rates() -> Panel:
             FROM {judged_since})
         """,
         "none",
-        about="1 spends the budget exactly. Measured back from the end of the window.",
+        about="1 spends the budget exactly. Measured back from the end of the window. Red: 14.4 over an hour, 6 over six "
+        "hours, 1 over three days; orange: above 1.",
+        limits=BURN_LIMITS,
         width=3,
     )
 
@@ -111,6 +127,9 @@ def good_share() -> Panel:
         ORDER BY time
         """,
         "percentunit",
+        about="The share of good occurrences over time, and the objective: below the red line it is missed.",
+        colors={"good": "green", "objective": "red"},
+        least=None,
     )
 
 
@@ -129,6 +148,9 @@ def budget_over_time() -> Panel:
         ORDER BY time
         """,
         "percentunit",
+        about="What is left of the window's error budget after each step. Below 0 the objective is missed.",
+        limits=BUDGET,
+        least=None,
     )
 
 
@@ -144,6 +166,8 @@ def values() -> Panel:
         ORDER BY time
         """,
         "short",
+        about="The sum of the occurrences' values, kept and lost with those in error.",
+        colors={"kept": "green", "lost": "red"},
         stacked=True,
     )
 
@@ -160,6 +184,7 @@ def broken() -> Panel:
         ORDER BY time DESC, key
         LIMIT 100
         """,
+        about="The newest occurrences that count against the objective; a link shows the trace.",
         units={"duration": "ms"},
         links={"trace": ("Open", to_trace("${__value.raw}"))},
     )
@@ -186,7 +211,7 @@ REACHED = f"""(
             arrayPushFront(arrayPopBack(starts), Timestamp),
             arrayEnumerate(numbers))) AS step
         FROM otel.clew_occurrences FINAL
-        PREWHERE {sql.DEFINED} AND $__timeFilter(Timestamp)
+        PREWHERE {sql.DEFINED} AND {sql.in_window("Timestamp")}
         WHERE {sql.in_environment()}
     )"""
 
@@ -203,6 +228,7 @@ def funnel() -> Panel:
         LIMIT 100
         """,
         "short",
+        about="How many occurrences got to each step of the definition; the first is the entry.",
     )
 
 
@@ -243,4 +269,5 @@ def conversion() -> Panel:
         ORDER BY time, label
         """,
         "percentunit",
+        about="Of the occurrences that began in a step of the chart, the share that got to each step of the definition.",
     )

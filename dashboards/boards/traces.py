@@ -55,26 +55,26 @@ def operation() -> dashboard.QueryVariable:
         "Operation",
         f"""
         SELECT SpanName FROM otel.clew_operations_1m
-        WHERE $__timeFilter(Minute) AND {sql.in_environment()} AND {sql.chosen("ServiceName", "service")}
+        WHERE {sql.in_window("Minute")} AND {sql.in_environment()} AND {sql.chosen("ServiceName", "service")}
         GROUP BY SpanName ORDER BY SpanName LIMIT 1000
         """,
     )
 
 
 # All conditions hold for the same span, the transaction for its trace.
-MATCHING = f"""$__timeFilter(Timestamp) AND {sql.in_environment()}
+MATCHING = f"""{sql.in_window("Timestamp")} AND {sql.in_environment()}
             AND {sql.chosen("ServiceName", "service")}
             AND {sql.chosen("SpanName", "operation")}
             AND $__conditionalAll(StatusCode = ${{status:singlequote}}, $status)
             AND {sql.AROUND}
             AND $__conditionalAll(TraceId IN (
                 SELECT TraceId FROM otel.clew_settled
-                WHERE $__timeFilter(Timestamp) AND (ServiceName, SpanName) IN (
+                WHERE {sql.in_window("Timestamp")} AND (ServiceName, SpanName) IN (
                     SELECT ServiceName, SpanName FROM otel.clew_operations
                     WHERE clew_transaction_id(ServiceName, SpanName) IN (${{transaction:singlequote}}))
                 UNION ALL
                 SELECT arrayJoin(TraceIds) FROM otel.clew_occurrences FINAL
-                WHERE $__timeFilter(Timestamp) AND Transaction IN (${{transaction:singlequote}})), $transaction)"""
+                WHERE {sql.in_window("Timestamp")} AND Transaction IN (${{transaction:singlequote}})), $transaction)"""
 
 
 def found() -> Panel:
@@ -119,6 +119,8 @@ def spans_over_time() -> Panel:
         ORDER BY time
         """,
         "short",
+        about="How many spans match the search in each step of the chart, and how many of them are in error.",
+        colors={"errors": "red"},
     )
 
 
@@ -184,6 +186,7 @@ def logs() -> Panel:
         ORDER BY timestamp DESC
         LIMIT 1000
         """,
+        about="The log records with the trace's id, newest first.",
         width=3,
     )
 
@@ -210,6 +213,7 @@ def processes() -> Panel:
         ORDER BY spans DESC, service, instance
         LIMIT 100
         """,
+        about="The processes that the trace ran in; links lead to their metrics and to those of their hosts at this time.",
         links={
             "service": ("Its metrics at this time", f"/d/clew-service?{then}&var-service=${{__value.raw}}"),
             "host": ("The host at this time", f"/d/clew-infrastructure?{then}&var-host=${{__value.raw}}"),

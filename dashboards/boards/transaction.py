@@ -7,7 +7,9 @@ from grafana_foundation_sdk.builders import dashboard
 import sql
 from boards.shared import deployments, environment, exceptions_of, to_service, transaction
 from panels import (
+    ERROR_SHARE,
     Board,
+    Limits,
     Panel,
     choice,
     heatmap_of,
@@ -85,14 +87,21 @@ def whole() -> Panel:
         """,
         {"count": "short", "errors": "percentunit"}
         | dict.fromkeys(("p50", "p95", "p99", "slowest"), "ms"),
+        about="How often it ran, the share in error (orange from 1 %, red from 5 %), and how long it took.",
+        limits={"errors": ERROR_SHARE},
         width=3,
     )
 
 
 def value() -> Panel:
     columns = "sum(Value) AS value, sumIf(Value, IsError) AS lost"
-    about = "For a defined transaction with a value."
-    return stat_of("Value", sql.occurrences(columns), "short", about=about)
+    return stat_of(
+        "Value",
+        sql.occurrences(columns),
+        "short",
+        about="For a defined transaction with a value: of all occurrences, and lost with those in error (red if any).",
+        limits={"lost": Limits(1e-9, 1e-9)},
+    )
 
 
 # Over time
@@ -109,7 +118,9 @@ def rate() -> Panel:
         ORDER BY time
         """,
         "reqps",
+        about="Runs per second, without errors and in error.",
         stacked=True,
+        colors={"ok": "green", "errors": "red"},
         links=[SEARCH],
     )
 
@@ -124,6 +135,7 @@ def latencies() -> Panel:
         ORDER BY time
         """,
         "ms",
+        about="Durations of its entry spans: the median, and what 95 and 99 of 100 stay below.",
         links=[SEARCH],
     )
 
@@ -161,6 +173,7 @@ def distribution() -> Panel:
         GROUP BY time
         ORDER BY time
         """,
+        about="How many settled runs took how long: two bands are two kinds of runs.",
     )
 
 
@@ -205,6 +218,7 @@ def dependencies() -> Panel:
         ORDER BY total DESC, type, target, service, summary
         LIMIT 100
         """,
+        about="What the services of its traces called, by the time that all calls took together.",
         units={"total": "ms", "p95": "ms"},
         links={"service": ("Open", to_service("${__value.raw}"))},
         gauges=["total"],
@@ -218,7 +232,7 @@ def of_its_traces(parts: str) -> str:
         (
             SELECT toUInt64(OneIn) AS Weight, arrayJoin({parts}) AS part
             FROM otel.clew_settled FINAL
-            PREWHERE {sql.NAMED} AND $__timeFilter(Timestamp)
+            PREWHERE {sql.NAMED} AND {sql.in_window("Timestamp")}
             WHERE Rank < 2 AND {sql.in_environment()}
             UNION ALL
             SELECT toUInt64(OneIn), arrayJoin({parts})
@@ -230,14 +244,16 @@ def of_its_traces(parts: str) -> str:
 
 
 def slowest() -> Panel:
-    return traces("Slowest", "Last", "Took DESC")
+    about = "The slowest runs of the window; a link shows the trace."
+    return traces("Slowest", "Last", "Took DESC", about)
 
 
 def failed() -> Panel:
-    return traces("In error, newest first", "Last AND IsError", "Timestamp DESC")
+    about = "The newest runs that ended in error; a link shows the trace."
+    return traces("In error, newest first", "Last AND IsError", "Timestamp DESC", about)
 
 
-def traces(title: str, which: str, order: str) -> Panel:
+def traces(title: str, which: str, order: str, about: str) -> Panel:
     return table_of(
         title,
         f"""
@@ -248,6 +264,7 @@ def traces(title: str, which: str, order: str) -> Panel:
         ORDER BY {order}, trace
         LIMIT 50
         """,
+        about=about,
         units={"duration": "ms"},
         links={"trace": ("Open", to_trace("${__value.raw}"))},
     )
@@ -273,22 +290,26 @@ def logs() -> Panel:
         ORDER BY toStartOfFiveMinutes(Timestamp) DESC, timestamp DESC
         LIMIT 500
         """,
+        about="Records with the id of one of its newest traces, newest first.",
     )
 
 
 # A trace that began in the window may end after it: logs and spans of one more hour are read.
-AROUND = "Timestamp >= $__fromTime AND Timestamp <= $__toTime + 3600"
+AROUND = "Timestamp >= $__fromTime AND Timestamp < $__toTime + 3600"
 
 
 def processor() -> Panel:
-    return resource_metric("Processor, by process", "process.cpu.utilization", "percentunit")
+    about = "Share of the host's processors that each process of its services used."
+    return resource_metric("Processor, by process", "process.cpu.utilization", "percentunit", about)
 
 
 def memory() -> Panel:
-    return resource_metric("Memory, by process", "process.memory.usage", "bytes")
+    about = "Memory of each process of its services."
+    return resource_metric("Memory, by process", "process.memory.usage", "bytes", about)
 
 
-def resource_metric(title: str, metric: str, unit: str) -> Panel:
+def resource_metric(title: str, metric: str, unit: str, about: str) -> Panel:
     where = f"""{sql.RESOURCE_IN_ENVIRONMENT} AND ServiceName IN ({sql.services()}) AND {sql.chosen("ServiceName", "service")}
         AND {sql.chosen("ResourceAttributes['service.version']", "version")}"""
-    return lines_of(title, sql.levels(metric, sql.PROCESS, where), unit, links=[SEARCH])
+    statement = sql.levels(metric, sql.PROCESS, where)
+    return lines_of(title, statement, unit, about=about, links=[SEARCH])

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -56,9 +57,13 @@ class Shop:
     sessions: Sessions
     seeded: Seeded
 
-    def ask(self, sql: str, variables: dict[str, Value], *ad_hoc: str) -> Result:
-        """As clew's ClickHouse port answers Grafana. `ad_hoc`: a table and a condition on it."""
-        sql = Grafana(self.seeded.start, self.seeded.end, 120, variables).expand(sql)
+    def ask(
+        self, sql: str, variables: dict[str, Value], *ad_hoc: str, end: int | None = None
+    ) -> Result:
+        """As clew's ClickHouse port answers Grafana. `ad_hoc`: a table and a condition on it; `end`: of
+        the window, in seconds since 1970."""
+        step = 120 if end is None else 60
+        sql = Grafana(self.seeded.start, end or self.seeded.end, step, variables).expand(sql)
         if ad_hoc:
             sql = filtered(sql, *ad_hoc)
         with self.sessions.open(sql) as session:
@@ -108,9 +113,98 @@ def test_a_panel_gets_the_rows_that_it_needs(shop: Shop, uid: str, panel: dict[s
     SHAPES[panel["type"]](panel, *results)
     names = {name for result in results for name in result.columns}
     for override in panel.get("fieldConfig", {}).get("overrides", ()):
-        assert override["matcher"]["options"] in names
+        if override["matcher"]["id"] == "byName":
+            assert override["matcher"]["options"] in names
+        elif "label" not in names:
+            pattern = override["matcher"]["options"].strip("/")
+            assert any(re.search(pattern, name) for name in names)
     for field in re.findall(r"__data\.fields\.(\w+)", json.dumps(panel)):
         assert field in names
+
+
+@pytest.mark.parametrize(("uid", "panel"), PANELS)
+def test_a_panel_says_what_it_shows(uid: str, panel: dict[str, Any]) -> None:
+    assert len(panel.get("description", "")) > 20
+
+
+@pytest.mark.parametrize(("uid", "panel"), PANELS)
+def test_a_window_that_ends_on_a_full_minute_has_nothing_of_that_minute(
+    shop: Shop, uid: str, panel: dict[str, Any]
+) -> None:
+    """The rollups' times are the starts of minutes: the one at the window's end lies outside."""
+    middle = (shop.seeded.start + shop.seeded.end) // 120 * 60
+    variables = shop.variables(uid)
+    for query in panel["targets"]:
+        result = shop.ask(query["rawSql"], variables, end=middle)
+        if panel["type"] in ("timeseries", "heatmap"):
+            end = f"{datetime.fromtimestamp(middle, UTC):%Y-%m-%d %H:%M:%S}"
+            assert all(row[0] < end for row in result.rows)
+
+
+def test_counts_of_a_window_are_those_of_the_stored_rows(shop: Shop) -> None:
+    """Of a window that ends on a full minute with spans and items in it."""
+    ends = shop.ask(
+        "SELECT toUnixTimestamp(max(Minute)) AS minute FROM otel.clew_operations_1m", {}
+    )
+    end = int(ends.rows[0][0])
+    stored = shop.ask(
+        "SELECT countIf(At < toDateTime({end})) AS inside, count() AS total FROM (SELECT Timestamp AS At "
+        "FROM otel.otel_traces WHERE ServiceName = 'payments' "
+        "AND (clew_is_entry_kind(SpanKind) OR ParentSpanId = '')) "
+        f"WHERE At >= toDateTime({shop.seeded.start})".replace("{end}", str(end)),
+        {},
+    )
+    inside, total = map(int, stored.rows[0])
+    assert inside > 0
+    variables = shop.variables("clew-service") | {"service": "payments"}
+    statement = panel_of("clew-service", "Operations")["targets"][0]["rawSql"]
+    counted = shop.ask(statement, variables, end=end).column("count")
+    assert sum(map(int, counted)) == inside
+    counted = shop.ask(statement, variables, end=end + 60).column("count")
+    assert sum(map(int, counted)) == total
+
+
+def test_a_broken_promise_has_a_colour() -> None:
+    """The columns that break a promise, and the value from which each is red (or orange, if no value
+    is red). Of a share that must be high it is the value below which it is."""
+    promises = {
+        ("clew-overview", "All transactions", "errors"): 0.05,
+        ("clew-overview", "All transactions", "apdex"): 0.7,
+        ("clew-overview", "Automatic transactions", "error_share"): 0.05,
+        ("clew-overview", "Automatic transactions", "apdex"): 0.7,
+        ("clew-transaction", "The window", "errors"): 0.05,
+        ("clew-service", "The window", "errors"): 0.05,
+        ("clew-service", "Operations", "error_share"): 0.05,
+        ("clew-slo", "Attained", "budget_left"): 0,
+        ("clew-slo", "Burn rate", "1 hour"): 14.4,
+        ("clew-slo", "Burn rate", "6 hours"): 6,
+        ("clew-slo", "Burn rate", "3 days"): 1,
+        ("clew-self", "What became of the items", "missing"): 1,
+        ("clew-self", "What became of the items", "rejected"): 1,
+        ("clew-infrastructure", "File systems", "full"): 0.95,
+    }
+    for (uid, title, column), limit in promises.items():
+        (override,) = (
+            override
+            for override in panel_of(uid, title)["fieldConfig"]["overrides"]
+            if override["matcher"]["options"] == column
+        )
+        properties = {each["id"]: each["value"] for each in override["properties"]}
+        first, *steps = properties["thresholds"]["steps"]
+        is_worse_below = first["color"] == "red"
+        at = steps[0] if is_worse_below else steps[-1]
+        assert at["value"] == limit, (uid, title, column)
+        assert is_worse_below or at["color"] in ("red", "orange")
+
+
+def test_records_are_counted_and_chosen_by_level(shop: Shop) -> None:
+    levels = shop.options("clew-logs", "severity")
+    assert set(levels) <= {"unknown", "trace", "debug", "info", "warn", "error", "fatal"}
+    statement = panel_of("clew-logs", "By severity")["targets"][0]["rawSql"]
+    for level in levels:
+        chosen = {"severity": [level], "trace_id": ""}
+        result = shop.ask(statement, shop.variables("clew-logs") | chosen)
+        assert set(result.column("label")) == {level}
 
 
 def test_an_automatic_transaction_has_the_panels_of_a_defined_one(shop: Shop) -> None:
@@ -237,7 +331,8 @@ def test_the_lists_say_what_the_api_says(shop: Shop) -> None:
 
 
 def panel_of(uid: str, title: str) -> dict[str, Any]:
-    (panel,) = (panel for panel in BOARDS[uid]["panels"] if panel["title"] == title)
+    panels = (panel for panel in BOARDS[uid]["panels"] if panel.get("targets"))
+    (panel,) = (panel for panel in panels if panel["title"] == title)
     return panel
 
 
