@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from clew.api import joined, selection
+from clew.api import selection
 from clew.storage import Ingest, Store
 from support.api_client import ApiClient
 from support.reference import Trace, is_quantile, rfc3339, traces_of
@@ -185,9 +185,8 @@ def test_a_frequent_transaction_is_read_in_slices_of_the_window(
 ) -> None:
     """Counts and times are scaled up to all traces. Shares are those of the slices; their error
     comes from the differences between slices."""
-    for module in (joined, selection):
-        monkeypatch.setattr(module, "MAX_TRACES", 100)
-        monkeypatch.setattr(module, "SLICES", 10)
+    monkeypatch.setattr(selection, "MAX_TRACES", 100)
+    monkeypatch.setattr(selection, "SLICES", 10)
     generator = Generator(9, PROCESSES)
     spans = [
         span

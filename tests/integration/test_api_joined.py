@@ -105,23 +105,6 @@ def test_logs_are_linked_by_trace_or_by_process(loader: Loader, api: ApiClient) 
     assert answer["truncated"] is False
 
 
-def test_the_newest_logs_of_each_link_are_shown_and_the_response_is_truncated(
-    loader: Loader, api: ApiClient
-) -> None:
-    _load_checkouts(loader)
-    loader.logs(
-        Log(BEGAN + number * SECOND, WEB, "INFO", f"{trace or 'none'} {number}", trace=trace)
-        for number in range(60)
-        for trace in (_trace(1), "")
-    )
-    answer = _joined(api)
-    assert [log["body"] for log in answer["logs"]] == [
-        *(f"{_trace(1)} {number}" for number in range(59, 9, -1)),
-        *(f"none {number}" for number in range(59, 9, -1)),
-    ]
-    assert answer["truncated"] is True
-
-
 def test_exceptions_are_grouped_without_digits_and_ids(loader: Loader, api: ApiClient) -> None:
     messages = (
         "order 17 of 3fa85f64-5717-4562-b3fc-2c963f66afa6 failed",

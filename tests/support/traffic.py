@@ -50,6 +50,7 @@ class Process:
     instance: str
     environment: str = "prod"
     version: str = "1.0"
+    host: str = ""
 
     @property
     def resource(self) -> Attributes:
@@ -58,6 +59,7 @@ class Process:
             "service.instance.id": self.instance,
             "service.version": self.version,
             "deployment.environment.name": self.environment,
+            **({"host.name": self.host} if self.host else {}),
         }
 
 

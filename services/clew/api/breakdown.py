@@ -9,8 +9,6 @@ from clew.api.answer import Answer
 from clew.api.selection import TraceSelection
 from clew.storage import queries
 
-MAX_OPERATIONS = 200
-MAX_DEPENDENCIES = 200
 NEVER = float("inf")
 
 T = TypeVar("T")
@@ -18,18 +16,19 @@ Operation = tuple[str, str, str]  # service, operation, kind
 
 
 def read_breakdown(
-    answer: Answer, selection: TraceSelection, p95_ms: float | None, count: int
+    answer: Answer, selection: TraceSelection, p95_ms: float | None, count: int, limit: int
 ) -> dict[str, Any]:
     """The members `breakdown`, `dependencies` and `sample` of a response, over the settled traces.
 
     `count`: how many traces the transaction has, which decides whether all are read or slices of
-    the window. `p95_ms`: the transaction's p95 in the window; slower traces are the slow ones."""
+    the window. `p95_ms`: the transaction's p95 in the window; slower traces are the slow ones.
+    `limit`: of each list."""
     slices = selection.slice_parameters(count)
     parameters = selection.parameters | slices
     parameters["slower_than"] = NEVER if p95_ms is None else p95_ms * 1e6
     rows, dependencies = answer.in_parallel(
-        lambda: answer.rows(queries.BREAKDOWN, **parameters, limit=MAX_OPERATIONS + 2),
-        lambda: answer.limited_rows(queries.DEPENDENCIES, MAX_DEPENDENCIES, **parameters),
+        lambda: answer.rows(queries.BREAKDOWN, **parameters, limit=limit + 2),
+        lambda: answer.limited_rows(queries.DEPENDENCIES, limit, **parameters),
     )
     if not rows:
         return {
@@ -38,12 +37,12 @@ def read_breakdown(
             "sample": {"traces": 0, "of": 0, "error": 0.0},
         }
     total, operations = rows[0], rows[1:]
-    if len(operations) > MAX_OPERATIONS:
+    if len(operations) > limit:
         answer.mark_truncated()
     # How many traces of the window each trace of the slices stands for.
     factor = count / sum(total["without"][1] or [count]) if slices["sliced"] else 1
     p95_without = {} if p95_ms is None else _p95_without(total, operations)
-    operations = operations[:MAX_OPERATIONS]
+    operations = operations[:limit]
     return {
         "breakdown": [
             _breakdown_row(row, total, factor, p95_without.get(_operation(row)), p95_ms)

@@ -14,6 +14,7 @@ from clew.api.answer import Answer, AnswerDependency
 from clew.api.breakdown import read_breakdown
 from clew.api.defined_transactions import DefinitionsDependency
 from clew.api.joined import (
+    joined_logs,
     read_deployments,
     read_exceptions,
     read_process_logs,
@@ -222,9 +223,12 @@ def get_instance(
     key: str,
     answer: AnswerDependency,
     definitions: DefinitionsDependency,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> dict[str, Any]:
     """One instance (occurrence) with its whole traces, where its time went, what it called, logs,
-    exceptions, linked metrics and deployments."""
+    exceptions, linked metrics and deployments.
+
+    `limit` holds for each of its lists; it has at most 20 traces."""
     transaction = find_transaction(answer, definitions, transaction_id)
     attributes: list[tuple[str, str]] = []
     if isinstance(transaction, Definition):
@@ -234,15 +238,16 @@ def get_instance(
         instance = _automatic_instance(answer, transaction, key)
     if instance is None:
         raise Problem(404, f"{transaction_id} has no instance with the key {key!r}")
-    return _view(answer, instance, attributes)
+    return _view(answer, instance, attributes, limit)
 
 
 def _view(
-    answer: Answer, instance: dict[str, Any], attributes: list[tuple[str, str]]
+    answer: Answer, instance: dict[str, Any], attributes: list[tuple[str, str]], limit: int
 ) -> dict[str, Any]:
     """The document of one instance. `attributes`: those by which metrics belong to it."""
     ids = instance["trace_ids"]
-    if len(ids) > MAX_TRACES:
+    max_traces = min(limit, MAX_TRACES)
+    if len(ids) > max_traces:
         answer.mark_truncated()
     summaries = trace_summaries(answer, ids)
     stored = [summaries[id] for id in ids if id in summaries]
@@ -251,12 +256,12 @@ def _view(
     window = covering_window(stored)
     metrics_window = covering_window(stored, METRICS_MARGIN)
     selection = TraceSelection(window, trace_ids=tuple(ids), extent=extent_parameters(stored))
-    oldest = sorted(summaries, key=lambda id: (summaries[id]["start"], id))[:MAX_TRACES]
+    oldest = sorted(summaries, key=lambda id: (summaries[id]["start"], id))[:max_traces]
     processes, breakdown, trace_logs, exceptions, traces = answer.in_parallel(
         lambda: find_processes(answer, selection),
-        lambda: read_breakdown(answer, selection, None, len(ids)),
-        lambda: read_trace_logs(answer, selection, len(ids)),
-        lambda: read_exceptions(answer, selection),
+        lambda: read_breakdown(answer, selection, None, len(ids), limit),
+        lambda: read_trace_logs(answer, selection, len(ids), limit),
+        lambda: read_exceptions(answer, selection, limit),
         lambda: answer.in_parallel(*(partial(_trace_document, answer, id) for id in oldest)),
     )
     metrics, process_logs, deployments = answer.in_parallel(
@@ -268,15 +273,16 @@ def _view(
             metrics_window.step,
             [],
             attributes,
+            limit,
         ),
-        lambda: read_process_logs(answer, window, processes),
-        lambda: read_deployments(answer, {*instance["services"], *processes.services}, None),
+        lambda: read_process_logs(answer, window, processes, limit),
+        lambda: read_deployments(answer, {*instance["services"], *processes.services}, None, limit),
     )
     return answer.document(
         instance=instance,
         traces=traces,
         **breakdown,
-        logs=[*trace_logs, *process_logs],
+        logs=joined_logs(trace_logs, process_logs, limit),
         exceptions=exceptions,
         metrics=metrics,
         deployments=deployments,

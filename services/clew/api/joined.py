@@ -2,63 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any, TypeVar
 
 from clew.api.answer import Answer
-from clew.api.parameters import SECOND, Window, sql_time
-from clew.api.selection import MAX_TRACES, SLICES, Processes, TraceSelection
+from clew.api.parameters import SECOND, Window, read_rfc3339
+from clew.api.selection import SLICES, Processes, TraceSelection
 from clew.storage import queries
 
-MAX_LOGS = 50  # for each kind of link
-MAX_EXCEPTIONS = 50
-MAX_DEPLOYMENTS = 100
+FULL_READ = 3600 * SECOND  # of the records without a trace, those of so much time are read
+LINKS = ("trace", "resource")
+
+Row = TypeVar("Row")
+LogRow = queries.LinkedLogsRow | queries.ProcessLogsRow
+LogRowT = TypeVar("LogRowT", queries.LinkedLogsRow, queries.ProcessLogsRow)
 
 
 def read_trace_logs(
-    answer: Answer, selection: TraceSelection, count: int
+    answer: Answer, selection: TraceSelection, count: int, limit: int
 ) -> list[queries.LinkedLogsRow]:
-    """The newest log records that have the id of one of the traces.
-
-    If an automatic transaction has many traces (`count`), the end of the window is read first: the
-    records of its last 1/SLICES, of traces that began at most an hour before. It usually contains
-    enough."""
-    window = selection.window
-    if selection.service and count > MAX_TRACES:
-        end_start = window.end - (window.end - window.start) // SLICES
-        traces = Window(max(window.start, end_start - 3600 * SECOND), window.end)
-        parameters = selection.parameters | traces.parameters | {"from": sql_time(end_start)}
-        rows = answer.rows(queries.LINKED_LOGS, **parameters, limit=MAX_LOGS + 1)
-        if len(rows) > MAX_LOGS:
-            answer.mark_truncated()
-            return rows[:MAX_LOGS]
-    return answer.limited_rows(queries.LINKED_LOGS, MAX_LOGS, **selection.parameters)
+    """Log records that have the id of one of the `count` traces, in the order in which to show
+    them: errors first, and spread over the window."""
+    spread = _spread(selection.window, limit)
+    rows = answer.rows(
+        queries.LINKED_LOGS,
+        **selection.parameters,
+        **selection.slice_parameters(count),
+        spread=spread,
+        limit=limit + 1,
+    )
+    return _spread_rows(answer, rows, selection.window, limit)
 
 
 def read_process_logs(
-    answer: Answer, window: Window, processes: Processes
+    answer: Answer, window: Window, processes: Processes, limit: int
 ) -> list[queries.ProcessLogsRow]:
-    """The newest log records of the processes that have no trace id."""
+    """Log records of the processes that have no trace id, in the order in which to show them."""
     if not processes.instances:
         return []
-    parameters = window.parameters | processes.parameters
-    return answer.limited_rows(queries.PROCESS_LOGS, MAX_LOGS, **parameters)
+    stride = -(-(window.end - window.start) // SLICES)
+    rows = answer.rows(
+        queries.PROCESS_LOGS,
+        **window.parameters,
+        **processes.parameters,
+        stride=stride,
+        part=min(stride, FULL_READ // SLICES),
+        spread=_spread(window, limit),
+        limit=limit + 1,
+    )
+    return _spread_rows(answer, rows, window, limit)
 
 
-def read_exceptions(answer: Answer, selection: TraceSelection) -> list[dict[str, Any]]:
+def _spread(window: Window, limit: int) -> int:
+    """Nanoseconds of the window for each of `limit` records."""
+    return max(1, (window.end - window.start) // limit)
+
+
+def _spread_rows(
+    answer: Answer, rows: Sequence[LogRowT], window: Window, limit: int
+) -> list[LogRowT]:
+    """At most `limit` of the rows, which are the newest first: the most severe ones, and of each
+    severity the newest of every part of the window, before the second newest of any."""
+    if len(rows) > limit:
+        answer.mark_truncated()
+    spread = _spread(window, limit)
+    places: Counter[tuple[int, int]] = Counter()
+    ranked = []
+    for number, row in enumerate(rows):
+        part = (row["gravity"], (read_rfc3339(row["time"]) - window.start) // spread)
+        places[part] += 1
+        ranked.append((-row["gravity"], places[part], number, row))
+    return [row for *_, row in sorted(ranked, key=lambda entry: entry[:3])[:limit]]
+
+
+def joined_logs(
+    trace_logs: Sequence[queries.LinkedLogsRow],
+    process_logs: Sequence[queries.ProcessLogsRow],
+    limit: int,
+) -> list[dict[str, Any]]:
+    """At most `limit` records as `models.LinkedLog`: errors first, then warnings; of each the
+    strongest link first, then the newest."""
+    shares: list[Sequence[LogRow]] = fair_shares([trace_logs, process_logs], limit)
+    rows = [row for share in shares for row in share]
+    rows.sort(key=lambda row: row["time"], reverse=True)
+    rows.sort(key=lambda row: (-row["gravity"], LINKS.index(row["linked_by"])))
+    return [{name: value for name, value in row.items() if name != "gravity"} for row in rows]
+
+
+def fair_shares(lists: Sequence[Sequence[Row]], limit: int) -> list[Sequence[Row]]:
+    """The beginnings of the lists, `limit` entries in all. No list is cut shorter than another
+    one's beginning is long."""
+    lengths = [0] * len(lists)
+    while sum(lengths) < limit:
+        open_lists = [n for n, entries in enumerate(lists) if lengths[n] < len(entries)]
+        if not open_lists:
+            break
+        lengths[min(open_lists, key=lambda n: lengths[n])] += 1
+    return [entries[:length] for entries, length in zip(lists, lengths, strict=True)]
+
+
+def read_exceptions(answer: Answer, selection: TraceSelection, limit: int) -> list[dict[str, Any]]:
     """Exceptions of the traces, grouped by service, type, message and the innermost frame of the
     service's own code."""
-    rows = answer.limited_rows(queries.EXCEPTIONS, MAX_EXCEPTIONS, **selection.parameters)
+    rows = answer.limited_rows(queries.EXCEPTIONS, limit, **selection.parameters)
     return [{**row, "frame": row["frame"] or None} for row in rows]
 
 
 def read_deployments(
-    answer: Answer, services: Collection[str], environment: str | None
+    answer: Answer, services: Collection[str], environment: str | None, limit: int
 ) -> list[queries.DeploymentsRow]:
     """The versions of the services, with the time when each was first seen."""
     return answer.limited_rows(
         queries.DEPLOYMENTS,
-        MAX_DEPLOYMENTS,
+        limit,
         services=sorted(services),
         environment=environment,
     )

@@ -6,12 +6,12 @@ from collections import Counter
 from typing import Any
 
 from clew.api.answer import Answer
+from clew.api.joined import fair_shares
 from clew.api.parameters import SECOND, read_rfc3339, rfc3339
 from clew.api.selection import Processes, TraceSelection
 from clew.storage import queries
 
 LINKS = ("exemplar", "attribute", "resource")  # strongest first
-MAX_SERIES = 40  # for each link
 MetricRow = queries.LinkedHistogramsRow | queries.LinkedGaugesRow | queries.LinkedSumsRow
 
 
@@ -22,7 +22,8 @@ def read_linked_metrics(
     processes: Processes,
     step: int,
     latency: list[dict[str, Any]],
-    attributes: list[tuple[str, str]] | None = None,
+    attributes: list[tuple[str, str]],
+    limit: int,
 ) -> list[dict[str, Any]]:
     """Series of linked metrics: the strongest links first, and for each link the series that
     correlate most with the transaction's latency. Of series without a correlation, one of each
@@ -31,7 +32,7 @@ def read_linked_metrics(
     `count`: how many traces the transaction has. `step`: seconds between points. `latency`: the
     points of the transaction's series; a series' `correlation` is Pearson's with their p95, None if
     there are too few points or no change. `attributes`: a series with one of these attributes
-    belongs to the transaction."""
+    belongs to the transaction. `limit`: of series."""
     if not processes.instances:
         return []
     points = [point for point in latency if point["p95"] is not None]
@@ -44,21 +45,19 @@ def read_linked_metrics(
         "times": [read_rfc3339(point["time"]) // SECOND for point in points],
         "latencies": [point["p95"] for point in points],
         "by_attribute": bool(attributes),
-        "carried": attributes or [],
+        "carried": attributes,
     }
     histograms, gauges, sums = answer.in_parallel(
         lambda: answer.limited_rows(
-            queries.LINKED_HISTOGRAMS, MAX_SERIES, per="linked_by", **parameters
+            queries.LINKED_HISTOGRAMS, limit, per="linked_by", **parameters
         ),
-        lambda: answer.limited_rows(
-            queries.LINKED_GAUGES, MAX_SERIES, per="linked_by", **parameters
-        ),
-        lambda: answer.limited_rows(queries.LINKED_SUMS, MAX_SERIES, per="linked_by", **parameters),
+        lambda: answer.limited_rows(queries.LINKED_GAUGES, limit, per="linked_by", **parameters),
+        lambda: answer.limited_rows(queries.LINKED_SUMS, limit, per="linked_by", **parameters),
     )
-    return _ranked(answer, [*histograms, *gauges, *sums])
+    return _ranked(answer, [*histograms, *gauges, *sums], limit)
 
 
-def _ranked(answer: Answer, rows: list[MetricRow]) -> list[dict[str, Any]]:
+def _ranked(answer: Answer, rows: list[MetricRow], limit: int) -> list[dict[str, Any]]:
     by_link: dict[str, list[tuple[float, int, MetricRow]]] = {link: [] for link in LINKS}
     series_count: Counter[tuple[str, str, str]] = Counter()
     for row in rows:
@@ -66,13 +65,10 @@ def _ranked(answer: Answer, rows: list[MetricRow]) -> list[dict[str, Any]]:
         rank = (-abs(row["correlation"] or 0), series_count[metric])
         by_link[row["linked_by"]].append((*rank, row))
         series_count[metric] += 1
-    if any(len(series) > MAX_SERIES for series in by_link.values()):
+    if len(rows) > limit:
         answer.mark_truncated()
-    return [
-        _metric(row)
-        for series in by_link.values()
-        for _, _, row in sorted(series, key=lambda ranked: ranked[:2])[:MAX_SERIES]
-    ]
+    ranked = [sorted(series, key=lambda entry: entry[:2]) for series in by_link.values()]
+    return [_metric(row) for share in fair_shares(ranked, limit) for _, _, row in share]
 
 
 def _metric(row: MetricRow) -> dict[str, Any]:

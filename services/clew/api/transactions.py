@@ -22,6 +22,7 @@ from clew.api.changes import (
 )
 from clew.api.defined_transactions import DefinitionsDependency
 from clew.api.joined import (
+    joined_logs,
     read_deployments,
     read_exceptions,
     read_process_logs,
@@ -129,7 +130,10 @@ def joined_view(
     definitions: DefinitionsDependency,
 ) -> dict[str, Any]:
     """The joined view of one transaction: its series, where its time went, what it called, example
-    traces, logs, exceptions, linked metrics and deployments."""
+    traces, logs, exceptions, linked metrics and deployments.
+
+    `limit` holds for each of its lists, except the points of series. Errors come first among the
+    logs, and the others are spread over the window."""
     transaction = find_transaction(answer, definitions, transaction_id)
     if isinstance(transaction, Definition):
         return _defined_view(answer, common, transaction)
@@ -152,7 +156,7 @@ def _automatic_view(
         ),
         lambda: _services_by_operation(answer, common, names["service"]),
         lambda: find_processes(answer, selection),
-        lambda: read_exceptions(answer, selection),
+        lambda: read_exceptions(answer, selection, common.limit),
     )
     total = next(row for row in series if not row["time"])
     transaction = _automatic_document(
@@ -191,7 +195,7 @@ def _defined_view(
     )
     processes, exceptions = answer.in_parallel(
         lambda: find_processes(answer, selection),
-        lambda: read_exceptions(answer, selection),
+        lambda: read_exceptions(answer, selection, common.limit),
     )
     transaction = defined_transactions.transaction_document(row, definition, common.window)
     points = [defined_transactions.series_point(row) for row in series]
@@ -212,16 +216,17 @@ def _view(
     """The document, with the parts that need the transaction, its series or its processes.
     `attributes`: those by which metrics belong to the transaction."""
     window, count, durations = common.window, transaction["count"], transaction["duration_ms"]
+    limit = common.limit
     services = {*transaction["services"], *processes.services}
     breakdown, traces, metrics, trace_logs, process_logs, deployments = answer.in_parallel(
-        lambda: read_breakdown(answer, selection, durations["p95"], count),
-        lambda: _example_traces(answer, selection, count, durations["p99"]),
+        lambda: read_breakdown(answer, selection, durations["p95"], count, limit),
+        lambda: _example_traces(answer, selection, count, durations["p99"], limit),
         lambda: read_linked_metrics(
-            answer, selection, count, processes, window.step, series, attributes
+            answer, selection, count, processes, window.step, series, attributes, limit
         ),
-        lambda: read_trace_logs(answer, selection, count),
-        lambda: read_process_logs(answer, window, processes),
-        lambda: read_deployments(answer, services, common.environment),
+        lambda: read_trace_logs(answer, selection, count, limit),
+        lambda: read_process_logs(answer, window, processes, limit),
+        lambda: read_deployments(answer, services, common.environment, limit),
     )
     return answer.document(
         start=rfc3339(window.start),
@@ -231,7 +236,7 @@ def _view(
         series=series,
         **breakdown,
         traces=traces,
-        logs=[*trace_logs, *process_logs],
+        logs=joined_logs(trace_logs, process_logs, limit),
         exceptions=exceptions,
         metrics=metrics,
         deployments=deployments,
@@ -348,9 +353,10 @@ def _automatic_document(
 
 
 def _example_traces(
-    answer: Answer, selection: TraceSelection, count: int, p99_ms: float | None
+    answer: Answer, selection: TraceSelection, count: int, p99_ms: float | None, limit: int
 ) -> dict[str, list[queries.TracesByIdRow]]:
-    """Summaries of example traces: slowest, newest with an error, typical. If there are many
+    """Summaries of at most `limit` example traces of each kind: slowest, newest with an error,
+    typical. If there are many
     traces, only those that took about the p99 or longer can be slowest (the p99 has an error of
     1 %)."""
     slices = selection.slice_parameters(count)
@@ -360,9 +366,12 @@ def _example_traces(
     )
     if row is None:
         return {"slowest": [], "errors": [], "typical": []}
-    summaries = trace_summaries(answer, {*row["slowest"], *row["errors"], *row["typical"]})
+    examples = {
+        "slowest": row["slowest"][:limit],
+        "errors": row["errors"][:limit],
+        "typical": row["typical"][:limit],
+    }
+    summaries = trace_summaries(answer, {id for ids in examples.values() for id in ids})
     return {
-        "slowest": [summaries[id] for id in row["slowest"] if id in summaries],
-        "errors": [summaries[id] for id in row["errors"] if id in summaries],
-        "typical": [summaries[id] for id in row["typical"] if id in summaries],
+        name: [summaries[id] for id in ids if id in summaries] for name, ids in examples.items()
     }

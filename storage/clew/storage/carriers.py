@@ -37,9 +37,9 @@ def occurrences_that_carry(
     parameters: dict[str, Any] = {}
     for number, attribute in enumerate(attributes):
         is_negated = attribute.operator == "!="
-        wanted = replace(attribute, operator="=") if is_negated else attribute
-        spans, span_values = attribute_filters([wanted], "SpanAttributes")
-        records, record_values = attribute_filters([wanted], "LogAttributes")
+        positive = replace(attribute, operator="=") if is_negated else attribute
+        spans, span_values = attribute_filters([positive], "SpanAttributes")
+        records, record_values = attribute_filters([positive], "LogAttributes")
         traces = f"{SPANS}{spans} UNION ALL {RECORDS}{records}"
         for name, value in (span_values | record_values).items():
             traces = traces.replace(f"{{{name}:", f"{{carried_{number}_{name}:")

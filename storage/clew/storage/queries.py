@@ -462,7 +462,6 @@ class LinkedGaugesRow(TypedDict):
     attributes: dict[str, str]
     linked_by: str
     points: list[tuple[int, float | None]]
-    pearson: float | None
     correlation: float | None
     alike: int
 
@@ -478,7 +477,6 @@ class LinkedHistogramsRow(TypedDict):
     attributes: dict[str, str]
     linked_by: str
     points: list[tuple[int, float | None]]
-    pearson: float | None
     correlation: float | None
     alike: int
 
@@ -497,6 +495,7 @@ class LinkedLogsRow(TypedDict):
     trace_id: str
     span_id: str
     linked_by: str
+    gravity: int
 
 
 LINKED_LOGS = Query[LinkedLogsRow](STORAGE, "linked_logs")
@@ -510,7 +509,6 @@ class LinkedSumsRow(TypedDict):
     attributes: dict[str, str]
     linked_by: str
     points: list[tuple[int, float | None]]
-    pearson: float | None
     correlation: float | None
     alike: int
 
@@ -614,6 +612,7 @@ class ProcessLogsRow(TypedDict):
     trace_id: str
     span_id: str
     linked_by: str
+    gravity: int
 
 
 PROCESS_LOGS = Query[ProcessLogsRow](STORAGE, "process_logs")

@@ -1,4 +1,5 @@
--- Log records without a trace from some processes, newest first; in the order of the table's key.
+-- Log records without a trace from some processes, chosen as in linked_logs. Those that are no errors are of the
+-- first {part} of every {stride} nanoseconds.
 SELECT
     clew_time(Timestamp) AS time,
     clew_severity(SeverityText, Level) AS severity,
@@ -9,12 +10,32 @@ SELECT
     LogAttributes AS attributes,
     TraceId AS trace_id,
     SpanId AS span_id,
-    'resource' AS linked_by
+    'resource' AS linked_by,
+    multiIf(Level >= 17, 2, Level >= 13, 1, 0) AS gravity
 FROM otel.otel_logs
 WHERE toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({start:DateTime64(9)})
     AND toStartOfFiveMinutes(Timestamp) <= toStartOfFiveMinutes({end:DateTime64(9)})
-    AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
-    AND TraceId = '' AND ServiceName IN {services:Array(String)}
+    AND TraceId = ''
+    AND (ServiceName, Timestamp, SpanId, Level) IN
+    (
+        SELECT ServiceName, Timestamp, SpanId, Level
+        FROM
+        (
+            SELECT ServiceName, Timestamp, SpanId, Level, multiIf(Level >= 17, 2, Level >= 13, 1, 0) AS gravity,
+                row_number() OVER (
+                    PARTITION BY gravity, intDiv(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {spread:UInt64})
+                    ORDER BY Timestamp DESC, ServiceName, SpanId) AS place
+            FROM otel.otel_logs
+            PREWHERE toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({start:DateTime64(9)})
+                AND toStartOfFiveMinutes(Timestamp) <= toStartOfFiveMinutes({end:DateTime64(9)})
+                AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
+                AND TraceId = '' AND ServiceName IN {services:Array(String)}
+                AND (Level >= 17 OR modulo(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {stride:UInt64}) < {part:UInt64})
+            WHERE (ServiceName, ResourceAttributes['service.instance.id']) IN {processes:Array(Tuple(String, String))}
+        )
+        ORDER BY gravity DESC, place, Timestamp DESC, ServiceName, SpanId
+        LIMIT {limit:UInt32}
+    )
     AND (ServiceName, ResourceAttributes['service.instance.id']) IN {processes:Array(Tuple(String, String))}
-ORDER BY toStartOfFiveMinutes(Timestamp) DESC, Timestamp DESC, service, span_id, body
+ORDER BY gravity DESC, Timestamp DESC, service, span_id, body
 LIMIT {limit:UInt32}
