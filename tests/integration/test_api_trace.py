@@ -18,6 +18,7 @@ from support.loading import load
 from support.reference import Trace, critical_path, rfc3339, self_times
 from support.traffic import (
     CLIENT,
+    ERROR,
     INTERNAL,
     MILLISECOND,
     PRODUCER,
@@ -151,10 +152,85 @@ def test_a_cycle_of_parents(loader: Loader, api: ApiClient) -> None:
     assert len(answer["spans"]) == 4
 
 
-def test_two_spans_with_one_id_are_both_shown(loader: Loader, api: ApiClient) -> None:
-    loader.spans([_span(1, 0, 0, 10, kind=CLIENT), _span(1, 0, 2, 8, kind=SERVER)])
+def test_a_span_that_was_sent_twice_is_shown_once(loader: Loader, api: ApiClient) -> None:
+    spans = [_span(1, 0, 0, 10, status=ERROR), _span(2, 1, 2, 8)]
+    for _ in range(3):
+        loader.spans(spans)
     answer = api.get(f"/api/v1/traces/{TRACE}")
-    assert [span["kind"] for span in answer["spans"]] == ["Client", "Server"]
+    assert [span["name"] for span in answer["spans"]] == ["span 1", "span 2"]
+    assert (answer["span_count"], answer["error_count"]) == (2, 1)
+    (jaeger,) = api.get(f"/api/traces/{TRACE}")["data"]
+    assert sorted(span["operationName"] for span in jaeger["spans"]) == ["span 1", "span 2"]
+
+
+# As Zipkin's and Envoy's spans are: a client and its server have one id.
+SHARED = [
+    _span(1, 0, 0, 100, kind=SERVER),
+    _span(2, 1, 10, 90, kind=CLIENT, name="call"),
+    _span(2, 1, 20, 80, kind=SERVER, name="serve", process=ORDERS),
+    _span(3, 2, 30, 70, name="work", process=ORDERS),
+]
+SERVED = f"{2**64 - 1 - 2:016x}"
+
+
+@pytest.mark.parametrize("skew", [0, -15, 25])
+def test_a_client_and_a_server_that_share_an_id(loader: Loader, api: ApiClient, skew: int) -> None:
+    shift = skew * MILLISECOND
+    spans = [
+        replace(span, start=span.start + shift, end=span.end + shift) if span.process is ORDERS else span
+        for span in SHARED
+    ]  # fmt: skip
+    loader.spans(spans)
+    loader.logs(
+        Log(BEGAN + 40 * MILLISECOND, process, "INFO", "here", trace=TRACE, span=f"{2:016x}")
+        for process in (WEB, ORDERS)
+    )
+    answer = api.get(f"/api/v1/traces/{TRACE}")
+    ids = {span["name"]: (span["span_id"], span["parent_span_id"]) for span in answer["spans"]}
+    assert ids == {
+        "span 1": (f"{1:016x}", ""),
+        "call": (f"{2:016x}", f"{1:016x}"),
+        "serve": (SERVED, f"{2:016x}"),
+        "work": (f"{3:016x}", SERVED),
+    }
+    assert {span["name"]: span["flags"] for span in answer["spans"]} == {
+        "span 1": [], "call": [], "serve": ["shared_span_id"], "work": [],
+    }  # fmt: skip
+    assert answer["complete"]
+    assert _critical(answer) == {"span 1", "call", "serve", "work"}
+    self_times = _self_times(answer)
+    assert (self_times["span 1"], self_times["serve"], self_times["work"]) == (20, 20, 40)
+    if not skew:
+        assert self_times["call"] == 20
+    assert {log["service"]: log["span_id"] for log in answer["logs"] if log["span_id"]} == {
+        "web": f"{2:016x}",
+        "orders": SERVED,
+    }
+
+
+def test_jaegers_api_has_unique_span_ids(loader: Loader, api: ApiClient) -> None:
+    loader.spans(SHARED)
+    (jaeger,) = api.get(f"/api/traces/{TRACE}")["data"]
+    references = {
+        span["operationName"]: (span["spanID"], [one["spanID"] for one in span["references"]])
+        for span in jaeger["spans"]
+    }
+    assert references == {
+        "span 1": (f"{1:016x}", []),
+        "call": (f"{2:016x}", [f"{1:016x}"]),
+        "serve": (SERVED, [f"{2:016x}"]),
+        "work": (f"{3:016x}", [SERVED]),
+    }
+    result = api.get(f"/api/v3/traces/{TRACE}")["result"]
+    spans = [
+        span
+        for resource in result["resourceSpans"]
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    ]
+    assert {span["name"]: (span["spanId"], span.get("parentSpanId", "")) for span in spans} == {
+        name: (id, (parents or [""])[0]) for name, (id, parents) in references.items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,8 @@ ODD_TIMES = [1, 4_102_444_800 * 10**9, START + (1 << 32) * 10**9, 2**63 - 1, 2**
 
 
 def test_times_that_no_clock_should_show(store: Store, ingest: Ingest, tmp_path: Path) -> None:
-    """Kept as the exporter has them, and nothing of them near the times of others."""
+    """Starts are kept as the exporter has them, and nothing of them near the times of others. A span
+    that ends before it starts has the duration 0, and statements can calculate with it."""
     request = ExportTraceServiceRequest()
     scope = request.resource_spans.add().scope_spans.add()
     times = [*ODD_TIMES, *(START - day * DAY for day in range(200))]
@@ -224,12 +225,19 @@ def test_times_that_no_clock_should_show(store: Store, ingest: Ingest, tmp_path:
     assert [row["ns"] for row in found] == [*signed, START, START]
     durations = rows(
         store,
-        "SELECT unhex(SpanId) AS id, Duration FROM otel.otel_traces WHERE SpanId >= hex('a') ORDER BY 1",
+        "SELECT unhex(SpanId) AS id, Duration, EndsBeforeStart FROM otel.otel_traces"
+        " WHERE SpanId >= hex('a') ORDER BY 1",
     )
     assert durations == [
-        {"id": "backward", "Duration": 2**64 - 5},
-        {"id": "neverend", "Duration": 2**63 + START // 2 - START},
+        {"id": "backward", "Duration": 0, "EndsBeforeStart": True},
+        {"id": "neverend", "Duration": 0, "EndsBeforeStart": True},
     ]
+    (sums,) = rows(
+        store,
+        "SELECT toString(max(addNanoseconds(Timestamp, Duration))) AS last, quantile(0.95)(Duration) AS p95,"
+        " countIf(EndsBeforeStart) AS flagged FROM otel.otel_traces",
+    )
+    assert sums == {"last": "2262-04-11 23:47:16.854775807", "p95": 0, "flagged": 2}
     assert sides_equal_their_base(store)
     # a DateTime that overflows would put the span of 2161 into the minute of START
     minutes = rows(

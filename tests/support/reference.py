@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import ge, gt, le, lt
 from urllib.parse import urlsplit
 
 from support.traffic import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Span, as_stored
@@ -59,7 +60,26 @@ def traces_of(spans: Iterable[Span]) -> list[Trace]:
     groups: dict[str, list[Span]] = defaultdict(list)
     for span in spans:
         groups[span.trace].append(span)
-    return [Trace(id, tuple(group)) for id, group in groups.items()]
+    return [Trace(id, tuple(with_own_ids(group))) for id, group in groups.items()]
+
+
+def with_own_ids(spans: Sequence[Span]) -> list[Span]:
+    """The spans as they are shown: servers that share an id with a client are its children, under
+    an id of their own."""
+    kinds = defaultdict(set)
+    for span in spans:
+        kinds[span.id].add(span.kind)
+    servers = {
+        id: f"{int(id, 16) ^ (2**64 - 1):016x}"
+        for id, kinds_of_id in kinds.items()
+        if kinds_of_id >= {CLIENT, SERVER}
+    }
+    return [
+        replace(span, id=servers[span.id], parent=span.id)
+        if span.kind == SERVER and span.id in servers
+        else replace(span, parent=servers.get(span.parent, span.parent))
+        for span in spans
+    ]
 
 
 def newest_first(traces: Iterable[Trace]) -> list[Trace]:
@@ -206,14 +226,31 @@ def call_target(span: Span) -> tuple[str, str, str]:
     def first(*keys: str) -> str:
         return next((attributes[key] for key in keys if attributes.get(key)), "")
 
-    if span.kind != CONSUMER and (system := first("db.system.name", "db.system")):
-        table = first("db.collection.name", "db.sql.table")
-        words = f"{first('db.operation.name', 'db.operation')} {table}".strip()
-        names = filter(None, (system, first("db.namespace", "db.name")))
-        return "database", "/".join(names), first("db.query.summary") or words
+    host = first("service.peer.name", "peer.service", "server.address", "net.peer.name")
+    url = f"//{first('http.host')}" if first("http.host") else first("url.full", "http.url")
+    method = first("rpc.method").removeprefix("/")
+    peer = (
+        host
+        or urlsplit(url).hostname
+        or first("rpc.service")
+        or method.rpartition("/")[0]
+        or first("network.peer.address", "net.peer.ip", "faas.invoked_name")
+        or first("gen_ai.provider.name", "rpc.system.name", "rpc.system")
+    )
+    database = (
+        first("db.system.name", "db.system", "db.type"),
+        first("db.namespace", "db.name", "db.instance"),
+    )
+    collection = first("db.collection.name", "db.sql.table")
+    statement = first("db.query.text", "db.statement", "db.collection.name")
+    if span.kind != CONSUMER and any((*database, statement)):
+        words = f"{first('db.operation.name', 'db.operation')} {collection}".strip()
+        name = "/".join(filter(None, database)) or peer or "database"
+        return "database", name, first("db.query.summary") or words
     queue = (
         first("messaging.system"),
-        first("messaging.destination.name", "messaging.destination"),
+        first("messaging.destination.name", "messaging.destination")
+        or first("messaging.source.name", "message_bus.destination"),
     )
     if any(queue):
         operation = first("messaging.operation.type", "messaging.operation")
@@ -221,9 +258,7 @@ def call_target(span: Span) -> tuple[str, str, str]:
         return "consumed" if is_consumed else "queue", "/".join(filter(None, queue)), ""
     if span.kind == CONSUMER:
         return "", "", ""
-    host = first("service.peer.name", "peer.service", "server.address", "net.peer.name")
-    url = f"//{first('http.host')}" if first("http.host") else first("url.full", "http.url")
-    return "external", host or urlsplit(url).hostname or "", ""
+    return "external", peer, ""
 
 
 def is_quantile(value: float, values: Iterable[float], q: float) -> bool:
@@ -255,11 +290,16 @@ def has_attribute(span: Span, text_filter: tuple[str, str, str]) -> bool:
         return actual == value
     if operator == "~":
         return value in actual
+    if operator == " in ":
+        return actual in (part.strip() for part in value.split(","))
+    if operator == " exists":
+        return True
     try:
         number = float(actual)
     except ValueError:
         return False
-    return number > float(value) if operator == ">" else number < float(value)
+    compare = {">": gt, ">=": ge, "<": lt, "<=": le}[operator]
+    return bool(compare(number, float(value)))
 
 
 def rfc3339(nanoseconds: int) -> str:

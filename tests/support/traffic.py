@@ -409,6 +409,15 @@ CALL_TARGETS: tuple[Attributes, ...] = (
     {"http.host": "named.example.com:9000"},
     {"url.full": "https://full.example.com/a/b"},
     {"peer.service": "bank", "net.peer.name": "10.0.0.1"},
+    {"rpc.system": "aws-api", "rpc.service": "S3", "rpc.method": "PutObject"},
+    {"rpc.system.name": "grpc", "rpc.method": "/shop.v1.Stock/Reserve"},
+    {"rpc.system.name": "aws-api", "rpc.method": "Invoke", "faas.invoked_name": "resize"},
+    {"rpc.system": "java_rmi"},
+    {"db.statement": "SELECT 1", "server.address": "cache-2"},
+    {"db.query.text": "SELECT 1"},
+    {"db.instance": "ledger", "db.type": "sql"},
+    {"message_bus.destination": "topic"},
+    {"network.peer.address": "10.1.2.3"},
 )  # fmt: skip
 
 

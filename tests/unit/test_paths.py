@@ -6,8 +6,14 @@ import random
 
 import pytest
 
-from clew.analysis.traces.paths import SpanTimes, TimedSpan, compute_times, index_spans
-from support.reference import Trace, critical_path, self_times
+from clew.analysis.traces.paths import (
+    SpanTimes,
+    TimedSpan,
+    compute_times,
+    index_spans,
+    unique_ids,
+)
+from support.reference import Trace, critical_path, self_times, with_own_ids
 from support.traffic import KIND_NAMES, SECOND, Process, Span, tangle
 
 PROCESSES = [Process(name, f"{name}-1") for name in ("shop", "stock", "pay")]
@@ -22,10 +28,12 @@ def test_times_equal_the_reference(size: int) -> None:
     choice = random.Random(size)
     for _ in range(100):
         spans = tangle(choice, PROCESSES, size, 1000 * SECOND)
-        self_ns, path = self_times(spans), critical_path(Trace(spans[0].trace, tuple(spans)))
-        index_by_id = index_spans([timed(span) for span in spans])
+        shown = with_own_ids(spans)
+        self_ns, path = self_times(shown), critical_path(Trace(spans[0].trace, tuple(shown)))
+        index_by_id = index_spans([timed(span) for span in shown])
         times = compute_times([timed(span) for span in spans])
-        for index, span in enumerate(spans):
+        assert list(unique_ids([timed(span) for span in spans])) == list(map(timed, shown))
+        for index, span in enumerate(shown):
             if index_by_id[span.id] != index:
                 assert times[index] == SpanTimes(0, 0, False)
             else:

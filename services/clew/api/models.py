@@ -193,8 +193,10 @@ class Span(Model):
     """Events of the span, in the order in which they were sent."""
     links: list[Link]
     """Links to other spans."""
-    flags: list[Literal["ends_before_start"]]
-    """What is wrong with the span. One that ends before it starts has a duration of 0 ms."""
+    flags: list[Literal["ends_before_start", "shared_span_id"]]
+    """What is wrong with the span. `ends_before_start`: its duration is stored as 0 ms.
+    `shared_span_id`: the server's span was sent with the id of the client's, as Zipkin's are, and
+    is shown under another id, as a child of the client's span."""
 
 
 class LinkedLog(Model):

@@ -16,7 +16,14 @@ from typing import Any, NamedTuple
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from clew.analysis.traces.paths import SpanTimes, TimedSpan, compute_times, entry_index
+from clew.analysis.traces.paths import (
+    SpanTimes,
+    TimedSpan,
+    compute_times,
+    entry_index,
+    index_spans,
+    unique_ids,
+)
 from clew.api.answer import Answer
 from clew.api.parameters import SECOND, extent_parameters, rfc3339
 from clew.storage import queries
@@ -33,8 +40,7 @@ WHOLE_TRACE = ("start", "duration_ms", "services", "span_count", "error_count")
 CHUNK = 1000  # spans that are parsed, and sent, at a time
 ERRORS = frozenset(("Error", "STATUS_CODE_ERROR"))
 CUMULATIVE = 2
-PAST_INT64 = 1 << 63  # a duration from here on is a negative one: the span ends before it starts
-END_BEFORE_START = '["ends_before_start"]'
+PAST_INT64 = 1 << 63
 
 Point = tuple[int, float | None]  # seconds since 1970, value
 ProcessSeries = queries.TraceGaugesRow | queries.TraceSumsRow
@@ -42,15 +48,18 @@ ProcessSeries = queries.TraceGaugesRow | queries.TraceSumsRow
 
 class SpanHead(NamedTuple):
     """The part of a span that the trace is computed from. `rest`: where the text of the other part
-    is, from its span_id on."""
+    is, from its span_id on. If `timed` has other ids than were sent, then `sent_id` is the span's
+    id as sent, and `rest` begins at the name."""
 
     timed: TimedSpan
+    sent_id: str | None
     name: str
     service: str
     instance: str
     status: str
     transaction: str
     duration_ns: int
+    ends_before_start: bool
     rest: slice
 
 
@@ -96,7 +105,7 @@ def read_trace(answer: Answer, trace_id: str) -> TraceView | None:
         lambda: answer.text(queries.TRACE_SPANS, trace_id=trace_id, limit=MAX_SPANS + 1),
         lambda: answer.limited_rows(queries.TRACE_OCCURRENCES, MAX_OCCURRENCES, trace_id=trace_id),
     )
-    heads = sorted(_span_heads(text), key=lambda head: (head.timed.start, head.timed.id))
+    heads = _unique_heads(list(_span_heads(text)), text)
     if not heads:
         return None
     whole_trace: dict[str, Any] = {}
@@ -109,7 +118,7 @@ def read_trace(answer: Answer, trace_id: str) -> TraceView | None:
     end = max(head.timed.end for head in heads)
     processes = sorted({(head.service, head.instance) for head in heads})
     logs, metrics, transactions = answer.in_parallel(
-        lambda: _logs(answer, trace_id, start, end, processes),
+        lambda: _logs(answer, trace_id, start, end, processes, heads),
         lambda: _metrics(answer, trace_id, start, end, processes),
         lambda: _transactions(answer, trace_id, heads, occurrences),
     )
@@ -130,6 +139,24 @@ def read_trace(answer: Answer, trace_id: str) -> TraceView | None:
         **whole_trace,
     }
     return TraceView(heads, text, members)
+
+
+def _unique_heads(heads: list[SpanHead], text: bytes) -> list[SpanHead]:
+    """Each span once, by start and id. Where a client and a server share an id, the server's span
+    has another one."""
+    timed = unique_ids([head.timed for head in heads])
+    first = set(index_spans(timed).values())
+    unique = [
+        head if head.timed == span else _with_ids(head, span, text)
+        for index, (head, span) in enumerate(zip(heads, timed, strict=True))
+        if index in first or not span.id  # other writers may leave ids out
+    ]
+    return sorted(unique, key=lambda head: (head.timed.start, head.timed.id))
+
+
+def _with_ids(head: SpanHead, timed: TimedSpan, text: bytes) -> SpanHead:
+    rest = slice(text.index(b',"name":', head.rest.start), head.rest.stop)
+    return head._replace(timed=timed, sent_id=head.timed.id, rest=rest)
 
 
 def _span_heads(text: bytes) -> Iterator[SpanHead]:
@@ -155,33 +182,43 @@ def _span_head(row: queries.TraceSpansRow, rest: slice) -> SpanHead:
     )
     return SpanHead(
         timed,
+        sent_id=None,
         name=intern(row["name"]),
         service=intern(row["service"]),
         instance=intern(row["instance"]),
         status=intern(row["status"]),
         transaction=intern(row["transaction"]),
         duration_ns=row["lasted"],
+        ends_before_start=row["ends_before_start"],
         rest=rest,
     )
 
 
 def _span_end(row: queries.TraceSpansRow) -> int:
-    """The end as clew_end computes it: a span that ends before it starts, or after the last time
-    that can be stored, ends when it starts."""
+    """The end as clew_end computes it: a span that ends after the last time that can be stored ends
+    when it starts."""
     end = row["began"] + row["lasted"]
     return end if end < PAST_INT64 else row["began"]
 
 
 def _computed_members(head: SpanHead, times: SpanTimes, trace_start: int) -> bytes:
-    """The members in front of the rest of the span. They are numbers, so nothing needs escaping."""
-    is_negative = head.duration_ns >= PAST_INT64
-    return (
+    """The members in front of the rest of the span."""
+    members = (
         f'{{"offset_ms":{(head.timed.start - trace_start) / 1e6},'
-        f'"duration_ms":{0 if is_negative else head.duration_ns / 1e6},'
+        f'"duration_ms":{head.duration_ns / 1e6},'
         f'"self_time_ms":{times.self_ns / 1e6},'
         f'"critical":{"true" if times.critical else "false"},'
-        f'"flags":{END_BEFORE_START if is_negative else "[]"}'
-    ).encode()
+        f'"flags":{json.dumps(_flags(head))}'
+    )
+    if head.sent_id is not None:
+        ids = {"span_id": head.timed.id, "parent_span_id": head.timed.parent}
+        members += f",{json.dumps(ids)[1:-1]}"
+    return members.encode()
+
+
+def _flags(head: SpanHead) -> list[str]:
+    is_shared = head.sent_id not in (None, head.timed.id)
+    return ["ends_before_start"] * head.ends_before_start + ["shared_span_id"] * is_shared
 
 
 def _is_complete(heads: list[SpanHead]) -> bool:
@@ -224,9 +261,14 @@ def _transactions(
 
 
 def _logs(
-    answer: Answer, trace_id: str, start: int, end: int, processes: list[tuple[str, str]]
+    answer: Answer,
+    trace_id: str,
+    start: int,
+    end: int,
+    processes: list[tuple[str, str]],
+    heads: list[SpanHead],
 ) -> list[queries.TraceLogsRow]:
-    return answer.limited_rows(
+    logs = answer.limited_rows(
         queries.TRACE_LOGS,
         MAX_LOGS,
         per="linked_by",
@@ -234,6 +276,12 @@ def _logs(
         processes=processes,
         **_extent_parameters(start, end),
     )
+    shown_ids = {
+        (head.service, head.sent_id): head.timed.id for head in heads if head.sent_id is not None
+    }
+    for log in logs if shown_ids else ():
+        log["span_id"] = shown_ids.get((log["service"], log["span_id"]), log["span_id"])
+    return logs
 
 
 def _extent_parameters(start: int, end: int, margin: int = 0) -> dict[str, str]:

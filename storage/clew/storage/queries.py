@@ -816,6 +816,7 @@ class TraceSpansRow(TypedDict):
     instance: str
     began: int
     lasted: int
+    ends_before_start: bool
     transaction: str
     span_id: str
     parent_span_id: str

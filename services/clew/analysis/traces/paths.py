@@ -14,7 +14,7 @@ path time: the duration of a span on the path without that of its children on th
 
 Any trace is accepted: with missing parents, spans that are their own ancestors, and clocks that
 differ. Of several spans with one id only the first counts; the others, usually a batch that was
-sent twice, take no time.
+sent twice, take no time. A client and a server that share one id, as Zipkin's do, are two spans.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ CODES = {
     for prefix, name in (("", kind), ("SPAN_KIND_", kind.upper()))
 }
 SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4
+INVERTED_DIGITS = str.maketrans("0123456789abcdef", "fedcba9876543210")
 
 
 class TimedSpan(NamedTuple):
@@ -60,6 +61,26 @@ class SpanTimes(NamedTuple):
     critical: bool
 
 
+def unique_ids(spans: Sequence[TimedSpan]) -> Sequence[TimedSpan]:
+    """The spans, in which a SERVER span that shares its id with a CLIENT span has an id of its own
+    (schema 0161) and is the CLIENT span's child. The children of the id become the SERVER span's,
+    as in Jaeger."""
+    ids_by_code: dict[int, set[str]] = {CLIENT: set(), SERVER: set()}
+    for span in spans:
+        if span.code in ids_by_code:
+            ids_by_code[span.code].add(span.id)
+    shared = ids_by_code[CLIENT] & ids_by_code[SERVER]
+    return [_with_unique_ids(span, shared) for span in spans] if shared else spans
+
+
+def _with_unique_ids(span: TimedSpan, shared: set[str]) -> TimedSpan:
+    if span.code == SERVER and span.id in shared:
+        return span._replace(id=span.id.translate(INVERTED_DIGITS), parent=span.id)
+    if span.parent in shared:
+        return span._replace(parent=span.parent.translate(INVERTED_DIGITS))
+    return span
+
+
 def entry_index(spans: Sequence[TimedSpan]) -> int:
     """The index of the trace's entry: its first root, or else its first SERVER or CONSUMER span, or
     else its first span. `spans` must not be empty."""
@@ -67,10 +88,11 @@ def entry_index(spans: Sequence[TimedSpan]) -> int:
 
 
 def compute_times(spans: Sequence[TimedSpan]) -> list[SpanTimes]:
-    """The times of each span of one trace, in the order of `spans`. A span that ends before it
-    starts has the duration 0."""
+    """The times of each span of one trace, in the order of `spans`, which need not have unique ids.
+    A span that ends before it starts has the duration 0."""
     if not spans:
         return []
+    spans = unique_ids(spans)
     spans = [span if span.start <= span.end else span._replace(end=span.start) for span in spans]
     index_by_id = index_spans(spans)
     children_by_parent: dict[str, list[TimedSpan]] = defaultdict(list)

@@ -18,6 +18,7 @@ from clew.analysis.traces.paths import (
     compute_times,
     entry_index,
     index_spans,
+    unique_ids,
 )
 
 
@@ -59,7 +60,9 @@ class ServiceCall(NamedTuple):
 
 def settled_row(trace_id: str, spans: Sequence[SpanRow]) -> list[Any]:
     """The row of a trace, up to the column OneIn. `spans` must not be empty."""
-    timed = [TimedSpan(span.id, span.parent, span.kind, span.began, span.ended) for span in spans]
+    timed = unique_ids(
+        [TimedSpan(span.id, span.parent, span.kind, span.began, span.ended) for span in spans]
+    )
     entry_number = entry_index(timed)
     entry = spans[entry_number]
     path: dict[tuple[str, str, str], list[int]] = {}
@@ -88,13 +91,13 @@ def settled_row(trace_id: str, spans: Sequence[SpanRow]) -> list[Any]:
 
 def service_calls(spans: Sequence[SpanRow], timed: Sequence[TimedSpan]) -> list[ServiceCall]:
     """Which service called which: by the parents of the spans, and, where the callee sent no spans,
-    by the target that a span's attributes name."""
+    by the target that a span's attributes name. `timed`: the same spans with unique ids."""
     index_by_id = index_spans(timed)
     parents = {
         index: index_by_id[span.parent]
         if span.parent in index_by_id and span.parent != span.id
         else None
-        for index, span in ((index, spans[index]) for index in index_by_id.values())
+        for index, span in ((index, timed[index]) for index in index_by_id.values())
     }
     calls: list[ServiceCall] = []
     # Spans whose callee sent spans, and spans with a client span of their service as a child.

@@ -14,7 +14,7 @@ SELECT
     ScopeName,
     ScopeVersion,
     clew_attributes(span.attributes) AS SpanAttributes,
-    span.end_time_unix_nano - span.start_time_unix_nano AS Duration,
+    if(EndsBeforeStart, 0, clew_duration(toUInt64(span.end_time_unix_nano - span.start_time_unix_nano))) AS Duration,
     transform(span.status.code, [0, 1, 2], ['Unset', 'Ok', 'Error'], '') AS StatusCode,
     span.status.message AS StatusMessage,
     arrayMap(event -> fromUnixTimestamp64Nano(reinterpretAsInt64(event.time_unix_nano)), span.events) AS `Events.Timestamp`,
@@ -34,7 +34,8 @@ SELECT
             clew_type_bytes(span.attributes), '|',
             arrayStringConcat(arrayMap(event -> clew_type_bytes(event.attributes), span.events), ','), '|',
             arrayStringConcat(arrayMap(link -> clew_type_bytes(link.attributes), span.links), ',')),
-        '\n\x10\x18!:\0', 'sbidye')) AS AttributeTypes
+        '\n\x10\x18!:\0', 'sbidye')) AS AttributeTypes,
+    reinterpretAsInt64(span.end_time_unix_nano) < reinterpretAsInt64(span.start_time_unix_nano) AS EndsBeforeStart
 FROM
 (
     SELECT segment, ResourceAttributes, ServiceName, Environment, ServiceVersion,

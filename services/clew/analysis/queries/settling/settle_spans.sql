@@ -25,12 +25,20 @@ chunk_spans AS
             SpanKind IN ('Producer', 'SPAN_KIND_PRODUCER'), 3,
             SpanKind IN ('Consumer', 'SPAN_KIND_CONSUMER'), 4,
             0) AS code,
-        firstNonDefault(values[indexOf(keys, 'db.system.name')], values[indexOf(keys, 'db.system')]) AS db,
-        firstNonDefault(values[indexOf(keys, 'db.namespace')], values[indexOf(keys, 'db.name')]) AS db_name,
+        firstNonDefault(
+            values[indexOf(keys, 'db.system.name')],
+            values[indexOf(keys, 'db.system')],
+            values[indexOf(keys, 'db.type')]) AS db,
+        firstNonDefault(
+            values[indexOf(keys, 'db.namespace')],
+            values[indexOf(keys, 'db.name')],
+            values[indexOf(keys, 'db.instance')]) AS db_name,
         values[indexOf(keys, 'messaging.system')] AS queue,
         firstNonDefault(
             values[indexOf(keys, 'messaging.destination.name')],
-            values[indexOf(keys, 'messaging.destination')]) AS queue_name
+            values[indexOf(keys, 'messaging.destination')],
+            values[indexOf(keys, 'messaging.source.name')],
+            values[indexOf(keys, 'message_bus.destination')]) AS queue_name
     FROM otel.otel_traces
     WHERE TraceId IN (
         SELECT TraceId FROM otel.clew_settling
@@ -44,12 +52,29 @@ typed_spans AS
         *,
         multiIf(
             code < 2, 0,
-            code != 4 AND db != '', 2,
+            code != 4 AND (
+                db != '' OR db_name != '' OR hasAny(keys, ['db.query.text', 'db.statement', 'db.collection.name'])), 2,
             queue != '' OR queue_name != '', if(code = 4 OR firstNonDefault(
                 values[indexOf(keys, 'messaging.operation.type')],
                 values[indexOf(keys, 'messaging.operation')]) IN ('receive', 'process'), 4, 3),
             code = 4, 0,
-            1) AS type
+            1) AS type,
+        firstNonDefault(
+            values[indexOf(keys, 'service.peer.name')],
+            values[indexOf(keys, 'peer.service')],
+            values[indexOf(keys, 'server.address')],
+            values[indexOf(keys, 'net.peer.name')],
+            domain(concat('//', values[indexOf(keys, 'http.host')])),
+            domain(values[indexOf(keys, 'url.full')]),
+            domain(values[indexOf(keys, 'http.url')]),
+            values[indexOf(keys, 'rpc.service')],
+            extract(values[indexOf(keys, 'rpc.method')], '^/?(.+)/'),
+            values[indexOf(keys, 'network.peer.address')],
+            values[indexOf(keys, 'net.peer.ip')],
+            values[indexOf(keys, 'faas.invoked_name')],
+            values[indexOf(keys, 'gen_ai.provider.name')],
+            values[indexOf(keys, 'rpc.system.name')],
+            values[indexOf(keys, 'rpc.system')]) AS peer
     FROM chunk_spans
 ),
 spans AS
@@ -66,16 +91,10 @@ spans AS
         InsertedAt AS inserted,
         type,
         multiIf(
-            type = 2, concat(db, if(db_name != '', '/', ''), db_name),
+            type = 2, firstNonDefault(
+                concat(db, if(db != '' AND db_name != '', '/', ''), db_name), peer, 'database'),
             type > 2, concat(queue, if(queue != '' AND queue_name != '', '/', ''), queue_name),
-            type = 1, firstNonDefault(
-                values[indexOf(keys, 'service.peer.name')],
-                values[indexOf(keys, 'peer.service')],
-                values[indexOf(keys, 'server.address')],
-                values[indexOf(keys, 'net.peer.name')],
-                domain(concat('//', values[indexOf(keys, 'http.host')])),
-                domain(values[indexOf(keys, 'url.full')]),
-                domain(values[indexOf(keys, 'http.url')])),
+            type = 1, peer,
             '') AS target,
         if(type = 2, firstNonDefault(
             values[indexOf(keys, 'db.query.summary')],

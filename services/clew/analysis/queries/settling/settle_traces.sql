@@ -2,7 +2,8 @@
 -- Rows of clew_settled for a chunk of traces that are not large. From `traces` on a row is one trace, and its
 -- spans are arrays side by side, numbered from 1, parents before their children. clew.analysis.traces.paths
 -- computes the same for one trace and says what the times mean. In both, the first of several spans with one id
--- counts.
+-- counts, and a server's span that shares its id with a client's is the client's child under an id of its own
+-- (schema 0161; here ids are numbers, and that is bitNot).
 --
 -- What is used twice, or within a lambda, is a column of an earlier step: an alias would be computed each time.
 -- InsertedAt is that of the spans: a row is kept as long as they are, whenever it was made.
@@ -23,12 +24,26 @@ traces AS
     FROM spans
     GROUP BY TraceId
 ),
+shared_ids AS
+(
+    SELECT
+        *,
+        arrayIntersect(
+            arrayFilter((id, code) -> code = 1, sorted.3, sorted.5),
+            arrayFilter((id, code) -> code = 2, sorted.3, sorted.5)) AS shared,
+        arrayMap((id, code) -> code = 1 AND has(shared, id), sorted.3, sorted.5) AS are_shared
+    FROM traces
+),
 numbered AS
 (
     SELECT
         TraceId,
         InsertedAt,
-        sorted.1 AS starts, arrayMap(negated -> -negated, sorted.2) AS ends, sorted.3 AS ids, sorted.4 AS parents,
+        sorted.1 AS starts, arrayMap(negated -> -negated, sorted.2) AS ends,
+        arrayMap((id, is_shared) -> if(is_shared, bitNot(id), id), sorted.3, are_shared) AS ids,
+        arrayMap(
+            (id, parent, is_shared) -> multiIf(is_shared, id, has(shared, parent), bitNot(parent), parent),
+            sorted.3, sorted.4, are_shared) AS parents,
         CAST(sorted.5, concat('Array(', code_type, ')')) AS codes, sorted.6 AS errors,
         CAST(sorted.7, concat('Array(', target_type, ')')) AS types,
         sorted.8 AS services, sorted.9 AS names, sorted.10 AS kinds,
@@ -37,7 +52,7 @@ numbered AS
         arrayMap(repetition -> repetition = 1, arrayEnumerateUniq(ids)) AS are_first,
         arrayEnumerateDense(services, names, kinds) AS operations,
         arrayEnumerateDense(services) AS service_numbers
-    FROM traces
+    FROM shared_ids
 ),
 -- callers: the number of each span's parent, 0 where no parent is stored.
 linked AS

@@ -1,3 +1,4 @@
+-- with jaeger_spans
 -- Some traces as OTLP has them in JSON: a row for each resource and scope of each trace. Of each trace the first
 -- spans only, so that an answer stays one that can be shown. A root has no parentSpanId: JSON leaves out what is NULL.
 SELECT
@@ -30,9 +31,7 @@ FROM
             clew_kind_name(SpanKind))) - 1) AS kind,
         multiIf(clew_is_error(StatusCode), 2, StatusCode IN ('Ok', 'STATUS_CODE_OK'), 1, 0) AS code,
         row_number() OVER (PARTITION BY TraceId ORDER BY Timestamp, SpanId) AS number
-    FROM otel.otel_traces
-    WHERE TraceId IN {trace_ids:Array(String)}
-        AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
+    FROM spans
     ORDER BY TraceId, number
 )
 WHERE number <= {most:UInt64}

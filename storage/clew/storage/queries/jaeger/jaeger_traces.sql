@@ -1,9 +1,10 @@
+-- with jaeger_spans
 -- Some traces as Jaeger's query service writes them, a row for each: times and durations in microseconds, a
 -- process for each resource. Of each trace the first spans only, so that an answer stays one that can be shown.
 SELECT
     TraceId AS traceID,
     groupArray(CAST(
-        (TraceId, SpanId, flags, operation, links, began, lasted, tags, events, process, if(isBackwards, ['the span ends before it starts'], [])),
+        (TraceId, SpanId, flags, operation, links, began, lasted, tags, events, process, if(EndsBeforeStart, ['the span ends before it starts'], [])),
         'Tuple(traceID String, spanID String, flags UInt8, operationName String, references Array(Tuple(refType String, traceID String, spanID String)), startTime Int64, duration UInt64, tags Array(Tuple(key String, type String, value Variant(Bool, Float64, Int64, String))), logs Array(Tuple(timestamp Int64, fields Array(Tuple(key String, type String, value Variant(Bool, Float64, Int64, String))))), processID String, warnings Array(String))'
     )) AS spans,
     CAST(groupUniqArray((process, (service, resource))),
@@ -15,12 +16,12 @@ FROM
         TraceId,
         SpanId,
         1 AS flags,
+        EndsBeforeStart,
         toString(SpanName) AS operation,
         arrayConcat(
             if(ParentSpanId = '', [], [('CHILD_OF', TraceId, ParentSpanId)]),
             arrayMap((trace, span) -> ('FOLLOWS_FROM', trace, span), Links.TraceId, Links.SpanId)) AS links,
         intDiv(toUnixTimestamp64Nano(Timestamp), 1000) AS began,
-        Duration >= 9223372036854775808 AS isBackwards,
         intDiv(clew_duration(Duration), 1000) AS lasted,
         splitByChar('|', AttributeTypes) AS types,
         arrayConcat(
@@ -47,9 +48,7 @@ FROM
         lower(hex(sipHash64(ServiceName, ResourceAttributes))) AS process,
         count() OVER (PARTITION BY TraceId) AS total,
         row_number() OVER (PARTITION BY TraceId ORDER BY Timestamp, SpanId) AS number
-    FROM otel.otel_traces
-    WHERE TraceId IN {trace_ids:Array(String)}
-        AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
+    FROM spans
     ORDER BY TraceId, number
 )
 WHERE number <= {most:UInt64}

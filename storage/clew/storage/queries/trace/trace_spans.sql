@@ -5,7 +5,8 @@ WITH (SELECT (min(Start), max(End)) FROM otel.clew_traces WHERE TraceId = {trace
 SELECT
     ResourceAttributes['service.instance.id'] AS instance,
     toUnixTimestamp64Nano(Timestamp) AS began,
-    Duration AS lasted,
+    clew_duration(Duration) AS lasted,
+    EndsBeforeStart AS ends_before_start,
     clew_transaction_id(ServiceName, SpanName) AS transaction,
     SpanId AS span_id,
     ParentSpanId AS parent_span_id,
