@@ -109,6 +109,8 @@ def every_call(api: httpx.Client, day: Day) -> Iterator[Call]:
     trace = found.raise_for_status().json()["traces"][0]["trace_id"]
     order = (("attr", f"order.id={known['orders']['last']}"),)
     tenant = (("attr", "tenant.id=tenant-00"),)
+    long = (("min_duration_ms", "5000"),)
+    of_transaction = (("transaction", one.rpartition("/")[2]),)
     slow = next(
         each["id"]
         for each in listed["transactions"]
@@ -123,6 +125,9 @@ def every_call(api: httpx.Client, day: Day) -> Iterator[Call]:
         traces = "/api/v1/traces"
         yield Call(f"traces by an attribute, frequent, {hours} h", traces, bar, hours, tenant)
         yield Call(f"traces by an attribute, rare, {hours} h", traces, bar, hours, order)
+        yield Call(f"traces by time, {hours} h", traces, bar, hours)
+        yield Call(f"traces by duration, {hours} h", traces, bar, hours, long)
+        yield Call(f"traces by transaction, {hours} h", traces, bar, hours, of_transaction)
     yield Call("service map, 24 h", "/api/v1/services/map", 200)
     yield Call("services, 24 h", "/api/v1/services")
     for kind, word in (("frequent", vocabulary()[0]), ("rare", RARE_WORD)):

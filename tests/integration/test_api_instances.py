@@ -96,7 +96,7 @@ class Order:
         """Every second order's log record names the user."""
         if self.number % 2:
             return []
-        attributes = {"user.name": f"user {self.number % 6}"}
+        attributes = {"user.name": f"user {self.number % 6}", "event.user": self.number % 6}
         log = Log(self.time + 29 * MINUTE, PAYMENTS, "INFO", "paid", attributes, self.traces[1])
         return [log]
 
@@ -194,6 +194,13 @@ SEARCHES: dict[str, tuple[list[str], Callable[[int], bool]]] = {
     "none has the value": (["region!=r1"], lambda number: number % 2 == 0),
     "no record has the value": (["user.name!=user 2"], lambda number: number % 6 != 2),
     "of a resource": (["service.name=payments"], lambda number: True),
+    "in a list": (["tenant in t0,t2"], lambda number: number % 3 != 1),
+    "exists": (["user.name exists", "tenant exists"], lambda number: number % 2 == 0),
+    "of a record, where spans have a field": (
+        ["event.user>=2", "event.user in 0,2"],
+        lambda number: number % 6 == 2,
+    ),
+    "of a scope": (["scope.name=no library"], lambda number: False),
     "unknown": (["tenant=t9"], lambda number: False),
     "hostile": (["it's {x:String}='; --"], lambda number: False),
 }

@@ -20,7 +20,6 @@ from support.reference import (
     critical_path,
     has_attribute,
     is_quantile,
-    newest_first,
     rfc3339,
     self_times,
     traces_of,
@@ -401,6 +400,11 @@ SEARCHES = {
     "part of an attribute": _attribute(("url.path", "~", "20")),
     "more than": _attribute(("amount", ">", "480")),
     "less than": _attribute(("amount", "<", "-45.5")),
+    "at least": _attribute(("amount", ">=", "12.5")),
+    "at most": _attribute(("amount", "<=", "12.5")),
+    "in": _attribute(("user.id", " in ", "user-3,user-1, user-3")),
+    "in the resource": _attribute(("service.version", " in ", "2.1")),
+    "exists": _attribute(("amount", " exists", "")),
     "no number": _attribute(("user.id", ">", "0")),
     "several attributes": _attribute(("amount", ">", "300"), ("amount", "<", "320")),
     "several kinds": _attribute(("url.path", "~", "stock"), ("user.id", "!=", "user-1")),
@@ -420,19 +424,29 @@ SEARCHES = {
 def test_a_search_returns_exactly_the_matching_traces(
     dataset: Dataset, search: Search, window: str
 ) -> None:
-    expected = [
-        trace
-        for trace in newest_first(dataset.traces)
-        if _is_in(window, trace.start)
-        and search.trace(trace)
-        and (search.span is None or any(map(search.span, trace.spans)))
-    ]
+    expected = sorted(
+        (
+            (max(starts), trace.id, trace)
+            for trace in dataset.traces
+            if search.trace(trace)
+            and (
+                starts := [
+                    span.start
+                    for span in trace.spans
+                    if _is_in(window, span.start) and (search.span is None or search.span(span))
+                ]
+            )
+        ),
+        key=lambda match: match[:2],
+        reverse=True,
+    )
     answer = dataset.api.get(
         "/api/v1/traces", **_parameters(window, limit=1000, **search.parameters)
     )
-    assert [result["trace_id"] for result in answer["traces"]] == [trace.id for trace in expected]
+    assert [result["trace_id"] for result in answer["traces"]] == [id for _, id, _ in expected]
     assert answer["next_cursor"] is None
-    for result, trace in zip(answer["traces"], expected, strict=True):
+    for result, (start, _, trace) in zip(answer["traces"], expected, strict=True):
+        assert result["matched_at"] == rfc3339(start)
         assert result["root_service"] == trace.entry.service
         assert result["root_operation"] == trace.entry.name
         assert result["start"] == rfc3339(trace.start)
@@ -456,16 +470,20 @@ def test_pages_of_a_search_together_are_the_search(dataset: Dataset, name: str) 
 
 @pytest.mark.parametrize("name", ["web: POST /checkout", "worker: ship"])
 def test_a_search_within_a_transaction(dataset: Dataset, name: str) -> None:
-    traces = [
-        trace
-        for trace in newest_first(_by_transaction(dataset.traces, "all")[name])
-        if any(span.is_error and span.service == "payments" for span in trace.spans)
-    ]
+    newest = sorted(
+        (max(starts), trace.id)
+        for trace in _by_transaction(dataset.traces, "all")[name]
+        if (
+            starts := [
+                span.start for span in trace.spans if span.is_error and span.service == "payments"
+            ]
+        )
+    )
     parameters = _parameters(
         "all", transaction=_ids(dataset)[name], service="payments", status="error"
     )
     result = dataset.api.get("/api/v1/traces", **parameters, limit=1000)["traces"]
-    assert [trace["trace_id"] for trace in result] == [trace.id for trace in traces]
+    assert [trace["trace_id"] for trace in result] == [id for _, id in reversed(newest)]
 
 
 def test_a_search_within_an_unknown_transaction_is_empty(dataset: Dataset) -> None:

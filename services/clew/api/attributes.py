@@ -51,7 +51,7 @@ def list_attributes(
     )
 
 
-@router.get("/{key:path}/values", response_model=models.AttributeValues)
+@router.get("/{key:text}/values", response_model=models.AttributeValues)
 def list_values(
     key: Annotated[str, Path(description="The attribute's key, percent-encoded.")],
     common: CommonDependency,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -30,6 +31,7 @@ from clew.api.parameters import (
     CommonParameters,
     covering_window,
     extent_parameters,
+    full_trace_id,
     split_page,
     sql_time,
     sql_time_from_rfc3339,
@@ -51,6 +53,7 @@ from clew.storage import (
 
 router = routes("transactions")
 
+TRACE_ID = re.compile(r"[0-9a-fA-F]{1,32}", re.ASCII)
 MAX_TRACES = 20  # of one instance, shown whole
 # Metrics of an instance's processes are shown from before and after it too.
 METRICS_MARGIN = 300 * SECOND
@@ -217,7 +220,7 @@ def _next_cursor(
     )
 
 
-@router.get("/{transaction_id}/instances/{key:path}", response_model=models.InstanceView)
+@router.get("/{transaction_id}/instances/{key:text}", response_model=models.InstanceView)
 def get_instance(
     transaction_id: str,
     key: str,
@@ -233,9 +236,11 @@ def get_instance(
     attributes: list[tuple[str, str]] = []
     if isinstance(transaction, Definition):
         instance = _defined_instance(answer, transaction, key)
+        if instance is None and TRACE_ID.fullmatch(key):
+            instance = _defined_instance(answer, transaction, full_trace_id(key))
         attributes = [("business.key", key), *((source.attr, key) for source in transaction.key)]
     else:
-        instance = _automatic_instance(answer, transaction, key)
+        instance = _automatic_instance(answer, transaction, full_trace_id(key))
     if instance is None:
         raise Problem(404, f"{transaction_id} has no instance with the key {key!r}")
     return _view(answer, instance, attributes, limit)

@@ -25,12 +25,12 @@ from clew.api.parameters import (
     CommonParameters,
     Window,
     extent_parameters,
+    full_trace_id,
     read_rfc3339,
 )
 from clew.api.reference import JSON, json_response
 from clew.api.traces import newest_traces, trace_summaries
 from clew.storage import (
-    AttributeFilter,
     ExpressionError,
     Query,
     SpanExpression,
@@ -39,12 +39,13 @@ from clew.storage import (
     queries,
     span_expression,
     span_filters,
-    traces_with_span,
+    spans_with_tags,
 )
 
 router = APIRouter(include_in_schema=False, route_class=ScopedRoute)
 
 DAY = 86400 * SECOND
+UNKNOWN_SERVICE = "unknown_service"  # the name in Jaeger of a service without a name
 MAX_NAMES = 10_000
 MAX_EDGES = 5_000
 MAX_SPANS = 10_000  # of a trace
@@ -150,7 +151,7 @@ def services(answer: AnswerDependency) -> Response:
     return structured(_services(answer))
 
 
-@router.get("/api/services/{service:path}/operations")
+@router.get("/api/services/{service:text}/operations")
 def operation_names(service: str, answer: AnswerDependency) -> Response:
     return structured(sorted({row["name"] for row in _operations(answer, service)}))
 
@@ -261,7 +262,10 @@ def _services(answer: Answer) -> list[str]:
 
 def _operations(answer: Answer, service: str, kind: str = "") -> list[queries.JaegerOperationsRow]:
     return answer.rows(
-        queries.JAEGER_OPERATIONS, service=service, kind=kind.lower(), limit=MAX_NAMES
+        queries.JAEGER_OPERATIONS,
+        services=_stored_names(service),
+        kind=kind.lower(),
+        limit=MAX_NAMES,
     )
 
 
@@ -288,19 +292,25 @@ def _search(
     if window.start >= window.end:
         return []
     error, kind = tags.pop("error", None), tags.pop("span.kind", None)
-    spans, parameters = span_filters(
-        [AttributeFilter(key, "=", value) for key, value in tags.items()],
-        service=service or None,
+    fields, parameters = span_filters(
+        [],
+        services=_stored_names(service) if service else None,
         operation=operation or None,
         is_error=None if error is None else error == "true",
         kind=kind,
         min_duration_ns=min_duration_ns,
         max_duration_ns=max_duration_ns,
     )
-    parameters |= {"min_duration_ms": 0.0, "max_duration_ms": float("inf")}
-    filters = traces_with_span(spans) if spans else ""
-    traces = newest_traces(answer, CommonParameters(window, None, limit), filters, parameters)
+    tag_filters, tag_parameters = spans_with_tags(tags)
+    common = CommonParameters(window, None, limit)
+    spans = [fields + fragment for fragment in tag_filters]
+    traces = newest_traces(answer, common, spans, "", parameters | tag_parameters)
     return [trace["trace_id"] for trace in islice(traces, limit)]
+
+
+def _stored_names(service: str) -> list[str]:
+    """The names in the tables of a service that Jaeger's clients name so."""
+    return [service, ""] if service == UNKNOWN_SERVICE else [service]
 
 
 def _search_v3(query: JaegerQuery, answer: Answer) -> list[str]:
@@ -328,12 +338,8 @@ def _search_v3(query: JaegerQuery, answer: Answer) -> list[str]:
     window = _clamped_window(start, end)
     if window.start >= window.end:
         return []
-    parameters = expression.parameters | {
-        "min_duration_ms": 0.0,
-        "max_duration_ms": float("inf"),
-    }
-    filters = traces_with_span(expression.fragment)
-    traces = newest_traces(answer, CommonParameters(window, None, limit), filters, parameters)
+    common = CommonParameters(window, None, limit)
+    traces = newest_traces(answer, common, [expression.fragment], "", expression.parameters)
     return [trace["trace_id"] for trace in islice(traces, limit)]
 
 
@@ -364,7 +370,7 @@ def _clamped_window(start: int, end: int) -> Window:
 def _trace_lines(answer: Answer, query: Query[Any], ids: Iterable[str]) -> list[bytes]:
     """The query's lines of JSON for the stored traces with these ids. Leading zeros of an id may be
     missing."""
-    summaries = trace_summaries(answer, {id.lower().zfill(32) for id in ids})
+    summaries = trace_summaries(answer, map(full_trace_id, ids))
     if not summaries:
         return []
     extent = extent_parameters(summaries.values())

@@ -138,10 +138,15 @@ class TraceSummary(Model):
     services: Services
 
 
-class Traces(Response):
-    """Traces, newest first."""
+class MatchingTrace(TraceSummary):
+    matched_at: Time
+    """Start of the trace's newest span that matches the search and starts in its window."""
 
-    traces: list[TraceSummary]
+
+class Traces(Response):
+    """Traces, the newest matching span first."""
+
+    traces: list[MatchingTrace]
     """The traces of this page."""
     next_cursor: Cursor
 

@@ -82,17 +82,21 @@ class Window:
 @dataclass(frozen=True)
 class CommonParameters:
     """A read's window, environment and page. `position`: where the previous page ended, as its
-    cursor says; empty on the first page."""
+    cursor says; empty on the first page. `ends_now`: the window's end was `now`
+    when the first page was read."""
 
     window: Window
     environment: str | None
     limit: int
     position: dict[str, Any] = field(default_factory=dict)
+    ends_now: bool = False
 
     def next_cursor(self, **position: Any) -> str:
         """The cursor of the next page. It contains the window, so that relative times do not move
         from page to page."""
         members = {"start": self.window.start, "end": self.window.end, **position}
+        if self.ends_now:
+            members["ends_now"] = True
         return base64.urlsafe_b64encode(json.dumps(members).encode()).decode().rstrip("=")
 
 
@@ -115,6 +119,7 @@ def common_parameters(
     ] = None,
 ) -> CommonParameters:
     position = _read_cursor(cursor) if cursor else {}
+    ends_now = position.pop("ends_now", False) if cursor else end == "now"
     if position:
         window = Window(position.pop("start"), position.pop("end"))
     else:
@@ -122,7 +127,7 @@ def common_parameters(
         window = Window(parse_time(start, now, "start"), parse_time(end, now, "end"))
     if window.start >= window.end:
         raise Problem(400, "start is not before end")
-    return CommonParameters(window, environment, limit, position)
+    return CommonParameters(window, environment, limit, position, ends_now)
 
 
 def parse_time(text: str, now: int, name: str) -> int:
@@ -179,6 +184,11 @@ def sql_time_from_rfc3339(text: str) -> str:
     return text.replace("T", " ").removesuffix("Z")
 
 
+def full_trace_id(text: str) -> str:
+    """A trace id as it is stored: in lower case, a 64-bit one with its leading zeros."""
+    return text.lower().zfill(32)
+
+
 class Extent(TypedDict):
     """A row with a start and an end, both RFC 3339."""
 
@@ -217,6 +227,7 @@ def _is_time(value: Any) -> bool:
 CURSOR_MEMBERS: dict[str, Callable[[Any], bool]] = {
     "start": _is_time,
     "end": _is_time,
+    "ends_now": lambda value: value is True,
     "time": lambda value: type(value) is str and TIME.fullmatch(value) is not None,
     "count": lambda value: type(value) is int and 0 <= value < 2**64,
     "id": lambda value: type(value) is str,

@@ -16,10 +16,27 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
+from starlette.convertors import Convertor, register_url_convertor
 
 from clew.api.access import READING, ScopedRoute
 from clew.api.parameters import common_parameters
 from clew.api.problems import UnknownParameters
+
+
+class TextConvertor(Convertor[str]):
+    """The rest of a path, as `{name:text}`: any text, in which there may be slashes and, unlike in
+    `{name:path}`, line breaks."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("text", TextConvertor())
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 METHODS = ("get", "put", "post", "delete", "patch")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -12,10 +12,13 @@ from fastapi import Query, Response
 from clew.api import models
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.parameters import (
+    LATEST,
     SECOND,
     CommonDependency,
     CommonParameters,
     Window,
+    full_trace_id,
+    rfc3339,
     split_page,
     sql_time,
     sql_time_from_rfc3339,
@@ -24,12 +27,13 @@ from clew.api.problems import Problem
 from clew.api.reference import routes
 from clew.api.trace_view import read_trace
 from clew.storage import (
+    LONG_TRACES,
+    SHORT_TRACES,
     TRACES_IN_OCCURRENCES,
     TRACES_WITH_ENTRY,
     AttributeFilter,
     queries,
     span_filters,
-    traces_with_span,
 )
 
 router = routes("traces")
@@ -37,6 +41,7 @@ router = routes("traces")
 FIRST_STRETCH = 300 * SECOND
 GROWTH = 8
 NO_LIMIT = float("inf")
+CLOCK_AHEAD = 86400 * SECOND  # of a client, by which its spans may lie in the future
 NO_TRANSACTION: queries.TransactionNamesRow = {
     "service": "",
     "operation": "",
@@ -50,7 +55,13 @@ Attributes = Annotated[
     list[str],
     Query(
         description="Filter on an attribute: `key=value`, `key!=value`, `key~part` (contains), "
-        "`key>number` or `key<number`. May be repeated; all must hold."
+        "`key>number`, `key>=number`, `key<number`, `key<=number`, `key in value,value` or "
+        "`key exists`. The leftmost operator counts. A key with such signs is written as a JSON "
+        'string, `"a=b"=value`; so is a value of `in` with a comma. `scope.name`, `scope.version` '
+        "and `scope.KEY` are the instrumentation scope (`otel.scope.name` and `otel.scope.version` "
+        "too). On spans, `link.trace_id`, `link.span_id` and `link.KEY` are its links and "
+        "`event.name` and `event.KEY` its events: one of them must match. An attribute that has "
+        'such a key itself is `"scope.name"`, in quotes. May be repeated; all must hold.'
     ),
 ]
 
@@ -67,10 +78,12 @@ def search_traces(
     transaction: str | None = None,
     attr: Attributes = [],  # noqa: B006 (FastAPI copies it)
 ) -> dict[str, Any]:
-    """Traces that started in the window, newest first.
+    """Traces with a span that starts in the window and matches, by the newest such span
+    (`matched_at`), newest first.
 
-    `service`, `operation`, `status` and `attr` must all hold for the same span, which must start
-    within an hour of the trace's start. Durations are those of the whole trace."""
+    `service`, `operation`, `status` and `attr` must all hold for the same span. Durations and the
+    transaction are those of the whole trace. When the window ends `now`, it includes spans whose
+    clock is ahead by up to a day."""
     spans, parameters = span_filters(
         [AttributeFilter.parse(text) for text in attr],
         service=service,
@@ -78,15 +91,20 @@ def search_traces(
         is_error=None if status is None else status == "error",
         environment=common.environment,
     )
-    filters = traces_with_span(spans) if spans else ""
+    filters = ""
     if transaction is not None:
-        fragment, transaction_parameters = _transaction_filter(answer, transaction)
-        filters, parameters = filters + fragment, parameters | transaction_parameters
+        filters, transaction_parameters = _transaction_filter(answer, transaction)
+        parameters |= transaction_parameters
     longest = NO_LIMIT if max_duration_ms is None else max_duration_ms
-    parameters |= {"min_duration_ms": min_duration_ms, "max_duration_ms": longest}
+    if min_duration_ms > 0:
+        filters += LONG_TRACES
+        parameters["min_duration_ms"] = min_duration_ms
+    if longest < NO_LIMIT:
+        filters += SHORT_TRACES
+        parameters["max_duration_ms"] = longest
     matches = (
         trace
-        for trace in newest_traces(answer, common, filters, parameters)
+        for trace in newest_traces(answer, common, [spans], filters, parameters)
         if min_duration_ms <= (trace["duration_ms"] or 0.0) <= longest
         and (not is_automatic(transaction) or _has_entry(trace, parameters))
     )
@@ -94,7 +112,7 @@ def search_traces(
     return answer.document(
         traces=page,
         next_cursor=common.next_cursor(
-            time=sql_time_from_rfc3339(page[-1]["start"]), id=page[-1]["trace_id"]
+            time=sql_time_from_rfc3339(page[-1]["matched_at"]), id=page[-1]["trace_id"]
         )
         if has_more
         else None,
@@ -143,18 +161,35 @@ def stretches(window: Window) -> Iterator[Window]:
         end, length = start, length * GROWTH
 
 
+class MatchingTrace(queries.TracesByIdRow):
+    """A trace, and the start of its newest span that matches a search."""
+
+    matched_at: str
+
+
 def newest_traces(
-    answer: Answer, common: CommonParameters, filters: str, parameters: dict[str, Any]
-) -> Iterator[queries.TracesByIdRow]:
-    """Traces that started in the window, newest first, from the cursor's position on."""
+    answer: Answer,
+    common: CommonParameters,
+    spans: Sequence[str],
+    filters: str,
+    parameters: dict[str, Any],
+) -> Iterator[MatchingTrace]:
+    """Traces with a span in the window that matches one of the fragments of SQL `spans`, and for
+    which the fragment `filters` holds: the newest such span first, from the cursor's position on.
+    """
     position = (str(common.position.get("time", "")), str(common.position.get("id", "")))
+    last = common.window.end
+    if common.ends_now:
+        last = min(last + CLOCK_AHEAD, LATEST)
+    seen: set[str] = set()
     for stretch in stretches(common.window):
-        since, until = sql_time(stretch.start), sql_time(stretch.end)
+        end = last if stretch.end == common.window.end else stretch.end
+        since, until = sql_time(stretch.start), sql_time(end)
         time, id = position if "" < position[0] < until else (until, "")
         while time > since:
-            rows = answer.rows(
-                queries.TRACE_SEARCH,
-                filters,
+            rows = _matching_rows(
+                answer,
+                [fragment + filters for fragment in spans],
                 **parameters,
                 since=since,
                 until=until,
@@ -162,21 +197,69 @@ def newest_traces(
                 after_id=id,
                 limit=common.limit + 1,
             )
-            summaries = trace_summaries(answer, {row["trace_id"] for row in rows})
-            for row in rows:
-                summary = summaries[row["trace_id"]]
-                if summary["start"] == row["start"]:
-                    yield summary
+            matched_at = {row["trace_id"]: row["matched_at"] for row in rows}
+            summaries = trace_summaries(answer, matched_at.keys() - seen)
+            later = _matching_later(
+                answer, spans, parameters, summaries.values(), Window(end, last)
+            )
+            for trace_id, matched in matched_at.items():
+                if trace_id in summaries and trace_id not in later:
+                    yield {**summaries[trace_id], "matched_at": matched}
+            seen |= matched_at.keys()
             if len(rows) <= common.limit:
                 break
-            time, id = sql_time_from_rfc3339(rows[-1]["start"]), rows[-1]["trace_id"]
+            time, id = sql_time_from_rfc3339(rows[-1]["matched_at"]), rows[-1]["trace_id"]
+
+
+def _matching_rows(
+    answer: Answer, filters: Sequence[str], limit: int, **parameters: Any
+) -> list[queries.TraceSearchRow]:
+    """The rows of the search for each of the fragments, merged: at most `limit`."""
+    rows = [
+        row
+        for fragment in filters
+        for row in answer.rows(queries.TRACE_SEARCH, fragment, **parameters, limit=limit)
+    ]
+    if len(filters) > 1:
+        newest = {row["trace_id"]: row for row in sorted(rows, key=lambda row: row["matched_at"])}
+        rows = sorted(
+            newest.values(), key=lambda row: (row["matched_at"], row["trace_id"]), reverse=True
+        )
+    return rows[:limit]
+
+
+def _matching_later(
+    answer: Answer,
+    spans: Sequence[str],
+    parameters: dict[str, Any],
+    traces: Iterable[queries.TracesByIdRow],
+    window: Window,
+) -> set[str]:
+    """The ids of the traces that have a matching span in this window, which is the later part of
+    the search's: they were listed there."""
+    since, until = rfc3339(window.start), sql_time(window.end)
+    ids = sorted(trace["trace_id"] for trace in traces if trace["end"] >= since)
+    if window.start >= window.end or not ids:
+        return set()
+    return {
+        row["trace_id"]
+        for fragment in spans
+        for row in answer.rows(
+            queries.TRACES_MATCHING_LATER,
+            fragment,
+            **parameters,
+            trace_ids=ids,
+            since=sql_time(window.start),
+            until=until,
+        )
+    }
 
 
 @router.get("/{trace_id}", response_model=models.Trace)
 def get_trace(trace_id: str, answer: AnswerDependency) -> Response:
     """One whole trace: every span with its self time and whether it is on the critical path, log
     records with the trace's id or from its processes, and linked metrics."""
-    trace = read_trace(answer, trace_id.lower())
+    trace = read_trace(answer, full_trace_id(trace_id))
     if trace is None:
         raise Problem(404, f"no trace has the id {trace_id!r}")
     return trace.response(answer.document(**trace.members))
@@ -184,6 +267,6 @@ def get_trace(trace_id: str, answer: AnswerDependency) -> Response:
 
 def trace_summaries(answer: Answer, trace_ids: Iterable[str]) -> dict[str, queries.TracesByIdRow]:
     """Summaries of the traces that are stored, by trace id."""
-    ids = sorted(trace_ids)
+    ids = sorted(set(trace_ids))
     rows = answer.rows(queries.TRACES_BY_ID, trace_ids=ids) if ids else []
     return {row["trace_id"]: row for row in rows}

@@ -27,6 +27,7 @@ Errors, all under StorageError:
         └── Unacceptable    the engine cannot parse the segment's bytes
 """
 
+from clew.storage.attributes import AttributeFilter, FilterError
 from clew.storage.carriers import OF_A_TRACE, OF_SEVERAL_TRACES, occurrences_that_carry
 from clew.storage.cluster import Cluster
 from clew.storage.engine_paths import check_segment_directory
@@ -50,14 +51,15 @@ from clew.storage.expressions import (
 )
 from clew.storage.filters import (
     ENTRY_FILTER,
+    LONG_TRACES,
+    SHORT_TRACES,
     TRACES_IN_OCCURRENCES,
     TRACES_WITH_ENTRY,
-    AttributeFilter,
     BodyTerm,
-    FilterError,
     attribute_filters,
     body_filters,
     span_filters,
+    spans_with_tags,
     traces_with_span,
     traces_without_span,
 )
@@ -76,10 +78,12 @@ from clew.storage.store import Store
 __all__ = [
     "DESCRIBE",
     "ENTRY_FILTER",
+    "LONG_TRACES",
     "OF_A_TRACE",
     "OF_SEVERAL_TRACES",
     "PEER",
     "READ",
+    "SHORT_TRACES",
     "SIGNALS",
     "TRACES_IN_OCCURRENCES",
     "TRACES_WITH_ENTRY",
@@ -133,6 +137,7 @@ __all__ = [
     "set_retention",
     "span_expression",
     "span_filters",
+    "spans_with_tags",
     "traces_with_span",
     "traces_without_span",
 ]

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from clew.storage.filters import AttributeFilter, attribute_filters
+from clew.storage.attributes import AttributeFilter
+from clew.storage.filters import attribute_filters
 
 # Conditions on a row of an occurrence; `{traces}` stands for the traces that carry an attribute.
 OF_A_TRACE = "TraceId IN ({traces})"
@@ -38,12 +39,18 @@ def occurrences_that_carry(
     for number, attribute in enumerate(attributes):
         is_negated = attribute.operator == "!="
         positive = replace(attribute, operator="=") if is_negated else attribute
-        spans, span_values = attribute_filters([positive], "SpanAttributes")
-        records, record_values = attribute_filters([positive], "LogAttributes")
+        spans, span_values = _numbered(positive, "SpanAttributes", f"span_{number}")
+        records, record_values = _numbered(positive, "LogAttributes", f"record_{number}")
         traces = f"{SPANS}{spans} UNION ALL {RECORDS}{records}"
-        for name, value in (span_values | record_values).items():
-            traces = traces.replace(f"{{{name}:", f"{{carried_{number}_{name}:")
-            parameters[f"carried_{number}_{name}"] = value
+        parameters |= span_values | record_values
         negation = "NOT " if is_negated else ""
         fragment += f" AND {negation}{condition.replace('{traces}', traces)}"
     return fragment, parameters
+
+
+def _numbered(attribute: AttributeFilter, column: str, prefix: str) -> tuple[str, dict[str, Any]]:
+    """The fragment and the parameters of one filter, whose names begin with `prefix`."""
+    fragment, values = attribute_filters([attribute], column)
+    for name in values:
+        fragment = fragment.replace(f"{{{name}:", f"{{{prefix}_{name}:")
+    return fragment, {f"{prefix}_{name}": value for name, value in values.items()}

@@ -794,7 +794,8 @@ TRACE_OCCURRENCES = Query[TraceOccurrencesRow](STORAGE, "trace_occurrences")
 
 class TraceSearchRow(TypedDict):
     trace_id: str
-    start: str
+    newest: str
+    matched_at: str
 
 
 TRACE_SEARCH = Query[TraceSearchRow](STORAGE, "trace_search")
@@ -866,6 +867,13 @@ class TracesByIdRow(TypedDict):
 
 
 TRACES_BY_ID = Query[TracesByIdRow](STORAGE, "traces_by_id")
+
+
+class TracesMatchingLaterRow(TypedDict):
+    trace_id: str
+
+
+TRACES_MATCHING_LATER = Query[TracesMatchingLaterRow](STORAGE, "traces_matching_later")
 
 
 class TransactionEntriesRow(TypedDict):

@@ -3,6 +3,6 @@ SELECT DISTINCT
     toString(SpanName) AS name,
     clew_kind_name(SpanKind) AS spanKind
 FROM otel.clew_operations
-WHERE ServiceName = {service:String} AND ({kind:String} = '' OR spanKind = {kind:String})
+WHERE ServiceName IN {services:Array(String)} AND ({kind:String} = '' OR spanKind = {kind:String})
 ORDER BY name, spanKind
 LIMIT {limit:UInt32}

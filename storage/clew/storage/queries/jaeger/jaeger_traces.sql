@@ -43,7 +43,7 @@ FROM
                 [('event', 'string', clew_typed_value('s', toString(name)))],
                 clew_jaeger_tags(attributes, splitByChar(',', types[4])[number]))),
             Events.Timestamp, Events.Name, Events.Attributes, arrayEnumerate(Events.Name)) AS events,
-        toString(ServiceName) AS service,
+        if(ServiceName = '', 'unknown_service', toString(ServiceName)) AS service,
         clew_jaeger_tags(ResourceAttributes, types[1]) AS resource,
         lower(hex(sipHash64(ServiceName, ResourceAttributes))) AS process,
         count() OVER (PARTITION BY TraceId) AS total,
