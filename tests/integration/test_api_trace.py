@@ -458,3 +458,27 @@ def test_traces_with_impossible_times(api: ApiClient, ingest: Ingest, tmp_path: 
     everything = api.get("/api/v1/traces", start="1970-01-01T00:00:00Z", end="2106-01-01T00:00:00Z")
     # A span without a start is stored with the time of its receipt.
     assert [int(trace["trace_id"], 16) for trace in everything["traces"]] == [2, 1, 5]
+
+
+def test_an_event_without_a_time_is_at_the_start_of_its_span(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    for number, times in enumerate(((BEGAN + 5, 0), (), (0, 0)), 1):
+        span = spans.add(
+            trace_id=b"e" * 16, span_id=number.to_bytes(8, "big"), name="s",
+            start_time_unix_nano=BEGAN + number, end_time_unix_nano=BEGAN + 10,
+        )  # fmt: skip
+        for time in times:
+            span.events.add(name="e", time_unix_nano=time)
+    load(ingest, tmp_path, ("traces", request.SerializeToString()))
+    trace = ApiClient(store).get(f"/api/v1/traces/{(b'e' * 16).hex()}")
+    shown = {
+        span["span_id"]: [event["time"] for event in span["events"]] for span in trace["spans"]
+    }
+    assert shown == {
+        f"{1:016x}": [rfc3339(BEGAN + 5), rfc3339(BEGAN + 1)],
+        f"{2:016x}": [],
+        f"{3:016x}": [rfc3339(BEGAN + 3)] * 2,
+    }

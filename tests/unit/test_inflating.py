@@ -31,11 +31,18 @@ def snappy_framed(body: bytes) -> bytes:
     return bytes(cramjam.snappy.compress(body))
 
 
+def deflate_stream(body: bytes) -> bytes:
+    """Without the header and checksum of the zlib format."""
+    stream = zlib.compressobj(1, wbits=-zlib.MAX_WBITS)
+    return stream.compress(body) + stream.flush()
+
+
 COMPRESSED: list[tuple[str, Compress]] = [
     ("gzip", lambda body: gzip.compress(body, 1)),
     ("gzip", lambda body: gzip.compress(body[:9]) + gzip.compress(body[9:], 1)),
     ("x-gzip", lambda body: gzip.compress(body, 1)),
     ("deflate", lambda body: zlib.compress(body, 1)),
+    ("deflate", deflate_stream),
     ("zlib", lambda body: zlib.compress(body, 1)),
     ("zstd", zstandard.ZstdCompressor().compress),
     ("zstd", zstandard.ZstdCompressor(write_content_size=False).compress),
@@ -80,7 +87,9 @@ def test_a_body_that_is_cut_off_is_unreadable(encoding: str, compress: Compress)
         inflate(body[:-20], encoding)
 
 
-@pytest.mark.parametrize(("encoding", "compress"), [COMPRESSED[0], COMPRESSED[10]])
+@pytest.mark.parametrize(
+    ("encoding", "compress"), [("gzip", gzip.compress), ("lz4", lz4.frame.compress)]
+)
 def test_a_body_of_many_empty_members_is_unreadable(encoding: str, compress: Compress) -> None:
     with pytest.raises(Unreadable, match="members"):
         inflate(compress(b"") * 1000, encoding)

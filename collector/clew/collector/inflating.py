@@ -86,12 +86,23 @@ def _inflate_gzip(body: bytes) -> bytes:
     return _inflate_members(body, lambda: zlib.decompressobj(zlib.MAX_WBITS | 16))
 
 
-def _inflate_zlib(body: bytes) -> bytes:
-    stream: Any = zlib.decompressobj(zlib.MAX_WBITS)
+def _inflate_zlib(body: bytes, window: int = zlib.MAX_WBITS) -> bytes:
+    stream: Any = zlib.decompressobj(window)
     inflated: bytes = stream.decompress(body, MAX_BODY + 1)
     if len(inflated) <= MAX_BODY and not stream.eof:
         raise EOFError("it is cut off")
     return inflated
+
+
+def _inflate_deflate(body: bytes) -> bytes:
+    """HTTP's deflate is the zlib format, but some clients send the deflate stream without it."""
+    try:
+        return _inflate_zlib(body)
+    except (zlib.error, EOFError) as error:
+        try:
+            return _inflate_zlib(body, -zlib.MAX_WBITS)
+        except (zlib.error, EOFError):
+            raise error from None
 
 
 def _inflate_zstd(body: bytes) -> bytes:
@@ -138,11 +149,11 @@ def _framed_size(body: bytes) -> int:
 
 
 ERRORS = (zlib.error, zstandard.ZstdError, RuntimeError, EOFError)
-# Those that the OpenTelemetry Collector sends and takes. `deflate` and `zlib` are the same.
+# Those that the OpenTelemetry Collector sends and takes.
 INFLATORS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": _inflate_gzip,
     "zstd": _inflate_zstd,
-    "deflate": _inflate_zlib,
+    "deflate": _inflate_deflate,
     "zlib": _inflate_zlib,
     "snappy": _inflate_snappy,
     "x-snappy-framed": _inflate_snappy,

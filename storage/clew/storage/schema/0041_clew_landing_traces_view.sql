@@ -17,7 +17,10 @@ SELECT
     if(EndsBeforeStart, 0, clew_duration(toUInt64(span.end_time_unix_nano - span.start_time_unix_nano))) AS Duration,
     transform(span.status.code, [0, 1, 2], ['Unset', 'Ok', 'Error'], '') AS StatusCode,
     span.status.message AS StatusMessage,
-    arrayMap(event -> fromUnixTimestamp64Nano(reinterpretAsInt64(event.time_unix_nano)), span.events) AS `Events.Timestamp`,
+    arrayMap(
+        (time, start) -> fromUnixTimestamp64Nano(reinterpretAsInt64(if(time = 0, start, time))),
+        span.events.time_unix_nano,
+        arrayWithConstant(length(span.events.time_unix_nano), span.start_time_unix_nano)) AS `Events.Timestamp`,
     span.events.name AS `Events.Name`,
     arrayMap(event -> clew_attributes(event.attributes), span.events) AS `Events.Attributes`,
     arrayMap(link -> clew_id(link.trace_id), span.links) AS `Links.TraceId`,
