@@ -203,6 +203,16 @@ def test_a_search_finds_traces_with_one_span_that_matches_all_filters(
     assert search(tag=["http.response.status_code:500", "span.kind:server"]) == expected(
         lambda span: span.attributes.get("http.response.status_code") == 500 and span.kind == SERVER
     )
+    # Every tag that is shown can be searched for.
+    last = spans[-1]
+    for tags in (
+        {"otel.status_code": "ERROR", "otel.status_description": "it's \\ broken"},
+        {"otel.scope.name": "traffic", "quote": '"'},
+        {"event": "exception", "exception.type": "KeyError"},
+    ):
+        assert search(service="shop", tags=json.dumps(tags)) == {last.trace}, tags
+    assert search(tags='{"otel.status_code":"ERROR"}') == expected(lambda span: span.is_error)
+    assert search(tags='{"error":"told"}') == set()
     newest = api.get("/api/traces", **ALL, limit=3, service="shop")["data"]
     starts = sorted(
         (min(span.start for span in trace_spans), trace) for trace, trace_spans in by_trace.items()
@@ -458,6 +468,7 @@ def test_dependencies_are_the_calls_between_services(
         ("/api/traces", {"start": "yesterday"}),
         ("/api/traces", {"tags": "[1"}),
         ("/api/traces", {"tag": "key"}),
+        ("/api/traces", {"tag": "otel.status_code:FINE"}),
         ("/api/traces", {"limit": "-1"}),
         ("/api/operations", {}),
         ("/api/dependencies", {"endTs": "x"}),

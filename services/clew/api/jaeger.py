@@ -50,6 +50,12 @@ MAX_NAMES = 10_000
 MAX_EDGES = 5_000
 MAX_SPANS = 10_000  # of a trace
 DEFAULT_LIMIT, MAX_LIMIT = 20, 1000  # traces of a search
+# Tags that are shown though they are no attributes, and the field of a span that each is.
+FIELD_TAGS = {
+    "otel.status_code": "status",
+    "otel.status_description": "statusMessage",
+    "w3c.tracestate": "traceState",
+}
 UNITS = {
     "ns": 1,
     **dict.fromkeys(("us", "\N{MICRO SIGN}s", "\N{GREEK SMALL LETTER MU}s"), 1000),
@@ -291,7 +297,9 @@ def _search(
     window = _clamped_window(start, end)
     if window.start >= window.end:
         return []
-    error, kind = tags.pop("error", None), tags.pop("span.kind", None)
+    error = tags.pop("error") if tags.get("error") in ("true", "false") else None
+    kind = tags.pop("span.kind", None)
+    shown, shown_parameters = _tags_of_fields(tags)
     fields, parameters = span_filters(
         [],
         services=_stored_names(service) if service else None,
@@ -303,9 +311,31 @@ def _search(
     )
     tag_filters, tag_parameters = spans_with_tags(tags)
     common = CommonParameters(window, None, limit)
-    spans = [fields + fragment for fragment in tag_filters]
-    traces = newest_traces(answer, common, spans, "", parameters | tag_parameters)
+    spans = [fields + shown + fragment for fragment in tag_filters]
+    parameters |= shown_parameters | tag_parameters
+    traces = newest_traces(answer, common, spans, "", parameters)
     return [trace["trace_id"] for trace in islice(traces, limit)]
+
+
+def _tags_of_fields(tags: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    """A fragment for those of the tags that are a span's fields, and its parameters. Takes them out
+    of `tags`."""
+    conditions = []
+    for key, name in FIELD_TAGS.items():
+        if tags.get(key):
+            text = tags.pop(key)
+            text = text.lower() if name == "status" else text
+            equal = [{"field": {"level": "span", "name": name}}, {"scalar": {"value": text}}]
+            conditions.append({"call": {"op": "eq", "args": equal}})
+    if not conditions:
+        return "", {}
+    # `and` takes two conditions or more.
+    call = {"op": "and", "args": [*conditions, *conditions[:1]]}
+    try:
+        expression = span_expression(call, FILTER_READERS)
+    except ExpressionError as error:
+        raise MalformedParameter(f"malformed tags: {error}") from error
+    return expression.fragment, expression.parameters
 
 
 def _stored_names(service: str) -> list[str]:
