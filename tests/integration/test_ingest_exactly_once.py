@@ -189,7 +189,7 @@ def test_reloading_logs_rebuilds_their_exceptions(
     assert not sides_equal_their_base(store)
     segment = segments[0]
     ingest.reload(SIGNALS["logs"], segment.path, segment.id, segment.items, segment.received_at)
-    assert rows(store, "SELECT count() AS n FROM otel.clew_log_exceptions") == [{"n": 20}]
+    assert rows(store, "SELECT count() AS n FROM otel.clew_log_exceptions") == [{"n": 40}]
     assert sides_equal_their_base(store)
 
 

@@ -119,21 +119,25 @@ def sides_equal_their_base(store: Store) -> bool:
         )
     )
     exceptions = """
-        SELECT Timestamp, toString(ServiceName), TraceId, SpanId, At, Type, Message, Stack, Segment
+        SELECT Timestamp, toString(ServiceName), TraceId, SpanId, At, Type, Message, Stack, Segment,
+            toString(ServiceVersion), toString(Environment)
         FROM otel.clew_span_exceptions ORDER BY ALL"""
     exceptions_from_base = """
         SELECT Timestamp, toString(ServiceName), TraceId, SpanId, at, with['exception.type'],
-            with['exception.message'], with['exception.stacktrace'], Segment
+            with['exception.message'], with['exception.stacktrace'], Segment,
+            toString(ServiceVersion), toString(Environment)
         FROM otel.otel_traces ARRAY JOIN Events.Timestamp AS at, Events.Name AS event, Events.Attributes AS with
         WHERE event = 'exception' AND TraceId != '' ORDER BY ALL"""
     log_exceptions = """
-        SELECT Timestamp, toString(ServiceName), TraceId, SpanId, Type, Message, Stack, Segment
+        SELECT Timestamp, toString(ServiceName), TraceId, SpanId, Type, Message, Stack, Segment,
+            toString(ServiceVersion), toString(Environment)
         FROM otel.clew_log_exceptions ORDER BY ALL"""
     log_exceptions_from_base = """
         SELECT Timestamp, toString(ServiceName), TraceId, SpanId, LogAttributes['exception.type'],
-            LogAttributes['exception.message'], LogAttributes['exception.stacktrace'], Segment
+            LogAttributes['exception.message'], LogAttributes['exception.stacktrace'], Segment,
+            ResourceAttributes['service.version'], clew_environment(ResourceAttributes)
         FROM otel.otel_logs
-        WHERE has(mapKeys(LogAttributes), 'exception.type') AND TraceId != '' ORDER BY ALL"""
+        WHERE has(mapKeys(LogAttributes), 'exception.type') ORDER BY ALL"""
     with store.client() as client:
         return all(
             client.query(side).result_rows == client.query(base).result_rows

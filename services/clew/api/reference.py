@@ -48,6 +48,7 @@ TAGS = {
     "logs": "Search of log records.",
     "metrics": "Metrics: their names, and series of one of them.",
     "services": "Services with their operations, and the service map.",
+    "exceptions": "Exceptions over all services, in groups.",
     "compare": "Comparison of two sets of traces: attribute values that are more frequent in one, "
     "and operations that changed.",
     "attributes": "Attribute keys and values, for autocompletion.",

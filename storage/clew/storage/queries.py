@@ -192,6 +192,35 @@ class DeploymentsRow(TypedDict):
 DEPLOYMENTS = Query[DeploymentsRow](STORAGE, "deployments")
 
 
+class ExceptionFramesRow(TypedDict):
+    service: str
+    type: str
+    trace_id: str
+    at: str
+    frame: str
+
+
+EXCEPTION_FRAMES = Query[ExceptionFramesRow](STORAGE, "exception_frames")
+
+
+class ExceptionGroupsRow(TypedDict):
+    service: str
+    type: str
+    message: str
+    count: int
+    first: str
+    last: str
+    versions: tuple[list[str], list[int]]
+    newest: tuple[str, str, str]
+    example_trace_id: str
+    example_span_id: str
+    example_at: str
+    traces: list[str]
+
+
+EXCEPTION_GROUPS = Query[ExceptionGroupsRow](STORAGE, "exception_groups")
+
+
 class ExceptionsRow(TypedDict):
     type: str
     message: str
@@ -591,6 +620,14 @@ class OccurrenceExtentRow(TypedDict):
 
 
 OCCURRENCE_EXTENT = Query[OccurrenceExtentRow](STORAGE, "occurrence_extent")
+
+
+class OccurrencesOfTracesRow(TypedDict):
+    id: str
+    trace_id: str
+
+
+OCCURRENCES_OF_TRACES = Query[OccurrencesOfTracesRow](STORAGE, "occurrences_of_traces")
 
 
 class OverflowRow(TypedDict):

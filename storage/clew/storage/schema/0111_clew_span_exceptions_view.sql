@@ -9,7 +9,9 @@ SELECT
     event.2['exception.message'] AS Message,
     event.2['exception.stacktrace'] AS Stack,
     Segment,
-    InsertedAt
+    InsertedAt,
+    ServiceVersion,
+    Environment
 FROM otel.otel_traces
 ARRAY JOIN arrayFilter((event, name) -> name = 'exception', arrayZip(Events.Timestamp, Events.Attributes), Events.Name) AS event
 WHERE has(Events.Name, 'exception') AND TraceId != ''

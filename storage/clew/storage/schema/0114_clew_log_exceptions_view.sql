@@ -8,6 +8,8 @@ SELECT
     LogAttributes['exception.message'] AS Message,
     LogAttributes['exception.stacktrace'] AS Stack,
     Segment,
-    InsertedAt
+    InsertedAt,
+    ResourceAttributes['service.version'] AS ServiceVersion,
+    clew_environment(ResourceAttributes) AS Environment
 FROM otel.otel_logs
-WHERE mapContains(LogAttributes, 'exception.type') AND TraceId != ''
+WHERE mapContains(LogAttributes, 'exception.type')

@@ -6,7 +6,7 @@ SELECT
     type,
     message,
     service,
-    replaceRegexpAll(innermost, '^\\s+|, line [0-9]+|:(?:line )?[0-9]+| \\+0x[0-9a-f]+', '') AS frame,
+    clew_exception_place(innermost) AS frame,
     count() AS count,
     clew_time(min(earliest)) AS first,
     clew_time(max(latest)) AS last,
@@ -16,7 +16,7 @@ FROM
     SELECT
         service,
         type,
-        replaceRegexpAll(text, '[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\\b(0x)?[0-9a-fA-F]*[0-9][0-9a-fA-F]*\\b|[0-9]+', '#') AS message,
+        clew_exception_message(text) AS message,
         trace_id,
         max(innermost) AS innermost,
         min(at) AS earliest,
@@ -24,10 +24,7 @@ FROM
     FROM
     (
         SELECT service, trace_id, span_id, at, type, text,
-            extractAll(stack, '(?m)^\\s*(?:File "[^"\n]+", line [0-9]+, in [^\n]+|at [^\n]+|(?:from )?/[^\\s:]+\\.(?:go|rb):[0-9]+[^\n]*)') AS frames,
-            arrayFilter(frame -> NOT match(frame,
-                'site-packages|dist-packages|/lib(64)?/python|<frozen |<string>|node_modules|node:|\\(internal/|/usr/local/go/|/pkg/mod/|/gems/|/lib/ruby/|at (?:(?:java|javax|jakarta|jdk|sun|kotlin|scala|System|Microsoft)\\.|org\\.(?:springframework|apache|hibernate|junit)|com\\.(?:sun|zaxxer)|io\\.(?:netty|grpc|opentelemetry))'), frames) AS own,
-            if(match(frames[1], '^\\s*File '), own[-1], own[1]) AS innermost
+            clew_exception_frame(stack) AS innermost
         FROM entries
         INNER JOIN
         (
