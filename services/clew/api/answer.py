@@ -8,7 +8,9 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi import Query as Parameter
 
-from clew.storage import Forms, Query, Reader, Reading, RowT
+from clew.storage import Forms, Query, Reader, Reading, RowT, queries
+
+SETTLER_ROW = "pass"  # the row of clew_settler that says how far traces are settled
 
 
 class Answer:
@@ -19,6 +21,7 @@ class Answer:
         self._reading = reading
         self._explain = explain
         self._truncated = False
+        self._settled: dict[str, str | None] = {}
 
     def rows(
         self, query: Query[RowT], filters: str = "", forms: Forms | None = None, **parameters: Any
@@ -50,14 +53,21 @@ class Answer:
             self.mark_truncated()
         return selected
 
+    def rests_on_settled_traces(self, *steps: str) -> None:
+        """The document says up to when traces were settled, and the steps had run over them, when
+        its rows were read: `settled_until`. To be called before they are read."""
+        row = self.first_row(queries.SETTLER_PROGRESS, names=[SETTLER_ROW, *steps])
+        self._settled = {"settled_until": row["settled_until"] if row else None}
+
     def mark_truncated(self) -> None:
         """The document does not contain everything that was asked for."""
         self._truncated = True
 
     def document(self, **members: Any) -> dict[str, Any]:
-        """The response document: the members, `truncated`, and with `explain` the statements."""
+        """The response document: the members, `truncated`, `settled_until` if it rests on settled
+        traces, and with `explain` the statements."""
         statements = {"sql": self._reading.statements} if self._explain else {}
-        return members | {"truncated": self._truncated} | statements
+        return members | {"truncated": self._truncated} | self._settled | statements
 
 
 def get_answer(

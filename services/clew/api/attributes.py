@@ -39,6 +39,7 @@ def list_attributes(
 
     Covers all environments and the whole hours that overlap the window. Only a part of the
     telemetry is counted: counts show which keys are frequent, not how often they occurred."""
+    answer.rests_on_settled_traces("attributes")
     return answer.document(
         attributes=answer.limited_rows(
             queries.ATTRIBUTES,
@@ -64,6 +65,7 @@ def list_values(
 
     Covers all environments and the whole hours that overlap the window. Only a part of the
     telemetry is counted."""
+    answer.rests_on_settled_traces("attributes")
     return answer.document(
         key=key,
         values=answer.limited_rows(

@@ -102,6 +102,7 @@ def compare(
     says how large the sample and the set are."""
     if not (baseline_start or version or attr or slow):
         raise Problem(400, "say what to compare: baseline_start, version, attr or slow (see /docs)")
+    answer.rests_on_settled_traces()
     population = _population(answer, common.environment, transaction, service, operation)
     baseline_window = _baseline_window(baseline_start, baseline_end)
     a, b = _trace_sets(

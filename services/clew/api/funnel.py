@@ -65,6 +65,7 @@ def funnel(
     attribute = "" if by in SECONDS_PER_GROUP else (by or "").removeprefix(ATTRIBUTE_PREFIX)
     if by is not None and by not in SECONDS_PER_GROUP and not attribute:
         raise Problem(422, f"by={by!r}: write day, hour, or the key of an attribute")
+    answer.rests_on_settled_traces()
     rows = answer.rows(
         queries.FUNNEL,
         **common.window.parameters,

@@ -117,6 +117,7 @@ def list_instances(
     """The instances (occurrences) of a transaction, newest first. Each trace of an automatic
     transaction is an instance; its key is the trace id."""
     transaction = find_transaction(answer, definitions, transaction_id)
+    answer.rests_on_settled_traces()
     order = Order.parse(sort, SORTS, "start", common.position)
     parameters: dict[str, Any] = {
         **_order_parameters(order, common.position),
@@ -233,6 +234,7 @@ def get_instance(
 
     `limit` holds for each of its lists; it has at most 20 traces."""
     transaction = find_transaction(answer, definitions, transaction_id)
+    answer.rests_on_settled_traces()
     attributes: list[tuple[str, str]] = []
     if isinstance(transaction, Definition):
         instance = _defined_instance(answer, transaction, key)

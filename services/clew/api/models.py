@@ -75,6 +75,16 @@ Cursor = Annotated[
 ]
 
 
+SettledUntil = Annotated[
+    str | None,
+    Field(
+        description="What was stored up to this time is in the parts of the response that rest on "
+        "settled traces, with the time as RFC 3339; null if nothing was settled yet.",
+        examples=["2026-11-22T10:00:00.000000000Z"],
+    ),
+]
+
+
 class Response(Model):
     truncated: bool
     """Whether the response leaves out a part of what was asked for, because of a limit. Further
@@ -425,6 +435,7 @@ class Transactions(WindowResponse):
     overflow: list[Overflow]
     """Services with more than 200 names."""
     next_cursor: Cursor
+    settled_until: SettledUntil
 
 
 class SeriesPoint(Model):
@@ -620,6 +631,7 @@ class JoinedParts(Response):
     """Linked series of metrics, the strongest links first."""
     deployments: list[Deployment]
     """Versions of the services, newest first."""
+    settled_until: SettledUntil
 
 
 class JoinedView(JoinedParts, WindowResponse):
@@ -691,6 +703,7 @@ class Instances(Response):
     instances: list[Instance]
     """The instances of this page."""
     next_cursor: Cursor
+    settled_until: SettledUntil
 
 
 class InstanceView(JoinedParts):
@@ -740,6 +753,7 @@ class Funnel(WindowResponse):
     """All steps over all instances, the entry first."""
     groups: list[FunnelGroup]
     """The same for each group; empty without `by`."""
+    settled_until: SettledUntil
 
 
 # ---- compare
@@ -825,6 +839,7 @@ class Comparison(Response):
     """Attribute values whose shares differ significantly."""
     operations: list[OperationDifference]
     """Operations, by the difference of self time per trace."""
+    settled_until: SettledUntil
 
 
 # ---- logs
@@ -950,6 +965,7 @@ class ServiceMap(WindowResponse):
     """Calls between nodes, most frequent first."""
     sampled: bool
     """Whether counts are estimates, because only a part of the traces could be settled."""
+    settled_until: SettledUntil
 
 
 # ---- metrics
@@ -1026,6 +1042,7 @@ class AttributeKey(Model):
 class AttributeKeys(Response):
     attributes: list[AttributeKey]
     """Attribute keys, most frequent first."""
+    settled_until: SettledUntil
 
 
 class AttributeValue(Model):
@@ -1040,6 +1057,7 @@ class AttributeValues(Response):
     """Key of the attribute."""
     values: list[AttributeValue]
     """Values, most frequent first."""
+    settled_until: SettledUntil
 
 
 # ---- the ledger

@@ -57,6 +57,7 @@ def service_map(common: CommonDependency, answer: AnswerDependency) -> dict[str,
         common.window.start // MINUTE * MINUTE, -(-common.window.end // MINUTE) * MINUTE
     )
     parameters: dict[str, Any] = {**window.parameters, "environment": common.environment}
+    answer.rests_on_settled_traces("edges")
     rows, services = answer.in_parallel(
         lambda: answer.limited_rows(queries.MAP_EDGES, MAX_EDGES, per="is_node", **parameters),
         lambda: answer.rows(queries.MAP_SERVICES, **parameters),

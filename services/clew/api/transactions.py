@@ -95,6 +95,7 @@ def list_transactions(
     baseline = baseline_window(common.window, baseline_start, baseline_end)
     if baseline is None and order.key == "change":
         baseline = window_before(common.window)
+    answer.rests_on_settled_traces()
     transactions, before, overflow = answer.in_parallel(
         lambda: _transactions(answer, definitions, common),
         lambda: (
@@ -135,6 +136,7 @@ def joined_view(
     `limit` holds for each of its lists, except the points of series. Errors come first among the
     logs, and the others are spread over the window."""
     transaction = find_transaction(answer, definitions, transaction_id)
+    answer.rests_on_settled_traces()
     if isinstance(transaction, Definition):
         return _defined_view(answer, common, transaction)
     return _automatic_view(answer, common, transaction_id, transaction)

@@ -756,6 +756,13 @@ class ServicesRow(TypedDict):
 SERVICES = Query[ServicesRow](STORAGE, "services")
 
 
+class SettlerProgressRow(TypedDict):
+    settled_until: str | None
+
+
+SETTLER_PROGRESS = Query[SettlerProgressRow](STORAGE, "settler_progress")
+
+
 class TraceEntryRow(TypedDict):
     service: str
     operation: str
