@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,29 @@ def test_a_span_that_was_sent_twice_is_shown_once(loader: Loader, api: ApiClient
     assert (answer["span_count"], answer["error_count"]) == (2, 1)
     (jaeger,) = api.get(f"/api/traces/{TRACE}")["data"]
     assert sorted(span["operationName"] for span in jaeger["spans"]) == ["span 1", "span 2"]
+    times = {"query.startTimeMin": rfc3339(BEGAN), "query.startTimeMax": rfc3339(BEGAN + SECOND)}
+    (summary,) = api.get("/api/v3/trace-summaries", **times)["summaries"]
+    assert (summary["spanCount"], summary["errorSpanCount"], summary["orphanSpanCount"]) == (
+        2,
+        1,
+        0,
+    )
+
+
+def test_an_exporters_span_that_ends_before_it_starts_is_flagged(
+    store: Store, api: ApiClient
+) -> None:
+    """The exporter stores a duration that wrapped below zero."""
+    columns = ("Timestamp", "TraceId", "SpanId", "SpanName", "ServiceName", "Duration")
+    began = datetime(2026, 6, 1, 10, tzinfo=UTC)
+    row = [began, TRACE, f"{1:016x}", "backward", "web", 2**64 - 5]
+    with store.client() as client:
+        client.insert("otel.otel_traces", [row], column_names=columns)
+    (span,) = api.get(f"/api/v1/traces/{TRACE}")["spans"]
+    assert (span["duration_ms"], span["flags"]) == (0, ["ends_before_start"])
+    (jaeger,) = api.get(f"/api/traces/{TRACE}")["data"]
+    assert jaeger["spans"][0]["duration"] == 0
+    assert jaeger["spans"][0]["warnings"] == ["the span ends before it starts"]
 
 
 # As Zipkin's and Envoy's spans are: a client and its server have one id.

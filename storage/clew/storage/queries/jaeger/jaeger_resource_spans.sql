@@ -31,7 +31,7 @@ FROM
             clew_kind_name(SpanKind))) - 1) AS kind,
         multiIf(clew_is_error(StatusCode), 2, StatusCode IN ('Ok', 'STATUS_CODE_OK'), 1, 0) AS code,
         row_number() OVER (PARTITION BY TraceId ORDER BY Timestamp, SpanId) AS number
-    FROM spans
+    FROM unique_spans
     ORDER BY TraceId, number
 )
 WHERE number <= {most:UInt64}

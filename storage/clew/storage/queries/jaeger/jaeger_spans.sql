@@ -10,7 +10,7 @@ shared AS
     GROUP BY TraceId, SpanId
     HAVING hasAll(groupUniqArray(clew_kind_name(SpanKind)), ['client', 'server'])
 ),
-spans AS
+unique_spans AS
 (
     SELECT * EXCEPT (SpanId, ParentSpanId), unique_id AS SpanId, unique_parent_id AS ParentSpanId
     FROM

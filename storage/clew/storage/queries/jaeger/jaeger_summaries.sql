@@ -1,7 +1,7 @@
+-- with jaeger_spans
 -- Some traces in a list of Jaeger's UI. The root is the first span without a parent; an orphan is a span whose parent
 -- is not stored.
-WITH
-spans AS
+, spans AS
 (
     SELECT
         TraceId,
@@ -12,9 +12,7 @@ spans AS
         clew_is_error(StatusCode) AS is_error,
         toUnixTimestamp64Nano(Timestamp) AS start,
         toInt64(clew_end(Timestamp, Duration)) AS end
-    FROM otel.otel_traces
-    WHERE TraceId IN {trace_ids:Array(String)}
-        AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
+    FROM unique_spans
 ),
 services AS
 (

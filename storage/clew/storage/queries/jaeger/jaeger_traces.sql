@@ -48,7 +48,7 @@ FROM
         lower(hex(sipHash64(ServiceName, ResourceAttributes))) AS process,
         count() OVER (PARTITION BY TraceId) AS total,
         row_number() OVER (PARTITION BY TraceId ORDER BY Timestamp, SpanId) AS number
-    FROM spans
+    FROM unique_spans
     ORDER BY TraceId, number
 )
 WHERE number <= {most:UInt64}
