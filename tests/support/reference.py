@@ -228,12 +228,12 @@ def call_target(span: Span) -> tuple[str, str, str]:
 
     host = first("service.peer.name", "peer.service", "server.address", "net.peer.name")
     url = f"//{first('http.host')}" if first("http.host") else first("url.full", "http.url")
-    method = first("rpc.method").removeprefix("/")
+    method = ["", *first("rpc.method").split("/")]
     peer = (
         host
         or urlsplit(url).hostname
         or first("rpc.service")
-        or method.rpartition("/")[0]
+        or method[-2]
         or first("network.peer.address", "net.peer.ip", "faas.invoked_name")
         or first("gen_ai.provider.name", "rpc.system.name", "rpc.system")
     )

@@ -68,7 +68,7 @@ typed_spans AS
             domain(values[indexOf(keys, 'url.full')]),
             domain(values[indexOf(keys, 'http.url')]),
             values[indexOf(keys, 'rpc.service')],
-            extract(values[indexOf(keys, 'rpc.method')], '^/?(.+)/'),
+            splitByChar('/', values[indexOf(keys, 'rpc.method')])[-2],
             values[indexOf(keys, 'network.peer.address')],
             values[indexOf(keys, 'net.peer.ip')],
             values[indexOf(keys, 'faas.invoked_name')],
