@@ -25,6 +25,8 @@ from support.traffic import (
     SECOND,
     SERVER,
     Loader,
+    Log,
+    Point,
     Process,
     Span,
 )
@@ -272,6 +274,35 @@ def test_a_service_with_a_line_break_in_its_name(loader: Loader, api: ApiClient)
     loader.spans([_span(1, 1, 0, 0, process=Process("a/b\nc", "1"))])
     assert api.get("/api/services/a%2Fb%0Ac/operations")["data"] == ["work"]
     assert api.get("/api/services/a/b%0Ac/operations")["data"] == ["work"]
+
+
+FILTERS: dict[str, set[str]] = {
+    "shop.city in Rome,Oslo": {"Rome", "Oslo"},
+    "shop.city exists": {"Rome", "Oslo", "Bern"},
+    "shop.size>=20": {"Oslo", "Bern"},
+    "shop.size<=20": {"Rome", "Oslo"},
+    '"a=b" exists': {"Bern"},
+    "scope.name exists": set(),
+    '"scope.name"=mine': {"Rome"},
+}
+
+
+@pytest.mark.parametrize(("text", "cities"), FILTERS.items(), ids=FILTERS.keys())
+def test_log_records_and_metrics_take_the_same_filters(
+    loader: Loader, api: ApiClient, text: str, cities: set[str]
+) -> None:
+    attributes: list[dict[str, Any]] = [
+        {"shop.city": "Rome", "shop.size": 10, "scope.name": "mine"},
+        {"shop.city": "Oslo", "shop.size": 20},
+        {"shop.city": "Bern", "shop.size": 30, "a=b": "c"},
+    ]
+    loader.logs(Log(BEGAN, API, "INFO", "sold", one) for one in attributes)
+    loader.points(Point("stock", "1", "gauge", API, BEGAN, 1.0, one) for one in attributes)
+    window = {"start": rfc3339(BEGAN), "end": rfc3339(BEGAN + MINUTE)}
+    logs = api.get("/api/v1/logs", **window, attr=text)["logs"]
+    assert {log["attributes"]["shop.city"] for log in logs} == cities
+    query = api.get("/api/v1/metrics/query", **window, name="stock", by="shop.city", attr=text)
+    assert {series["labels"]["shop.city"] for series in query["series"]} == cities
 
 
 @pytest.mark.parametrize(
