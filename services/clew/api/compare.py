@@ -13,14 +13,22 @@ from fastapi import Query
 
 from clew.api import models
 from clew.api.answer import Answer, AnswerDependency
-from clew.api.parameters import CommonDependency, Window, parse_time, rfc3339, sql_time
+from clew.api.parameters import (
+    CommonDependency,
+    Window,
+    extent_parameters,
+    parse_time,
+    rfc3339,
+    sql_time,
+)
 from clew.api.problems import Problem
 from clew.api.reference import routes
 from clew.api.traces import Attributes, entry_parameters, is_automatic
 from clew.storage import (
     ENTRY_FILTER,
-    TRACES_IN_OCCURRENCES,
     AttributeFilter,
+    occurrences_with_span,
+    occurrences_without_span,
     queries,
     span_filters,
     traces_with_span,
@@ -35,6 +43,13 @@ MIN_TRACES = 5  # of one set that must have a value, or it is not tested
 SIGNIFICANCE = 0.001
 MAX_VALUES = 1000
 MAX_DURATION = 1 << 63  # nanoseconds
+# Keys of attributes that identify a request, a process or an instance: their values say nothing of
+# the others. (Hosts stay: one of them may be slow.)
+IDENTIFIERS = (
+    r"(^|[._])(pid|ppid|vpid|parent_pid|port|uid|uuid|guid)$"
+    r"|(^|[._])(instance|invocation|container|host|thread|session|request|correlation|message"
+    r"|messaging\.client|trace|span)[._]?id$"
+)
 
 BaselineStart = Annotated[
     str | None, Query(description="Start of the baseline's window, if it has one of its own.")
@@ -51,10 +66,24 @@ Slow = Annotated[
 @dataclass(frozen=True)
 class Population:
     """What traces of both sets have in common, apart from their time: conditions as a fragment of
-    SQL, and its parameters."""
+    SQL, and its parameters. Of a defined transaction (`is_defined`) they are the traces with the
+    entries of its occurrences."""
 
     filters: str
     parameters: Mapping[str, Any]
+    is_defined: bool = False
+
+    def with_span(self, span_fragment: str) -> str:
+        """The condition that a span of the trace, or of its occurrence, matches."""
+        if self.is_defined:
+            return occurrences_with_span(span_fragment)
+        return traces_with_span(span_fragment)
+
+    def without_span(self, span_fragment: str) -> str:
+        """The opposite of `with_span`."""
+        if self.is_defined:
+            return occurrences_without_span(span_fragment)
+        return traces_without_span(span_fragment)
 
 
 @dataclass(frozen=True)
@@ -98,7 +127,10 @@ def compare(
     Set A is selected by `start`, `end`, `version`, `attr` and `slow`. Set B, the baseline, is
     selected by the parameters that start with `baseline_`. Without any of them it contains the
     other traces of the same window. With `baseline_start` alone it contains the traces of that
-    window under the same conditions as A. A uniform sample of each set is compared; the response
+    window under the same conditions as A. Of a defined transaction, occurrences are compared, by
+    the duration of the trace with their entry; one counts as one trace, with the attributes and
+    operations of all its traces. Identifiers of requests, processes and instances are left out. A
+    uniform sample of each set is compared; the response
     says how large the sample and the set are."""
     if not (baseline_start or version or attr or slow):
         raise Problem(400, "say what to compare: baseline_start, version, attr or slow (see /docs)")
@@ -106,7 +138,11 @@ def compare(
     population = _population(answer, common.environment, transaction, service, operation)
     baseline_window = _baseline_window(baseline_start, baseline_end)
     a, b = _trace_sets(
-        common.window, baseline_window, (version, attr), (baseline_version, baseline_attr)
+        population,
+        common.window,
+        baseline_window,
+        (version, attr),
+        (baseline_version, baseline_attr),
     )
     if slow:
         a, b = _split_by_duration(answer, population, a, b, baseline_window is None)
@@ -116,11 +152,11 @@ def compare(
     attributes: list[dict[str, Any]] = []
     operations: list[dict[str, Any]] = []
     if rows_a and rows_b:
-        samples = (a, rows_a), (b, rows_b)
+        samples = _sample_parameters(answer, population, (a, rows_a), (b, rows_b))
         keys = _filtered_keys(attr, baseline_attr, version)
         attributes, operations = answer.in_parallel(
-            lambda: _different_attributes(answer, common.limit, *samples, keys),
-            lambda: _different_operations(answer, common.limit, *samples),
+            lambda: _different_attributes(answer, common.limit, samples, keys),
+            lambda: _different_operations(answer, common.limit, samples),
         )
     return answer.document(
         a=_description(a, rows_a),
@@ -156,30 +192,39 @@ def _population(
         filters = f" AND Rank < 2{ENTRY_FILTER}"
         parameters |= entry_parameters(names)
     elif transaction is not None:
-        filters = TRACES_IN_OCCURRENCES
+        filters = occurrences_with_span()
         parameters["transaction"] = transaction
-    if service is not None or operation is not None:
-        spans, span_parameters = span_filters([], service=service, operation=operation)
-        filters += traces_with_span(spans)
-        parameters |= span_parameters
-    return Population(filters, parameters)
+    is_defined = "transaction" in parameters
+    population = Population(filters, parameters, is_defined)
+    if service is None and operation is None:
+        return population
+    spans, span_parameters = span_filters([], service=service, operation=operation)
+    return replace(
+        population,
+        filters=filters + population.with_span(spans),
+        parameters=parameters | span_parameters,
+    )
 
 
 Condition = tuple[str | None, list[str]]  # a version, and filters on attributes
 
 
 def _trace_sets(
-    window: Window, baseline_window: Window | None, a: Condition, b: Condition
+    population: Population,
+    window: Window,
+    baseline_window: Window | None,
+    a: Condition,
+    b: Condition,
 ) -> tuple[TraceSet, TraceSet]:
     spans_a, parameters_a = _span_condition(a, "a")
     spans_b, parameters_b = _span_condition(b, "b")
-    set_a = TraceSet(window, traces_with_span(spans_a) if spans_a else "", parameters_a)
+    set_a = TraceSet(window, population.with_span(spans_a) if spans_a else "", parameters_a)
     if spans_b:
-        filters = traces_with_span(spans_b)
+        filters = population.with_span(spans_b)
         return set_a, TraceSet(baseline_window or window, filters, parameters_b)
     if baseline_window or not spans_a:
         return set_a, replace(set_a, window=baseline_window or window)
-    return set_a, replace(set_a, filters=traces_without_span(spans_a))
+    return set_a, replace(set_a, filters=population.without_span(spans_a))
 
 
 def _span_condition(condition: Condition, prefix: str) -> tuple[str, dict[str, Any]]:
@@ -249,18 +294,43 @@ def _description(traces: TraceSet, rows: list[queries.CompareTracesRow]) -> dict
 Sample = tuple[TraceSet, list[queries.CompareTracesRow]]
 
 
-def _sample_parameters(a: Sample, b: Sample) -> dict[str, Any]:
-    """Parameters of the queries over both samples."""
-    return {
-        "a": [row["trace_id"] for row in a[1]],
-        "b": [row["trace_id"] for row in b[1]],
-        "of_a": len(a[1]),
-        "of_b": len(b[1]),
-        "since": a[0].since,
-        "until": a[0].until,
-        "since_b": b[0].since,
-        "until_b": b[0].until,
-    }
+def _sample_parameters(
+    answer: Answer, population: Population, a: Sample, b: Sample
+) -> dict[str, Any]:
+    """Parameters of the queries over both samples. `traces` are the other traces of the
+    occurrences, `units` their entries' traces: an occurrence counts as one trace."""
+    parameters: dict[str, Any] = {"traces": [], "units": []}
+    for side, suffix, (traces, rows) in (("a", "", a), ("b", "_b", b)):
+        ids = [row["trace_id"] for row in rows]
+        parameters |= {
+            side: ids,
+            f"of_{side}": len(ids),
+            f"since{suffix}": traces.since,
+            f"until{suffix}": traces.until,
+        }
+        if not population.is_defined:
+            continue
+        occurrences = answer.rows(
+            queries.COMPARE_OCCURRENCES,
+            transaction=population.parameters["transaction"],
+            since=traces.since,
+            until=traces.until,
+            trace_ids=ids,
+        )
+        if not occurrences:
+            continue
+        extent = extent_parameters(occurrences)
+        parameters[f"since{suffix}"] = min(traces.since, extent["start"])
+        parameters[f"until{suffix}"] = max(traces.until, extent["end"])
+        pairs = {
+            trace_id: occurrence["entry"]
+            for occurrence in occurrences
+            for trace_id in occurrence["trace_ids"]
+            if trace_id != occurrence["entry"]
+        }
+        parameters["traces"] += pairs.keys()
+        parameters["units"] += pairs.values()
+    return parameters
 
 
 def _filtered_keys(attr: list[str], baseline_attr: list[str], version: str | None) -> list[str]:
@@ -270,38 +340,41 @@ def _filtered_keys(attr: list[str], baseline_attr: list[str], version: str | Non
 
 
 def _different_attributes(
-    answer: Answer, limit: int, a: Sample, b: Sample, filtered_keys: list[str]
+    answer: Answer, limit: int, samples: dict[str, Any], filtered_keys: list[str]
 ) -> list[dict[str, Any]]:
-    """Values whose shares differ significantly, the greatest difference first."""
+    """Values whose shares differ significantly, the greatest difference first. Values that stand on
+    the same spans are one entry."""
     rows = answer.rows(
         queries.COMPARE_ATTRIBUTES,
-        **_sample_parameters(a, b),
+        **samples,
         chosen_by=filtered_keys,
+        identifiers=IDENTIFIERS,
         least=MIN_TRACES,
         limit=MAX_VALUES,
     )
-    size_a, size_b = len(a[1]), len(b[1])
-    differences = []
+    size_a, size_b = samples["of_a"], samples["of_b"]
+    differences: dict[str, dict[str, Any]] = {}
     for row in rows:
-        a_share, b_share = row["a_count"] / size_a, row["b_count"] / size_b
+        value = {"key": row["key"], "value": row["value"], "source": row["source"]}
+        if row["together"] in differences:
+            differences[row["together"]]["together"].append(value)
+            continue
         p_value = two_proportions_test(row["a_count"], size_a, row["b_count"], size_b)
-        if p_value * len(rows) <= SIGNIFICANCE:
-            differences.append(
-                {
-                    "key": row["key"],
-                    "value": row["value"],
-                    "source": row["source"],
-                    "a_count": row["a_count"],
-                    "a_share": a_share,
-                    "b_count": row["b_count"],
-                    "b_share": b_share,
-                    "effect": a_share - b_share,
-                    "p_value": p_value,
-                }
-            )
+        if p_value * len(rows) > SIGNIFICANCE:
+            continue
+        a_share, b_share = row["a_count"] / size_a, row["b_count"] / size_b
+        differences[row["together"]] = value | {
+            "together": [],
+            "a_count": row["a_count"],
+            "a_share": a_share,
+            "b_count": row["b_count"],
+            "b_share": b_share,
+            "effect": a_share - b_share,
+            "p_value": p_value,
+        }
     if len(differences) > limit:
         answer.mark_truncated()
-    return differences[:limit]
+    return list(differences.values())[:limit]
 
 
 def two_proportions_test(a: int, size_a: int, b: int, size_b: int) -> float:
@@ -314,9 +387,11 @@ def two_proportions_test(a: int, size_a: int, b: int, size_b: int) -> float:
     return math.erfc(abs(a / size_a - b / size_b) / deviation / math.sqrt(2))
 
 
-def _different_operations(answer: Answer, limit: int, a: Sample, b: Sample) -> list[dict[str, Any]]:
-    rows = answer.limited_rows(queries.COMPARE_OPERATIONS, limit, **_sample_parameters(a, b))
-    return [_operation(row, len(a[1]), len(b[1])) for row in rows]
+def _different_operations(
+    answer: Answer, limit: int, samples: dict[str, Any]
+) -> list[dict[str, Any]]:
+    rows = answer.limited_rows(queries.COMPARE_OPERATIONS, limit, **samples)
+    return [_operation(row, samples["of_a"], samples["of_b"]) for row in rows]
 
 
 def _operation(row: queries.CompareOperationsRow, size_a: int, size_b: int) -> dict[str, Any]:

@@ -780,8 +780,8 @@ class ComparedSet(Model):
     """Whether the sample is smaller than the set."""
 
 
-class AttributeDifference(Model):
-    """An attribute value whose share differs between the sets."""
+class ComparedAttribute(Model):
+    """A value of an attribute."""
 
     key: str
     """Key of the attribute."""
@@ -789,6 +789,13 @@ class AttributeDifference(Model):
     """Value of the attribute."""
     source: Literal["span", "resource"]
     """Whether it is an attribute of spans or of resources."""
+
+
+class AttributeDifference(ComparedAttribute):
+    """An attribute value whose share differs between the sets."""
+
+    together: list[ComparedAttribute]
+    """Other values that stand on the same spans: they always go together with this one."""
     a_count: Count
     """Number of traces in the sample of A that have the value."""
     a_share: Share

@@ -28,7 +28,13 @@ Errors, all under StorageError:
 """
 
 from clew.storage.attributes import AttributeFilter, FilterError
-from clew.storage.carriers import OF_A_TRACE, OF_SEVERAL_TRACES, occurrences_that_carry
+from clew.storage.carriers import (
+    OF_A_TRACE,
+    OF_SEVERAL_TRACES,
+    occurrences_that_carry,
+    occurrences_with_span,
+    occurrences_without_span,
+)
 from clew.storage.cluster import Cluster
 from clew.storage.engine_paths import check_segment_directory
 from clew.storage.errors import (
@@ -133,6 +139,8 @@ __all__ = [
     "migrate",
     "move",
     "occurrences_that_carry",
+    "occurrences_with_span",
+    "occurrences_without_span",
     "refusal",
     "set_retention",
     "span_expression",

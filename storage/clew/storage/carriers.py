@@ -1,5 +1,5 @@
-"""Filters on occurrences by attributes that any of their spans or log records carries. Made of
-fragments of clew.storage.filters."""
+"""Filters on occurrences by what any of their spans or log records carries. Made of fragments of
+clew.storage.filters."""
 
 from __future__ import annotations
 
@@ -54,3 +54,29 @@ def _numbered(attribute: AttributeFilter, column: str, prefix: str) -> tuple[str
     for name in values:
         fragment = fragment.replace(f"{{{name}:", f"{{{prefix}_{name}:")
     return fragment, {f"{prefix}_{name}": value for name, value in values.items()}
+
+
+def occurrences_with_span(span_fragment: str = "") -> str:
+    """A fragment for the entry traces of the occurrences of {transaction} of which at least one
+    span, in any of their traces, matches the fragment `span_fragment`; without one, of all. They
+    begin between {since} and {until}."""
+    spans = OF_SEVERAL_TRACES.format(traces=f"{SPANS_OF_OCCURRENCES}{span_fragment}")
+    condition = f" AND {spans}" if span_fragment else ""
+    return f"{ENTRIES}{condition})"
+
+
+def occurrences_without_span(span_fragment: str) -> str:
+    """A fragment for the entry traces that `occurrences_with_span` leaves out."""
+    return occurrences_with_span(span_fragment).replace("TraceId IN", "TraceId NOT IN", 1)
+
+
+ENTRIES = (
+    " AND TraceId IN (SELECT EntryTraceId FROM otel.clew_occurrences FINAL"
+    " WHERE Transaction = {transaction:String}"
+    " AND Timestamp >= {since:DateTime64(9)} - toIntervalDay(1)"
+    " AND Timestamp < {until:DateTime64(9)} + toIntervalHour(1)"
+)
+SPANS_OF_OCCURRENCES = (
+    "SELECT TraceId FROM otel.otel_traces WHERE Timestamp >= {since:DateTime64(9)}"
+    " - toIntervalDay(1) AND Timestamp < {until:DateTime64(9)} + toIntervalDay(1)"
+)

@@ -56,9 +56,20 @@ class CompareAttributesRow(TypedDict):
     value: str
     a_count: int
     b_count: int
+    together: str
 
 
 COMPARE_ATTRIBUTES = Query[CompareAttributesRow](STORAGE, "compare_attributes")
+
+
+class CompareOccurrencesRow(TypedDict):
+    entry: str
+    trace_ids: list[str]
+    start: str
+    end: str
+
+
+COMPARE_OCCURRENCES = Query[CompareOccurrencesRow](STORAGE, "compare_occurrences")
 
 
 class CompareOperationsRow(TypedDict):
