@@ -64,17 +64,25 @@ PRIVATE = {
     ],
     "opentelemetry-api": [
         "opentelemetry._logs:get_logger_provider",
-        "opentelemetry.util._importlib_metadata:EntryPoint",
+        "opentelemetry._logs._internal:_LOGGER_PROVIDER",
+        "opentelemetry._logs._internal:set_logger_provider",
+        "opentelemetry.metrics._internal:_METER_PROVIDER",
+        "opentelemetry.metrics._internal:set_meter_provider",
+        "opentelemetry.trace:_TRACER_PROVIDER",
     ],
     "opentelemetry-sdk": [
-        "opentelemetry.sdk._configuration:_OTelSDKConfigurator._configure",
+        "opentelemetry.sdk._configuration:_OTelSDKConfigurator.configure",
+        "opentelemetry.sdk._configuration:_get_exporter_names",
+        "opentelemetry.sdk._configuration:_import_exporters",
+        "opentelemetry.sdk._logs:LoggerProvider.*_multi_log_record_processor",
+        "opentelemetry.sdk._logs._internal:SynchronousMultiLogRecordProcessor.*_log_record_processors",
         "opentelemetry.sdk._logs.export:BatchLogRecordProcessor.*_batch_processor",
         "opentelemetry.sdk._shared_internal:BatchProcessor.shutdown(timeout_millis)",
+        "opentelemetry.sdk.trace:Span.*_name",
+        "opentelemetry.sdk.trace:SpanProcessor._on_ending",
+        "opentelemetry.sdk.trace:SynchronousMultiSpanProcessor.*_span_processors",
+        "opentelemetry.sdk.trace:TracerProvider.*_active_span_processor",
         "opentelemetry.sdk.trace.export:BatchSpanProcessor.*_batch_processor",
-    ],
-    "opentelemetry-instrumentation": [
-        "opentelemetry.instrumentation.auto_instrumentation:_load.get_dist_dependency_conflicts",
-        "opentelemetry.instrumentation.distro:BaseDistro._configure",
     ],
     "opentelemetry-instrumentation-system-metrics": [
         "opentelemetry.instrumentation.system_metrics:SystemMetricsInstrumentor.*_proc",
@@ -83,7 +91,13 @@ PRIVATE = {
         "opentelemetry.exporter.otlp.proto.http._log_exporter:OTLPLogExporter",
     ],
 }
-STANDARD_LIBRARY = {"_asdict", "_exit", "_fields", "_replace"}  # documented in spite of their form
+STANDARD_LIBRARY = {
+    "_asdict",
+    "_exit",
+    "_fields",
+    "_getframe",
+    "_replace",
+}  # documented in spite of their form
 PATHS = [path for paths in PRIVATE.values() for path in paths]
 
 

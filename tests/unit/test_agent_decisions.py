@@ -27,13 +27,22 @@ from clew.cli import run
         ("python -m shop.orders", "orders"),
         ("python -u /srv/orders/main.py --verbose", "orders"),
         ("python /srv/orders.py", "orders"),
-        ("/app/app.py", "app"),
+        ("/srv/orders/app.py", "orders"),
+        ("python -m gunicorn -w 2 orders.wsgi", "orders"),
+        ("celery -A orders.tasks worker", "tasks"),
+        ("celery --app=orders worker", "orders"),
+        ("flask --app orders run", "orders"),
+        ("granian --interface asgi orders.main:app", "orders"),
+        ("/usr/bin/python3.12 /usr/bin/gunicorn orders:app", "orders"),
+        ("/usr/bin/python3 /usr/bin/orders --verbose", "orders"),
+        ("python -X dev -W error orders.py", "orders"),
+        ("dramatiq orders.jobs", "jobs"),
         ("orders-service --port 80", "orders-service"),
         ("/usr/bin/orders", "orders"),
     ],
 )
 def test_a_service_is_named_after_its_command(command: str, name: str) -> None:
-    assert naming.service_name(command.split()) == name
+    assert naming.derived_name({}, command.split()).text == name
 
 
 def test_a_script_with_a_common_name_is_named_after_its_directory(
@@ -41,7 +50,7 @@ def test_a_script_with_a_common_name_is_named_after_its_directory(
 ) -> None:
     (tmp_path / "orders").mkdir()
     monkeypatch.chdir(tmp_path / "orders")
-    assert naming.service_name(["python", "app.py"]) == "orders"
+    assert naming.derived_name({}, ["python", "app.py"]).text == "orders"
 
 
 def test_settings_are_defaults_only() -> None:
@@ -68,12 +77,43 @@ def test_the_environment_loads_the_agent_and_keeps_what_the_user_has() -> None:
     assert (Path(hook) / "sitecustomize.py").exists()
     assert rest == ["lib", "src"]
     assert env["HOME"] == "/home/me"
-    assert env["OTEL_PYTHON_DISTRO"] == env["OTEL_PYTHON_CONFIGURATOR"] == "clew"
     assert _environment(env)["PYTHONPATH"] == env["PYTHONPATH"]
 
 
+@pytest.mark.parametrize(
+    "command", ["gunicorn", "python -c pass", "uvicorn main:app", "bash run.sh"]
+)
+def test_a_command_without_a_telling_name_is_named_after_its_project_or_directory(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "checkout").mkdir()
+    monkeypatch.chdir(tmp_path / "checkout")
+    words = command.split()
+    assert naming.derived_name({}, words) == ("checkout", "its directory")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "payments"')
+    assert naming.derived_name({}, words) == ("payments", "pyproject.toml")
+    inherited = {"CLEW_PARENT_SERVICE": "orders"}
+    assert naming.derived_name(inherited, words).text == "orders"
+
+
+def test_children_of_one_script_are_told_apart() -> None:
+    environ: dict[str, str] = {}
+    assert naming.resolve(environ, ["python", "start_all.py"]).text == "start_all"
+    assert naming.resolve(dict(environ), ["python", "-m", "orders"]).text == "orders"
+    forked = [
+        "python",
+        "-c",
+        "from multiprocessing.spawn import spawn_main",
+        "--multiprocessing-fork",
+    ]
+    assert naming.resolve(dict(environ), forked).text == "start_all"
+
+
 def test_a_name_given_by_hand_wins_over_the_environment_and_that_over_the_command() -> None:
-    assert _environment({})["OTEL_SERVICE_NAME"] == "orders"
+    assert "OTEL_SERVICE_NAME" not in _environment({})
+    assert naming.resolve({"OTEL_SERVICE_NAME": "mine"}, ["python", "a.py"]).text == "mine"
+    attributes = {"OTEL_RESOURCE_ATTRIBUTES": "team=a,service.name=mine"}
+    assert naming.resolve(attributes, ["python", "a.py"]).text == "mine"
     assert _environment({"OTEL_SERVICE_NAME": "mine"})["OTEL_SERVICE_NAME"] == "mine"
     named = {"OTEL_RESOURCE_ATTRIBUTES": "team=a,service.name=mine"}
     assert "OTEL_SERVICE_NAME" not in _environment(named)
@@ -136,7 +176,7 @@ def test_complaints_are_let_through_again_later_and_chatter_never() -> None:
 def test_the_agent_loads_nothing_that_only_a_server_needs() -> None:
     program = """
 import sys
-import clew.agent.distro, clew.agent.logs, clew.cli.run
+import clew.agent.sdk, clew.agent.logs, clew.agent.start, clew.cli.run
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 print(*sorted(name for name in sys.modules if name.startswith("clew.")))
 """

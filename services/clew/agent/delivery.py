@@ -14,13 +14,16 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from clew.agent import settings
+from clew.agent import exporting, settings
 
 _COMPLAINT_INTERVAL_S = 60.0
 
@@ -52,10 +55,13 @@ def _flush_timeout_s() -> float:
     try:
         return float(settings.value(os.environ, "CLEW_FLUSH_TIMEOUT"))
     except ValueError:
-        return 3.0
+        return 1.5
 
 
 _budget = FlushBudget()
+_flushing = threading.Lock()
+_before_flush: list[Callable[[], None]] = []
+_providers: list[Any] = []  # of the agent: of traces, logs, metrics
 
 
 class SpanDelivery(BatchSpanProcessor):
@@ -77,19 +83,49 @@ def flush() -> None:
 
     Spans go first: without them the rest has nothing to hang on.
     """
-    for provider in (trace.get_tracer_provider(), _logs.get_logger_provider()):
+    if not _flushing.acquire(blocking=False):
+        return  # SIGTERM during the flush at the exit
+    for prepare in _before_flush:
+        prepare()
+    for provider in _with_current(
+        _providers[:2], trace.get_tracer_provider, _logs.get_logger_provider
+    ):
         with contextlib.suppress(Exception):
-            provider.shutdown()  # type: ignore[union-attr]
-    with contextlib.suppress(Exception):
-        metrics.get_meter_provider().shutdown(timeout_millis=_budget.remaining_ms())  # type: ignore[attr-defined]
+            provider.shutdown()
+    for provider in _with_current(_providers[2:], metrics.get_meter_provider):
+        with contextlib.suppress(Exception):
+            provider.shutdown(timeout_millis=_budget.remaining_ms())
 
 
-def flush_at_end() -> None:
+def is_ending() -> bool:
+    """Whether the process is at its end: its telemetry is being sent, or was."""
+    return _flushing.locked()
+
+
+def _with_current(providers: list[Any], *current: Callable[[], Any]) -> list[Any]:
+    """The agent's providers, and the service's own where it set one."""
+    return [*dict.fromkeys([*providers, *(get() for get in current)])]
+
+
+def add_reader(provider: Any) -> None:
+    """Have what is measured with a provider of the service's exported as well."""
+    for exporter in exporting.metric_exporters():
+        provider.add_metric_reader(PeriodicExportingMetricReader(exporter))
+
+
+def flush_at_end(first: Callable[[], None]) -> None:
     """Flush when the interpreter exits, and when SIGTERM would end the process without that.
+    `first` is called before; it raises nothing.
 
     To be called after the SDK is set up: handlers run in reverse order, and the SDK's own would
     wait for 30 s per signal.
     """
+    _before_flush.append(first)
+    _providers[:] = [
+        trace.get_tracer_provider(),
+        _logs.get_logger_provider(),
+        metrics.get_meter_provider(),
+    ]
     atexit.register(flush)
     if _sigterm_kills():
         signal.signal(signal.SIGTERM, _flush_and_die)

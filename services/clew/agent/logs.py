@@ -47,6 +47,12 @@ def capture_logs() -> None:
     logging.Logger.callHandlers = export_and_call_handlers  # type: ignore[method-assign]
 
 
+def is_exported() -> bool:
+    """Whether the service's log records are exported: OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION."""
+    value = os.environ.get("OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION", "true")
+    return value.strip().lower() == "true"
+
+
 def _lower_root_level() -> None:
     level = _level(settings.value(os.environ, "OTEL_PYTHON_LOG_LEVEL"), default=logging.INFO)
     if level < logging.root.level == logging.WARNING:

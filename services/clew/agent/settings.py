@@ -19,6 +19,7 @@ class Setting(NamedTuple):
 
 
 SETTINGS: tuple[Setting, ...] = (
+    Setting("CLEW_ENABLED", "true", "`false` runs the service without the agent."),
     Setting("OTEL_TRACES_EXPORTER", "otlp", "Send traces."),
     Setting("OTEL_METRICS_EXPORTER", "otlp", "Send metrics."),
     Setting("OTEL_LOGS_EXPORTER", "otlp", "Send log records."),
@@ -58,7 +59,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "CLEW_FLUSH_TIMEOUT",
-        "3",
+        "1.5",
         "Seconds that the end of the process may be held up to send what is still in memory.",
     ),
 )

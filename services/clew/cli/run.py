@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from opentelemetry.instrumentation import auto_instrumentation
-
-from clew.agent import naming
+from clew import agent
 
 _COMMAND_NOT_FOUND = 127
 _COMMAND_NOT_EXECUTABLE = 126
@@ -42,21 +40,17 @@ def environment(
 ) -> dict[str, str]:
     """The whole environment in which `command` starts instrumented; `base` is by default ours."""
     env = dict(os.environ if base is None else base)
-    env["OTEL_PYTHON_DISTRO"] = "clew"
-    env["OTEL_PYTHON_CONFIGURATOR"] = "clew"
     env["PYTHONPATH"] = _python_path(env.get("PYTHONPATH", ""))
     if endpoint:
         env["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
     if service_name:
         env["OTEL_SERVICE_NAME"] = service_name
-    elif not naming.is_named(env):
-        env["OTEL_SERVICE_NAME"] = naming.service_name(command)
     return env
 
 
 def _python_path(python_path: str) -> str:
-    # Python imports the `sitecustomize` that it finds first: this directory's sets the agent up.
-    hook = str(Path(auto_instrumentation.__file__).parent)
+    # Python imports the `sitecustomize` that it finds first: this directory's starts the agent.
+    hook = str(Path(agent.__file__ or "").parent / "boot")
     paths = [part for part in python_path.split(os.pathsep) if part and part != hook]
     return os.pathsep.join([hook, *paths])
 

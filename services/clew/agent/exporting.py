@@ -1,0 +1,164 @@
+"""Exporters that are imported when they first export, on the thread that exports: requests and
+protobuf would otherwise be half of what the agent adds to the start of a process.
+
+Which exporters there are, OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER and OTEL_LOGS_EXPORTER say.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.sdk import _configuration
+from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+import_exporters = _configuration._import_exporters
+
+# With these the exporter itself says how a metric is to be aggregated, or it is a reader.
+_METRIC_PREFERENCES = (
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+)
+
+
+# A process that is forked in the middle of an import could never import that module: a fork waits.
+importing = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=importing.acquire,
+        after_in_parent=importing.release,
+        after_in_child=importing.release,
+    )
+
+
+class _Deferred:
+    """Makes the exporter once, when it is first needed."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._exporter: Any = None
+        self._is_shut_down = False
+
+    def __call__(self) -> Any:
+        if self._exporter is None:
+            with importing:
+                if self._exporter is None:
+                    self._exporter = self._make()
+        return self._exporter
+
+    def shut_down(self) -> None:
+        exporter = self._exporter
+        if exporter is not None and not self._is_shut_down:
+            self._is_shut_down = True
+            exporter.shutdown()
+
+
+class DeferredSpanExporter(SpanExporter):
+    """Passes spans to an exporter that it makes with the first of them."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._exporter = _Deferred(make)
+
+    def export(self, spans: Any) -> SpanExportResult:
+        result: SpanExportResult = self._exporter().export(spans)
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shut_down()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return True  # the exporters keep nothing back
+
+
+class DeferredLogExporter(LogRecordExporter):
+    """As DeferredSpanExporter, for log records."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._exporter = _Deferred(make)
+
+    def export(self, batch: Any) -> LogRecordExportResult:
+        result: LogRecordExportResult = self._exporter().export(batch)
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shut_down()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return True
+
+
+class DeferredMetricExporter(MetricExporter):
+    """As DeferredSpanExporter, for metrics: cumulative, with explicit buckets."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        super().__init__()
+        self._exporter = _Deferred(make)
+
+    def export(
+        self, metrics_data: Any, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        exporter = self._exporter()
+        result: MetricExportResult = exporter.export(metrics_data, timeout_millis, **kwargs)
+        return result
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        return True
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        self._exporter.shut_down()
+
+
+def deferred_exporters(
+    trace_names: list[str], metric_names: list[str], log_names: list[str]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """In place of the SDK's own function: classes of exporters by name, for each signal. Those of
+    OTLP are deferred, but a metric exporter that has preferences. Raises RuntimeError for a name
+    that no exporter has."""
+    named = (trace_names, metric_names, log_names)
+    bases = (DeferredSpanExporter, DeferredMetricExporter, DeferredLogExporter)
+    deferred: list[dict[str, Any]] = [
+        {name: _deferred_class(bases[signal], signal, name) for name in names if _is_otlp(name)}
+        for signal, names in enumerate(named)
+    ]
+    if any(os.environ.get(key) for key in _METRIC_PREFERENCES):
+        deferred[1] = {}
+    rest = [
+        [name for name in names if name not in deferred[signal]]
+        for signal, names in enumerate(named)
+    ]
+    imported = import_exporters(*rest)
+    traces, metrics, logs = (
+        {**imported[signal], **classes} for signal, classes in enumerate(deferred)
+    )
+    return traces, metrics, logs
+
+
+def _is_otlp(name: str) -> bool:
+    return name.startswith("otlp")
+
+
+def metric_exporters() -> list[MetricExporter]:
+    """An exporter of each kind that OTEL_METRICS_EXPORTER names, without those that are readers."""
+    _, classes, _ = deferred_exporters([], _configuration._get_exporter_names("metrics"), [])
+    return [
+        exporter_class()
+        for exporter_class in classes.values()
+        if issubclass(exporter_class, MetricExporter)
+    ]
+
+
+def _deferred_class(base: type[Any], signal: int, name: str) -> type[Any]:
+    def make() -> Any:
+        names: list[list[str]] = [[], [], []]
+        names[signal] = [name]
+        return import_exporters(*names)[signal][name]()
+
+    class Deferred(base):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(make)
+
+    return Deferred

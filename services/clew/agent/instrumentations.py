@@ -1,0 +1,277 @@
+"""Which instrumentation belongs to which library, and switching it on when the service imports the
+library. The agent imports no library that the service does not import itself.
+
+The instrumentations are those of OpenTelemetry's Python contrib, by the names of their entry
+points; OTEL_PYTHON_DISABLED_INSTRUMENTATIONS takes these names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import wrapt
+
+from clew.agent import delivery
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Instrumentation:
+    """name: of contrib's entry point. path: module and class of the instrumentor, behind
+    `opentelemetry.instrumentation.`. libraries: the distributions that it instruments, for
+    `clew run --explain`. trigger: the module after whose import it is switched on. arguments: of
+    `instrument()`. switch_on: in place of `instrument()`, with the triggering module."""
+
+    name: str
+    path: str
+    libraries: tuple[str, ...]
+    trigger: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    switch_on: Callable[[Instrumentation, Any], None] | None = None
+
+    def instrumentor(self) -> Any:
+        module, _, name = self.path.partition(":")
+        return getattr(import_module(f"opentelemetry.instrumentation.{module}"), name)()
+
+    def instrument(self) -> None:
+        self.instrumentor().instrument(**self.arguments)
+
+
+def _starlette(instrumentation: Instrumentation, module: Any) -> None:
+    """Each application when it is made. contrib puts another class in Starlette's place, from which
+    FastAPI would inherit: its requests would have two spans."""
+    instrumentor = type(instrumentation.instrumentor())
+
+    def init(wrapped: Any, application: Any, args: Any, kwargs: Any) -> None:
+        wrapped(*args, **kwargs)
+        if not any(base.__module__.startswith("fastapi.") for base in type(application).__mro__):
+            _guarded(instrumentation, lambda: instrumentor.instrument_app(application))
+
+    wrapt.wrap_function_wrapper(module, "Starlette.__init__", init)
+
+
+def _django(instrumentation: Instrumentation, module: Any) -> None:
+    """When the first handler loads its middleware: only then are the settings known."""
+
+    def load_middleware(wrapped: Any, handler: Any, args: Any, kwargs: Any) -> Any:
+        if not getattr(load_middleware, "is_done", False):
+            load_middleware.is_done = True  # type: ignore[attr-defined]
+            _guarded(instrumentation, instrumentation.instrument)
+        return wrapped(*args, **kwargs)
+
+    wrapt.wrap_function_wrapper(module, "BaseHandler.load_middleware", load_middleware)
+
+
+def _sqlalchemy(instrumentation: Instrumentation, module: Any) -> None:
+    # 2.1 works, though contrib does not claim it. Its asyncio part, which contrib instruments last,
+    # cannot be imported without greenlet; then there is nothing in it to instrument.
+    with contextlib.suppress(ImportError):
+        instrumentation.instrumentor().instrument(skip_dep_check=True)
+
+    def leave_to_sqlalchemy(connection: Any, _record: Any) -> None:
+        if hasattr(connection, "is_traced"):  # of clew.agent.sqlite
+            connection.is_traced = False
+
+    module.event.listen(module.pool.Pool, "connect", leave_to_sqlalchemy)
+
+
+def _sqlite3(instrumentation: Instrumentation, module: Any) -> None:
+    from clew.agent.sqlite import trace_connections
+
+    trace_connections(module)
+
+
+def _row(
+    name: str, path: str, libraries: str, trigger: str = "", **options: Any
+) -> Instrumentation:
+    names = tuple(libraries.split())
+    return Instrumentation(name, path, names, trigger or (names or ("",))[0], **options)
+
+
+TABLE: tuple[Instrumentation, ...] = (
+    # Servers and frameworks.
+    _row("aiohttp-server", "aiohttp_server:AioHttpServerInstrumentor", "aiohttp", "aiohttp.web"),
+    _row(
+        "django",
+        "django:DjangoInstrumentor",
+        "django",
+        "django.core.handlers.base",
+        switch_on=_django,
+    ),
+    _row("falcon", "falcon:FalconInstrumentor", "falcon"),
+    _row(
+        "fastapi",
+        "fastapi:FastAPIInstrumentor",
+        "fastapi",
+        # A span for each message of a request doubles the cost and says nothing.
+        arguments={"exclude_spans": ["send", "receive"]},
+    ),
+    _row("flask", "flask:FlaskInstrumentor", "flask"),
+    _row("grpc_server", "grpc:GrpcInstrumentorServer", "grpcio", "grpc"),
+    _row("grpc_aio_server", "grpc:GrpcAioInstrumentorServer", "grpcio", "grpc.aio"),
+    _row("pyramid", "pyramid:PyramidInstrumentor", "pyramid", "pyramid.config"),
+    _row(
+        "starlette",
+        "starlette:StarletteInstrumentor",
+        "starlette",
+        "starlette.applications",
+        switch_on=_starlette,
+    ),
+    _row("tornado", "tornado:TornadoInstrumentor", "tornado", "tornado.web"),
+    # HTTP and RPC clients.
+    _row("aiohttp-client", "aiohttp_client:AioHttpClientInstrumentor", "aiohttp"),
+    _row("grpc_client", "grpc:GrpcInstrumentorClient", "grpcio", "grpc"),
+    _row("grpc_aio_client", "grpc:GrpcAioInstrumentorClient", "grpcio", "grpc.aio"),
+    _row("httpx", "httpx:HTTPXClientInstrumentor", "httpx"),
+    _row("httpx2", "httpx:HTTPX2ClientInstrumentor", "httpx2"),
+    _row("requests", "requests:RequestsInstrumentor", "requests"),
+    _row("urllib", "urllib:URLLibInstrumentor", "", "urllib.request"),
+    _row("urllib3", "urllib3:URLLib3Instrumentor", "urllib3"),
+    # Databases and caches.
+    _row("aiopg", "aiopg:AiopgInstrumentor", "aiopg"),
+    _row("asyncpg", "asyncpg:AsyncPGInstrumentor", "asyncpg"),
+    _row(
+        "cassandra",
+        "cassandra:CassandraInstrumentor",
+        "cassandra-driver scylla-driver",
+        "cassandra.cluster",
+    ),
+    _row("mysql", "mysql:MySQLInstrumentor", "mysql-connector-python", "mysql.connector"),
+    _row("mysqlclient", "mysqlclient:MySQLClientInstrumentor", "mysqlclient", "MySQLdb"),
+    _row("psycopg", "psycopg:PsycopgInstrumentor", "psycopg"),
+    _row("psycopg2", "psycopg2:Psycopg2Instrumentor", "psycopg2 psycopg2-binary"),
+    _row("pymemcache", "pymemcache:PymemcacheInstrumentor", "pymemcache"),
+    _row("pymongo", "pymongo:PymongoInstrumentor", "pymongo"),
+    _row("pymssql", "pymssql:PyMSSQLInstrumentor", "pymssql"),
+    _row("pymysql", "pymysql:PyMySQLInstrumentor", "pymysql"),
+    _row("redis", "redis:RedisInstrumentor", "redis"),
+    _row("sqlalchemy", "sqlalchemy:SQLAlchemyInstrumentor", "sqlalchemy", switch_on=_sqlalchemy),
+    _row("sqlite3", "sqlite3:SQLite3Instrumentor", "", "sqlite3", switch_on=_sqlite3),
+    _row("tortoiseorm", "tortoiseorm:TortoiseORMInstrumentor", "tortoise-orm", "tortoise"),
+    # Queues and jobs.
+    _row("aio-pika", "aio_pika:AioPikaInstrumentor", "aio-pika", "aio_pika"),
+    _row("aiokafka", "aiokafka:AIOKafkaInstrumentor", "aiokafka"),
+    _row("boto3", "boto3sqs:Boto3SQSInstrumentor", "boto3"),
+    _row("celery", "celery:CeleryInstrumentor", "celery"),
+    _row(
+        "confluent_kafka",
+        "confluent_kafka:ConfluentKafkaInstrumentor",
+        "confluent-kafka",
+        "confluent_kafka",
+    ),
+    _row("kafka", "kafka:KafkaInstrumentor", "kafka-python", "kafka"),
+    _row("pika", "pika:PikaInstrumentor", "pika"),
+    _row("remoulade", "remoulade:RemouladeInstrumentor", "remoulade"),
+    # Clouds, templates.
+    _row("aiobotocore", "botocore:AiobotocoreInstrumentor", "aiobotocore", "aiobotocore.client"),
+    _row("botocore", "botocore:BotocoreInstrumentor", "botocore", "botocore.client"),
+    _row("jinja2", "jinja2:Jinja2Instrumentor", "jinja2"),
+    _row("threading", "threading:ThreadingInstrumentor", "", "threading"),
+)
+
+# Known, and left off: what for.
+LEFT_OFF = {
+    "asyncio": "10 microseconds a task, and nothing is traced",
+    "click": "the command of a server would be one span that never ends",
+    "exceptions": "the interpreter's own report of an exception is logged by the agent",
+    "structlog": "structlog mostly ends in logging, whose records are exported already",
+}
+# Found, and not brought by the agent: why.
+NOT_BROUGHT = {
+    "asyncclick": ("asyncclick", "its instrumentation needs an old wrapt"),
+    "openai": ("openai-v2", "it records prompts"),
+    "google-cloud-aiplatform": ("vertexai", "it records prompts"),
+}
+
+
+def switch_on_at_import() -> None:
+    """Have every instrumentation of the TABLE switched on once its library is imported."""
+    disabled = _disabled()
+    if "*" in disabled:
+        return
+    for instrumentation in TABLE:
+        if instrumentation.name not in disabled:
+            wrapt.register_post_import_hook(_hook(instrumentation), instrumentation.trigger)
+
+
+def _disabled() -> set[str]:
+    names = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
+    return {name.strip() for name in names.split(",") if name.strip()}
+
+
+def _hook(instrumentation: Instrumentation) -> Callable[[Any], None]:
+    def imported(module: Any) -> None:
+        if instrumentation.switch_on is None:
+            _guarded(instrumentation, instrumentation.instrument)
+        else:
+            switch_on = instrumentation.switch_on
+            _guarded(instrumentation, lambda: switch_on(instrumentation, module))
+
+    return imported
+
+
+def _guarded(instrumentation: Instrumentation, switch_on: Callable[[], None]) -> None:
+    """The service goes on as it does without the agent when an instrumentation fails. At the end of
+    a process the exporter may be the first to import a library: then nothing is to be traced."""
+    if delivery.is_ending():
+        return
+    try:
+        switch_on()
+    except ImportError as error:
+        _log.debug("clew: %s is not instrumented: %s", instrumentation.name, error)
+    except Exception as error:
+        _log.warning(
+            "clew: instrumenting %s failed, going on without it: %r", instrumentation.name, error
+        )
+
+
+@dataclass(frozen=True)
+class FoundLibraries:
+    """Libraries that are installed, by distribution; those that are left out with the reason."""
+
+    instrumented: list[str]
+    left_out: list[str]
+
+
+def found_libraries() -> FoundLibraries:
+    """What is installed in this environment, by the names of the metadata directories on sys.path:
+    no metadata is read, no library imported."""
+    installed = set(_installed_names())
+    disabled = _disabled()
+    instrumented, left_out = [], []
+    for instrumentation in TABLE:
+        present = sorted(installed.intersection(map(_normalized, instrumentation.libraries)))
+        if not present:
+            continue
+        if instrumentation.name in disabled or "*" in disabled:
+            left_out.append(f"{present[0]} (OTEL_PYTHON_DISABLED_INSTRUMENTATIONS)")
+        else:
+            instrumented += present
+    for library, (package, reason) in NOT_BROUGHT.items():
+        if _normalized(library) in installed:
+            command = f"pip install opentelemetry-instrumentation-{package}"
+            left_out.append(f"{library} ({reason}: {command})")
+    return FoundLibraries(sorted(set(instrumented)), left_out)
+
+
+def _installed_names() -> Iterator[str]:
+    for directory in sys.path:
+        try:
+            entries = os.listdir(directory or ".")
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.endswith((".dist-info", ".egg-info")):
+                yield _normalized(entry.rpartition(".")[0].partition("-")[0])
+
+
+def _normalized(distribution: str) -> str:
+    return distribution.lower().replace("-", "_").replace(".", "_")

@@ -1,0 +1,70 @@
+"""The start of the agent in a service's process (clew.agent.boot imports this).
+
+Every setting gets its default, the SDK is set up, and instrumentations wait for the import of their
+libraries. What fails on the way is said once on stderr and left out: the service runs as it does
+without the agent.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from clew.agent import settings
+from clew.agent.naming import Name
+
+ANNOUNCED = "CLEW_ANNOUNCED"  # set for the children of a process that has said how it is set up
+
+
+def start() -> None:
+    """Set the agent up in this process. Raises nothing."""
+    try:
+        if not is_off():
+            _start()
+    except Exception as error:
+        sys.stderr.write(f"clew: not instrumented, going on without: {error!r}\n")
+
+
+def is_off() -> bool:
+    """Whether the agent is switched off, or the process runs none of the service's code."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return True
+    if os.environ.get("CLEW_ENABLED", "").strip().lower() == "false":
+        return True
+    # multiprocessing starts this interpreter on the side, to clean up after its pools and queues.
+    return any("multiprocessing.resource_tracker" in argument for argument in sys.orig_argv)
+
+
+def _start() -> None:
+    from clew.agent import adoption, delivery, instrumentations, logs, naming, sdk, system
+
+    settings.apply_defaults(os.environ)
+    name = naming.resolve(os.environ, sys.orig_argv)
+    # FastAPI can attach exporters of its own to our providers, next to ours: everything would be
+    # sent twice.
+    os.environ["FASTAPI_OTEL_AUTO_CONFIGURE"] = "false"
+    sdk.set_up(name.text)
+    delivery.limit_complaints()
+    delivery.flush_at_end(first=system.measure())
+    adoption.adopt_providers()
+    if logs.is_exported():
+        logs.capture_logs()
+    instrumentations.switch_on_at_import()
+    if ANNOUNCED not in os.environ:
+        os.environ[ANNOUNCED] = str(os.getpid())
+        sys.stderr.write(f"{announcement(name)}\n")
+
+
+def announcement(name: Name) -> str:
+    """What was set up, in one line."""
+    from clew.agent import instrumentations
+
+    libraries = instrumentations.found_libraries()
+    parts = [
+        f"service {name.text} (from {name.source})",
+        f"to {os.environ['OTEL_EXPORTER_OTLP_ENDPOINT']}",
+        f"instruments {', '.join(libraries.instrumented) or 'what it imports'}",
+    ]
+    if libraries.left_out:
+        parts.append(f"not instrumented: {'; '.join(libraries.left_out)}")
+    return f"clew: {', '.join(parts)}"

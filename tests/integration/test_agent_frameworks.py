@@ -1,0 +1,250 @@
+"""What services on real frameworks and servers send under `clew run`, without a change of theirs:
+one span for each request, named after its route, what it calls below it, and its log records."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support.capture import CLIENT, SERVER, Capture, Item, capturing, free_port, running
+from support.capture import under_clew_run as under_clew
+
+WORK = """
+import logging, os, sqlite3, urllib.request
+import requests
+log = logging.getLogger("shop.items")
+
+def work(number):
+    connection = sqlite3.connect(":memory:")
+    connection.execute("SELECT 1")
+    connection.backup(sqlite3.connect(":memory:"))
+    requests.get(os.environ["LEAF"])
+    log.warning("item %s", number)
+    return {"number": number}
+"""
+FLASK = """
+from flask import Flask
+from work import work
+app = Flask(__name__)
+app.get("/items/<int:number>")(work)
+"""
+DJANGO = """
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF="shop", SECRET_KEY="x", MIDDLEWARE=[])
+from django.http import JsonResponse
+from django.urls import path
+from work import work
+urlpatterns = [path("items/<int:number>", lambda request, number: JsonResponse(work(number)))]
+app = get_wsgi_application()
+"""
+STARLETTE = """
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from work import work
+
+def item(request):
+    return JSONResponse(work(request.path_params["number"]))
+
+app = Starlette(routes=[Route("/items/{number}", item)])
+"""
+FASTAPI = """
+from fastapi import FastAPI
+from work import work
+app = FastAPI()
+app.get("/items/{number}")(work)
+"""
+AIOHTTP = """
+import sys
+from aiohttp import web
+from work import work
+
+async def item(request):
+    return web.json_response(work(request.match_info["number"]))
+
+app = web.Application()
+app.router.add_get("/items/{number}", item)
+web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
+"""
+TORNADO = """
+import sys
+import tornado.ioloop, tornado.web
+from work import work
+
+class Item(tornado.web.RequestHandler):
+    def get(self, number):
+        self.write(work(number))
+
+tornado.web.Application([(r"/items/(\\d+)", Item)]).listen(int(sys.argv[1]), "127.0.0.1")
+tornado.ioloop.IOLoop.current().start()
+"""
+
+
+@dataclass(frozen=True)
+class Service:
+    """app: the text of shop.py. command: behind `python`, with {port}. name: of a request's span."""
+
+    app: str
+    command: str
+    name: str
+
+    def argv(self, port: int) -> list[str]:
+        return [sys.executable, *self.command.format(port=port).split()]
+
+
+SERVICES = {
+    "flask on gunicorn": Service(
+        FLASK, "-m gunicorn -w 2 -b 127.0.0.1:{port} shop:app", "GET /items/<int:number>"
+    ),
+    "flask on gunicorn's threads": Service(
+        FLASK,
+        "-m gunicorn --preload --threads 2 -b 127.0.0.1:{port} shop:app",
+        "GET /items/<int:number>",
+    ),
+    "flask run": Service(FLASK, "-m flask --app shop run -p {port}", "GET /items/<int:number>"),
+    "django on gunicorn": Service(
+        DJANGO, "-m gunicorn -b 127.0.0.1:{port} shop:app", "GET items/<int:number>"
+    ),
+    "starlette on uvicorn": Service(
+        STARLETTE, "-m uvicorn shop:app --port {port}", "GET /items/{number}"
+    ),
+    "fastapi on uvicorn's workers": Service(
+        FASTAPI, "-m uvicorn shop:app --port {port} --workers 2", "GET /items/{number}"
+    ),
+    "aiohttp": Service(AIOHTTP, "shop.py {port}", "GET /items/{number}"),
+    "tornado": Service(TORNADO, "shop.py {port}", "GET /items/{number}"),
+}
+
+
+def _environment(**more: str) -> dict[str, str]:
+    inherited = {
+        key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "CLEW_"))
+    }
+    return {**inherited, **more}
+
+
+def _run(service: Service, directory: Path, capture: Capture) -> None:
+    (directory / "work.py").write_text(WORK)
+    (directory / "shop.py").write_text(service.app)
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    command = under_clew(service.argv(port), endpoint=capture.url)
+    env = _environment(LEAF=f"{capture.url}/leaf", PYTHONPATH=str(directory))
+    with running(command, env, directory) as process:
+        process.wait_for_port(port)
+        for number in range(4):
+            assert httpx.get(f"{base}/items/{number}").status_code == 200
+            assert httpx.get(f"{base}/no/such/{number}").status_code == 404
+        process.stop(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES.keys())
+def test_a_request_is_one_span_with_its_calls_and_log_records(
+    service: Service, tmp_path: Path
+) -> None:
+    with capturing() as capture:
+        _run(service, tmp_path, capture)
+    entries = [span for span in capture.spans if span.proto.kind == SERVER]
+    assert sorted(span.proto.name for span in entries) == ["GET"] * 4 + [service.name] * 4
+    assert {span.service for span in capture.spans} == {"shop"}
+    for entry in (span for span in entries if span.proto.name == service.name):
+        trace = [span for span in capture.spans if span.trace_id == entry.trace_id]
+        calls = [span for span in trace if span.proto.kind == CLIENT]
+        assert {_scope(span) for span in calls} == {"requests", "sqlite"}
+        assert len(calls) == 2
+        records = [log for log in capture.logs if log.trace_id == entry.trace_id]
+        assert [log for log in records if log.proto.body.string_value.startswith("item ")]
+
+
+def _scope(span: Item) -> str:
+    return span.scope.rpartition(".")[2]
+
+
+def test_no_library_is_imported_that_the_program_does_not_import(tmp_path: Path) -> None:
+    program = "import sys; print(*sorted(sys.modules))"
+    modules = {}
+    for name, command in (
+        ("bare", [sys.executable, "-c", program]),
+        ("clew", under_clew([sys.executable, "-c", program], endpoint="http://127.0.0.1:9")),
+    ):
+        result = subprocess.run(
+            command, env=_environment(), capture_output=True, text=True, cwd=tmp_path, check=True
+        )
+        modules[name] = {module.partition(".")[0] for module in result.stdout.split()}
+    added = modules["clew"] - modules["bare"] - sys.stdlib_module_names
+    allowed = {
+        *("clew", "opentelemetry", "packaging", "psutil", "sitecustomize"),
+        *("typing_extensions", "wrapt"),
+    }
+    assert {name for name in added if not name.startswith("_")} <= allowed
+
+
+def test_a_service_with_a_provider_of_its_own_keeps_its_exporter(tmp_path: Path) -> None:
+    program = """
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+import sqlite3
+own = TracerProvider(resource=Resource({"service.name": "own"}))
+trace.set_tracer_provider(own)
+own.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(formatter=lambda span: f"SEEN {span.name}\\n")))
+assert trace.get_tracer_provider() is own
+with trace.get_tracer("mine").start_as_current_span("by hand"):
+    sqlite3.connect(":memory:").execute("SELECT 1")
+"""
+    (tmp_path / "program.py").write_text(program)
+    with capturing() as capture:
+        command = under_clew([sys.executable, "program.py"], endpoint=capture.url)
+        result = subprocess.run(
+            command, env=_environment(), capture_output=True, text=True, cwd=tmp_path, check=True
+        )
+    assert sorted(result.stdout.split()) == sorted(["SEEN", "SELECT", "SEEN", "by", "hand"])
+    assert sorted(span.proto.name for span in capture.spans) == ["SELECT", "by hand"]
+    (root,) = capture.spans_named("by hand")
+    (query,) = capture.spans_named("SELECT")
+    assert query.proto.parent_span_id == root.proto.span_id
+
+
+def test_the_sitecustomize_of_the_user_still_runs(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('mine')")
+    with capturing() as capture:
+        command = under_clew([sys.executable, "-c", "pass"], endpoint=capture.url)
+        env = _environment(PYTHONPATH=str(tmp_path))
+        result = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert result.stdout == "mine\nmine\n"  # the first is that of `clew run` itself
+    assert capture.metrics
+
+
+def test_a_python_without_clew_says_what_to_do_and_runs_on(tmp_path: Path) -> None:
+    bare = [sys.executable, "-S", "-c", "import site; site.main(); print('alive')"]
+    env = _environment(PYTHONPATH=str(tmp_path))
+    (tmp_path / "opentelemetry").mkdir()
+    (tmp_path / "opentelemetry" / "__init__.py").write_text("raise ImportError('an old one')")
+    command = under_clew(bare, endpoint="http://127.0.0.1:9")
+    result = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "alive\n")
+    assert result.stderr.count("\n") == 1
+    assert "not instrumented" in result.stderr
+
+
+def test_it_says_once_how_it_is_set_up(tmp_path: Path) -> None:
+    program = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'pass'])"
+    started = time.monotonic()
+    command = under_clew(
+        [sys.executable, "-c", program], endpoint="http://127.0.0.1:9", service_name="shop"
+    )
+    result = subprocess.run(command, env=_environment(), capture_output=True, text=True)
+    assert time.monotonic() - started < 60
+    (line,) = (line for line in result.stderr.splitlines() if line.startswith("clew: service"))
+    assert line.startswith("clew: service shop (from OTEL_SERVICE_NAME), to http://127.0.0.1:9")
+    assert "flask" in line
