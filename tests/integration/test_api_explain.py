@@ -84,8 +84,11 @@ INSERT INTO otel.clew_attributes (Hour, Source, Key, ServiceName, Value, Count)
 SELECT toDateTime(1780308000), 'span', arrayJoin([{key:String}, 'x']), 'web', {key:String}, 1
 """
 INSERT_OCCURRENCE = """
-INSERT INTO otel.clew_occurrences (Transaction, Key, Timestamp, TraceIds, Start, End, Version)
-SELECT 'hostile', {key:String}, min(Start), groupUniqArray(TraceId), min(Start), max(End), 1 FROM otel.clew_traces
+INSERT INTO otel.clew_occurrences (Transaction, Key, Timestamp, TraceIds, Start, End, EntryTraceId, Version)
+SELECT 'hostile', {key:String}, min(Start), groupUniqArray(TraceId), min(Start), max(End), any(TraceId), 1
+FROM otel.clew_traces
+UNION ALL
+SELECT 'hostile', TraceId, min(Start), [TraceId], min(Start), max(End), TraceId, 1 FROM otel.clew_traces GROUP BY TraceId
 """
 
 

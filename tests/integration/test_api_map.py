@@ -236,6 +236,13 @@ def test_values_of_an_attribute(client: ApiClient) -> None:
         ("o'\\x", 1)
     ]
     assert values("no.such") == []
+    assert values("http.route", sort="-count") == [("/orders/{id}", 9), ("/checkout", 14)]
+    assert values("http.route", sort="value") == [("/checkout", 14), ("/orders/{id}", 9)]
+    assert values("http.route", sort="-value") == [("/orders/{id}", 9), ("/checkout", 14)]
+    keys = [row["key"] for row in client.get("/api/v1/attributes", **window)["attributes"]]
+    for sort, is_reversed in (("key", False), ("-key", True)):
+        answer = client.get("/api/v1/attributes", **window, sort=sort)
+        assert [row["key"] for row in answer["attributes"]] == sorted(keys, reverse=is_reversed)
     answer = client.get("/api/v1/attributes/http.route/values", **window, limit=1)
     assert [row["value"] for row in answer["values"]] == ["/checkout"]
     assert answer["truncated"] is True

@@ -10,7 +10,7 @@ import pytest
 
 from clew.storage import Ingest, Store
 from support.api_client import ApiClient
-from support.traffic import ERROR, MILLISECOND, MINUTE, SECOND, SERVER, Loader, Process, Span
+from support.traffic import ERROR, MILLISECOND, MINUTE, SECOND, SERVER, Loader, Point, Process, Span
 
 BEGAN = 1_780_308_000 * SECOND
 NOW = {"start": "2026-06-01T10:00:00Z", "end": "2026-06-01T10:10:00Z"}
@@ -190,3 +190,56 @@ def test_an_unknown_order_is_a_problem_that_lists_the_choices(api: ApiClient, so
 )
 def test_transactions_are_found_by_text(api: ApiClient, text: str, operations: set[str]) -> None:
     assert set(_operations(api, q=text)) == set(operations)
+
+
+def test_services_are_sorted_by_their_figures(api: ApiClient) -> None:
+    def services(**parameters: str) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = api.get("/api/v1/services", **NOW, **parameters)["services"]
+        return listed
+
+    assert [service["service"] for service in services()] == ["shop", "web"]
+    assert [service["service"] for service in services(sort="-name")] == ["web", "shop"]
+    figures: dict[str, Callable[[dict[str, Any]], float]] = {
+        "rate": lambda service: service["per_second"],
+        "errors": lambda service: service["errors"],
+        "error_rate": lambda service: service["error_rate"],
+        "p95": lambda service: service["duration_ms"]["p95"],
+    }
+    for key, figure in figures.items():
+        greatest_first = [figure(service) for service in services(sort=key)]
+        assert greatest_first == sorted(greatest_first, reverse=True), key
+        assert [figure(service) for service in services(sort=f"-{key}")] == greatest_first[::-1]
+    for service in services():
+        (most,) = [
+            max(times[0][MILLIS] for name, times in TRAFFIC.items() if name in names)
+            for names in [{row["operation"] for row in service["operations"]}]
+        ]
+        assert service["duration_ms"]["max"] == most
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/v1/services", "/api/v1/metrics", "/api/v1/attributes", "/api/v1/attributes/x/values"],
+)
+def test_every_list_says_by_what_it_can_be_sorted(api: ApiClient, path: str) -> None:
+    problem = api.problem(path, sort="speed")
+    assert problem["status"] == 400
+    assert "sort by one of" in problem["detail"]
+
+
+def test_metrics_are_listed_backwards_too(store: Store, ingest: Ingest, tmp_path: Any) -> None:
+    process = Process("web", "web-1")
+    Loader(ingest, tmp_path).points(
+        Point(name, unit, kind, process, BEGAN, 1.0, buckets=(1, 1), bounds=(1.0,))
+        for name, unit, kind in (
+            ("b", "s", "gauge"), ("a", "1", "sum"), ("b", "ms", "gauge"), ("c", "s", "histogram"),
+            ("b", "s", "histogram"),
+        )
+    )  # fmt: skip
+    api = ApiClient(store)
+    listed = api.get("/api/v1/metrics", **NOW)["metrics"]
+    backwards = api.get("/api/v1/metrics", **NOW, sort="-name")["metrics"]
+    assert len(listed) == 5
+    assert backwards == listed[::-1]
+    pages = api.pages("/api/v1/metrics", "metrics", **NOW, sort="-name", limit=2)
+    assert [metric for page in pages for metric in page] == backwards

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
@@ -11,9 +12,13 @@ from clew.api import models
 from clew.api.answer import AnswerDependency
 from clew.api.parameters import CommonDependency
 from clew.api.reference import routes
+from clew.api.sorting import Order, sort_parameter
 from clew.storage import queries
 
 router = routes("attributes")
+
+KEY_SORTS = ("count", "key")
+VALUE_SORTS = ("count", "value")
 
 Source = Annotated[
     Literal["span", "resource", "log"] | None,
@@ -34,6 +39,7 @@ def list_attributes(
     source: Source = None,
     prefix: KeyPrefix = "",
     service: str | None = None,
+    sort: Annotated[str | None, sort_parameter(KEY_SORTS, "count")] = None,
 ) -> dict[str, Any]:
     """Attribute keys, most frequent first.
 
@@ -48,6 +54,7 @@ def list_attributes(
             source=source,
             prefix=prefix,
             service=service,
+            **_order_parameters(sort, KEY_SORTS),
         )
     )
 
@@ -60,6 +67,7 @@ def list_values(
     source: Source = None,
     prefix: ValuePrefix = "",
     service: str | None = None,
+    sort: Annotated[str | None, sort_parameter(VALUE_SORTS, "count")] = None,
 ) -> dict[str, Any]:
     """The values of one attribute, most frequent first.
 
@@ -76,5 +84,11 @@ def list_values(
             source=source,
             prefix=prefix,
             service=service,
+            **_order_parameters(sort, VALUE_SORTS),
         ),
     )
+
+
+def _order_parameters(sort: str | None, choices: Sequence[str]) -> dict[str, Any]:
+    order = Order.parse(sort, choices, "count", {})
+    return {"sort": order.key, "sign": -1 if order.is_reversed else 1}

@@ -21,6 +21,7 @@ from clew.api.parameters import (
 )
 from clew.api.problems import Problem
 from clew.api.reference import routes
+from clew.api.sorting import Order, sort_parameter
 from clew.api.traces import Attributes
 from clew.storage import AttributeFilter, attribute_filters, queries
 
@@ -43,6 +44,7 @@ Step = Annotated[
         description="Seconds between points. Default: whole minutes, at most about 120 points.",
     ),
 ]
+SORTS = ("name",)
 MAX_POINTS = 11_000  # of a series
 MAX_SERIES = 200
 MAX_KINDS = 20  # types and units of one name
@@ -56,9 +58,11 @@ def list_metrics(
     prefix: Annotated[
         str, Query(description="Only metrics whose name starts with this text; case-sensitive.")
     ] = "",
+    sort: Annotated[str | None, sort_parameter(SORTS, "name")] = None,
 ) -> dict[str, Any]:
     """The metrics with points in the window, by name. One name with several types or units is
     several metrics."""
+    order = Order.parse(sort, SORTS, "name", common.position)
     page, has_more = split_page(
         _read_metrics(
             answer,
@@ -67,6 +71,7 @@ def list_metrics(
             prefix=prefix,
             name=None,
             after=common.position,
+            backwards=order.is_reversed,
             limit=common.limit + 1,
         ),
         common.limit,
@@ -74,7 +79,7 @@ def list_metrics(
     return answer.document(
         metrics=[vars(metric) for metric in page],
         next_cursor=common.next_cursor(
-            id=page[-1].name, sequence=f"{page[-1].type} {page[-1].unit}"
+            id=page[-1].name, sequence=f"{page[-1].type} {page[-1].unit}", sort=str(order)
         )
         if has_more
         else None,
@@ -176,6 +181,7 @@ def _read_metrics(
     type: str | None = None,
     unit: str | None = None,
     after: Mapping[str, str] = MappingProxyType({}),
+    backwards: bool = False,
     **parameters: Any,
 ) -> list[Metric]:
     after_type, _, after_unit = after.get("sequence", "").partition(" ")
@@ -188,6 +194,7 @@ def _read_metrics(
         "after_id": after.get("id", ""),
         "after_type": after_type,
         "after_unit": after_unit,
+        "backwards": backwards,
     }
     rows = answer.rows(queries.METRICS, **parameters)
     last = sorted({(row["name"], row["last"]) for row in rows})

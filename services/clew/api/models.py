@@ -914,12 +914,14 @@ class ServiceRates(Model):
     """Share of requests in error, from 0 to 1."""
     per_second: PerSecond
     """Requests per second."""
+    duration_ms: Durations
+    """Durations of the requests."""
     operations: list[ServiceOperation]
     """All operations, most frequent first."""
 
 
 class ServiceList(WindowResponse):
-    """Services, by name."""
+    """Services in the order of `sort`."""
 
     services: list[ServiceRates]
     """The services."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import groupby
-from typing import Any
+from operator import itemgetter
+from typing import Annotated, Any
 
 from clew.api import models
 from clew.api.answer import AnswerDependency
 from clew.api.parameters import SECOND, CommonDependency, Window, rfc3339
 from clew.api.reference import routes
+from clew.api.sorting import Order, SortValue, sort_parameter, sorted_entries
 from clew.storage import queries
 
 router = routes("services")
@@ -21,23 +24,47 @@ RateRow = queries.MapServicesRow | queries.MapEdgesRow
 # service and the Type itself.
 NODE_TYPES = {"consumed": ("queue", "service")}
 
+# Keys of the list's order, and the value of each in a service.
+SORT_VALUES: dict[str, Callable[[dict[str, Any]], SortValue]] = {
+    "name": itemgetter("service"),
+    "rate": itemgetter("per_second"),
+    "count": itemgetter("count"),
+    "errors": itemgetter("errors"),
+    "error_rate": itemgetter("error_rate"),
+    "p50": lambda service: service["duration_ms"]["p50"],
+    "p95": lambda service: service["duration_ms"]["p95"],
+    "p99": lambda service: service["duration_ms"]["p99"],
+}
+
 
 @router.get("", response_model=models.ServiceList)
 def list_services(
-    common: CommonDependency, answer: AnswerDependency, service: str | None = None
+    common: CommonDependency,
+    answer: AnswerDependency,
+    service: str | None = None,
+    sort: Annotated[str | None, sort_parameter(SORT_VALUES, "name")] = None,
 ) -> dict[str, Any]:
     """The services of the window, by name, each with its operations, most frequent first."""
-    rows = answer.limited_rows(
-        queries.SERVICES,
-        MAX_OPERATIONS,
+    order = Order.parse(sort, SORT_VALUES, "name", {})
+    parameters: dict[str, Any] = {
         **common.window.parameters,
-        environment=common.environment,
-        service=service,
+        "environment": common.environment,
+        "service": service,
+    }
+    rows = answer.limited_rows(queries.SERVICES, MAX_OPERATIONS, **parameters)
+    # A service's row of received requests comes last, and replaces that of the others.
+    totals = {row["service"]: row for row in rows if row["is_total"]}
+    services = sorted_entries(
+        [
+            _service(name, list(operations), totals[name], common.window)
+            for name, operations in groupby(
+                (row for row in rows if not row["is_total"]), key=itemgetter("service")
+            )
+        ],
+        order,
+        SORT_VALUES[order.key],
+        itemgetter("service"),
     )
-    services = [
-        _service(name, list(operations), common.window)
-        for name, operations in groupby(rows, key=lambda row: row["service"])
-    ]
     return answer.document(
         start=rfc3339(common.window.start),
         end=rfc3339(common.window.end),
@@ -119,16 +146,20 @@ def _edge(row: queries.MapEdgesRow, window: Window) -> dict[str, Any]:
 
 
 def _rates(row: RateRow) -> dict[str, Any]:
-    p50, p90, p95, p99 = row["quantiles"]
     return {
         "calls": row["calls"],
         "errors": row["errors"],
         "error_rate": row["errors"] / row["calls"],
-        "duration_ms": {"p50": p50, "p90": p90, "p95": p95, "p99": p99, "max": row["max"]},
+        "duration_ms": _durations(row),
     }
 
 
-def _service(name: str, rows: list[queries.ServicesRow], window: Window) -> dict[str, Any]:
+def _service(
+    name: str,
+    rows: list[queries.ServicesRow],
+    total: queries.ServicesRow,
+    window: Window,
+) -> dict[str, Any]:
     """A service's rates are those of the requests it received (operations of kind SERVER and
     CONSUMER); if there are none, of all its operations."""
     received = [row for row in rows if row["kind"] in ("Server", "Consumer")] or rows
@@ -140,12 +171,12 @@ def _service(name: str, rows: list[queries.ServicesRow], window: Window) -> dict
         "errors": errors,
         "error_rate": errors / count if count else 0.0,
         "per_second": count / window.seconds,
+        "duration_ms": _durations(total),
         "operations": [_operation(row, window) for row in rows],
     }
 
 
 def _operation(row: queries.ServicesRow, window: Window) -> dict[str, Any]:
-    p50, p90, p95, p99 = row["quantiles"]
     return {
         "operation": row["operation"],
         "kind": row["kind"],
@@ -153,5 +184,13 @@ def _operation(row: queries.ServicesRow, window: Window) -> dict[str, Any]:
         "errors": row["errors"],
         "error_rate": row["errors"] / row["count"],
         "per_second": row["count"] / window.seconds,
-        "duration_ms": {"p50": p50, "p90": p90, "p95": p95, "p99": p99, "max": row["max"]},
+        "duration_ms": _durations(row),
     }
+
+
+def _durations(
+    row: RateRow | queries.ServicesRow,
+) -> dict[str, float | None]:
+    """The quantiles of a row as `models.Durations`."""
+    p50, p90, p95, p99 = row["quantiles"]
+    return {"p50": p50, "p90": p90, "p95": p95, "p99": p99, "max": row["max"]}

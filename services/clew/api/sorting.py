@@ -69,7 +69,7 @@ def page_of(
         if "id" not in position
         or _is_after(order, value_of(entry), id_of(entry), position.get("value"), position["id"])
     ]
-    ordered = _sorted(remaining, order, value_of, id_of)
+    ordered = sorted_entries(remaining, order, value_of, id_of)
     page = ordered[: common.limit]
     if len(ordered) <= common.limit:
         return page, None
@@ -77,12 +77,13 @@ def page_of(
     return page, common.next_cursor(sort=str(order), value=value_of(last), id=id_of(last))
 
 
-def _sorted(
+def sorted_entries(
     entries: Sequence[Entry],
     order: Order,
     value_of: Callable[[Entry], SortValue],
     id_of: Callable[[Entry], str],
 ) -> list[Entry]:
+    """All entries in this order."""
     by_id = sorted(entries, key=id_of)
     groups: dict[SortValue, list[Entry]] = {}
     for entry in by_id:

@@ -755,6 +755,8 @@ SERIES_SUMMARIES = Query[SeriesSummariesRow](STORAGE, "series_summaries")
 
 
 class ServicesRow(TypedDict):
+    is_total: int
+    is_received: int
     service: str
     operation: str
     kind: str

@@ -1,4 +1,4 @@
--- The values of one attribute, the most frequent first, as far as they were counted.
+-- The values of one attribute, sorted by {sort} (count or value; the most frequent first, or from A to Z), as far as they were counted.
 WITH
 counted AS
 (
@@ -14,5 +14,6 @@ counted AS
 SELECT Value AS value, sum(counted.Count) AS count
 FROM counted
 GROUP BY value
-ORDER BY count DESC, value
+ORDER BY if({sort:String} = 'value', 0, count) * {sign:Int8} DESC,
+    if({sort:String} = 'value' AND {sign:Int8} < 0, value, '') DESC, value
 LIMIT {limit:UInt32}

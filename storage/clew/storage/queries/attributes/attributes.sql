@@ -1,4 +1,4 @@
--- Which attributes there are, the most frequent first, as far as they were counted.
+-- Which attributes there are, sorted by {sort} (count or key; the most frequent first, or from A to Z), as far as they were counted.
 WITH
 counted AS
 (
@@ -13,5 +13,6 @@ counted AS
 SELECT Key AS key, Source AS source, sum(counted.Count) AS count
 FROM counted
 GROUP BY key, source
-ORDER BY count DESC, key, source
+ORDER BY if({sort:String} = 'key', 0, count) * {sign:Int8} DESC,
+    if({sort:String} = 'key' AND {sign:Int8} < 0, key, '') DESC, key, source
 LIMIT {limit:UInt32}

@@ -1,4 +1,4 @@
--- Which metrics there are, by name, type and unit, and the time of the last point of each.
+-- Which metrics there are, by name, type and unit (in the reverse order if {backwards}), and the time of the last point of each.
 SELECT name, type, unit, arraySort(groupUniqArrayArray(kinds.Services)) AS services,
        max(kinds.IsMonotonic) AS is_monotonic, max(kinds.IsDelta) AS is_delta,
        toUnixTimestamp(max(kinds.Last)) AS last
@@ -11,7 +11,7 @@ FROM
         AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
         AND ({environment:Nullable(String)} IS NULL OR clew_environment(ResourceAttributes) = {environment:Nullable(String)})
         AND ({name:Nullable(String)} IS NULL OR MetricName = {name:Nullable(String)})
-        AND startsWith(MetricName, {prefix:String}) AND MetricName >= {after_id:String}
+        AND startsWith(MetricName, {prefix:String}) AND ({backwards:Bool} OR MetricName >= {after_id:String})
     GROUP BY MetricName, MetricUnit
     UNION ALL
     SELECT MetricName, 'sum', MetricUnit, groupUniqArray(toString(ServiceName)), max(IsMonotonic), max(AggregationTemporality = 1), max(TimeUnix)
@@ -20,7 +20,7 @@ FROM
         AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
         AND ({environment:Nullable(String)} IS NULL OR clew_environment(ResourceAttributes) = {environment:Nullable(String)})
         AND ({name:Nullable(String)} IS NULL OR MetricName = {name:Nullable(String)})
-        AND startsWith(MetricName, {prefix:String}) AND MetricName >= {after_id:String}
+        AND startsWith(MetricName, {prefix:String}) AND ({backwards:Bool} OR MetricName >= {after_id:String})
     GROUP BY MetricName, MetricUnit
     UNION ALL
     SELECT MetricName, 'histogram', MetricUnit, groupUniqArray(toString(ServiceName)), false, false, max(TimeUnix)
@@ -29,7 +29,7 @@ FROM
         AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
         AND ({environment:Nullable(String)} IS NULL OR clew_environment(ResourceAttributes) = {environment:Nullable(String)})
         AND ({name:Nullable(String)} IS NULL OR MetricName = {name:Nullable(String)})
-        AND startsWith(MetricName, {prefix:String}) AND MetricName >= {after_id:String}
+        AND startsWith(MetricName, {prefix:String}) AND ({backwards:Bool} OR MetricName >= {after_id:String})
     GROUP BY MetricName, MetricUnit
     UNION ALL
     SELECT MetricName, 'exponential_histogram', MetricUnit, groupUniqArray(toString(ServiceName)), false, false, max(TimeUnix)
@@ -38,7 +38,7 @@ FROM
         AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
         AND ({environment:Nullable(String)} IS NULL OR clew_environment(ResourceAttributes) = {environment:Nullable(String)})
         AND ({name:Nullable(String)} IS NULL OR MetricName = {name:Nullable(String)})
-        AND startsWith(MetricName, {prefix:String}) AND MetricName >= {after_id:String}
+        AND startsWith(MetricName, {prefix:String}) AND ({backwards:Bool} OR MetricName >= {after_id:String})
     GROUP BY MetricName, MetricUnit
     UNION ALL
     SELECT MetricName, 'summary', MetricUnit, groupUniqArray(toString(ServiceName)), false, false, max(TimeUnix)
@@ -47,12 +47,14 @@ FROM
         AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
         AND ({environment:Nullable(String)} IS NULL OR clew_environment(ResourceAttributes) = {environment:Nullable(String)})
         AND ({name:Nullable(String)} IS NULL OR MetricName = {name:Nullable(String)})
-        AND startsWith(MetricName, {prefix:String}) AND MetricName >= {after_id:String}
+        AND startsWith(MetricName, {prefix:String}) AND ({backwards:Bool} OR MetricName >= {after_id:String})
     GROUP BY MetricName, MetricUnit
 ) AS kinds
-WHERE (name, type, unit) > ({after_id:String}, {after_type:String}, {after_unit:String})
+WHERE if({backwards:Bool},
+        {after_id:String} = '' OR (name, type, unit) < ({after_id:String}, {after_type:String}, {after_unit:String}),
+        (name, type, unit) > ({after_id:String}, {after_type:String}, {after_unit:String}))
     AND ({type:Nullable(String)} IS NULL OR type = {type:Nullable(String)})
     AND ({unit:Nullable(String)} IS NULL OR unit = {unit:Nullable(String)})
 GROUP BY name, type, unit
-ORDER BY name, type, unit
+ORDER BY if({backwards:Bool}, (name, type, unit), ('', '', '')) DESC, name, type, unit
 LIMIT {limit:UInt32}

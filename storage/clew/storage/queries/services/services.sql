@@ -1,6 +1,9 @@
 -- Rate, errors and duration of every service's operations, exactly: whole minutes from the rollup, the minutes that
--- the window cuts from the spans themselves.
+-- the window cuts from the spans themselves. Before them come the services as wholes (is_total): the requests that
+-- they received, and their other operations.
 SELECT
+    grouping(operation) = 1 AS is_total,
+    clew_is_entry_kind(SpanKind) AS is_received,
     ServiceName AS service,
     SpanName AS operation,
     SpanKind AS kind,
@@ -41,6 +44,6 @@ FROM
 ) AS rollup
 WHERE ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
     AND ({service:Nullable(String)} IS NULL OR ServiceName = {service:Nullable(String)})
-GROUP BY service, operation, kind
-ORDER BY service, count DESC, operation, kind
+GROUP BY GROUPING SETS ((service, operation, kind), (service, is_received))
+ORDER BY is_total DESC, service, is_received, count DESC, operation, kind
 LIMIT {limit:UInt32}
