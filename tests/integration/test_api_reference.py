@@ -468,6 +468,38 @@ def test_pages_of_a_search_together_are_the_search(dataset: Dataset, name: str) 
     assert len(pages) == -(-len(full_list) // 7)
 
 
+FIGURES = {
+    "start": "matched_at", "duration": "duration_ms", "errors": "error_count",
+    "span_count": "span_count",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sort", [f"{sign}{key}" for key in FIGURES for sign in ("", "-")])
+@pytest.mark.parametrize("name", ["everything", "between"])
+def test_a_search_is_sorted_and_paged(dataset: Dataset, name: str, sort: str) -> None:
+    parameters = _parameters("cut", **SEARCHES[name].parameters)
+    newest_first = dataset.api.get("/api/v1/traces", **parameters, limit=1000)["traces"]
+    rows = dataset.api.get("/api/v1/traces", **parameters, limit=1000, sort=sort)["traces"]
+    figure = FIGURES[sort.removeprefix("-")]
+    figures = [row[figure] for row in rows]
+    assert figures == sorted(figures, reverse=not sort.startswith("-"))
+    by_id = {row["trace_id"]: row for row in rows}
+    assert by_id == {row["trace_id"]: row for row in newest_first}
+    pages = dataset.api.pages("/api/v1/traces", "traces", **parameters, limit=40, sort=sort)
+    assert list(itertools.chain(*pages)) == rows
+
+
+def test_a_search_within_a_transaction_is_sorted(dataset: Dataset) -> None:
+    parameters = _parameters("all", transaction=_ids(dataset)["web: POST /checkout"])
+    newest_first = dataset.api.get("/api/v1/traces", **parameters, limit=1000)["traces"]
+    pages = dataset.api.pages("/api/v1/traces", "traces", **parameters, limit=3, sort="duration")
+    rows = list(itertools.chain(*pages))
+    durations = [row["duration_ms"] for row in rows]
+    assert durations == sorted((row["duration_ms"] for row in newest_first), reverse=True)
+    problem = dataset.api.problem("/api/v1/traces", sort="slow")
+    assert "start, duration, errors, span_count" in problem["detail"]
+
+
 @pytest.mark.parametrize("name", ["web: POST /checkout", "worker: ship"])
 def test_a_search_within_a_transaction(dataset: Dataset, name: str) -> None:
     newest = sorted(

@@ -154,7 +154,7 @@ class MatchingTrace(TraceSummary):
 
 
 class Traces(Response):
-    """Traces, the newest matching span first."""
+    """Traces in the order of `sort`."""
 
     traces: list[MatchingTrace]
     """The traces of this page."""

@@ -12,6 +12,7 @@ from fastapi import Query, Response
 from clew.api import models
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.parameters import (
+    BAD_CURSOR,
     LATEST,
     SECOND,
     CommonDependency,
@@ -25,6 +26,7 @@ from clew.api.parameters import (
 )
 from clew.api.problems import Problem
 from clew.api.reference import routes
+from clew.api.sorting import Order, sort_parameter
 from clew.api.trace_view import read_trace
 from clew.storage import (
     LONG_TRACES,
@@ -38,6 +40,7 @@ from clew.storage import (
 
 router = routes("traces")
 
+SORTS = ("start", "duration", "errors", "span_count")
 FIRST_STRETCH = 300 * SECOND
 GROWTH = 8
 NO_LIMIT = float("inf")
@@ -77,13 +80,16 @@ def search_traces(
     max_duration_ms: float | None = None,
     transaction: str | None = None,
     attr: Attributes = [],  # noqa: B006 (FastAPI copies it)
+    sort: Annotated[str | None, sort_parameter(SORTS, "start")] = None,
 ) -> dict[str, Any]:
     """Traces with a span that starts in the window and matches, by the newest such span
     (`matched_at`), newest first.
 
     `service`, `operation`, `status` and `attr` must all hold for the same span. Durations and the
     transaction are those of the whole trace. When the window ends `now`, it includes spans whose
-    clock is ahead by up to a day."""
+    clock is ahead by up to a day. `sort=start` means `matched_at`; another order reads all traces
+    of the window."""
+    order = Order.parse(sort, SORTS, "start", common.position)
     spans, parameters = span_filters(
         [AttributeFilter.parse(text) for text in attr],
         service=service,
@@ -102,21 +108,33 @@ def search_traces(
     if longest < NO_LIMIT:
         filters += SHORT_TRACES
         parameters["max_duration_ms"] = longest
+    ranks: dict[str, int] = {}
+    if str(order) == "start":
+        traces = newest_traces(answer, common, [spans], filters, parameters)
+    else:
+        traces = sorted_traces(answer, common, order, spans + filters, parameters, ranks)
     matches = (
         trace
-        for trace in newest_traces(answer, common, [spans], filters, parameters)
+        for trace in traces
         if min_duration_ms <= (trace["duration_ms"] or 0.0) <= longest
         and (not is_automatic(transaction) or _has_entry(trace, parameters))
     )
     page, has_more = split_page(list(islice(matches, common.limit + 1)), common.limit)
     return answer.document(
         traces=page,
-        next_cursor=common.next_cursor(
-            time=sql_time_from_rfc3339(page[-1]["matched_at"]), id=page[-1]["trace_id"]
-        )
-        if has_more
-        else None,
+        next_cursor=_next_cursor(common, order, page[-1], ranks) if has_more else None,
     )
+
+
+def _next_cursor(
+    common: CommonParameters, order: Order, last: MatchingTrace, ranks: Mapping[str, int]
+) -> str:
+    """The cursor after the last trace of a page. `ranks`: as in `sorted_traces`."""
+    if str(order) == "start":
+        time = sql_time_from_rfc3339(last["matched_at"])
+        return common.next_cursor(time=time, id=last["trace_id"])
+    id = last["trace_id"]
+    return common.next_cursor(value=ranks[id], id=id, sort=str(order))
 
 
 def is_automatic(transaction: str | None) -> bool:
@@ -167,6 +185,49 @@ class MatchingTrace(queries.TracesByIdRow):
     matched_at: str
 
 
+def sorted_traces(
+    answer: Answer,
+    common: CommonParameters,
+    order: Order,
+    filters: str,
+    parameters: dict[str, Any],
+    ranks: dict[str, int],
+) -> Iterator[MatchingTrace]:
+    """Traces with a span in the window that matches the fragment of SQL `filters`, in this order,
+    from the cursor's position on. `ranks` gets the rank of each, by its id. Raises Problem 400 for
+    a cursor that was changed."""
+    rank, id = common.position.get("value"), str(common.position.get("id", ""))
+    if rank is not None and not (type(rank) is int and -(2**63) <= rank < 2**63):
+        raise Problem(400, BAD_CURSOR)
+    while True:
+        rows = answer.rows(
+            queries.TRACES_SORTED,
+            filters,
+            **parameters,
+            since=sql_time(common.window.start),
+            until=sql_time(_last(common)),
+            sort=order.key,
+            sign=-1 if order.is_reversed else 1,
+            after_rank=rank,
+            after_id=id,
+            limit=common.limit + 1,
+        )
+        summaries = trace_summaries(answer, (row["trace_id"] for row in rows))
+        for row in rows:
+            if row["trace_id"] in summaries:
+                ranks[row["trace_id"]] = row["rank"]
+                yield {**summaries[row["trace_id"]], "matched_at": row["matched_at"]}
+        if len(rows) <= common.limit:
+            return
+        rank, id = rows[-1]["rank"], rows[-1]["trace_id"]
+
+
+def _last(common: CommonParameters) -> int:
+    """The end of the spans' starts. A window that ends now includes spans whose clock is ahead."""
+    end = common.window.end
+    return min(end + CLOCK_AHEAD, LATEST) if common.ends_now else end
+
+
 def newest_traces(
     answer: Answer,
     common: CommonParameters,
@@ -178,9 +239,7 @@ def newest_traces(
     which the fragment `filters` holds: the newest such span first, from the cursor's position on.
     """
     position = (str(common.position.get("time", "")), str(common.position.get("id", "")))
-    last = common.window.end
-    if common.ends_now:
-        last = min(last + CLOCK_AHEAD, LATEST)
+    last = _last(common)
     seen: set[str] = set()
     for stretch in stretches(common.window):
         end = last if stretch.end == common.window.end else stretch.end

@@ -933,6 +933,15 @@ class TracesMatchingLaterRow(TypedDict):
 TRACES_MATCHING_LATER = Query[TracesMatchingLaterRow](STORAGE, "traces_matching_later")
 
 
+class TracesSortedRow(TypedDict):
+    trace_id: str
+    matched_at: str
+    rank: int
+
+
+TRACES_SORTED = Query[TracesSortedRow](STORAGE, "traces_sorted")
+
+
 class TransactionEntriesRow(TypedDict):
     trace_id: str
     start: str
