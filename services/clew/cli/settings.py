@@ -36,6 +36,17 @@ def read_optional_address(text: str) -> tuple[str, int] | None:
     return read_address(text) if text else None
 
 
+def read_statsd(text: str) -> tuple[tuple[str, int] | Path, ...]:
+    """Addresses, and paths of Unix sockets, separated by commas."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return tuple(
+        Path(name.removeprefix("unix:")).expanduser().absolute()
+        if name.startswith("unix:")
+        else read_address(name)
+        for name in names
+    )
+
+
 def read_path(text: str) -> Path | None:
     """An absolute path; None for an empty text."""
     try:
@@ -161,6 +172,14 @@ SETTINGS = (
     Setting("otlp_grpc", "127.0.0.1:4317", "address for OTLP over gRPC", read_address),
     Setting("api", "127.0.0.1:4319", "address for the REST API", read_address),
     Setting(
+        "statsd",
+        "",
+        "addresses for StatsD over UDP and TCP, comma separated, such as 127.0.0.1:8125 or "
+        "unix:/run/clew/statsd.sock; empty turns it off",
+        read_statsd,
+    ),
+    Setting("statsd_service", "statsd", "service.name of StatsD's samples without a tag", str),
+    Setting(
         "clickhouse",
         "127.0.0.1:8123",
         "address for ClickHouse over HTTP, while the engine is embedded; empty turns it off",
@@ -235,6 +254,8 @@ class Settings:
     otlp_grpc: tuple[str, int]
     api: tuple[str, int]
     retention: Mapping[str, int]  # days, by signal
+    statsd: tuple[tuple[str, int] | Path, ...] = ()
+    statsd_service: str = "statsd"
     cluster: str = ""
     clickhouse: tuple[str, int] | None = None
     transactions: Path | None = None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from clew.background import Stop, Worker
 from clew.cli.parts.shared import Shared, host_port, listen
@@ -19,6 +21,7 @@ from clew.collector.limits import InFlight, default_in_flight_limit, default_spo
 from clew.collector.loader import Loader
 from clew.collector.segment import Segment
 from clew.collector.spool import Spool
+from clew.collector.statsd import StatsdReceiver
 from clew.collector.telemetry import Telemetry, metrics_store
 from clew.storage import SIGNALS, Guard, Ingest, LedgerRow, Limit, StoredItems, default_limit
 from clew.storage.retention import CHECK_EVERY
@@ -82,16 +85,20 @@ async def ingest(shared: Shared) -> AsyncIterator[dict[str, str]]:
     http = Server(receiver, access.certificate, GRACE)
     pipeline.start()
     serving = asyncio.create_task(http.serve([listening]))
+    statsd = StatsdReceiver(append, settings.statsd_service, ledger)
     try:
         grpc_port = await _start(grpc, shared)
+        addresses = await _start_statsd(statsd, settings)
         with _guard(shared):
             yield {
                 "otlp_http": access.url(*listening.getsockname()[:2]),
                 "otlp_grpc": access.url(settings.otlp_grpc[0], grpc_port),
+                **addresses,
             }
     finally:
         http.should_exit = True
         await grpc.stop()
+        await statsd.stop()
         await serving
         if not await asyncio.to_thread(pipeline.close):
             shared.stuck.set()
@@ -134,6 +141,33 @@ async def _start(grpc: GrpcReceiver, shared: Shared) -> int:
         return await grpc.start(host_port(*shared.settings.otlp_grpc), credentials)
     except OSError as error:
         raise UsageError(f"--otlp-grpc: {error}") from error
+
+
+async def _start_statsd(statsd: StatsdReceiver, settings: Settings) -> dict[str, str]:
+    """Bind the sockets of --statsd and read from them; gives what the first address is."""
+    datagrams, streams, endpoints = [], [], []
+    for address in settings.statsd:
+        try:
+            if isinstance(address, Path):
+                if address.is_socket():
+                    address.unlink()  # of a clew that was killed
+                receiving = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                receiving.bind(str(address))
+                endpoints.append(f"unix:{address}")
+            else:
+                listening = listen(address, "--statsd")
+                streams.append(listening)
+                host, port = listening.getsockname()[:2]
+                receiving = socket.socket(listening.family, socket.SOCK_DGRAM)
+                receiving.bind((host, port))
+                endpoints.append(f"udp://{host_port(host, port)}")
+        except OSError as error:
+            raise UsageError(f"--statsd {address}: {error}") from error
+        datagrams.append(receiving)
+    if not endpoints:
+        return {}
+    await statsd.start(datagrams, streams)
+    return {"statsd": endpoints[0]}
 
 
 @contextlib.contextmanager
