@@ -185,6 +185,18 @@ def test_pages_together_are_the_whole_result(dataset: Dataset, name: str, limit:
     assert len(pages) == max(1, -(-len(full_list) // limit))
 
 
+@pytest.mark.parametrize("name", ["everything", "words"])
+def test_the_oldest_may_come_first(dataset: Dataset, name: str) -> None:
+    parameters = _parameters(**SEARCHES[name][0]) | {"limit": 1000}
+    newest_first = dataset.api.get("/api/v1/logs", **parameters)["logs"]
+    assert dataset.api.get("/api/v1/logs", **parameters, sort="time")["logs"] == newest_first
+    oldest_first = dataset.api.get("/api/v1/logs", **parameters, sort="-time")["logs"]
+    assert oldest_first == newest_first[::-1]
+    pages = dataset.api.pages("/api/v1/logs", "logs", **parameters | {"limit": 9}, sort="-time")
+    assert list(itertools.chain(*pages)) == oldest_first
+    assert dataset.api.problem("/api/v1/logs", sort="severity")["status"] == 400
+
+
 def test_all_members_of_a_record(dataset: Dataset) -> None:
     (log,) = (
         log for log in dataset.logs if log.body == "order 0 confirmed" or log is dataset.logs[0]

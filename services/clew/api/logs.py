@@ -20,10 +20,15 @@ from clew.api.parameters import (
     sql_time_from_rfc3339,
 )
 from clew.api.reference import routes
+from clew.api.sorting import Order, sort_parameter
 from clew.api.traces import Attributes, stretches
 from clew.storage import AttributeFilter, BodyTerm, attribute_filters, body_filters, queries
 
 router = routes("logs")
+
+SORTS = ("time",)
+
+EventName = Annotated[str | None, Query(description="Only records of the event with this name.")]
 
 
 @router.get("", response_model=models.Logs)
@@ -39,9 +44,7 @@ def search_logs(
             "`17` are the same. A text that is no level: only records that carry it."
         ),
     ] = None,
-    event_name: Annotated[
-        str | None, Query(description="Only records of the event with this name.")
-    ] = None,
+    event_name: EventName = None,
     query: Annotated[
         str | None,
         Query(
@@ -52,18 +55,22 @@ def search_logs(
         ),
     ] = None,
     attr: Attributes = [],  # noqa: B006 (FastAPI copies it)
+    sort: Annotated[str | None, sort_parameter(SORTS, "time")] = None,
 ) -> dict[str, Any]:
     """Log records of the window, newest first."""
+    order = Order.parse(sort, SORTS, "time", common.position)
     filters, values = attribute_filters(
         [AttributeFilter.parse(text) for text in attr], "LogAttributes"
     )
     body_conditions, body_values = body_filters(BodyTerm.parse(query or ""))
+    search = queries.LOGS_OLDEST if order.is_reversed else queries.LOGS
     rows: list[queries.LogsRow] = []
-    # Records of the cursor's time and sequence that were shown already are in the newest stretch.
+    # Records of the cursor's time and sequence that were shown already are in the first stretch.
     skips = chain([common.position.get("count", 0)], repeat(0))
-    for stretch, skip in zip(stretches(_remaining_window(common)), skips, strict=False):
+    parts = stretches(_remaining_window(common, order), oldest_first=order.is_reversed)
+    for stretch, skip in zip(parts, skips, strict=False):
         rows += answer.rows(
-            queries.LOGS,
+            search,
             body_conditions + filters,
             **body_values,
             **values,
@@ -83,19 +90,21 @@ def search_logs(
     page, has_more = split_page(rows, common.limit)
     return answer.document(
         logs=[{name: value for name, value in row.items() if name != "sequence"} for row in page],
-        next_cursor=_next_cursor(common, page) if has_more else None,
+        next_cursor=_next_cursor(common, order, page) if has_more else None,
     )
 
 
-def _remaining_window(common: CommonParameters) -> Window:
+def _remaining_window(common: CommonParameters, order: Order) -> Window:
     """The part of the window that earlier pages have not covered."""
     if "time" not in common.position:
         return common.window
     last_shown = read_rfc3339(common.position["time"] + "Z")
+    if order.is_reversed:
+        return Window(max(common.window.start, last_shown), common.window.end)
     return Window(common.window.start, min(common.window.end, last_shown + 1))
 
 
-def _next_cursor(common: CommonParameters, page: Sequence[queries.LogsRow]) -> str:
+def _next_cursor(common: CommonParameters, order: Order, page: Sequence[queries.LogsRow]) -> str:
     """The cursor after the last row. It counts the rows shown that have the same time and sequence
     as the last one, here and on earlier pages."""
     positions = [
@@ -105,4 +114,4 @@ def _next_cursor(common: CommonParameters, page: Sequence[queries.LogsRow]) -> s
     count = positions.count(last)
     if last == {"time": previous.get("time"), "sequence": previous.get("sequence")}:
         count += previous.get("count", 0)
-    return common.next_cursor(**last, count=count)
+    return common.next_cursor(**last, count=count, sort=str(order))

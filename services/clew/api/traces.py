@@ -169,9 +169,15 @@ def _has_entry(trace: queries.TracesByIdRow, parameters: Mapping[str, Any]) -> b
     )
 
 
-def stretches(window: Window) -> Iterator[Window]:
-    """The window in parts, newest first, each GROWTH times as long as the one before: the first
-    part is enough for what is frequent, and what is rare costs only a few statements."""
+def stretches(window: Window, *, oldest_first: bool = False) -> Iterator[Window]:
+    """The window in parts, newest first or oldest first, each GROWTH times as long as the one
+    before: the first part is enough for what is frequent, and what is rare costs only a few
+    statements."""
+    if oldest_first:
+        # The parts of the mirrored window.
+        for part in stretches(Window(-window.end, -window.start)):
+            yield Window(-part.end, -part.start)
+        return
     end, length = window.end, FIRST_STRETCH
     while end > window.start:
         start = max(window.start, end - length)

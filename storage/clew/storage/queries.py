@@ -574,6 +574,24 @@ class LogsRow(TypedDict):
 LOGS = Query[LogsRow](STORAGE, "logs")
 
 
+class LogsOldestRow(TypedDict):
+    time: str
+    severity: str
+    severity_number: int
+    level: str
+    event_name: str
+    service: str
+    body: str
+    attributes: dict[str, str]
+    resource: dict[str, str]
+    trace_id: str
+    span_id: str
+    sequence: str
+
+
+LOGS_OLDEST = Query[LogsOldestRow](STORAGE, "logs_oldest")
+
+
 class MapEdgesRow(TypedDict):
     is_node: int
     source: str

@@ -2,10 +2,10 @@
 
 A query is one SELECT with server-side parameters (`{name:Type}`). Its name is the name of its file;
 folders group queries by who runs them. Two parts can be inserted into a file's text: a first line
-`-- with NAME` puts NAME.sql, which holds common table expressions, in front of the query, or the
-variant NAME_*.sql that the caller chose (`forms`); and `/*filters*/` is replaced with a fragment
-from clew.storage.filters, whose values are parameters too. No value from outside is ever written
-into SQL.
+`-- with NAME` puts NAME.sql, which holds common table expressions or the beginning of the
+statement, in front of the query, or the variant NAME_*.sql that the caller chose (`forms`); and
+`/*filters*/` is replaced with a fragment from clew.storage.filters, whose values are parameters
+too. No value from outside is ever written into SQL.
 
 Code uses a query by its constant in the package's module `queries`, a `Query`, which also states
 the type of its rows.
