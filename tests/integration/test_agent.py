@@ -133,7 +133,7 @@ def test_calls_and_queries_are_its_descendants(sent: Capture) -> None:
     (call,) = [s for s in sent.spans if s.proto.kind == CLIENT and "url.full" in s.attributes]
     (query,) = [span for span in sent.spans if "db.query.text" in span.attributes]
     assert query.attributes["db.system.name"] == "sqlite"
-    assert query.attributes["db.query.text"] == "SELECT 1"
+    assert query.attributes["db.query.text"] == "SELECT ?"
     assert call.proto.parent_span_id == query.proto.parent_span_id == root.proto.span_id
     assert leaf.proto.parent_span_id == call.proto.span_id
 
@@ -397,3 +397,65 @@ def test_the_sdk_can_be_switched_off(tmp_path: Path) -> None:
         env = _clean_environment(OTEL_SDK_DISABLED="true")
         subprocess.run(command, env=env, check=True, capture_output=True, cwd=tmp_path)
     assert not [*capture.spans, *capture.logs, *capture.metrics]
+
+
+SECRETIVE_PROGRAM = """
+import logging
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+own = InMemorySpanExporter()
+trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(own))
+counter = metrics.get_meter("shop").create_counter("calls")
+target = trace.Link(trace.SpanContext(1, 2, False), {"url.full": "https://a:WORD@host/"})
+with trace.get_tracer("shop").start_as_current_span("GET /reset-password/WORD1", links=[target]) as span:
+    span.set_attribute("url.full", "http://host/?api_key=WORD&page=2")
+    span.set_attribute("http.request.header.authorization", ["Bearer WORD"])
+    span.add_event("password=WORD", {"exception.message": "token: WORD"})
+    span.set_status(trace.StatusCode.ERROR, "https://anna:WORD@host/ failed")
+    counter.add(1, {"peer": "redis://:WORD@cache/0"})
+    logging.getLogger("shop").warning("paid by %s", "4111 1111 1111 1111", extra={"client_secret": "WORD"})
+(kept,) = own.get_finished_spans()
+assert "WORD" in kept.to_json() and "REDACTED" not in kept.to_json()
+"""
+
+
+def _run_program(program: str, directory: Path, **environment: str) -> tuple[Capture, str]:
+    """What a program sends, and what it prints."""
+    with capturing() as capture:
+        command = under_clew_run([sys.executable, "-c", program], endpoint=capture.url)
+        result = subprocess.run(
+            command,
+            env=_clean_environment(**BY_FLUSH_ONLY, **environment),
+            capture_output=True,
+            text=True,
+            cwd=directory,
+        )
+    assert result.returncode == 0, result.stderr
+    return capture, result.stdout
+
+
+def test_secrets_stay_in_the_process(tmp_path: Path) -> None:
+    resource = "OTEL_RESOURCE_ATTRIBUTES"
+    capture, _ = _run_program(SECRETIVE_PROGRAM, tmp_path, **{resource: "db.password=WORD"})
+    (span,) = capture.spans_named("GET /reset-password/REDACTED")
+    assert span.attributes["url.full"] == "http://host/?api_key=REDACTED&page=2"
+    assert span.proto.links[0].attributes[0].value.string_value == "https://REDACTED:REDACTED@host/"
+    (log,) = capture.logs_saying("paid by REDACTED")
+    assert log.attributes["client_secret"] == "REDACTED"
+    (counter,) = [metric for metric in capture.metrics if metric.proto.name == "calls"]
+    assert "REDACTED" in str(counter.proto.sum.data_points[0].attributes)
+    assert "WORD" not in str([request for _, request in capture.requests])
+    assert "4111" not in str([request for _, request in capture.requests])
+
+
+def test_redaction_can_be_switched_off_and_have_further_names(tmp_path: Path) -> None:
+    capture, _ = _run_program(SECRETIVE_PROGRAM, tmp_path, CLEW_REDACT="false")
+    assert capture.spans_named("GET /reset-password/WORD1")
+    program = (
+        "import logging; logging.warning('x', extra={'customer.iban': 'DE1', 'password': 'x'})"
+    )
+    capture, _ = _run_program(program, tmp_path, CLEW_REDACT="iban, nickname")
+    (log,) = capture.logs_saying("x")
+    assert (log.attributes["customer.iban"], log.attributes["password"]) == ("REDACTED", "REDACTED")

@@ -1,5 +1,6 @@
 """Exporters that are imported when they first export, on the thread that exports: requests and
-protobuf would otherwise be half of what the agent adds to the start of a process.
+protobuf would otherwise be half of what the agent adds to the start of a process. What they get is
+redacted here, on that thread.
 
 Which exporters there are, OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER and OTEL_LOGS_EXPORTER say.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from opentelemetry.sdk import _configuration
@@ -33,6 +35,15 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=importing.release,
         after_in_child=importing.release,
     )
+
+
+@cache
+def _redaction() -> Any:
+    """What is done to everything before it is exported. Its patterns take some time to compile."""
+    with importing:
+        from clew.agent import copies
+
+        return copies.configured()
 
 
 class _Deferred:
@@ -64,7 +75,7 @@ class DeferredSpanExporter(SpanExporter):
         self._exporter = _Deferred(make)
 
     def export(self, spans: Any) -> SpanExportResult:
-        result: SpanExportResult = self._exporter().export(spans)
+        result: SpanExportResult = self._exporter().export(_redaction().spans(spans))
         return result
 
     def shutdown(self) -> None:
@@ -81,7 +92,8 @@ class DeferredLogExporter(LogRecordExporter):
         self._exporter = _Deferred(make)
 
     def export(self, batch: Any) -> LogRecordExportResult:
-        result: LogRecordExportResult = self._exporter().export(batch)
+        records = _redaction().log_records(batch)
+        result: LogRecordExportResult = self._exporter().export(records)
         return result
 
     def shutdown(self) -> None:
@@ -102,7 +114,8 @@ class DeferredMetricExporter(MetricExporter):
         self, metrics_data: Any, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
         exporter = self._exporter()
-        result: MetricExportResult = exporter.export(metrics_data, timeout_millis, **kwargs)
+        redacted = _redaction().metrics(metrics_data)
+        result: MetricExportResult = exporter.export(redacted, timeout_millis, **kwargs)
         return result
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
@@ -116,8 +129,8 @@ def deferred_exporters(
     trace_names: list[str], metric_names: list[str], log_names: list[str]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """In place of the SDK's own function: classes of exporters by name, for each signal. Those of
-    OTLP are deferred, but a metric exporter that has preferences. Raises RuntimeError for a name
-    that no exporter has."""
+    OTLP are deferred, but a metric exporter that has preferences. All of them redact. Raises
+    RuntimeError for a name that no exporter has."""
     named = (trace_names, metric_names, log_names)
     bases = (DeferredSpanExporter, DeferredMetricExporter, DeferredLogExporter)
     deferred: list[dict[str, Any]] = [
@@ -132,9 +145,24 @@ def deferred_exporters(
     ]
     imported = import_exporters(*rest)
     traces, metrics, logs = (
-        {**imported[signal], **classes} for signal, classes in enumerate(deferred)
+        {**{name: _redacting(signal, kind) for name, kind in imported[signal].items()}, **classes}
+        for signal, classes in enumerate(deferred)
     )
     return traces, metrics, logs
+
+
+def _redacting(signal: int, kind: type[Any]) -> type[Any]:
+    """A subclass that redacts what it exports; a reader of metrics, which has no `export`, as it
+    is."""
+    if not hasattr(kind, "export"):
+        return kind
+    redact = ("spans", "metrics", "log_records")[signal]
+
+    class Redacting(kind):  # type: ignore[misc]
+        def export(self, items: Any, *args: Any, **kwargs: Any) -> Any:
+            return super().export(getattr(_redaction(), redact)(items), *args, **kwargs)
+
+    return Redacting
 
 
 def _is_otlp(name: str) -> bool:

@@ -58,6 +58,11 @@ SETTINGS: tuple[Setting, ...] = (
         "Loggers, with those below them, that are not exported: each line repeats a span.",
     ),
     Setting(
+        "CLEW_REDACT",
+        "true",
+        "`false` sends secrets as they are; other words are further names of what is secret.",
+    ),
+    Setting(
         "CLEW_FLUSH_TIMEOUT",
         "1.5",
         "Seconds that the end of the process may be held up to send what is still in memory.",
