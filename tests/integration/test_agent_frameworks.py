@@ -16,6 +16,7 @@ import pytest
 
 from support.capture import CLIENT, SERVER, Capture, Item, capturing, free_port, running
 from support.capture import under_clew_run as under_clew
+from support.processes import CLEW
 
 WORK = """
 import logging, os, sqlite3, urllib.request
@@ -248,3 +249,21 @@ def test_it_says_once_how_it_is_set_up(tmp_path: Path) -> None:
     (line,) = (line for line in result.stderr.splitlines() if line.startswith("clew: service"))
     assert line.startswith("clew: service shop (from OTEL_SERVICE_NAME), to http://127.0.0.1:9")
     assert "flask" in line
+
+
+def test_it_explains_what_it_would_do_and_starts_nothing(tmp_path: Path) -> None:
+    (tmp_path / "orders.py").write_text("open('started', 'w')")
+    program = tmp_path / "serve"
+    program.write_text(f"#!{sys.executable}\nopen('started', 'w')")
+    program.chmod(0o755)
+    for command, name in (([sys.executable, "orders.py"], "orders"), (["./serve"], "serve")):
+        result = subprocess.run(
+            [*CLEW, "run", "--explain", "--endpoint", "http://collector:4318", "--", *command],
+            env=_environment(OTEL_EXPORTER_OTLP_HEADERS="authorization=secret"),
+            capture_output=True, text=True, cwd=tmp_path, check=True,
+        )  # fmt: skip
+        assert f"service        {name}, from " in result.stdout
+        assert "endpoint       http://collector:4318" in result.stdout
+        assert "flask" in result.stdout
+        assert "secret" not in result.stdout
+    assert not (tmp_path / "started").exists()

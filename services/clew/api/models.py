@@ -920,11 +920,26 @@ class ServiceRates(Model):
     """All operations, most frequent first."""
 
 
+class SilentService(Model):
+    """A service of which no span came in."""
+
+    service: str = Field(examples=["nightly"])
+    """Name of the service."""
+    log_records: Count
+    """Number of log records."""
+    points: Count
+    """Number of data points of gauges, sums and histograms."""
+    reason: str
+    """The likely reason, and what to do."""
+
+
 class ServiceList(WindowResponse):
     """Services in the order of `sort`."""
 
     services: list[ServiceRates]
     """The services."""
+    without_spans: list[SilentService]
+    """Services that sent log records or metrics in the last hour of the window, and no span."""
 
 
 class MapNode(Model):

@@ -18,7 +18,9 @@ router = routes("services")
 
 MAX_OPERATIONS = 10_000
 MAX_EDGES = 5_000
+MAX_SILENT_SERVICES = 1_000
 MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
 RateRow = queries.MapServicesRow | queries.MapEdgesRow
 # By the Type of an edge in clew_edges_1m, the types of its source and target, if they are not a
 # service and the Type itself.
@@ -37,6 +39,21 @@ SORT_VALUES: dict[str, Callable[[dict[str, Any]], SortValue]] = {
 }
 
 
+RUNS_AGENT = (
+    "The agent runs in it, and it traced nothing: no request came in, its libraries are not "
+    "instrumented (clew run --explain -- CMD says which), or OTEL_TRACES_SAMPLER or "
+    "OTEL_TRACES_EXPORTER leaves spans out."
+)
+SENDS_METRICS = (
+    "An SDK or a scraper sends its metrics and no spans: look at OTEL_TRACES_EXPORTER, and at "
+    "which of its libraries are instrumented."
+)
+SENDS_LOGS = (
+    "Only its log records come in, by a log shipper: start it with clew run -- CMD, or with the "
+    "OpenTelemetry agent of its language."
+)
+
+
 @router.get("", response_model=models.ServiceList)
 def list_services(
     common: CommonDependency,
@@ -44,14 +61,24 @@ def list_services(
     service: str | None = None,
     sort: Annotated[str | None, sort_parameter(SORT_VALUES, "name")] = None,
 ) -> dict[str, Any]:
-    """The services of the window, by name, each with its operations, most frequent first."""
+    """The services of the window, by name, each with its operations, most frequent first; and those
+    that send no spans, with the likely reason."""
     order = Order.parse(sort, SORT_VALUES, "name", {})
     parameters: dict[str, Any] = {
         **common.window.parameters,
         "environment": common.environment,
         "service": service,
     }
-    rows = answer.limited_rows(queries.SERVICES, MAX_OPERATIONS, **parameters)
+    last_hour = Window(max(common.window.start, common.window.end - HOUR), common.window.end)
+    rows, silent = answer.in_parallel(
+        lambda: answer.limited_rows(queries.SERVICES, MAX_OPERATIONS, **parameters),
+        lambda: answer.limited_rows(
+            queries.SILENT_SERVICES,
+            MAX_SILENT_SERVICES,
+            **last_hour.parameters,
+            environment=common.environment,
+        ),
+    )
     # A service's row of received requests comes last, and replaces that of the others.
     totals = {row["service"]: row for row in rows if row["is_total"]}
     services = sorted_entries(
@@ -69,7 +96,18 @@ def list_services(
         start=rfc3339(common.window.start),
         end=rfc3339(common.window.end),
         services=services,
+        without_spans=[_silent(row) for row in silent if service in (None, row["service"])],
     )
+
+
+def _silent(row: queries.SilentServicesRow) -> dict[str, Any]:
+    reason = RUNS_AGENT if row["runs_agent"] else SENDS_METRICS if row["points"] else SENDS_LOGS
+    return {
+        "service": row["service"],
+        "log_records": row["log_records"],
+        "points": row["points"],
+        "reason": reason,
+    }
 
 
 @router.get("/map", response_model=models.ServiceMap)

@@ -46,12 +46,13 @@ class Command:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from clew.cli.run import run
+    from clew.cli.run import explain, run
 
     command = arguments.cmd[1:] if arguments.cmd[:1] == ["--"] else arguments.cmd
     if not command:
         raise UsageError("run: say what to start: clew run -- python app.py")
-    run(command, service_name=arguments.service, endpoint=arguments.endpoint)
+    start = explain if arguments.explain else run
+    return start(command, service_name=arguments.service, endpoint=arguments.endpoint)
 
 
 def _key(arguments: argparse.Namespace) -> int:
@@ -141,6 +142,11 @@ COMMANDS = (
         (
             flag("--service", metavar="NAME", help="the service's name (OTEL_SERVICE_NAME)"),
             flag("--endpoint", metavar="URL", help="where OTLP goes (OTEL_EXPORTER_OTLP_ENDPOINT)"),
+            flag(
+                "--explain",
+                action="store_true",
+                help="say what would be instrumented, and do not start CMD",
+            ),
             flag("cmd", nargs=argparse.REMAINDER, metavar="-- CMD…"),
         ),
         settings=(),

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from clew import agent
+from clew.cli.settings import UsageError
 
 _COMMAND_NOT_FOUND = 127
 _COMMAND_NOT_EXECUTABLE = 126
@@ -29,6 +34,40 @@ def run(command: list[str], *, service_name: str | None, endpoint: str | None) -
         _fail(f"command not found: {command[0]}", _COMMAND_NOT_FOUND)
     except OSError as error:
         _fail(f"cannot execute {command[0]}: {error.strerror}", _COMMAND_NOT_EXECUTABLE)
+
+
+def explain(command: list[str], *, service_name: str | None, endpoint: str | None) -> int:
+    """Say what `run` would do, without starting the command; returns the exit status."""
+    python, note = _python_of(command)
+    env = environment(command, service_name=service_name, endpoint=endpoint)
+    env["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")  # the agent is not started
+    result = subprocess.run(
+        [python, "-m", "clew.agent.explain", *command], env=env, capture_output=True, text=True
+    )
+    if result.returncode:
+        reason = result.stderr.strip().rpartition("\n")[2]
+        print(f"clew run: {python} cannot import clew ({reason}): {python} -m pip install clew")
+        return 1
+    print(f"command        {shlex.join(command)}{note}")
+    print(result.stdout, end="")
+    return 0
+
+
+def _python_of(command: list[str]) -> tuple[str, str]:
+    """The Python that a command runs in, by its name or the first line of its script, else this
+    one; and what to say about it."""
+    program = shutil.which(command[0]) or command[0]
+    if re.fullmatch(r"(python|pypy)[\d.]*", Path(program).name):
+        return program, ""
+    try:
+        with open(program, "rb") as file:
+            first = file.readline(500).decode(errors="replace")
+    except OSError as error:
+        raise UsageError(f"run: {command[0]}: {error.strerror}") from error
+    words = first.removeprefix("#!").split()
+    if first.startswith("#!") and words and "python" in Path(words[-1]).name:
+        return (shutil.which(words[-1]) or words[-1]), ""
+    return sys.executable, " (no Python program: each Python that it starts is instrumented)"
 
 
 def environment(

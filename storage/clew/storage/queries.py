@@ -794,6 +794,16 @@ class SettlerProgressRow(TypedDict):
 SETTLER_PROGRESS = Query[SettlerProgressRow](STORAGE, "settler_progress")
 
 
+class SilentServicesRow(TypedDict):
+    service: str
+    log_records: int
+    points: int
+    runs_agent: bool
+
+
+SILENT_SERVICES = Query[SilentServicesRow](STORAGE, "silent_services")
+
+
 class TraceEntryRow(TypedDict):
     service: str
     operation: str
