@@ -213,13 +213,14 @@ def test_one_name_of_two_kinds_is_two_metrics(store: Store, send: Send) -> None:
     send("gauge", [(time, 3) for time in TIMES], resource={"service.name": "b"})
     send("gauge", [(time, 3000) for time in TIMES], unit="ms", resource={"service.name": "c"})
     client = ApiClient(store)
-    window = {"start": rfc3339(START), "end": rfc3339(END), "step": 300}
+    window = {"start": rfc3339(START), "end": rfc3339(END)}
     listed = client.get("/api/v1/metrics", **window)["metrics"]
     kinds = [("gauge", "1"), ("gauge", "ms"), ("sum", "1")]
     assert [(metric["type"], metric["unit"]) for metric in listed] == kinds
     pages = client.pages("/api/v1/metrics", "metrics", **window, limit=1)
     assert [(metric["type"], metric["unit"]) for (metric,) in pages] == kinds
     path = "/api/v1/metrics/query"
+    window["step"] = "300"
     document = client.get(path, name="m", **window)
     assert (document["type"], document["unit"], document["aggregation"]) == (None, None, None)
     found = {(series["type"], series["unit"]): series for series in document["series"]}
