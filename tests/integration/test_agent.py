@@ -155,6 +155,9 @@ def test_log_records_carry_the_trace_and_their_extras(sent: Capture) -> None:
     assert log.proto.severity_text == "INFO"
     assert log.attributes["order_id"] == "7"
     assert log.scope == "shop.web"
+    assert log.attributes["code.file.path"].endswith("/web/main.py")
+    assert log.attributes["code.function.name"] == "show"
+    assert log.attributes["code.line.number"] > 0
     assert not sent.logs_saying("too fine to export")
     assert not [log for log in sent.logs if log.scope == "uvicorn.access"]
 
@@ -168,6 +171,7 @@ def test_an_exception_is_on_the_span_and_in_the_log(sent: Capture) -> None:
     (log,) = [log for log in sent.logs if log.attributes.get("exception.type") == "ValueError"]
     assert log.scope == "uvicorn.error"
     assert "no good" in log.attributes["exception.stacktrace"]
+    assert (log.trace_id, log.proto.span_id) == (span.trace_id, span.proto.span_id)
 
 
 def test_business_baggage_is_stamped_and_other_baggage_is_not(sent: Capture) -> None:
@@ -459,3 +463,50 @@ def test_redaction_can_be_switched_off_and_have_further_names(tmp_path: Path) ->
     capture, _ = _run_program(program, tmp_path, CLEW_REDACT="iban, nickname")
     (log,) = capture.logs_saying("x")
     assert (log.attributes["customer.iban"], log.attributes["password"]) == ("REDACTED", "REDACTED")
+
+
+def test_libraries_are_exported_below_warning_only_where_the_service_shows_them(
+    tmp_path: Path,
+) -> None:
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    (packages / "chatty.py").write_text("""
+import logging
+def talk(text):
+    logging.getLogger("chatty").info("%s info", text)
+    logging.getLogger("chatty").warning("%s warning", text)
+""")
+    program = """
+import logging, chatty
+own = logging.getLogger("own")
+own.info("own alone")
+chatty.talk("alone")
+logging.basicConfig(level=logging.WARNING)
+logging.getLogger("chatty").setLevel(logging.INFO)
+logging.root.handlers[0].setLevel(logging.WARNING)
+chatty.talk("hidden")
+logging.root.handlers[0].setLevel(logging.NOTSET)
+chatty.talk("shown")
+"""
+    capture, _ = _run_program(program, tmp_path, PYTHONPATH=str(packages))
+    assert [log.proto.body.string_value for log in capture.logs] == [
+        "own alone",
+        "alone warning",
+        "hidden warning",
+        "shown info",
+        "shown warning",
+    ]
+
+
+def test_access_logs_are_exported_in_a_process_without_spans_of_requests(tmp_path: Path) -> None:
+    program = """
+import logging
+from opentelemetry import trace
+access = logging.getLogger("gunicorn.access")
+access.warning("before")
+trace.get_tracer("shop").start_span("GET /", kind=trace.SpanKind.SERVER).end()
+access.warning("after")
+logging.getLogger("gunicorn.error").warning("other")
+"""
+    capture, _ = _run_program(program, tmp_path)
+    assert [log.proto.body.string_value for log in capture.logs] == ["before", "other"]

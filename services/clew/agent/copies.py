@@ -34,19 +34,21 @@ class Redaction:
 
     def spans(self, spans: Iterable[Any]) -> list[Any]:
         """The spans, or copies without secrets."""
-        return self._each(spans, self._span)
+        return self._redact_all(spans, self._span)
 
     def log_records(self, records: Iterable[Any]) -> list[Any]:
         """The log records, or copies without secrets."""
-        return self._each(records, self._log_record)
+        return self._redact_all(records, self._log_record)
 
     def metrics(self, data: Any) -> Any:
         """Metrics data, or a copy without secrets in attributes of points, exemplars, resources."""
         if not self.is_on:
             return data
-        return _with(data, resource_metrics=self._each(data.resource_metrics, self._resource_group))
+        return _with(
+            data, resource_metrics=self._redact_all(data.resource_metrics, self._resource_group)
+        )
 
-    def _each(self, items: Iterable[Any], redact: Callable[[Any], Any]) -> list[Any]:
+    def _redact_all(self, items: Iterable[Any], redact: Callable[[Any], Any]) -> list[Any]:
         """An item that cannot be looked through is left out: it may hold a secret."""
         if not self.is_on:
             return list(items)

@@ -5,6 +5,10 @@ handler on the root, `logging.warning()` no longer sets up stderr and the last r
 used, so an unconfigured service falls silent; loggers that do not propagate (uvicorn's, with the
 tracebacks of failed requests) are never seen; and a bad format string raises inside the service.
 So the handler is called before the service's own handlers, whichever they are, instead.
+
+What a library says below WARNING is exported only where the service's own logging would show it;
+what the service's own modules say, always. A line of an access log is left out where a span says
+the same.
 """
 
 from __future__ import annotations
@@ -12,17 +16,28 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 
+from opentelemetry import context, trace
 from opentelemetry._logs import get_logger_provider
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from clew.agent import settings
+from clew.agent import naming, requests, settings
 
 # The agent's and the SDK's own words stay in the process: exporting the complaint that an export
 # failed feeds on itself.
 _NEVER_EXPORTED = ("opentelemetry", "clew.agent")
+# Of servers, a line for each request: a span says the same, in a process that makes such spans.
+ACCESS_LOGGERS = (
+    *("uvicorn.access", "gunicorn.access", "hypercorn.access", "granian.access", "werkzeug"),
+    *("aiohttp.access", "tornado.access", "django.server", "django.channels.server"),
+)
+# Through these a service's own modules log, too: the file is theirs, the words are the service's.
+_LOGGING_LIBRARIES = ("structlog", "loguru")
 
 
 class _AgentLevel(int):
@@ -40,8 +55,14 @@ def capture_logs() -> None:
     call_handlers = logging.Logger.callHandlers
 
     def export_and_call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
-        export(record)
-        if not _exists_through_us(self, record):
+        is_ours = _exists_through_us(self, record)
+        if (
+            record.levelno >= logging.WARNING
+            or not _is_of_library(record.pathname)
+            or (not is_ours and _is_shown(self, record))
+        ):
+            export(record)
+        if not is_ours:
             call_handlers(self, record)
 
     logging.Logger.callHandlers = export_and_call_handlers  # type: ignore[method-assign]
@@ -63,27 +84,85 @@ def _exists_through_us(logger: logging.Logger, record: logging.LogRecord) -> boo
     return record.levelno < logging.WARNING and isinstance(logger.getEffectiveLevel(), _AgentLevel)
 
 
+def _is_shown(logger: logging.Logger | None, record: logging.LogRecord) -> bool:
+    """Whether a handler of the service's takes the record."""
+    while logger is not None:
+        for handler in logger.handlers:
+            if record.levelno >= handler.level and not isinstance(handler, logging.NullHandler):
+                return True
+        logger = logger.parent if logger.propagate else None
+    return False
+
+
+@lru_cache(maxsize=4096)
+def _is_of_library(path: str) -> bool:
+    """Whether a file belongs to the standard library or to an installed package, but not to the
+    package that this process was started to run."""
+    for name in ("purelib", "platlib"):
+        if package := _package(path, sysconfig.get_path(name)):
+            return package not in (*_LOGGING_LIBRARIES, *_started_packages())
+    if f"{os.sep}site-packages{os.sep}" in path or f"{os.sep}dist-packages{os.sep}" in path:
+        return True
+    return bool(_package(path, sysconfig.get_path("stdlib"))) or path.startswith("<frozen")
+
+
+def _package(path: str, directory: str) -> str:
+    """The package below a directory that a file is of; empty if it is of none."""
+    prefix = f"{directory}{os.sep}"
+    return path[len(prefix) :].partition(os.sep)[0] if path.startswith(prefix) else ""
+
+
+@lru_cache(maxsize=1)
+def _started_packages() -> frozenset[str]:
+    return naming.started_packages(os.environ, sys.orig_argv)
+
+
 def _exporter() -> Callable[[logging.LogRecord], None]:
     handler = LoggingHandler(
         level=_level(os.environ.get("OTEL_PYTHON_LOG_HANDLER_LEVEL"), default=logging.NOTSET),
         logger_provider=get_logger_provider(),
-        log_code_attributes=os.environ.get("OTEL_PYTHON_LOG_CODE_ATTRIBUTES", "").lower() == "true",
+        log_code_attributes=settings.value(os.environ, "OTEL_PYTHON_LOG_CODE_ATTRIBUTES").lower()
+        == "true",
     )
     # Otherwise the end of the process flushes it once more, after the providers are closed.
     handler.flush = lambda: None  # type: ignore[method-assign]
     excluded = (*_NEVER_EXPORTED, *_names(settings.value(os.environ, "CLEW_LOG_EXCLUDED")))
-    excluded_below = tuple(f"{name}." for name in excluded)
+    access = tuple(name for name in excluded if name in ACCESS_LOGGERS)
+    excluded = tuple(name for name in excluded if name not in ACCESS_LOGGERS)
 
     def export(record: logging.LogRecord) -> None:
         if record.levelno < handler.level or not is_instrumentation_enabled():
             return
-        if record.name in excluded or record.name.startswith(excluded_below):
+        if _is_below(record.name, excluded):
+            return
+        if _is_below(record.name, access) and not record.exc_info and requests.have_spans():
             return
         # A record that cannot be rendered is the service's business: its own handlers report it.
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception), _failed_request(record):
             handler.handle(record)
 
     return export
+
+
+def _is_below(name: str, loggers: tuple[str, ...]) -> bool:
+    return any(name == logger or name.startswith(f"{logger}.") for logger in loggers)
+
+
+@contextlib.contextmanager
+def _failed_request(record: logging.LogRecord) -> Iterator[None]:
+    """Within the trace of the request that failed with the record's exception: a server logs it
+    when the request's span has ended."""
+    span = None
+    if record.exc_info and not trace.get_current_span().get_span_context().is_valid:
+        span = requests.failed_with(record.exc_info[1])
+    if span is None:
+        yield
+        return
+    token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(span)))
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 def _names(text: str) -> list[str]:

@@ -85,6 +85,14 @@ def derived_name(environ: Mapping[str, str], command: Sequence[str]) -> Name:
     return Name(directory.name or "service", "its directory")
 
 
+def started_packages(environ: Mapping[str, str], command: Sequence[str]) -> frozenset[str]:
+    """The top-level packages that a command starts: `shop` of `uvicorn shop.orders:app`."""
+    names = {parts[0] for parts, _ in _applications(environ, command) if parts}
+    if (program := _program(command)[0].partition(".")[0]) not in _RUNNERS:
+        names.add(program.replace("-", "_"))
+    return frozenset(names)
+
+
 def _applications(
     environ: Mapping[str, str], command: Sequence[str]
 ) -> Iterator[tuple[list[str], str]]:

@@ -10,7 +10,7 @@ from opentelemetry.sdk import _configuration
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import SpanKind
 
-from clew.agent import delivery, exporting
+from clew.agent import delivery, exporting, requests
 
 _BUSINESS_PREFIX = "business."
 # It writes the route into the name, and into no attribute.
@@ -39,7 +39,11 @@ def set_up(service_name: str) -> None:
     """Make and set the providers of traces, metrics and logs."""
     _configuration._import_exporters = exporting.deferred_exporters  # type: ignore[assignment]
     options: dict[str, Any] = {
-        "span_processors": [BaggageSpanProcessor(_is_business), UnroutedNames()],
+        "span_processors": [
+            BaggageSpanProcessor(_is_business),
+            UnroutedNames(),
+            requests.RequestWatch(),
+        ],
         "log_record_processors": [BaggageLogProcessor(_is_business)],
         "export_span_processor": delivery.SpanDelivery,
         "export_log_record_processor": delivery.LogDelivery,

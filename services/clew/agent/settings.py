@@ -53,9 +53,16 @@ SETTINGS: tuple[Setting, ...] = (
         "Lowest level that is exported from loggers whose level the service leaves alone.",
     ),
     Setting(
+        "OTEL_PYTHON_LOG_CODE_ATTRIBUTES",
+        "true",
+        "Log records carry file, function and line of the call.",
+    ),
+    Setting(
         "CLEW_LOG_EXCLUDED",
-        "uvicorn.access,gunicorn.access",
-        "Loggers, with those below them, that are not exported: each line repeats a span.",
+        "uvicorn.access,gunicorn.access,hypercorn.access,granian.access,werkzeug,aiohttp.access,"
+        "tornado.access,django.server,django.channels.server",
+        "Loggers, with those below them, that are not exported; access logs only where a span says "
+        "the same.",
     ),
     Setting(
         "CLEW_REDACT",
