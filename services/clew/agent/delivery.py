@@ -11,11 +11,9 @@ import atexit
 import contextlib
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 from opentelemetry import _logs, metrics, trace
@@ -60,12 +58,19 @@ def _flush_timeout_s() -> float:
 
 _budget = FlushBudget()
 _flushing = threading.Lock()
+_is_flushed = False
+_after_flush: list[Callable[[], None]] = []
 _before_flush: list[Callable[[], None]] = []
+_deliveries: list[SpanDelivery | LogDelivery] = []
 _providers: list[Any] = []  # of the agent: of traces, logs, metrics
 
 
 class SpanDelivery(BatchSpanProcessor):
     """The SDK's batch processor, whose shutdown would otherwise take up to 30 s of its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _deliveries.append(self)
 
     def shutdown(self) -> None:
         self._batch_processor.shutdown(timeout_millis=_budget.remaining_ms())
@@ -74,17 +79,28 @@ class SpanDelivery(BatchSpanProcessor):
 class LogDelivery(BatchLogRecordProcessor):
     """As SpanDelivery, for log records."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _deliveries.append(self)
+
     def shutdown(self) -> None:
         self._batch_processor.shutdown(timeout_millis=_budget.remaining_ms())
 
 
-def flush() -> None:
-    """Send what is in memory and close the providers, within the budget. Raises nothing.
+def flush(then: Callable[[], None] | None = None) -> None:
+    """Send what is in memory and close the providers, within the budget. Raises nothing. `then` is
+    called when that is done, also if it was done before or is being done by the code that a signal
+    interrupted.
 
     Spans go first: without them the rest has nothing to hang on.
     """
+    global _is_flushed
+    if then is not None:
+        _after_flush.append(then)
     if not _flushing.acquire(blocking=False):
-        return  # SIGTERM during the flush at the exit
+        if _is_flushed and then is not None:
+            then()
+        return
     for prepare in _before_flush:
         prepare()
     for provider in _with_current(
@@ -95,11 +111,24 @@ def flush() -> None:
     for provider in _with_current(_providers[2:], metrics.get_meter_provider):
         with contextlib.suppress(Exception):
             provider.shutdown(timeout_millis=_budget.remaining_ms())
+    _is_flushed = True
+    for finish in _after_flush:
+        finish()
 
 
 def is_ending() -> bool:
     """Whether the process is at its end: its telemetry is being sent, or was."""
     return _flushing.locked()
+
+
+def is_anything_pending() -> bool:
+    """Whether spans or log records wait to be sent."""
+    return any(batch._queue for batch in batches())
+
+
+def batches() -> list[Any]:
+    """The SDK's queues of spans and log records, with their threads."""
+    return [delivery._batch_processor for delivery in _deliveries]
 
 
 def _with_current(providers: list[Any], *current: Callable[[], Any]) -> list[Any]:
@@ -114,8 +143,7 @@ def add_reader(provider: Any) -> None:
 
 
 def flush_at_end(first: Callable[[], None]) -> None:
-    """Flush when the interpreter exits, and when SIGTERM would end the process without that.
-    `first` is called before; it raises nothing.
+    """Flush when the interpreter exits. `first` is called before; it raises nothing.
 
     To be called after the SDK is set up: handlers run in reverse order, and the SDK's own would
     wait for 30 s per signal.
@@ -127,25 +155,15 @@ def flush_at_end(first: Callable[[], None]) -> None:
         metrics.get_meter_provider(),
     ]
     atexit.register(flush)
-    if _sigterm_kills():
-        signal.signal(signal.SIGTERM, _flush_and_die)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_begin_anew)
 
 
-def _sigterm_kills() -> bool:
-    # Process 1 is spared by the kernel, and keeps running as it does without us.
-    return (
-        os.getpid() != 1
-        and threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-
-
-def _flush_and_die(signum: int, _frame: FrameType | None) -> None:
-    # uvicorn, too, ends like this: it shuts down, restores the handler it found and raises the
-    # signal again. Restoring first lets an impatient second signal through.
-    signal.signal(signum, signal.SIG_DFL)
-    flush()
-    os.kill(os.getpid(), signum)
+def _begin_anew() -> None:
+    """The end of the parent, in which a child may be forked, is not the child's."""
+    global _budget, _flushing, _is_flushed
+    _budget, _flushing, _is_flushed = FlushBudget(), threading.Lock(), False
+    _after_flush.clear()
 
 
 class ComplaintFilter(logging.Filter):

@@ -7,6 +7,7 @@ Which exporters there are, OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER and OTEL_
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 import_exporters = _configuration._import_exporters
 
+_SIGNALS = ("TRACES", "METRICS", "LOGS")
 # With these the exporter itself says how a metric is to be aggregated, or it is a reader.
 _METRIC_PREFERENCES = (
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
@@ -27,14 +29,29 @@ _METRIC_PREFERENCES = (
 )
 
 
-# A process that is forked in the middle of an import could never import that module: a fork waits.
-importing = threading.Lock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=importing.acquire,
-        after_in_parent=importing.release,
-        after_in_child=importing.release,
-    )
+class _Importing:
+    """Held while a module is imported on a thread of the agent's. A process that is forked in the
+    middle of an import could never import that module: a fork waits."""
+
+    def __init__(self) -> None:
+        self.renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self.__enter__, after_in_parent=self.__exit__, after_in_child=self.__exit__
+            )
+
+    def renew(self) -> None:
+        """Have a lock of the kind that `threading` makes now: gevent changes it."""
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+importing = _Importing()
 
 
 @cache
@@ -183,10 +200,20 @@ def _deferred_class(base: type[Any], signal: int, name: str) -> type[Any]:
     def make() -> Any:
         names: list[list[str]] = [[], [], []]
         names[signal] = [name]
-        return import_exporters(*names)[signal][name]()
+        return _instance(import_exporters(*names)[signal][name], _SIGNALS[signal])
 
     class Deferred(base):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__(make)
 
     return Deferred
+
+
+def _instance(exporter_class: Any, signal: str) -> Any:
+    """An exporter; with our transport if it takes one (the SDK's from 1.44 on do)."""
+    if "_transport" in inspect.signature(exporter_class.__init__).parameters:
+        from clew.agent.transport import standard_transport
+
+        if (transport := standard_transport(signal)) is not None:
+            return exporter_class(_transport=transport)
+    return exporter_class()

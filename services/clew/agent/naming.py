@@ -37,6 +37,8 @@ _RUNNERS: Mapping[str, tuple[str, ...]] = {
     "multiprocessing": (),
     "pytest": (),
 }
+# Options whose value is a module, but not of the application.
+_WORKER_OPTIONS = frozenset({"-k", "--worker-class", "--logger-class", "-c", "--config", "--loop"})
 _VARIABLES = ("FLASK_APP", "DJANGO_SETTINGS_MODULE")  # how an application is named besides
 # The name of the process that started this one, for children that run no application of their own.
 INHERITED = "CLEW_PARENT_SERVICE"
@@ -103,10 +105,15 @@ def _applications(
         if program:
             yield _parts(program), "the command"
         return
+    skipped = set()
     for argument, following in itertools.pairwise(arguments):
+        if argument in _WORKER_OPTIONS:
+            skipped.add(following)
         if argument in options:
             yield _parts(following.partition(":")[0]), f"{argument} {following}"
     for argument in arguments:
+        if argument in skipped:
+            continue
         option, _, value = argument.partition("=")
         if option in options and value:
             yield _parts(value.partition(":")[0]), argument

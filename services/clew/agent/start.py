@@ -36,7 +36,17 @@ def is_off() -> bool:
 
 
 def _start() -> None:
-    from clew.agent import adoption, delivery, instrumentations, logs, naming, sdk, system
+    from clew.agent import (
+        adoption,
+        delivery,
+        endings,
+        greenlets,
+        instrumentations,
+        logs,
+        naming,
+        sdk,
+        system,
+    )
 
     settings.apply_defaults(os.environ)
     name = naming.resolve(os.environ, sys.orig_argv)
@@ -45,7 +55,9 @@ def _start() -> None:
     os.environ["FASTAPI_OTEL_AUTO_CONFIGURE"] = "false"
     sdk.set_up(name.text)
     delivery.limit_complaints()
-    delivery.flush_at_end(first=system.measure())
+    measurement = system.measure()
+    delivery.flush_at_end(first=measurement.begin)
+    greenlets.restart_threads_around_patches(measurement, endings.flush_at_other_ends())
     adoption.adopt_providers()
     if logs.is_exported():
         logs.capture_logs()
