@@ -100,11 +100,12 @@ def test_what_a_process_recorded_arrives_and_it_ends_as_without_the_agent(
         assert span.service == "jobs"
 
 
-def test_a_child_that_recorded_nothing_ends_without_a_request(tmp_path: Path) -> None:
+def test_a_process_that_recorded_nothing_ends_without_a_request(tmp_path: Path) -> None:
     (tmp_path / "jobs.py").write_text("import os\nif os.fork() == 0: os._exit(0)\nos.wait()")
     with capturing() as capture:
-        _run([sys.executable, "jobs.py"], tmp_path, capture)
-    assert len({metric.resource["process.pid"] for metric in capture.metrics}) == 1
+        result = _run([sys.executable, "jobs.py"], tmp_path, capture)
+    assert "clew: service jobs" in result.stderr
+    assert not capture.requests
 
 
 def _run(command: list[str], directory: Path, capture: Capture) -> subprocess.CompletedProcess[str]:

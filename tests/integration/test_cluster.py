@@ -57,9 +57,7 @@ def test_a_node_has_the_rows_of_its_shard_and_a_view_reads_what_it_keeps(
     elif "ALTER TABLE otel.clew_landing_" in migration.sql:
         assert databases == [{"otel"}]
     elif re.search(r"\b(ADD|MATERIALIZE) INDEX\b", run[0]):  # a Distributed table has no index
-        assert databases in ([{"otel_local"}], [{"otel_local"}, {"otel"}])
-        assert not re.search(r"\bINDEX\b", "".join(run[1:]))
-        assert (len(run) == 2) == ("COLUMN" in run[0])
+        assert databases == [{"otel_local"}]
     elif run[0].startswith("ALTER"):
         assert databases == [{"otel_local"}, {"otel"}]
     elif "CREATE MATERIALIZED VIEW" in run[0]:

@@ -60,7 +60,6 @@ _budget = FlushBudget()
 _flushing = threading.Lock()
 _is_flushed = False
 _after_flush: list[Callable[[], None]] = []
-_before_flush: list[Callable[[], None]] = []
 _deliveries: list[SpanDelivery | LogDelivery] = []
 _providers: list[Any] = []  # of the agent: of traces, logs, metrics
 
@@ -101,8 +100,6 @@ def flush(then: Callable[[], None] | None = None) -> None:
         if _is_flushed and then is not None:
             then()
         return
-    for prepare in _before_flush:
-        prepare()
     for provider in _with_current(
         _providers[:2], trace.get_tracer_provider, _logs.get_logger_provider
     ):
@@ -142,13 +139,12 @@ def add_reader(provider: Any) -> None:
         provider.add_metric_reader(PeriodicExportingMetricReader(exporter))
 
 
-def flush_at_end(first: Callable[[], None]) -> None:
+def flush_at_end() -> None:
     """Flush when the interpreter exits. `first` is called before; it raises nothing.
 
     To be called after the SDK is set up: handlers run in reverse order, and the SDK's own would
     wait for 30 s per signal.
     """
-    _before_flush.append(first)
     _providers[:] = [
         trace.get_tracer_provider(),
         _logs.get_logger_provider(),

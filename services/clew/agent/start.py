@@ -56,7 +56,7 @@ def _start() -> None:
     sdk.set_up(name.text)
     delivery.limit_complaints()
     measurement = system.measure()
-    delivery.flush_at_end(first=measurement.begin)
+    delivery.flush_at_end()
     greenlets.restart_threads_around_patches(measurement, endings.flush_at_other_ends())
     adoption.adopt_providers()
     if logs.is_exported():

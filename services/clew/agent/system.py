@@ -1,5 +1,6 @@
-"""Metrics of the process and the host, from a moment after the start: reading them needs psutil,
-which a start does not wait for."""
+"""Metrics of the process and the host, from a second after the start. Reading them needs psutil,
+and sending them the exporter: a start does not wait for the one, and a command of half a second
+that recorded nothing needs neither."""
 
 from __future__ import annotations
 
@@ -14,8 +15,7 @@ _DELAY_S = 1.0
 
 
 def measure() -> Measurement:
-    """Begin in a second, in this process and in those that are forked from it. A process that ends
-    earlier is measured at its end: by begin()."""
+    """Begin in a second, in this process and in those that are forked from it."""
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     is_on = not {"system_metrics", "*"} & {name.strip() for name in disabled.split(",")}
     measurement = Measurement(is_on)

@@ -71,8 +71,7 @@ _HEADS = {
     }.items()
 }
 _ENGINE = re.compile(r"^ENGINE = (?:(\w*MergeTree)(?:\((.*)\))?|Memory)$", re.MULTILINE)
-_INDEX = re.compile(r"\b(?:ADD|MATERIALIZE|DROP) INDEX\b")
-_LAST_INDEX_CLAUSES = re.compile(r"(?:,\n\s*(?:ADD|DROP) INDEX\b[^\n]*)+$")
+_INDEX = re.compile(r"\b(?:ADD|MATERIALIZE) INDEX\b")
 _TABLE_NAME = re.compile(r"\botel\.(\w+)")
 
 
@@ -155,7 +154,6 @@ class Cluster:
     def _alter(self, sql: str, name: str) -> Iterator[str]:
         if self._database_of(name) == LOCAL:
             yield _use_local_tables(sql, {*SHARDED, name})
-            sql = _LAST_INDEX_CLAUSES.sub("", sql.rstrip())
             if name.endswith("_view") or _INDEX.search(sql):  # what a Distributed table has none of
                 return
         yield sql
