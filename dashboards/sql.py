@@ -28,6 +28,8 @@ def in_environment(column: str = "Environment") -> str:
 
 # For metrics and log records, which have no column for it.
 RESOURCE_IN_ENVIRONMENT = in_environment("clew_environment(ResourceAttributes)")
+# A host of which no service reports the metrics belongs to every environment.
+HOST_IN_ENVIRONMENT = f"({RESOURCE_IN_ENVIRONMENT} OR ServiceName = '')"
 
 
 def quantiles(sketch: str, *names: str) -> str:

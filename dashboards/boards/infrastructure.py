@@ -10,7 +10,7 @@ import sql
 from boards.shared import environment, service, to_service
 from panels import Board, Limits, Panel, choice, lines_of, row, table_of, to_board
 
-HERE = f"{sql.RESOURCE_IN_ENVIRONMENT} AND {sql.chosen(sql.HOST, 'host')}"
+HERE = f"{sql.HOST_IN_ENVIRONMENT} AND {sql.chosen(sql.HOST, 'host')}"
 SEARCH = (
     "Traces at this time",
     to_board("clew-traces", service="${__field.labels.label}", around="${__value.time}"),
@@ -39,7 +39,7 @@ def host() -> dashboard.QueryVariable:
     tables = " UNION DISTINCT ".join(
         f"""SELECT toString({sql.HOST}) AS name FROM otel.otel_metrics_{table}
         WHERE MetricName IN ('system.cpu.time', 'system.memory.usage', 'process.memory.usage')
-            AND {sql.in_window("TimeUnix")} AND {sql.RESOURCE_IN_ENVIRONMENT}
+            AND {sql.in_window("TimeUnix")} AND {sql.HOST_IN_ENVIRONMENT}
         """
         for table in ("gauge", "sum")
     )

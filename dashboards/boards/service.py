@@ -262,17 +262,19 @@ def switches() -> Panel:
     return lines_of("Context switches, by process", statement, "cps", about=about)
 
 
-# Every process reports metrics of its host, so this service's processes do.
+# The metrics of a host have no service: they are those of the hosts that its processes name.
+ITS_HOSTS = f"""Host != '' AND Host IN (SELECT Host FROM otel.otel_metrics_sum
+    WHERE {ITS_METRICS} AND {sql.in_window("TimeUnix")})"""
 
 
 def host_processor() -> Panel:
-    busy = sql.rates("system.cpu.time", sql.HOST, f"{ITS_METRICS} AND {sql.BUSY}", alike=True)
+    busy = sql.rates("system.cpu.time", sql.HOST, f"{ITS_HOSTS} AND {sql.BUSY}", alike=True)
     about = "How many processors of the hosts that it runs on were busy."
     return lines_of("Busy processors of the host", busy, "short", about=about)
 
 
 def host_memory() -> Panel:
-    used = sql.levels("system.memory.usage", sql.HOST, f"{ITS_METRICS} AND {sql.USED}")
+    used = sql.levels("system.memory.usage", sql.HOST, f"{ITS_HOSTS} AND {sql.USED}")
     about = "Used memory of the hosts that it runs on."
     return lines_of("Memory of the host", used, "bytes", about=about)
 

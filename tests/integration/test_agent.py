@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -200,7 +201,7 @@ def test_request_durations_have_exemplars_that_name_their_traces(sent: Capture) 
 def test_the_resource_names_service_process_and_host(sent: Capture) -> None:
     (resource,) = {
         tuple(sorted((key, str(value)) for key, value in item.resource.items()))
-        for item in (*sent.spans, *sent.logs, *sent.metrics)
+        for item in (*sent.spans, *sent.logs, *sent.metrics_of_processes())
     }
     attributes = dict(resource)
     assert attributes["service.name"] == "web"
@@ -225,12 +226,16 @@ def test_each_worker_of_uvicorn_is_an_instance_of_the_service(tmp_path: Path) ->
     assert len(spans) == 20
     assert {span.resource["process.pid"] for span in spans} == pids
     everyone = {
-        (m.resource["process.pid"], m.resource["service.instance.id"]) for m in capture.metrics
+        (metric.resource["process.pid"], metric.resource["service.instance.id"])
+        for metric in capture.metrics_of_processes()
     }
     # Two workers and the process that watches over them, not multiprocessing's own helper.
     assert len(everyone) == len({pid for pid, _ in everyone}) == 3
     assert pids <= {pid for pid, _ in everyone}
-    assert {metric.service for metric in capture.metrics} == {"web"}
+    assert {metric.service for metric in capture.metrics_of_processes()} == {"web"}
+    hosts = [metric for metric in capture.metrics if metric.proto.name.startswith("system.")]
+    assert len({metric.proto.name for metric in hosts}) == len(hosts) > 5, "read once for the host"
+    assert {key.partition(".")[0] for metric in hosts for key in metric.resource} <= {"host", "os"}
 
 
 def test_a_forked_process_reports_itself(tmp_path: Path) -> None:
@@ -451,7 +456,7 @@ def test_secrets_stay_in_the_process(tmp_path: Path) -> None:
     (counter,) = [metric for metric in capture.metrics if metric.proto.name == "calls"]
     assert "REDACTED" in str(counter.proto.sum.data_points[0].attributes)
     assert "WORD" not in str([request for _, request in capture.requests])
-    assert "4111" not in str([request for _, request in capture.requests])
+    assert "4111 1111" not in str([request for _, request in capture.requests])
 
 
 def test_redaction_can_be_switched_off_and_have_further_names(tmp_path: Path) -> None:
@@ -510,3 +515,41 @@ logging.getLogger("gunicorn.error").warning("other")
 """
     capture, _ = _run_program(program, tmp_path)
     assert [log.proto.body.string_value for log in capture.logs] == ["before", "other"]
+
+
+HOST_PROGRAM = """
+import os, sys, time
+if sys.argv[1:] == ["fork"]:
+    time.sleep(2)
+    os.fork()
+time.sleep(100)
+"""
+
+
+def _readings(capture: Capture) -> int:
+    return len([metric for metric in capture.metrics if metric.proto.name == "system.cpu.time"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
+def test_another_process_reads_the_host_when_the_first_is_killed(tmp_path: Path) -> None:
+    env = _clean_environment(OTEL_METRIC_EXPORT_INTERVAL="100")
+    script = tmp_path / "program.py"
+    script.write_text(HOST_PROGRAM)
+    with capturing() as capture:
+        holder = under_clew_run([sys.executable, str(script), "fork"], endpoint=capture.url)
+        other = under_clew_run([sys.executable, str(script)], endpoint=capture.url)
+        with running(holder, env, tmp_path, "holder") as first:
+            _wait_for(lambda: _readings(capture) > 15)  # it has forked
+            with running(other, env, tmp_path, "other"):
+                first.stop(signal.SIGKILL)
+                before = _readings(capture)
+                _wait_for(lambda: _readings(capture) > before + 3)
+    systems = [metric for metric in capture.metrics if metric.proto.name.startswith("system.")]
+    assert len({str(sorted(metric.resource.items())) for metric in systems}) == 1
+
+
+def _wait_for(is_so: Callable[[], bool], deadline_s: float = 60) -> None:
+    give_up = time.monotonic() + deadline_s
+    while not is_so():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)

@@ -85,6 +85,10 @@ class Capture:
                 whole.MergeFrom(request)
         return whole
 
+    def metrics_of_processes(self) -> list[Item]:
+        """Metrics without those of the host, which have a resource of their own."""
+        return [metric for metric in self.metrics if "service.name" in metric.resource]
+
     def roots(self) -> list[Item]:
         return [span for span in self.spans if not span.proto.parent_span_id]
 

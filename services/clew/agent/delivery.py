@@ -139,8 +139,14 @@ def add_reader(provider: Any) -> None:
         provider.add_metric_reader(PeriodicExportingMetricReader(exporter))
 
 
+def shut_down_at_end(provider: Any) -> None:
+    """Have something else of metrics shut down with the providers: it has their `shutdown`."""
+    if provider not in _providers:
+        _providers.append(provider)
+
+
 def flush_at_end() -> None:
-    """Flush when the interpreter exits. `first` is called before; it raises nothing.
+    """Flush when the interpreter exits.
 
     To be called after the SDK is set up: handlers run in reverse order, and the SDK's own would
     wait for 30 s per signal.

@@ -9,7 +9,9 @@ import os
 import threading
 from typing import Any
 
+from clew.agent import delivery
 from clew.agent.exporting import importing
+from clew.agent.host import HostMetrics, is_supported, only
 
 _DELAY_S = 1.0
 
@@ -32,10 +34,11 @@ class Measurement:
         self._is_on = is_on
         self._timer: threading.Timer | None = None
         self._instrumentor: Any = None
+        self._host = HostMetrics() if is_supported() else None
 
     def resume(self) -> None:
-        """Begin in a second, unless it has begun."""
-        if not self._is_on or self._instrumentor is not None:
+        """Begin in a second what has not begun, or was paused."""
+        if not self._is_on:
             return
         self._timer = threading.Timer(_DELAY_S, self.begin)
         self._timer.daemon = True
@@ -44,28 +47,40 @@ class Measurement:
             self._timer.start()
 
     def pause(self) -> None:
-        """End the thread that waits for the beginning."""
+        """End the threads: the one that waits for the beginning, and the host's."""
         if self._timer is not None and self._timer.is_alive():
             self._timer.cancel()
             self._timer.join(_DELAY_S)
+        if self._host is not None:
+            self._host.pause()
 
     def continue_in_child(self) -> None:
         """A timer of the parent's does not run here; and the instrumentation would go on to report
         the memory and CPU of the process that it was made in."""
-        if self._instrumentor is None:
-            self.resume()
-        else:
+        if self._host is not None:
+            self._host.continue_in_child()
+        if self._instrumentor is not None:
             self._instrumentor._proc = type(self._instrumentor._proc)(os.getpid())
+        self.resume()
 
     def begin(self) -> None:
         """Begin now. Raises nothing."""
         if not self._is_on:
             return
         with contextlib.suppress(Exception):
-            with importing:
-                if self._instrumentor is not None:
-                    return
-                from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrumentor
+            self._begin_with_process()
+        with contextlib.suppress(Exception):
+            if self._host is not None:
+                self._host.begin()
+                delivery.shut_down_at_end(self._host)
 
-                self._instrumentor = SystemMetricsInstrumentor()
-            self._instrumentor.instrument()
+    def _begin_with_process(self) -> None:
+        with importing:
+            if self._instrumentor is not None:
+                return
+            from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrumentor
+
+            self._instrumentor = SystemMetricsInstrumentor()
+        if self._host is not None:
+            self._instrumentor._config = only(self._instrumentor._config, of_host=False)
+        self._instrumentor.instrument()
