@@ -35,6 +35,7 @@ from clew.api import (
 )
 from clew.api.access import Authentication
 from clew.api.clients import PerClient
+from clew.api.compression import Compression
 from clew.api.problems import add_problem_handlers, problem_response
 from clew.api.reference import describe
 from clew.storage import Reader
@@ -90,6 +91,7 @@ def create_app(
     authenticator = authenticator or Authenticator()
     app.add_middleware(PerClient, by_key=authenticator.has_keys)
     app.add_middleware(Authentication, authenticator=authenticator)
+    app.add_middleware(Compression)
     for module in ROUTES:
         app.include_router(module.router)
 
