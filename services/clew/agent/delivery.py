@@ -35,6 +35,7 @@ _EXPORT_LOGGERS = (
     "opentelemetry.sdk.metrics._internal",
     "opentelemetry.sdk.metrics._internal.export",
 )
+_ATTRIBUTES_LOGGER = "opentelemetry.attributes"
 
 
 class FlushBudget:
@@ -199,3 +200,5 @@ def limit_complaints() -> None:
     complaints = ComplaintFilter()
     for name in _EXPORT_LOGGERS:
         logging.getLogger(name).addFilter(complaints)
+    # A log record's extra may be anything (Django's is a request): it is exported as text.
+    logging.getLogger(_ATTRIBUTES_LOGGER).addFilter(lambda record: record.levelno > logging.WARNING)

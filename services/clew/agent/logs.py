@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -114,7 +113,7 @@ def _package(path: str, directory: str) -> str:
 
 @lru_cache(maxsize=1)
 def _started_packages() -> frozenset[str]:
-    return naming.started_packages(os.environ, sys.orig_argv)
+    return naming.started_packages(os.environ, naming.own_command())
 
 
 def _exporter() -> Callable[[logging.LogRecord], None]:

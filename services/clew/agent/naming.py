@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
@@ -17,8 +18,8 @@ _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 # "service".
 _COMMON = frozenset(
     {
-        *("__main__", "app", "application", "asgi", "cli", "main", "manage", "run", "server"),
-        *("service", "src", "start", "worker", "wsgi"),
+        *("__main__", "app", "application", "asgi", "celery", "cli", "main", "manage", "run"),
+        *("server", "service", "src", "start", "worker", "wsgi"),
     }
 )
 # Programs that start somebody's application, and the options by which they are given it.
@@ -27,11 +28,21 @@ _RUNNERS: Mapping[str, tuple[str, ...]] = {
         ("bash", "sh", "dash", "zsh", "env", "python", "uvicorn", "gunicorn", "hypercorn"), ()
     ),
     **dict.fromkeys(
-        ("granian", "daphne", "waitress-serve", "fastapi", "dramatiq", "huey_consumer"), ()
+        (
+            "granian",
+            "daphne",
+            "waitress-serve",
+            "fastapi",
+            "dramatiq",
+            "huey_consumer",
+            "streamlit",
+        ),
+        (),
     ),
     "celery": ("-A", "--app"),
     "flask": ("-A", "--app"),
     "rq": (),
+    "streamlit": (),
     "uwsgi": ("--module", "-w", "--wsgi-file"),
     "django-admin": ("--settings",),
     "multiprocessing": (),
@@ -56,6 +67,16 @@ def resolve(environ: MutableMapping[str, str], command: Sequence[str]) -> Name:
     name = given_name(environ) or derived_name(environ, command)
     environ[INHERITED] = name.text
     return name
+
+
+def own_command() -> list[str]:
+    """The command line of this process; sys.orig_argv is empty in a server that embeds Python."""
+    if sys.orig_argv:
+        return sys.orig_argv
+    try:
+        return Path("/proc/self/cmdline").read_text(errors="replace").split("\0")[:-1]
+    except OSError:
+        return []
 
 
 def given_name(environ: Mapping[str, str]) -> Name | None:

@@ -3,16 +3,22 @@ exporters that are imported when they first export."""
 
 from __future__ import annotations
 
+import os
+import uuid
 from typing import Any
 
-from opentelemetry.processor.baggage import BaggageLogProcessor, BaggageSpanProcessor
+from opentelemetry import baggage, trace
+from opentelemetry.processor.baggage import BaggageSpanProcessor
 from opentelemetry.sdk import _configuration
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import SpanKind
 
 from clew.agent import delivery, exporting, requests
 
 _BUSINESS_PREFIX = "business."
+_INSTANCE = "service.instance.id"
 # It writes the route into the name, and into no attribute.
 _NAMES_ROUTES = "opentelemetry.instrumentation.tornado"
 
@@ -35,6 +41,22 @@ class UnroutedNames(SpanProcessor):
             span._name = method
 
 
+class BusinessRecords(LogRecordProcessor):
+    """Stamps business baggage on log records; older releases have no processor for that."""
+
+    def on_emit(self, log_record: Any) -> None:
+        record = log_record.log_record
+        business = {key: text for key, text in baggage.get_all().items() if _is_business(key)}
+        if business:
+            record.attributes = {**business, **(record.attributes or {})}
+
+    def shutdown(self) -> None:
+        """Nothing is held."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return True
+
+
 def set_up(service_name: str) -> None:
     """Make and set the providers of traces, metrics and logs."""
     _configuration._import_exporters = exporting.deferred_exporters  # type: ignore[assignment]
@@ -44,12 +66,25 @@ def set_up(service_name: str) -> None:
             UnroutedNames(),
             requests.RequestWatch(),
         ],
-        "log_record_processors": [BaggageLogProcessor(_is_business)],
+        "log_record_processors": [BusinessRecords()],
         "export_span_processor": delivery.SpanDelivery,
         "export_log_record_processor": delivery.LogDelivery,
         "resource_attributes": {"service.name": service_name},
     }
+    is_told_of_forks = hasattr(TracerProvider, "_handle_fork")
+    if not is_told_of_forks and _INSTANCE not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        options["resource_attributes"][_INSTANCE] = str(uuid.uuid4())
+        os.register_at_fork(after_in_child=_renew_resource)
     Configurator().configure(**options)  # type: ignore[no-untyped-call]
+
+
+def _renew_resource() -> None:
+    """Have a forked child be an instance of its own, which the SDK sees to from 1.43 on. Providers,
+    tracers and loggers hold the same resource, and read it when they make something."""
+    resource = getattr(trace.get_tracer_provider(), "resource", None)
+    if isinstance(resource, Resource):
+        child: dict[str, int | str] = {"process.pid": os.getpid(), _INSTANCE: str(uuid.uuid4())}
+        resource._attributes = resource.merge(Resource(child))._attributes
 
 
 def _is_business(key: str) -> bool:

@@ -49,7 +49,7 @@ def _start() -> None:
     )
 
     settings.apply_defaults(os.environ)
-    name = naming.resolve(os.environ, sys.orig_argv)
+    name = naming.resolve(os.environ, naming.own_command())
     # FastAPI can attach exporters of its own to our providers, next to ours: everything would be
     # sent twice.
     os.environ["FASTAPI_OTEL_AUTO_CONFIGURE"] = "false"
