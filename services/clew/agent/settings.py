@@ -6,8 +6,9 @@ OpenTelemetry's own and mean what its documentation says; names that start with 
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import NamedTuple
+from urllib.parse import quote
 
 
 class Setting(NamedTuple):
@@ -76,11 +77,93 @@ SETTINGS: tuple[Setting, ...] = (
     ),
 )
 
+
+class PlainSetting(NamedTuple):
+    """A variable of ours that stands for variables of OpenTelemetry's, which win where they are
+    set. `expand` makes their values of its own; it raises ValueError for what it cannot be."""
+
+    name: str
+    variables: tuple[str, ...]
+    expand: Callable[[str], tuple[str, ...]]
+    doc: str
+
+
+def _one_exporter(text: str) -> tuple[str, ...]:
+    if text not in ("otlp", "console", "none"):
+        raise ValueError("otlp, console or none")
+    return (text,) * 3
+
+
+def _sampler(text: str) -> tuple[str, ...]:
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = -1.0
+    if not 0 <= ratio <= 1:
+        raise ValueError("a number from 0 to 1")
+    return ("parentbased_traceidratio", text)
+
+
+def _milliseconds(text: str) -> tuple[str, ...]:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise ValueError("a number of seconds")
+    return (str(max(1, int(seconds * 1000))),)
+
+
+PLAIN_SETTINGS: tuple[PlainSetting, ...] = (
+    PlainSetting(
+        "CLEW_ENDPOINT",
+        ("OTEL_EXPORTER_OTLP_ENDPOINT",),
+        lambda text: (text,),
+        "Where telemetry is sent: the base address of an OTLP HTTP receiver.",
+    ),
+    PlainSetting(
+        "CLEW_API_KEY",
+        ("OTEL_EXPORTER_OTLP_HEADERS",),
+        lambda text: (f"authorization=Bearer%20{quote(text, safe='')}",),
+        "The API key that is sent along, of scope `ingest`.",
+    ),
+    PlainSetting(
+        "CLEW_SAMPLE",
+        ("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"),
+        _sampler,
+        "The share of traces that is recorded, from 0 to 1; a caller's decision is kept.",
+    ),
+    PlainSetting(
+        "CLEW_METRICS_INTERVAL",
+        ("OTEL_METRIC_EXPORT_INTERVAL",),
+        _milliseconds,
+        "Seconds between two readings of the metrics.",
+    ),
+    PlainSetting(
+        "CLEW_EXPORTER",
+        ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"),
+        _one_exporter,
+        "`otlp`, `console` (prints everything) or `none`, for all three signals.",
+    ),
+)
+
 _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
 
 def apply_defaults(environ: MutableMapping[str, str]) -> None:
-    """Set every setting that is not in `environ`; an empty value counts as unset."""
+    """Set every setting that is not in `environ`; an empty value counts as unset. Raises ValueError
+    for one of the PLAIN_SETTINGS that cannot be what it says."""
+    for plain in PLAIN_SETTINGS:
+        text = environ.get(plain.name, "").strip()
+        if not text or all(environ.get(variable) for variable in plain.variables):
+            continue
+        try:
+            values = plain.expand(text)
+        except ValueError as error:
+            raise ValueError(f"{plain.name} is to be {error}, not {text!r}") from None
+        for variable, default in zip(plain.variables, values, strict=True):
+            if not environ.get(variable):
+                environ[variable] = default
     for name, default in _DEFAULTS.items():
         if not environ.get(name):
             environ[name] = default
