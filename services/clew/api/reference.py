@@ -7,7 +7,7 @@ Models describe responses and do not run over them: rows of the database are val
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -278,9 +278,15 @@ def _add_problems(document: dict[str, Any]) -> None:
             elif status >= "400":
                 responses[status] = _problem(int(status), response["description"])
         for status in PROBLEMS if "/api/v1" in name else ():
-            if status != 404 or "{" in name:
+            if status != 404 or _names_one(name, operation):
                 reference = {"$ref": f"#/components/responses/Problem{status}"}
                 responses.setdefault(str(status), reference)
+
+
+def _names_one(name: str, operation: Mapping[str, Any]) -> bool:
+    """Whether an id is part of the request: in the path, or a transaction's."""
+    parameters = {parameter["name"] for parameter in operation.get("parameters", ())}
+    return "{" in name or "transaction" in parameters
 
 
 def _describe_parameters(document: dict[str, Any]) -> None:
