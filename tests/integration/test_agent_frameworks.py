@@ -123,6 +123,30 @@ SERVICES = {
     ),
     "aiohttp": Service(AIOHTTP, "shop.py {port}", "GET /items/{number}"),
     "tornado": Service(TORNADO, "shop.py {port}", "GET /items/{number}"),
+    "flask on gunicorn's gevent": Service(
+        FLASK, "-m gunicorn -k gevent -w 2 -b 127.0.0.1:{port} shop:app", "GET /items/<int:number>"
+    ),
+    "fastapi on granian": Service(
+        FASTAPI,
+        "-m granian --interface asgi --port {port} shop:app",
+        "GET /items/{number}",
+    ),
+}
+SIMILAR_SERVICES = {
+    "fastapi on gunicorn's uvicorn workers": Service(
+        FASTAPI,
+        "-m gunicorn -k uvicorn_worker.UvicornWorker -w 2 -b 127.0.0.1:{port} shop:app",
+        "GET /items/{number}",
+    ),
+    "starlette on hypercorn": Service(
+        STARLETTE, "-m hypercorn -b 127.0.0.1:{port} -w 2 shop:app", "GET /items/{number}"
+    ),
+    "flask on granian": Service(
+        FLASK, "-m granian --interface wsgi --port {port} shop:app", "GET /items/<int:number>"
+    ),
+    "fastapi on uvicorn's reloader": Service(
+        FASTAPI, "-m uvicorn shop:app --port {port} --reload", "GET /items/{number}"
+    ),
 }
 
 
@@ -148,7 +172,16 @@ def _run(service: Service, directory: Path, capture: Capture) -> None:
         process.stop(signal.SIGTERM)
 
 
-@pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES.keys())
+@pytest.mark.parametrize(
+    "service",
+    [
+        *(pytest.param(service, id=name) for name, service in SERVICES.items()),
+        *(
+            pytest.param(service, id=name, marks=pytest.mark.slow)
+            for name, service in SIMILAR_SERVICES.items()
+        ),
+    ],
+)
 def test_a_request_is_one_span_with_its_calls_and_log_records(
     service: Service, tmp_path: Path
 ) -> None:
@@ -164,10 +197,52 @@ def test_a_request_is_one_span_with_its_calls_and_log_records(
         assert len(calls) == 2
         records = [log for log in capture.logs if log.trace_id == entry.trace_id]
         assert [log for log in records if log.proto.body.string_value.startswith("item ")]
+    _check_instances(capture)
+
+
+def _check_instances(capture: Capture) -> None:
+    """Each process is one instance, and those that answered requests report their durations."""
+    items = (*capture.spans, *capture.logs, *capture.metrics)
+    instances = {
+        (item.resource["process.pid"], item.resource["service.instance.id"])
+        for item in items
+        if "process.pid" in item.resource  # metrics of the host have none
+    }
+    assert (
+        len(instances) == len({pid for pid, _ in instances}) == len({key for _, key in instances})
+    )
+    durations = [
+        metric for metric in capture.metrics if metric.proto.name == "http.server.request.duration"
+    ]
+    answering = {span.resource["process.pid"] for span in capture.spans}
+    assert {metric.resource["process.pid"] for metric in durations} == answering
 
 
 def _scope(span: Item) -> str:
     return span.scope.rpartition(".")[2]
+
+
+def test_https_works_in_a_process_that_gevent_patches_late(tmp_path: Path) -> None:
+    program = """
+import logging, time
+logging.warning("exported before the patch")
+time.sleep(0.5)
+from gevent import monkey
+monkey.patch_all()
+import requests
+try:
+    requests.get("https://127.0.0.1:9/")
+except requests.ConnectionError:
+    logging.warning("refused")
+"""
+    (tmp_path / "program.py").write_text(program)
+    with capturing() as capture:
+        command = under_clew([sys.executable, "program.py"], endpoint=capture.url)
+        env = _environment(OTEL_BLRP_SCHEDULE_DELAY="50")
+        subprocess.run(command, env=env, capture_output=True, cwd=tmp_path, check=True)
+    assert len(capture.logs_saying("exported before the patch")) == 1
+    assert len(capture.logs_saying("refused")) == 1
+    assert [span.proto.kind for span in capture.spans] == [CLIENT]
 
 
 def test_no_library_is_imported_that_the_program_does_not_import(tmp_path: Path) -> None:
