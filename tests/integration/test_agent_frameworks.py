@@ -190,6 +190,7 @@ def test_a_request_is_one_span_with_its_calls_and_log_records(
     entries = [span for span in capture.spans if span.proto.kind == SERVER]
     assert sorted(span.proto.name for span in entries) == ["GET"] * 4 + [service.name] * 4
     assert {span.service for span in capture.spans} == {"shop"}
+    assert not [s for s in capture.spans if s.proto.name.endswith((" send", " receive"))]
     for entry in (span for span in entries if span.proto.name == service.name):
         trace = [span for span in capture.spans if span.trace_id == entry.trace_id]
         calls = [span for span in trace if span.proto.kind == CLIENT]

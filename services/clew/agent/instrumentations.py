@@ -45,6 +45,14 @@ class Instrumentation:
         self.instrumentor().instrument(**self.arguments)
 
 
+def _instrument_starlette(instrumentor: Any, application: Any) -> None:
+    """Without a span for each message, for which contrib has no argument here."""
+    instrumentor.instrument_app(application)
+    for middleware in application.user_middleware:
+        if middleware.cls.__name__ == "OpenTelemetryMiddleware" and hasattr(middleware, "kwargs"):
+            middleware.kwargs["exclude_spans"] = ["send", "receive"]
+
+
 def _starlette(instrumentation: Instrumentation, module: Any) -> None:
     """Each application when it is made. contrib puts another class in Starlette's place, from which
     FastAPI would inherit: its requests would have two spans."""
@@ -53,7 +61,7 @@ def _starlette(instrumentation: Instrumentation, module: Any) -> None:
     def init(wrapped: Any, application: Any, args: Any, kwargs: Any) -> None:
         wrapped(*args, **kwargs)
         if not any(base.__module__.startswith("fastapi.") for base in type(application).__mro__):
-            _guarded(instrumentation, lambda: instrumentor.instrument_app(application))
+            _guarded(instrumentation, lambda: _instrument_starlette(instrumentor, application))
 
     wrapt.wrap_function_wrapper(module, "Starlette.__init__", init)
 

@@ -87,6 +87,8 @@ def is_secret_parameter(name: str, further: frozenset[str] = frozenset()) -> boo
     if not words:
         return False
     owner = words[-2] if len(words) > 1 else ""
+    if words[-1] in ("jsessionid", "phpsessid", "sessionid") or words[-2:] == ["session", "id"]:
+        return True
     if words[-1] in ("key", "keys"):
         return owner not in _PLAIN_KEYS
     if words[-1] in ("code", "codes"):
@@ -98,8 +100,10 @@ def is_secret_parameter(name: str, further: frozenset[str] = frozenset()) -> boo
 
 # --- Queries and paths of URLs. ---
 
-_PARAMETER = re.compile(r"([?&;#])([\w.\-\[\]%$~]+)=([^&#\s\"<>]*)")
-_FIRST_PARAMETER = re.compile(r"(^|[?&;#])([\w.\-\[\]%$~]+)=([^&#\s\"<>]*)")
+# A value ends where a further parameter begins: of a URL in it, or behind a semicolon.
+_PARAMETER_VALUE = r"((?:[^&#?;\s\"<>]|[?;](?![\w.\-\[\]%$~]+=))*)"
+_PARAMETER = re.compile(rf"([?&;#])([\w.\-\[\]%$~]+)={_PARAMETER_VALUE}")
+_FIRST_PARAMETER = re.compile(rf"(^|[?&;#])([\w.\-\[\]%$~]+)={_PARAMETER_VALUE}")
 _ENCODED_PARAMETER = re.compile(
     r"(%3F|%26)((?:[\w.\-]|%5B|%5D)+?)%3D((?:(?!%26)[^&#\s\"<>])*)", re.IGNORECASE
 )
