@@ -88,6 +88,8 @@ def test_secrets_in_text_are_replaced(text: str, redacted: str) -> None:
         "order 1234567890123456 at 1700000000000000000",
         "4111111111111112 and 0.4111111111111111",
         "4bf92f3577b34da6a3ce929d0e0e4736",
+        "call +4915112345678",
+        "SELECT a FROM b WHERE token = $1 AND password = %(password)s",
         "please select an entry from the list",
         "Invalid password for user anna",
         "",
@@ -196,6 +198,13 @@ def test_attributes_are_redacted_by_name_and_by_what_they_hold() -> None:
         "db.query.text": "SELECT ?",
     }
     assert attributes["password"] == 1234
+
+
+def test_columns_that_are_named_like_secrets_stay_in_a_statement() -> None:
+    statement = "SELECT u.id FROM u JOIN k ON u.token = k.token WHERE u.password = 'abc'"
+    attributes = {"db.system.name": "postgresql", "db.query.text": statement}
+    redacted = redact_attributes(attributes)["db.query.text"]
+    assert redacted == statement.replace("'abc'", "?")
 
 
 def test_attributes_without_secrets_are_the_same_object() -> None:

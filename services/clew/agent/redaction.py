@@ -218,9 +218,13 @@ _HEADER = re.compile(
 _BEARER = re.compile(r"\b(bearer)\s+[\w.~+/=\-]{8,}", re.IGNORECASE)
 
 
+# Constants, and where SQL has a parameter.
+_NO_VALUE = re.compile(r"None|null|True|False|''|\"\"|\?|\$\d+|%s|%\(\w+|:\w+|@\w+|REDACTED")
+
+
 def _redact_pair(further: frozenset[str], match: re.Match[str]) -> str:
     name, separator, value = match.groups()
-    if not is_secret_name(name, further) or value in ("None", "null", "True", "False", "''", '""'):
+    if not is_secret_name(name, further) or _NO_VALUE.fullmatch(value):
         return match[0]
     opening = re.match(r"b?\\*[\"']", value)
     if opening is None:
@@ -256,7 +260,7 @@ _PEM = re.compile(
     r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*KEY-----|\Z)", re.DOTALL
 )
 _CARD = re.compile(
-    r"(?<![0-9A-Za-z.])(?:[3-6]\d{3}([ \-])\d{4}\1\d{4}\1\d{1,7}|3\d{3}([ \-])\d{6}\2\d{4,5}"
+    r"(?<![0-9A-Za-z.+])(?:[3-6]\d{3}([ \-])\d{4}\1\d{4}\1\d{1,7}|3\d{3}([ \-])\d{6}\2\d{4,5}"
     r"|2\d{3}([ \-])\d{4}\3\d{4}\3\d{4}|[2-6]\d{12,18})(?![0-9A-Za-z])"
 )
 # Lengths of card numbers by their first digits.
@@ -361,6 +365,10 @@ _NEVER_SECRET = frozenset(
         *("business.key", "business.transaction", "service.name", "host.name"),
     }
 )
+_SQL = re.compile(
+    r"\s*(?:/\*.*?\*/\s*|--[^\n]*\n\s*|\()*(?:SELECT|INSERT|UPDATE|DELETE|WITH|MERGE|REPLACE)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _CACHED_LENGTH = 256
 _SMALLEST_CARD = 10**12
 
@@ -371,8 +379,9 @@ def _redact_string(key: str, value: str, further: frozenset[str], system: str) -
     if is_secret_name(key, further):
         return REDACTED
     if key in _STATEMENTS:
-        # The values that are left, such as those of comments, are looked through as well.
-        return redact_text(_redact_statement(value, system), further)
+        statement = _redact_statement(value, system)
+        # What is left of SQL are names; of other languages, perhaps values.
+        return statement if _SQL.match(statement) else redact_text(statement, further)
     if key in _QUERIES:
         value = redact_query(value, further)
     elif key in _PATHS:
