@@ -335,11 +335,11 @@ def test_it_explains_what_it_would_do_and_starts_nothing(tmp_path: Path) -> None
     for command, name in (([sys.executable, "orders.py"], "orders"), (["./serve"], "serve")):
         result = subprocess.run(
             [*CLEW, "run", "--explain", "--endpoint", "http://collector:4318", "--", *command],
-            env=_environment(OTEL_EXPORTER_OTLP_HEADERS="authorization=secret"),
+            env=_environment(OTEL_EXPORTER_OTLP_HEADERS="authorization=b7f4-not-shown"),
             capture_output=True, text=True, cwd=tmp_path, check=True,
         )  # fmt: skip
         assert f"service        {name}, from " in result.stdout
         assert "endpoint       http://collector:4318" in result.stdout
         assert "flask" in result.stdout
-        assert "secret" not in result.stdout
+        assert "b7f4-not-shown" not in result.stdout
     assert not (tmp_path / "started").exists()

@@ -19,6 +19,7 @@ import os
 import sysconfig
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import Any
 
 from opentelemetry import context, trace
 from opentelemetry._logs import get_logger_provider
@@ -116,15 +117,32 @@ def _started_packages() -> frozenset[str]:
     return naming.started_packages(os.environ, naming.own_command())
 
 
+class _Handler(LoggingHandler):
+    """OpenTelemetry's, with exceptions named as on spans: one that a span and a log record report
+    counts once."""
+
+    def _translate(self, record: logging.LogRecord) -> Any:
+        translated: Any = super()._translate(record)
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            module, name = type(error).__module__, type(error).__qualname__
+            translated.attributes["exception.type"] = (
+                name if module == "builtins" else f"{module}.{name}"
+            )
+            translated.attributes["exception.message"] = str(error)
+        return translated
+
+    def flush(self) -> None:
+        """Nothing: the end of the process would flush after the providers are closed."""
+
+
 def _exporter() -> Callable[[logging.LogRecord], None]:
-    handler = LoggingHandler(
+    handler = _Handler(
         level=_level(os.environ.get("OTEL_PYTHON_LOG_HANDLER_LEVEL"), default=logging.NOTSET),
         logger_provider=get_logger_provider(),
         log_code_attributes=settings.value(os.environ, "OTEL_PYTHON_LOG_CODE_ATTRIBUTES").lower()
         == "true",
     )
-    # Otherwise the end of the process flushes it once more, after the providers are closed.
-    handler.flush = lambda: None  # type: ignore[method-assign]
     excluded = (*_NEVER_EXPORTED, *_names(settings.value(os.environ, "CLEW_LOG_EXCLUDED")))
     access = tuple(name for name in excluded if name in ACCESS_LOGGERS)
     excluded = tuple(name for name in excluded if name not in ACCESS_LOGGERS)
