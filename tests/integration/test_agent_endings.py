@@ -3,9 +3,13 @@ end as they do without the agent."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -120,3 +124,57 @@ def _run(command: list[str], directory: Path, capture: Capture) -> subprocess.Co
         text=True,
         timeout=60,
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("endpoint", ["503", "401", "http://collector.invalid:4318"])
+def test_a_collector_that_takes_nothing_changes_neither_status_nor_output(
+    endpoint: str, tmp_path: Path
+) -> None:
+    program = """
+import logging, sys
+from opentelemetry import trace
+for number in range(20_000):
+    with trace.get_tracer("shop").start_as_current_span("job") as span:
+        span.set_attribute("text", "x" * 50_000)
+print("done")
+sys.exit(5)
+"""
+    with _refusing(int(endpoint) if endpoint.isdigit() else 500) as address:
+        result = subprocess.run(
+            under_clew_run(
+                [sys.executable, "-c", program],
+                endpoint=address if endpoint.isdigit() else endpoint,
+            ),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert (result.returncode, result.stdout) == (5, "done\n")
+    assert result.stderr.count("telemetry is not being delivered") == 1
+    assert "Traceback" not in result.stderr
+
+
+@contextlib.contextmanager
+def _refusing(status: int) -> Iterator[str]:
+    """A receiver that answers every request with a status."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()

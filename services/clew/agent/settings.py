@@ -39,6 +39,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("OTEL_BSP_MAX_QUEUE_SIZE", "8192", "Spans in memory; the rest is dropped."),
     Setting("OTEL_BLRP_MAX_QUEUE_SIZE", "8192", "Log records in memory, likewise."),
     Setting(
+        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        "32768",
+        "Characters of an attribute's text; the rest is cut off, so that a full queue has a bound.",
+    ),
+    Setting(
         "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS",
         "process,host",
         "process.pid, host.name and so on; service.instance.id comes without asking.",
