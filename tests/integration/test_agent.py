@@ -106,6 +106,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Capture]:
             baggage = {"baggage": "business.key=42,secret=1"}
             assert httpx.get(f"{base}/orders/7", headers=baggage).status_code == 200
             assert httpx.get(f"{base}/broken").status_code == 500
+            time.sleep(1.5)  # what a process measures of itself begins after a second
             assert process.stop() == -signal.SIGTERM
             assert "looking" not in process.output.read_text()
             output = _own_output(process.output.read_text())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -163,6 +164,8 @@ class Ingest:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._full_since: float | None = None  # when the disk was seen to be full; seconds
+        self._reopening = threading.Lock()
+        self._whole_parts: set[tuple[str, str]] = set()  # of those since then: table and part
 
     def load(
         self, signal: Signal, path: Path, segment: int, items: int, received_at: float
@@ -200,7 +203,9 @@ class Ingest:
                     parameters={"id": _query_id(segment)},
                 )
             self._check_free_space(path)
-            self._detach_broken_parts(client)
+            self._whole_parts = set()
+            self._reopen_broken_tables()
+            self._full_since = None
             if _count(client, signal, segment, received_at):
                 for table in signal.tables:
                     self._delete(client, table, f"Segment = {segment}")
@@ -231,24 +236,35 @@ class Ingest:
             self._store.check_free_space(2 * path.stat().st_size)
         except StorageError as error:
             self._full_since = self._full_since or time.time()
+            self._reopen_broken_tables()
             raise InsertError(str(error)) from error
 
-    def _detach_broken_parts(self, client: Client) -> None:
-        """Detach the parts that the engine wrote while the disk was full and cannot read. Their
-        segments are ambiguous, and bring the rows again."""
+    def _reopen_broken_tables(self) -> None:
+        """Have the engine set aside the parts that it wrote while the disk was full and cannot
+        read. It does so when it opens a table, without space, and takes up again the parts that a
+        merge or a mutation had replaced by them. The segments of the others are ambiguous, and
+        bring the rows again."""
         if self._full_since is None:
             return
-        since = int(self._full_since - LONGEST_INSERT)
-        parts = client.query(PARTS_SINCE, parameters={"since": since}).result_rows
-        for table, part in parts:
+        with self._reopening, self._store.client() as client:
+            since = int(self._full_since - LONGEST_INSERT)
+            parts = client.query(PARTS_SINCE, parameters={"since": since}).result_rows
+            broken = {table for table, part in parts if not self._is_whole(client, table, part)}
+            for table in sorted(broken):
+                logger.error("the disk was full: parts of %s are empty, and set aside", table)
+                client.command(f"DETACH TABLE otel.{table} SYNC")
+                client.command(f"ATTACH TABLE otel.{table}")
+
+    def _is_whole(self, client: Client, table: str, part: str) -> bool:
+        if (table, part) not in self._whole_parts:
             is_whole = client.query(
                 f"CHECK TABLE otel.{table} PART {literal(part)} "
                 "SETTINGS check_query_single_value_result = 1"
             ).result_rows[0][0]
             if not int(is_whole):
-                logger.error("part %s of %s was written on a full disk: detached", part, table)
-                client.command(f"ALTER TABLE otel.{table} DETACH PART {literal(part)}")
-        self._full_since = None
+                return False
+            self._whole_parts.add((table, part))
+        return True
 
     def _insert(self, client: Client, signal: Signal, path: Path, segment: int) -> None:
         landings = list(signal.landings)
