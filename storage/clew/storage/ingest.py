@@ -244,10 +244,11 @@ class Ingest:
         read. It does so when it opens a table, without space, and takes up again the parts that a
         merge or a mutation had replaced by them. The segments of the others are ambiguous, and
         bring the rows again."""
-        if self._full_since is None:
+        full_since = self._full_since  # another thread may end this state meanwhile
+        if full_since is None:
             return
         with self._reopening, self._store.client() as client:
-            since = int(self._full_since - LONGEST_INSERT)
+            since = int(full_since - LONGEST_INSERT)
             parts = client.query(PARTS_SINCE, parameters={"since": since}).result_rows
             broken = {table for table, part in parts if not self._is_whole(client, table, part)}
             for table in sorted(broken):
