@@ -29,6 +29,7 @@ from support.capture import (
 WEB_APP = """
 import logging
 import os
+import threading
 import httpx
 from fastapi import FastAPI
 from sqlalchemy import create_engine, text
@@ -52,6 +53,11 @@ async def leaf():
 @app.get("/broken")
 def broken():
     raise ValueError("no good")
+
+@app.get("/measuring")
+async def measuring():
+    waiting = any(thread.name == "clew-system-metrics" for thread in threading.enumerate())
+    return {"pid": os.getpid(), "measuring": not waiting}
 """
 
 # Nothing is sent by the clock in these tests: what arrives was flushed at the end.
@@ -60,6 +66,19 @@ BY_FLUSH_ONLY = {
     "OTEL_BLRP_SCHEDULE_DELAY": "600000",
     "OTEL_METRIC_EXPORT_INTERVAL": "600000",
 }
+
+
+def _wait_until_measuring(base: str, processes: int) -> None:
+    """Until so many processes that answer at base measure themselves, which begins a second after
+    their start."""
+    deadline = time.monotonic() + 60
+    measuring = set[int]()
+    while len(measuring) < processes:
+        assert time.monotonic() < deadline, f"{len(measuring)} of {processes} measure themselves"
+        answer = httpx.get(f"{base}/measuring").json()
+        if answer["measuring"]:
+            measuring.add(answer["pid"])
+        time.sleep(0.01)
 
 
 def _clean_environment(**more: str) -> dict[str, str]:
@@ -98,7 +117,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Capture]:
     _write_app(directory)
     port = free_port()
     base = f"http://127.0.0.1:{port}"
-    env = _clean_environment(SELF=base, **BY_FLUSH_ONLY)
+    env = _clean_environment(SELF=base, OTEL_PYTHON_EXCLUDED_URLS="measuring", **BY_FLUSH_ONLY)
     with capturing() as capture:
         command = under_clew_run(_uvicorn(port), endpoint=capture.url)
         with running(command, env, directory) as process:
@@ -106,7 +125,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Capture]:
             baggage = {"baggage": "business.key=42,secret=1"}
             assert httpx.get(f"{base}/orders/7", headers=baggage).status_code == 200
             assert httpx.get(f"{base}/broken").status_code == 500
-            time.sleep(1.5)  # what a process measures of itself begins after a second
+            _wait_until_measuring(base, processes=1)
             assert process.stop() == -signal.SIGTERM
             assert "looking" not in process.output.read_text()
             output = _own_output(process.output.read_text())
@@ -214,14 +233,16 @@ def test_the_resource_names_service_process_and_host(sent: Capture) -> None:
 def test_each_worker_of_uvicorn_is_an_instance_of_the_service(tmp_path: Path) -> None:
     _write_app(tmp_path)
     port = free_port()
-    env = _clean_environment(SELF=f"http://127.0.0.1:{port}", **BY_FLUSH_ONLY)
+    base = f"http://127.0.0.1:{port}"
+    env = _clean_environment(SELF=base, OTEL_PYTHON_EXCLUDED_URLS="measuring", **BY_FLUSH_ONLY)
     with capturing() as capture:
         # A worker that still imports does not answer: on a busy machine for more than 5 s.
         workers = ("--workers", "2", "--timeout-worker-healthcheck", "60")
         command = under_clew_run(_uvicorn(port, *workers), endpoint=capture.url)
         with running(command, env, tmp_path) as process:
             process.wait_for_port(port)
-            pids = {httpx.get(f"http://127.0.0.1:{port}/leaf").json()["pid"] for _ in range(20)}
+            _wait_until_measuring(base, processes=2)
+            pids = {httpx.get(f"{base}/leaf").json()["pid"] for _ in range(20)}
             process.stop()
     spans = capture.spans_named("GET /leaf")
     assert len(spans) == 20
@@ -241,12 +262,15 @@ def test_each_worker_of_uvicorn_is_an_instance_of_the_service(tmp_path: Path) ->
 
 def test_a_forked_process_reports_itself(tmp_path: Path) -> None:
     program = """
-import logging, os, sys, time
+import logging, os, sys, threading
 logging.warning("before")
 child = os.fork()
 if child == 0:
     logging.warning("child")
-    time.sleep(1.5)  # what a process measures of itself begins after a second
+    # What a process measures of itself begins after a second, on a thread that ends then.
+    for thread in threading.enumerate():
+        if thread.name == "clew-system-metrics":
+            thread.join(60)
     sys.exit(0)
 files = [open(os.devnull) for _ in range(200)]
 os.waitpid(child, 0)
