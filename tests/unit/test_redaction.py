@@ -9,7 +9,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import Event, ReadableSpan
 
 from clew.agent.copies import Redaction
-from clew.agent.redaction import (
+from clew.redaction.rules import (
     RULES,
     is_card_number,
     is_secret_name,
@@ -18,7 +18,7 @@ from clew.agent.redaction import (
     redact_name,
     redact_text,
 )
-from clew.agent.statements import redact_documents, redact_sql
+from clew.redaction.statements import redact_documents, redact_sql
 
 R = "REDACTED"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl"

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, Status
 
 from clew.agent import settings
-from clew.agent.redaction import redact_attributes, redact_name, redact_text, redact_value
+from clew.redaction import redact_attributes, redact_name, redact_text, redact_value
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
-from clew.agent.statements import redact_documents, redact_embedded_sql, redact_sql
+from clew.redaction.statements import redact_documents, redact_embedded_sql, redact_sql
 
 REDACTED = "REDACTED"
 
