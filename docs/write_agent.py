@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from clew.agent.instrumentations import LEFT_OFF, NOT_BROUGHT, TABLE
+from clew.agent.instrumentations import LEFT_OFF, OUTSIDE, TABLE
 from clew.agent.settings import PLAIN_SETTINGS, SETTINGS
 
 PAGE = Path(__file__).parent / "agent.md"
@@ -47,9 +47,11 @@ def left_out() -> Iterator[str]:
     yield "|-|-|-|"
     for library, reason in LEFT_OFF.items():
         yield f"| {library} | {reason} | |"
-    for library, (package, reason) in NOT_BROUGHT.items():
-        command = f"`pip install opentelemetry-instrumentation-{package}`"
-        yield f"| {library} | {reason} | {command}, and switch it on in your code |"
+    first = {row.library: row for row in reversed(OUTSIDE)}
+    for row in reversed(first.values()):
+        package = row.instrumentation.package
+        command = f"`clew run --install`, or `pip install {package}`"
+        yield f"| {row.library} | {row.reason} | {command} |"
 
 
 TABLES = {

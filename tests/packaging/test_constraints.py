@@ -12,7 +12,7 @@ from opentelemetry.instrumentation import bootstrap_gen
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from clew.agent.instrumentations import LEFT_OFF, NOT_BROUGHT, TABLE, Instrumentation
+from clew.agent.instrumentations import LEFT_OFF, OUTSIDE, TABLE, Instrumentation
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -64,7 +64,7 @@ def test_an_instrumentation_has_the_range_of_all_and_is_switched_on(
 
 def test_what_contrib_instruments_is_switched_on_or_left_off_for_a_reason() -> None:
     known = {row.path.partition(":")[0] for row in TABLE} | LEFT_OFF.keys()
-    known |= {package.replace("-", "_") for package, _ in NOT_BROUGHT.values()}
+    known |= {row.instrumentation.path.partition(":")[0] for row in OUTSIDE}
     known |= {"asgi", "wsgi", "dbapi", "logging", "system_metrics"}  # used by others, or by name
     offered = [
         *(row["instrumentation"] for row in bootstrap_gen.libraries),
@@ -81,3 +81,5 @@ def test_what_contrib_instruments_is_switched_on_or_left_off_for_a_reason() -> N
 def test_a_row_names_an_entry_point_of_contrib(row: Instrumentation) -> None:
     (entry_point,) = entry_points(group="opentelemetry_instrumentor", name=row.name)
     assert entry_point.value == f"opentelemetry.instrumentation.{row.path}"
+    assert entry_point.dist is not None
+    assert canonicalize_name(entry_point.dist.name) == row.package

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import wrapt
 
 from clew.agent import delivery
+from clew.agent.distributions import installed, normalized
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,12 @@ class Instrumentation:
     trigger: str
     arguments: dict[str, Any] = field(default_factory=dict)
     switch_on: Callable[[Instrumentation, Any], None] | None = None
+
+    @property
+    def package(self) -> str:
+        """The distribution that has the instrumentation."""
+        module = self.path.partition(":")[0].replace("_", "-").replace(".", "-")
+        return f"opentelemetry-instrumentation-{'kafka-python' if module == 'kafka' else module}"
 
     def instrumentor(self) -> Any:
         module, _, name = self.path.partition(":")
@@ -192,22 +199,72 @@ LEFT_OFF = {
     "exceptions": "the interpreter's own report of an exception is logged by the agent",
     "structlog": "structlog mostly ends in logging, whose records are exported already",
 }
-# Found, and not brought by the agent: why.
-NOT_BROUGHT = {
-    "asyncclick": ("asyncclick", "its instrumentation needs an old wrapt"),
-    "openai": ("openai-v2", "it records prompts"),
-    "google-cloud-aiplatform": ("vertexai", "it records prompts"),
-}
+
+
+@dataclass(frozen=True)
+class Outside:
+    """An instrumentation that the agent does not bring, for `reason`. It is switched on where it is
+    installed; of several for one library, the first. oldest: the first version that is meant;
+    empty for the release of the others."""
+
+    instrumentation: Instrumentation
+    reason: str
+    oldest: str = ""
+
+    @property
+    def library(self) -> str:
+        return self.instrumentation.libraries[0]
+
+
+def _prompts(
+    name: str, path: str, library: str, trigger: str = "", oldest: str = "1.0b0"
+) -> Outside:
+    # Vertex AI has versions below that are another project's.
+    return Outside(_row(name, path, library, trigger), "it can record prompts", oldest)
+
+
+OUTSIDE: tuple[Outside, ...] = (
+    Outside(
+        _row("asyncclick", "asyncclick:AsyncClickInstrumentor", "asyncclick"),
+        "its instrumentation needs an old wrapt",
+    ),
+    _prompts("openai", "genai.openai:OpenAIInstrumentor", "openai"),
+    _prompts("openai", "openai_v2:OpenAIInstrumentor", "openai"),  # the name that it had before
+    _prompts(
+        "vertexai", "vertexai:VertexAIInstrumentor", "google-cloud-aiplatform", "vertexai", "2.0b0"
+    ),
+    _prompts("anthropic", "genai.anthropic:AnthropicInstrumentor", "anthropic"),
+    _prompts(
+        "google-genai", "google_genai:GoogleGenAiSdkInstrumentor", "google-genai", "google.genai"
+    ),
+)
 
 
 def switch_on_at_import() -> None:
-    """Have every instrumentation of the TABLE switched on once its library is imported."""
+    """Have every instrumentation of the TABLE, and those OUTSIDE that are installed, switched on
+    once its library is imported."""
     disabled = _disabled()
     if "*" in disabled:
         return
-    for instrumentation in TABLE:
+    for instrumentation in (*TABLE, *_installed_outside().values()):
         if instrumentation.name not in disabled:
             wrapt.register_post_import_hook(_hook(instrumentation), instrumentation.trigger)
+
+
+def _installed_outside() -> dict[str, Instrumentation]:
+    """The instrumentations OUTSIDE that are installed, by the library."""
+    instrumentations: dict[str, Instrumentation] = {}
+    for row in OUTSIDE:
+        version = installed().get(normalized(row.instrumentation.package))
+        if version is not None and _major(version) >= _major(row.oldest):
+            instrumentations.setdefault(row.library, row.instrumentation)
+    return instrumentations
+
+
+def _major(version: str) -> int:
+    """The first number of a version; 0 without one."""
+    number = version.partition(".")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def _disabled() -> set[str]:
@@ -217,13 +274,28 @@ def _disabled() -> set[str]:
 
 def _hook(instrumentation: Instrumentation) -> Callable[[Any], None]:
     def imported(module: Any) -> None:
+        if _is_being_imported(instrumentation):
+            _waiting.append(lambda: imported(module))
+            return
         if instrumentation.switch_on is None:
             _guarded(instrumentation, instrumentation.instrument)
         else:
             switch_on = instrumentation.switch_on
             _guarded(instrumentation, lambda: switch_on(instrumentation, module))
+        while _waiting:
+            _waiting.pop()()
 
     return imported
+
+
+# Of instrumentations whose module imports their library itself: httpx's imports httpx2.
+_waiting: list[Callable[[], None]] = []
+
+
+def _is_being_imported(instrumentation: Instrumentation) -> bool:
+    name = f"opentelemetry.instrumentation.{instrumentation.path.partition(':')[0]}"
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return bool(getattr(spec, "_initializing", False))
 
 
 def _guarded(instrumentation: Instrumentation, switch_on: Callable[[], None]) -> None:
@@ -234,11 +306,46 @@ def _guarded(instrumentation: Instrumentation, switch_on: Callable[[], None]) ->
     try:
         switch_on()
     except ImportError as error:
-        _log.debug("clew: %s is not instrumented: %s", instrumentation.name, error)
+        # Of those outside, somebody has installed it, and waits for its spans.
+        level = logging.WARNING if instrumentation not in TABLE else logging.DEBUG
+        _log.log(level, "clew: %s is not instrumented: %s", instrumentation.name, error)
     except Exception as error:
         _log.warning(
             "clew: instrumenting %s failed, going on without it: %r", instrumentation.name, error
         )
+
+
+@dataclass(frozen=True)
+class MissingPackage:
+    """An instrumentation that is not installed, for a library that is. `oldest` as in Outside."""
+
+    library: str
+    package: str
+    reason: str
+    oldest: str = ""
+
+
+def missing_packages() -> list[MissingPackage]:
+    """What could be instrumented in this environment and is not, as a package is missing."""
+    distributions = installed()
+    missing = []
+    for instrumentation in TABLE:
+        present = _present(instrumentation)
+        if present and normalized(instrumentation.package) not in distributions:
+            reason = "its instrumentation is not installed"
+            missing.append(MissingPackage(present[0], instrumentation.package, reason))
+    outside = {row.library: row for row in reversed(OUTSIDE)}
+    for row in reversed(outside.values()):
+        if _present(row.instrumentation) and row.library not in _installed_outside():
+            package = row.instrumentation.package
+            missing.append(MissingPackage(row.library, package, row.reason, row.oldest))
+    return missing
+
+
+def _present(instrumentation: Instrumentation) -> list[str]:
+    """The libraries of an instrumentation that are installed."""
+    names = {normalized(library) for library in instrumentation.libraries}
+    return sorted(names & installed().keys())
 
 
 @dataclass(frozen=True)
@@ -250,36 +357,20 @@ class FoundLibraries:
 
 
 def found_libraries() -> FoundLibraries:
-    """What is installed in this environment, by the names of the metadata directories on sys.path:
-    no metadata is read, no library imported."""
-    installed = set(_installed_names())
+    """What is installed in this environment; no library is imported."""
     disabled = _disabled()
+    missing = missing_packages()
+    missing_names = {package.package for package in missing}
     instrumented, left_out = [], []
-    for instrumentation in TABLE:
-        present = sorted(installed.intersection(map(_normalized, instrumentation.libraries)))
-        if not present:
+    for instrumentation in (*TABLE, *_installed_outside().values()):
+        present = _present(instrumentation)
+        if not present or instrumentation.package in missing_names:
             continue
         if instrumentation.name in disabled or "*" in disabled:
             left_out.append(f"{present[0]} (OTEL_PYTHON_DISABLED_INSTRUMENTATIONS)")
         else:
             instrumented += present
-    for library, (package, reason) in NOT_BROUGHT.items():
-        if _normalized(library) in installed:
-            command = f"pip install opentelemetry-instrumentation-{package}"
-            left_out.append(f"{library} ({reason}: {command})")
+    for package in missing:
+        command = f"clew run --install, or pip install '{package.package}'"
+        left_out.append(f"{package.library} ({package.reason}: {command})")
     return FoundLibraries(sorted(set(instrumented)), left_out)
-
-
-def _installed_names() -> Iterator[str]:
-    for directory in sys.path:
-        try:
-            entries = os.listdir(directory or ".")
-        except OSError:
-            continue
-        for entry in entries:
-            if entry.endswith((".dist-info", ".egg-info")):
-                yield _normalized(entry.rpartition(".")[0].partition("-")[0])
-
-
-def _normalized(distribution: str) -> str:
-    return distribution.lower().replace("-", "_").replace(".", "_")

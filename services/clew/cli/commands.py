@@ -46,11 +46,13 @@ class Command:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from clew.cli.run import explain, run
+    from clew.cli.run import explain, install, run
 
     command = arguments.cmd[1:] if arguments.cmd[:1] == ["--"] else arguments.cmd
     if not command:
         raise UsageError("run: say what to start: clew run -- python app.py")
+    if arguments.install:
+        install(command)
     start = explain if arguments.explain else run
     return start(command, service_name=arguments.service, endpoint=arguments.endpoint)
 
@@ -146,6 +148,11 @@ COMMANDS = (
                 "--explain",
                 action="store_true",
                 help="say what would be instrumented, and do not start CMD",
+            ),
+            flag(
+                "--install",
+                action="store_true",
+                help="first install missing instrumentations, where no other package changes",
             ),
             flag("cmd", nargs=argparse.REMAINDER, metavar="-- CMD…"),
         ),

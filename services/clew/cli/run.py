@@ -26,7 +26,7 @@ def run(command: list[str], *, service_name: str | None, endpoint: str | None) -
     stderr: status 127 if there is no such command, 126 if it cannot be executed, 2 if it is empty.
     """
     if not command:
-        _fail("no command python_path; for example: clew run -- python app.py", 2)
+        _fail("no command; for example: clew run -- python app.py", 2)
     env = environment(command, service_name=service_name, endpoint=endpoint)
     try:
         os.execvpe(command[0], command, env)  # noqa: S606 - becoming another program is the point
@@ -36,9 +36,37 @@ def run(command: list[str], *, service_name: str | None, endpoint: str | None) -
         _fail(f"cannot execute {command[0]}: {error.strerror}", _COMMAND_NOT_EXECUTABLE)
 
 
+def install(command: list[str]) -> None:
+    """Install the instrumentations that are missing in the environment of the command's Python,
+    where that changes nothing that is installed; clew.agent.install says on stderr what it did."""
+    try:
+        python, note = python_of(command)
+    except UsageError:
+        return  # what starts the command says so
+    if note:
+        print(
+            f"clew: nothing is installed: {command[0]} is no Python program. In the environment "
+            "of the service: python -m clew.agent.install",
+            file=sys.stderr,
+        )
+        return
+    result = subprocess.run(
+        [python, "-m", "clew.agent.install"],
+        env={**os.environ, "PYTHONSAFEPATH": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    lines = result.stderr.splitlines(keepends=True)
+    sys.stderr.writelines(line for line in lines if line.startswith("clew: "))
+    if result.returncode:
+        print(f"clew: nothing is installed: {(lines or ['?'])[-1].strip()}", file=sys.stderr)
+
+
 def explain(command: list[str], *, service_name: str | None, endpoint: str | None) -> int:
     """Say what `run` would do, without starting the command; returns the exit status."""
-    python, note = _python_of(command)
+    python, note = python_of(command)
     env = environment(command, service_name=service_name, endpoint=endpoint)
     env["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")  # the agent is not started
     result = subprocess.run(
@@ -53,20 +81,24 @@ def explain(command: list[str], *, service_name: str | None, endpoint: str | Non
     return 0
 
 
-def _python_of(command: list[str]) -> tuple[str, str]:
+def python_of(command: list[str]) -> tuple[str, str]:
     """The Python that a command runs in, by its name or the first line of its script, else this
-    one; and what to say about it."""
+    one; and what to say about it. Raises UsageError for a command that cannot be read."""
     program = shutil.which(command[0]) or command[0]
     if re.fullmatch(r"(python|pypy)[\d.]*", Path(program).name):
         return program, ""
     try:
         with open(program, "rb") as file:
-            first = file.readline(500).decode(errors="replace")
+            first, second = (file.readline(500).decode(errors="replace") for _ in range(2))
     except OSError as error:
         raise UsageError(f"run: {command[0]}: {error.strerror}") from error
+    # The script of an environment whose path is long, or has a space.
+    if first.startswith("#!/bin/sh") and second.startswith("'''exec' "):
+        return shlex.split(second.removeprefix("'''exec'"))[0], ""
     words = first.removeprefix("#!").split()
-    if first.startswith("#!") and words and "python" in Path(words[-1]).name:
-        return (shutil.which(words[-1]) or words[-1]), ""
+    names = [word for word in words if "python" in Path(word).name]
+    if first.startswith("#!") and names:
+        return (shutil.which(names[0]) or names[0]), ""
     return sys.executable, " (no Python program: each Python that it starts is instrumented)"
 
 
