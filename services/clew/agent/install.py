@@ -133,7 +133,7 @@ def _version(distribution: dict[str, Any]) -> str | None:
 
 def _pins() -> list[str]:
     """Every installed distribution at its version, as lines of a file of constraints."""
-    pins = (f"{each.metadata['Name']}=={each.version}" for each in metadata.distributions())
+    pins = (f"{item.metadata['Name']}=={item.version}" for item in metadata.distributions())
     return [pin for pin in pins if re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+", pin)]
 
 
