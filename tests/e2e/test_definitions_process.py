@@ -56,12 +56,22 @@ def _backfill(data: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def _check_rules(clew: Clew) -> None:
+    """Of definitions that take nothing from requests, agents need no rule."""
+    url = f"{clew.endpoints['otlp_http']}/v1/clew/rules"
+    rules = _ask("GET", url)
+    assert rules.json() == {"version": 1, "rules": []}
+    known = {"if-none-match": rules.headers["etag"]}
+    assert _ask("GET", url, headers=known).status_code == 304
+
+
 def test_the_running_clew_backfills_stored_traces(clew: Clew) -> None:
     _send(clew)
     api = f"{clew.endpoints['api']}/api/v1/definitions"
     put = _ask("PUT", api, content=SHOP, headers={"content-type": "application/yaml"})
     assert put.status_code == 200
     assert _ask("GET", api).headers["etag"] == put.headers["etag"]
+    _check_rules(clew)
 
     done = _backfill(clew.data)
     assert done.returncode == 0, done.stderr

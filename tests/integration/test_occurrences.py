@@ -15,13 +15,13 @@ import pytest
 
 from clew.analysis.transactions import occurrences
 from clew.analysis.transactions.definitions import (
-    AttributeSource,
     Definition,
     Match,
     TransactionStep,
     read,
 )
 from clew.analysis.transactions.occurrences import Occurrences
+from clew.analysis.transactions.sources import AttributeSource
 from clew.storage import Ingest, StorageError, Store, statements
 from support import occurrences_reference as reference
 from support.traffic import (

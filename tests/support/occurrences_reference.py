@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clew.analysis.transactions.definitions import AttributeSource, Definition, Match
+from clew.analysis.transactions.definitions import Definition, Match
+from clew.analysis.transactions.sources import AttributeSource
 from support.traffic import CONSUMER, MINUTE, SERVER, Log, Span
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -65,7 +66,7 @@ def _contributions(
     logs = sorted(logs, key=lambda log: log.time)
 
     def key_of(item: Span | Log) -> str:
-        return _shorten(_extract(item, definition.key))
+        return _shorten(_extract(item, definition.key_attributes))
 
     on_spans = [(span.start, key_of(span)) for span in spans if key_of(span)]
     on_logs = [(log.time, key_of(log)) for log in logs if key_of(log)]
@@ -96,8 +97,8 @@ def _contributions(
         for items in (spans, logs):
             candidates += [item for item in items if key_of(item) == key]
             candidates += [item for item in items if not key_of(item)]
-        users = (_extract(item, definition.user)[:256] for item in candidates)
-        values = (_number(item, definition.value) for item in candidates)
+        users = (_extract(item, definition.user_attributes)[:256] for item in candidates)
+        values = (_number(item, definition.value_attributes) for item in candidates)
         contributions[key] = Contribution(
             trace=trace,
             spans=spans,

@@ -15,7 +15,6 @@ from clew.analysis.documents import DocumentError, Form, parsing
 from clew.analysis.transactions.definitions import (
     MAX_DEFINITIONS,
     MAX_STEPS,
-    AttributeSource,
     Definition,
     Definitions,
     Match,
@@ -27,6 +26,8 @@ from clew.analysis.transactions.definitions import (
     read_file,
     write,
 )
+from clew.analysis.transactions.rules import rules_document
+from clew.analysis.transactions.sources import AttributeSource
 
 CHECKOUT = """
 transactions:
@@ -194,7 +195,7 @@ transactions:
         f"25: {one}[3].slo: objective is missing: "
         "The share of occurrences that must be good, such as 0.995.",
         f"26: {one}[4]: item 2 of this list has the name 'Y' already",
-        f"28: {one}[5]: write a mapping with name, id, match, key, value, user, steps and slo",
+        f"28: {one}[5]: write a mapping with name, id, match, key, value, user, transaction, steps and slo",
     ]
 
 
@@ -265,9 +266,107 @@ def test_a_file_is_yaml_unless_its_name_says_json(tmp_path: Path) -> None:
     assert read_file(tmp_path / "d.json") == read_file(tmp_path / "d.yaml") == (PARSED,)
 
 
+REQUESTS = """
+transactions:
+  - name: Checkout
+    match: {service: storefront, operation: "POST /checkout"}
+    key: [{header: X-Order-Id}, {json: order.id, at: {service: orders}}, order.id, {query: order}]
+    value: {json: total, at: {service: orders}}
+    user: {path: "/users/{}"}
+    transaction: {query: flow}
+  - name: Logged
+    match: {service: storefront}
+    key: order.id
+  - name: Shipment
+    match: {attr: {messaging.system: kafka}}
+    key: {path: "/shipments/{}", at: {operation: "POST /shipments/{id}"}}
+"""
+
+
+def test_what_is_taken_from_requests_is_in_the_rules_of_agents() -> None:
+    definitions = read(REQUESTS.encode())
+    assert read(write(definitions).encode()) == definitions
+    empty = {"service": "", "method": "", "route": ""}
+    checkout = {"service": "storefront", "method": "POST", "route": "/checkout"}
+    assert rules_document(definitions)["rules"] == [
+        {"transaction": "Checkout", "begins": True}
+        | checkout
+        | {
+            "take": [
+                {"as": "business.transaction", "query": "flow"},
+                {"as": "business.key", "header": "X-Order-Id"},
+                {"as": "business.key", "query": "order"},
+                {"as": "user.id", "path": "/users/{}"},
+            ]
+        },
+        {"transaction": "Checkout", "begins": False}
+        | empty
+        | {"service": "orders"}
+        | {
+            "take": [
+                {"as": "business.key", "json": "order.id"},
+                {"as": "business.value", "json": "total"},
+            ]
+        },
+        {"transaction": "Shipment", "begins": False}
+        | empty
+        | {"method": "POST", "route": "/shipments/{id}"}
+        | {"take": [{"as": "business.key", "path": "/shipments/{}"}]},
+    ]
+
+
+def test_stored_rows_have_what_agents_take_in_attributes() -> None:
+    checkout = read(REQUESTS.encode())[0]
+    assert [source.attr for source in checkout.key_attributes] == ["business.key", "order.id"]
+    assert [source.attr for source in checkout.value_attributes] == ["business.value"]
+    assert [source.attr for source in checkout.user_attributes] == ["user.id"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ("key: {header: X, path: '/{}'}", "key: write one of header, path, query and json"),
+        ("key: {at: {service: x}}", "key: write one of header, path, query and json"),
+        ("key: {header: 'X Y'}", "key.header: write the name of a header, such as X-Order-Id"),
+        ("key: {path: /orders}", "key.path: write {} once, in the place of the value"),
+        ("key: {jsn: x}", "key: attr is missing: The attribute's name."),
+        (
+            "key: {json: x, attr: y}",
+            "key.attr: this field does not go with the others here",
+        ),
+        ("key: {json: x, pattern: y}", "key.pattern: this field does not go with the others here"),
+        ("key: {json: x, at: {}}", "key.at: matches every request: name a service or an operation"),
+        (
+            "key: {json: x, at: {operation: pay}}",
+            "key.at.operation: write a method and a route, such as POST /orders/{order_id}",
+        ),
+        ("transaction: flow", "transaction: write a mapping with header, path, query, json and at"),
+    ],
+)
+def test_a_problem_of_a_request_is_explained(fields: str, problem: str) -> None:
+    text = f"transactions: [{{name: x, match: {{service: x}}, {fields}}}]"
+    assert f"t.yaml:1: transactions[0].{problem}" in _messages(text)
+
+
+@pytest.mark.parametrize("match", ["operation: work", "attr: {tenant: a}"])
+def test_requests_that_nobody_can_tell_are_refused(match: str) -> None:
+    text = f"transactions: [{{name: x, match: {{service: x, {match}}}, user: {{header: U}}%s}}]"
+    (message,) = _messages(text % "")
+    assert "no request shows whether it matches" in message
+    assert "write header: U with at: {service: …, operation: …}" in message
+
+
 VALID: list[Any] = [
     {"name": "x", "match": {"service": "x"}},
     PARSED.document,
+    {
+        "name": "x",
+        "match": {"service": "x"},
+        "key": ["a", {"header": "X"}, {"path": "/{}", "at": {"operation": "GET /{id}"}}],
+        "value": {"json": "a.b"},
+        "user": {"query": "u", "at": {"service": "y"}},
+        "transaction": [{"header": "T"}],
+    },
     {"name": 5, "match": {"attr": {"status": 500, "ok": True}}, "key": ["a", {"attr": "b"}]},
 ]
 INVALID: list[Any] = [

@@ -188,3 +188,43 @@ def test_readiness_says_why_requests_are_refused() -> None:
     response = send(Recorder(), "GET", "/readyz", ready=lambda: False)
     assert response.status_code == 503
     assert response.text == "not accepting data: the spool is full or cannot be written\n"
+
+
+RULES = "/v1/clew/rules"
+
+
+def test_agents_get_the_rules_and_again_only_if_they_changed() -> None:
+    def ask(**headers: str) -> httpx.Response:
+        answer = (b'{"rules":[]}', '"abc"')
+        return send(Recorder(), "GET", RULES, headers=headers, rules=lambda: answer)
+
+    response = ask()
+    assert (response.status_code, response.json()) == (200, {"rules": []})
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["etag"] == '"abc"'
+    for known in ('"abc"', '"x", W/"abc"'):
+        again = ask(**{"if-none-match": known})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == '"abc"'
+    assert ask(**{"if-none-match": '"abcd"'}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("key", "status"), [("", 401), ("another", 401), ("reader", 403), ("agent", 200)]
+)
+def test_the_rules_need_the_scope_ingest(key: str, status: int) -> None:
+    keys = authenticator(reader={"read"}, agent={"ingest"})
+    headers = {"authorization": f"Bearer {key}"}
+    response = send(
+        *(Recorder(), "GET", RULES),
+        headers=headers,
+        authenticator=keys,
+        rules=lambda: (b"{}", '"e"'),
+    )
+    assert response.status_code == status
+    assert ("www-authenticate" in response.headers) is (status != 200)
+
+
+def test_the_rules_are_read_only_and_not_everywhere() -> None:
+    assert send(Recorder(), "POST", RULES, rules=lambda: (b"{}", '"e"')).status_code == 405
+    assert send(Recorder(), "GET", RULES).status_code == 404

@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf import json_format
 from google.rpc.status_pb2 import Status
 
-from clew.access import AccessError, Authenticator, Forbidden, bearer_key
+from clew.access import AccessError, Authenticator, Forbidden, Principal, bearer_key
 from clew.collector import otlp
 from clew.collector.inflating import (
     MAX_BODY,
@@ -36,6 +36,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+RULES_PATH = "/v1/clew/rules"
 SIGNAL_PATHS = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -63,7 +64,8 @@ class Receiver:
 
     Load balancers ask `/healthz`, and `/readyz`: whether requests are accepted, which does not
     depend on the database. `origins` are those of web pages that may send telemetry; `*` is any.
-    `page_headers` are further request headers that such pages may send."""
+    `page_headers` are further request headers that such pages may send. `rules` gives what agents
+    ask for at `/v1/clew/rules`: a JSON document and its ETag; it is called in a thread."""
 
     def __init__(
         self,
@@ -74,8 +76,10 @@ class Receiver:
         origins: frozenset[str] = frozenset(),
         ready: Callable[[], bool] = lambda: True,
         page_headers: tuple[str, ...] = (),
+        rules: Callable[[], tuple[bytes, str]] | None = None,
     ) -> None:
         self._append = append
+        self._rules = rules
         self._ready = ready
         self._in_flight = in_flight
         self._tally = tally or NoTally()
@@ -102,6 +106,8 @@ class Receiver:
             await self._export(signal, scope, headers, receive, send)
         elif signal is not None:
             await _plain(send, 405, "send OTLP with POST", [(b"allow", b"POST")])
+        elif path == RULES_PATH and self._rules is not None:
+            await self._answer_rules(method, headers, self._rules, send)
         elif path == "/healthz":
             await _plain(send, 200, "ok")
         elif path == "/readyz" and self._ready():
@@ -111,15 +117,42 @@ class Receiver:
         else:
             await _plain(send, 404, f"send OTLP to {', '.join(SIGNAL_PATHS)}")
 
+    async def _answer_rules(
+        self,
+        method: str,
+        headers: dict[bytes, bytes],
+        rules: Callable[[], tuple[bytes, str]],
+        send: Send,
+    ) -> None:
+        if method != "GET":
+            await _plain(send, 405, "read the rules with GET", [(b"allow", b"GET")])
+            return
+        try:
+            self._authenticate(headers)
+        except AccessError as error:
+            await _deny(send, JSON, error)
+            return
+        document, etag = await asyncio.to_thread(rules)
+        caching = [(b"etag", etag.encode()), (b"cache-control", b"no-cache")]
+        if etag in _etags(_text(headers, b"if-none-match")):
+            await _start(send, 304, caching)
+            await send({"type": "http.response.body"})
+        else:
+            await _respond(send, 200, JSON, document, caching)
+
+    def _authenticate(self, headers: dict[bytes, bytes]) -> Principal:
+        """The sender, which may ingest. Raises AccessError."""
+        key = bearer_key(_text(headers, b"authorization"))
+        principal = self._authenticator.authenticate(key)
+        principal.require("ingest")
+        return principal
+
     async def _export(
         self, signal: str, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send
     ) -> None:
         content_type = _text(headers, b"content-type").split(";")[0].strip().lower()
         try:
-            principal = self._authenticator.authenticate(
-                bearer_key(_text(headers, b"authorization"))
-            )
-            principal.require("ingest")
+            principal = self._authenticate(headers)
         except AccessError as error:
             await _deny(send, content_type, error)
             return
@@ -167,6 +200,11 @@ class Receiver:
 
 def _text(headers: dict[bytes, bytes], name: bytes) -> str:
     return headers.get(name, b"").decode("latin-1")
+
+
+def _etags(if_none_match: str) -> list[str]:
+    """The ETags that an If-None-Match header names; a weak one counts as a strong one."""
+    return [etag.strip().removeprefix("W/") for etag in if_none_match.split(",")]
 
 
 def _with_headers(send: Send, headers: Headers) -> Send:

@@ -13,7 +13,9 @@
     steps           the interface of the steps over settled traces
     transactions/   business transactions that are defined
         definitions what a definition may say
+        sources     where a key, a value and a user are found: attributes, parts of requests
         registry    the definitions in force
+        rules       what agents need of them, to take business context from requests
         occurrences what they make of the traces
     queries/        the statements of traces and transactions
 
@@ -31,6 +33,7 @@ from clew.analysis.traces.settler import Settler
 from clew.analysis.transactions.definitions import Definition
 from clew.analysis.transactions.occurrences import BackfillProgress, Occurrences
 from clew.analysis.transactions.registry import Registry, Revision, RevisionConflict
+from clew.analysis.transactions.rules import RulesAnswer
 
 __all__ = [
     "BackfillProgress",
@@ -40,5 +43,6 @@ __all__ = [
     "Registry",
     "Revision",
     "RevisionConflict",
+    "RulesAnswer",
     "Settler",
 ]

@@ -240,7 +240,8 @@ def get_instance(
         instance = _defined_instance(answer, transaction, key)
         if instance is None and TRACE_ID.fullmatch(key):
             instance = _defined_instance(answer, transaction, full_trace_id(key))
-        attributes = [("business.key", key), *((source.attr, key) for source in transaction.key)]
+        names = ("business.key", *(source.attr for source in transaction.key_attributes))
+        attributes = [(name, key) for name in dict.fromkeys(names)]
     else:
         instance = _automatic_instance(answer, transaction, full_trace_id(key))
     if instance is None:

@@ -137,7 +137,7 @@ class _Explanations:
             if "$ref" in schema:
                 name = schema["$ref"].rpartition("/")[2]
                 yield from self._alternatives([self._root["$defs"][name]])
-            elif "anyOf" in schema or "oneOf" in schema:
+            elif ("anyOf" in schema or "oneOf" in schema) and "properties" not in schema:
                 yield from self._alternatives(schema.get("anyOf") or schema["oneOf"])
             elif schema.get("type") != "null":  # null counts as left out
                 yield schema
@@ -161,6 +161,8 @@ def _missing(name: str, schemas: list[Schema]) -> str:
 
 def _unknown(name: str, schemas: list[Schema]) -> str:
     known = [field for schema in schemas for field in schema.get("properties", ())]
+    if name in known:  # of another alternative
+        return "this field does not go with the others here"
     similar = difflib.get_close_matches(name, known, 1, 0.5)
     hint = f"did you mean {similar[0]}?" if similar else f"the fields here are {_listed(known)}"
     return f"unknown field; {hint}"

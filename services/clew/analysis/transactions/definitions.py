@@ -24,13 +24,21 @@ from clew.analysis.documents import (
     Fields,
     Form,
     Name,
-    OneOrMore,
     Text,
+)
+from clew.analysis.transactions import sources
+from clew.analysis.transactions.sources import (
+    AttributeSource,
+    RequestSource,
+    RequestSources,
+    Sources,
+    attribute_sources,
+    is_request_operation,
+    request_sources,
 )
 
 MAX_DEFINITIONS = 200
 MAX_STEPS = 50
-MAX_SOURCES = 10
 MAX_ATTRIBUTES = 20
 MAX_LATENCY_MS = 30 * 86_400_000
 MAX_ID = 64
@@ -67,19 +75,12 @@ def _printable(name: str) -> str:
     return name
 
 
-def _one_place(pattern: str) -> str:
-    if pattern.count("{}") != 1:
-        raise ValueError("write {} once, in the place of the value")
-    return pattern
-
-
 AttributeName = Annotated[str, Field(min_length=1, max_length=200)]
 DefinitionId = Annotated[
     Text,
     Field(json_schema_extra={"pattern": f"^(?![0-9a-fA-F]{{16}}$)[A-Za-z0-9_-]{{1,{MAX_ID}}}$"}),
     AfterValidator(_valid_id),
 ]
-Pattern = Annotated[Text, Field(json_schema_extra={"pattern": r"\{\}"}), AfterValidator(_one_place)]
 Latency = Annotated[
     float,
     Field(gt=0, le=MAX_LATENCY_MS, strict=True),
@@ -107,31 +108,6 @@ class Match(Fields):
         if not (self.service or self.operation or self.attr):
             raise ValueError("matches every span: name a service, an operation or an attr")
         return self
-
-
-class AttributeSource(Fields):
-    """Where a value is found: in an attribute, or in a part of its text."""
-
-    shorthand = "attr"
-
-    attr: Text
-    """The attribute's name."""
-    pattern: Pattern | None = None
-    """The attribute's text, with {} in the place of the value, such as /orders/{}."""
-
-    @property
-    def expression(self) -> str:
-        """The pattern as a regular expression of the whole text, with one group: the value; ''
-        without a pattern."""
-        if self.pattern is None:
-            return ""
-        before, _, after = self.pattern.partition("{}")
-        return rf"^[\s\S]*?{re.escape(before)}([^/?#]+){re.escape(after)}[\s\S]*$"
-
-
-Sources = Annotated[
-    tuple[AttributeSource, ...], Field(min_length=1, max_length=MAX_SOURCES), OneOrMore()
-]
 
 
 class TransactionStep(Fields):
@@ -164,17 +140,66 @@ class Definition(Fields):
     match: Match
     """The spans that an occurrence begins with."""
     key: Sources = ()
-    """The attribute whose value tells occurrences apart; of several, the first that a trace has."""
+    """What tells occurrences apart: an attribute, or a part of a request; of several, the first
+    that a trace has."""
     value: Sources = ()
-    """The attribute with the number that an occurrence is worth."""
+    """The number that an occurrence is worth."""
     user: Sources = ()
-    """The attribute that names the user."""
+    """What names the user."""
+    transaction: RequestSources = ()
+    """The part of a request that the agent sets as business.transaction in place of the name."""
     steps: Annotated[
         tuple[TransactionStep, ...], Field(max_length=MAX_STEPS), Distinct("name")
     ] = ()
     """The steps of an occurrence, in order."""
     slo: Slo | None = None
     """The service level objective."""
+
+    @property
+    def key_attributes(self) -> tuple[AttributeSource, ...]:
+        """Where stored rows have the key."""
+        return attribute_sources(self.key, sources.KEY)
+
+    @property
+    def value_attributes(self) -> tuple[AttributeSource, ...]:
+        """Where stored rows have the value."""
+        return attribute_sources(self.value, sources.VALUE)
+
+    @property
+    def user_attributes(self) -> tuple[AttributeSource, ...]:
+        """Where stored rows have the user."""
+        return attribute_sources(self.user, sources.USER)
+
+    @property
+    def request_sources(self) -> dict[str, tuple[RequestSource, ...]]:
+        """What the agent takes from requests, by the attribute that it sets."""
+        listed = {
+            sources.TRANSACTION: self.transaction,
+            sources.KEY: self.key,
+            sources.USER: self.user,
+            sources.VALUE: self.value,
+        }
+        return {name: tuple(request_sources(part)) for name, part in listed.items()}
+
+    @property
+    def matches_requests(self) -> bool:
+        """Whether a request shows that it matches, before the service has answered it."""
+        operation = self.match.operation
+        return not self.match.attr and (operation is None or is_request_operation(operation))
+
+    @model_validator(mode="after")
+    def _requests_can_be_told(self) -> Definition:
+        if self.matches_requests:
+            return self
+        for listed in self.request_sources.values():
+            for source in listed:
+                if source.at is None:
+                    raise ValueError(
+                        f"no request shows whether it matches (by an attr, or an operation without "
+                        f"a method): write {source.part}: {source.name} with at: {{service: …, "
+                        "operation: …}"
+                    )
+        return self
 
 
 class Definitions(Fields):

@@ -21,7 +21,8 @@ from typing import Any
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.analysis import queries
-from clew.analysis.transactions.definitions import AttributeSource, Definition, Match
+from clew.analysis.transactions.definitions import Definition, Match
+from clew.analysis.transactions.sources import AttributeSource
 from clew.storage.errors import StorageError
 from clew.storage.statements import Statements
 from clew.storage.store import Store
@@ -268,7 +269,9 @@ def _shift(time: str, offset: timedelta) -> str:
 
 def _all_sources(definitions: Sequence[Definition]) -> Iterator[AttributeSource]:
     for definition in definitions:
-        yield from (*definition.key, *definition.value, *definition.user)
+        yield from definition.key_attributes
+        yield from definition.value_attributes
+        yield from definition.user_attributes
 
 
 def _attribute_names(definitions: Sequence[Definition]) -> list[str]:
@@ -288,7 +291,7 @@ def _keys(definitions: Sequence[Definition]) -> list[tuple[int, str, str]]:
     return [
         (number, source.attr, source.expression)
         for number, definition in enumerate(definitions, 1)
-        for source in definition.key
+        for source in definition.key_attributes
     ]
 
 
@@ -298,7 +301,10 @@ def _parameter(definition: Definition) -> tuple[Any, ...]:
         (number, int(step.match is None), *_match(step.match or Match(operation=step.name)))
         for number, step in enumerate(definition.steps)
     ]
-    sources = (_sources(part) for part in (definition.key, definition.value, definition.user))
+    sources = map(
+        _sources,
+        (definition.key_attributes, definition.value_attributes, definition.user_attributes),
+    )
     return (definition.id, *_match(definition.match), *sources, steps)
 
 

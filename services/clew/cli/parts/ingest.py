@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from clew.analysis import RulesAnswer
 from clew.background import Stop, Worker
 from clew.cli.parts.shared import Shared, host_port, listen
 from clew.cli.servers import Server
@@ -81,6 +82,7 @@ async def ingest(shared: Shared) -> AsyncIterator[dict[str, str]]:
         settings.cors_origins,
         pipeline.accepts,
         settings.cors_headers,
+        RulesAnswer(shared.registry.current),
     )
     http = Server(receiver, access.certificate, GRACE)
     pipeline.start()
