@@ -10,19 +10,25 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from clew.agent import instrumentations, naming, settings
+from clew.agent import naming, settings, versions
 
 
 def explain(command: Sequence[str]) -> list[str]:
     """Lines: the service's name and where it is from, where telemetry goes, and what is
-    instrumented in this environment."""
+    instrumented in this environment; or why the agent does not start."""
+    clash = versions.clash()
+    python = f"python         {sys.executable} ({sys.version.split()[0]}), clew {version('clew')}"
+    if clash is not None and clash.is_fatal:
+        return [python, f"not started    {clash.text}"]
+    from clew.agent import instrumentations
+
     environ = dict(os.environ)
     settings.apply_defaults(environ)
     name = naming.resolve(environ, command)
     libraries = instrumentations.found_libraries()
     return [
-        f"python         {sys.executable} ({sys.version.split()[0]}), clew {version('clew')}, "
-        f"OpenTelemetry {version('opentelemetry-sdk')}",
+        f"{python}, OpenTelemetry {version('opentelemetry-sdk')}",
+        *([f"clash          {clash.text}"] if clash is not None else []),
         f"service        {name.text}, from {name.source}",
         f"endpoint       {environ['OTEL_EXPORTER_OTLP_ENDPOINT']} "
         f"({environ['OTEL_EXPORTER_OTLP_PROTOCOL']})",

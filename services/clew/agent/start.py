@@ -10,19 +10,36 @@ from __future__ import annotations
 import os
 import sys
 
-from clew.agent import settings
+from clew.agent import settings, versions
 from clew.agent.naming import Name
 
 ANNOUNCED = "CLEW_ANNOUNCED"  # set for the children of a process that has said how it is set up
+_CLASH_ANNOUNCED = "CLEW_CLASH_ANNOUNCED"
 
 
 def start() -> None:
     """Set the agent up in this process. Raises nothing."""
+    clash = None
     try:
-        if not is_off():
-            _start()
+        if is_off():
+            return
+        clash = versions.clash()
+        if clash is not None and clash.is_fatal:
+            _say_once(f"clew: not instrumented: {clash.text}")
+            return
+        _start()
+        if clash is not None:
+            _say_once(f"clew: {clash.text}", _CLASH_ANNOUNCED)
     except Exception as error:
-        sys.stderr.write(f"clew: not instrumented, going on without: {error!r}\n")
+        reason = f"{error!r}; {clash.text}" if clash is not None else repr(error)
+        sys.stderr.write(f"clew: not instrumented, going on without: {reason}\n")
+
+
+def _say_once(line: str, variable: str = ANNOUNCED) -> None:
+    """A line on stderr, not repeated by the children of this process."""
+    if variable not in os.environ:
+        os.environ[variable] = str(os.getpid())
+        sys.stderr.write(f"{line}\n")
 
 
 def is_off() -> bool:
@@ -63,8 +80,7 @@ def _start() -> None:
         logs.capture_logs()
     instrumentations.switch_on_at_import()
     if ANNOUNCED not in os.environ:
-        os.environ[ANNOUNCED] = str(os.getpid())
-        sys.stderr.write(f"{announcement(name)}\n")
+        _say_once(announcement(name))
 
 
 def announcement(name: Name) -> str:
