@@ -56,6 +56,7 @@ format: setup  ## format the code
 bench: setup  ## measure items per CPU-second, freshness, bytes on disk, and the time of answers
 	$(BIN)/python bench/ingest.py
 	$(BIN)/python bench/receiver.py
+	$(BIN)/python bench/redaction.py
 	$(BIN)/python bench/sustained.py
 	$(BIN)/python bench/disk.py
 	$(BIN)/python bench/reads.py

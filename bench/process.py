@@ -51,8 +51,9 @@ class Measured:
 class Up(Measured):
     """`clew up` on free ports."""
 
-    def __init__(self, data: Path, variant: str | None = None) -> None:
+    def __init__(self, data: Path, variant: str | None = None, *flags: str) -> None:
         self._data = data
+        self._flags = flags
         self._command = (
             [sys.executable, __file__, variant]
             if variant
@@ -65,6 +66,7 @@ class Up(Measured):
             [
                 *(*self._command, "--data", str(self._data)),
                 *("--otlp-http", free, "--otlp-grpc", free, "--api", free, "--clickhouse", ""),
+                *self._flags,
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -42,6 +42,9 @@ class Recorder:
     def count_mended(self, signal: str, items: int) -> None:
         self.calls.append(("mended", signal, items))
 
+    def count_redacted(self, signal: str, items: int) -> None:
+        self.calls.append(("redacted", signal, items))
+
     def count_unreadable(self, signal: str) -> None:
         self.calls.append(("unreadable", signal))
 

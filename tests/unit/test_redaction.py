@@ -11,12 +11,14 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from clew.agent.copies import Redaction
 from clew.redaction.rules import (
     RULES,
+    further_names,
     is_card_number,
     is_secret_name,
     is_secret_parameter,
     redact_attributes,
     redact_name,
     redact_text,
+    screen,
 )
 from clew.redaction.statements import redact_documents, redact_sql
 
@@ -72,6 +74,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl"
 def test_secrets_in_text_are_replaced(text: str, redacted: str) -> None:
     assert redact_text(text) == redacted
     assert redact_text(redacted) == redacted
+    assert screen().search(text.lower().encode())
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,7 @@ def test_other_text_is_the_same_object(text: str) -> None:
 def test_secret_names(name: str) -> None:
     assert is_secret_name(name)
     assert is_secret_parameter(name)
+    assert screen().search(name.lower().encode())
 
 
 @pytest.mark.parametrize(
@@ -127,6 +131,7 @@ def test_names_that_are_secret_in_a_url_alone() -> None:
     for name in ("key", "code", "auth"):
         assert is_secret_parameter(name)
         assert not is_secret_name(name)
+        assert screen().search(name.encode())
 
 
 def test_card_numbers_have_an_issuer_and_pass_luhns_check() -> None:
@@ -217,6 +222,9 @@ def test_attributes_without_secrets_are_the_same_object() -> None:
         "parts": ["a", 1, True, None],
     }
     assert redact_attributes(attributes) is attributes
+    equal = {"text": "".join(["one of ", "some texts"])}
+    assert redact_attributes({"text": "one of some texts"})
+    assert redact_attributes(equal) is equal
 
 
 def test_a_route_in_a_name_is_kept() -> None:
@@ -229,6 +237,15 @@ def test_further_names_count_as_secret() -> None:
     assert redact_text("customer_iban=DE12 page=2", further) == f"customer_iban={R} page=2"
     assert redact_text("/pay?iban=DE12", further) == f"/pay?iban={R}"
     assert redact_attributes({"iban": "DE12"}, further) == {"iban": R}
+    assert screen(further).search(b"iban")
+    assert screen(frozenset({"größe"})).search("GRÖßE".encode().lower())
+    assert not screen(further).search(b"order_id=7")
+
+
+def test_a_setting_says_whether_and_which_names() -> None:
+    assert further_names("False") is None
+    assert further_names("true") == frozenset()
+    assert further_names(" iban, Nickname,") == {"iban", "nickname"}
 
 
 def test_each_rule_has_a_name_of_its_own() -> None:

@@ -19,7 +19,16 @@ from clew.background import Stop, Worker
 from clew.collector.segment import Segment
 from clew.collector.spool import SegmentIds
 from clew.storage import LedgerRow, StoredItems
-from clew.storage.ledger import ALIVE, MENDED, PENDING, RECEIVED, REFUSED, STORED, UNREADABLE
+from clew.storage.ledger import (
+    ALIVE,
+    MENDED,
+    PENDING,
+    RECEIVED,
+    REDACTED,
+    REFUSED,
+    STORED,
+    UNREADABLE,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +110,11 @@ class Ledger:
     def count_mended(self, signal: str, items: int) -> None:
         """Items that were mended, of one request; they are also counted as received."""
         self._count({(signal, MENDED): items})
+
+    def count_redacted(self, signal: str, items: int) -> None:
+        """Items from which secrets were removed, of one request; they are also counted as
+        received."""
+        self._count({(signal, REDACTED): items})
 
     def count_unreadable(self, signal: str) -> None:
         """A request that was refused for good."""

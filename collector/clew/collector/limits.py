@@ -34,6 +34,9 @@ class Tally(Protocol):
     def count_mended(self, signal: str, items: int) -> None:
         """Items of one request that were mended; they are acknowledged."""
 
+    def count_redacted(self, signal: str, items: int) -> None:
+        """Items of one request from which secrets were removed; they are acknowledged."""
+
     def count_unreadable(self, signal: str) -> None:
         """A request that was refused for good; how many items it held is unknown."""
 
@@ -48,6 +51,9 @@ class NoTally:
         pass
 
     def count_mended(self, signal: str, items: int) -> None:
+        pass
+
+    def count_redacted(self, signal: str, items: int) -> None:
         pass
 
     def count_unreadable(self, signal: str) -> None:

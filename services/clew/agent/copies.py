@@ -20,7 +20,13 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, Status
 
 from clew.agent import settings
-from clew.redaction import redact_attributes, redact_name, redact_text, redact_value
+from clew.redaction import (
+    further_names,
+    redact_attributes,
+    redact_name,
+    redact_text,
+    redact_value,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -215,6 +221,5 @@ def _with(item: Any, **fields: Any) -> Any:
 
 def configured() -> Redaction:
     """What CLEW_REDACT says."""
-    text = settings.value(os.environ, "CLEW_REDACT").strip().lower()
-    names = frozenset(name.strip() for name in text.split(",") if name.strip())
-    return Redaction(is_on=text != "false", further=names - {"true", "false"})
+    names = further_names(settings.value(os.environ, "CLEW_REDACT"))
+    return Redaction(is_on=names is not None, further=names or frozenset())

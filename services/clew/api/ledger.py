@@ -31,8 +31,9 @@ def ledger(request: Request, common: CommonDependency, answer: AnswerDependency)
     """Items received, stored, rejected, pending and late, by signal, service and minute.
 
     `received = stored + rejected + pending` at every moment. A request is counted in the minute in
-    which its segment of the spool was opened. `mended`: items received and changed. `outages`:
-    times without a running collector. `expired`: days of data that were dropped to keep the
+    which its segment of the spool was opened. `mended`: items received and changed.
+    `redacted`: items from which secrets were removed (`--redact`). `outages`: times without a
+    running collector. `expired`: days of data that were dropped to keep the
     database below its limit."""
     # Read what may be missing from the table first, then the table without those segments: an item
     # is never counted twice.
@@ -81,6 +82,7 @@ class _Account:
     pending: int = 0
     late: int = 0
     mended: int = 0
+    redacted: int = 0
     unreadable_requests: int = 0
     refused_requests: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -102,6 +104,8 @@ class _Account:
                 self.services[row["service"]].update(stored=items, late=row["late"])
             case fates.MENDED:
                 self.mended += items
+            case fates.REDACTED:
+                self.redacted += items
             case fates.UNREADABLE:
                 self.unreadable_requests += items
             case fates.REFUSED:

@@ -1112,6 +1112,8 @@ class Account(Model):
     mended: Count
     """Number of items received and changed: odd text replaced, a missing time set, or the invalid
     ids of a log record removed."""
+    redacted: Count
+    """Number of items received from which secrets were removed."""
     unreadable_requests: Count
     """Number of requests that could not be parsed; their items cannot be counted."""
     refused_requests: Count

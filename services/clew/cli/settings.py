@@ -47,6 +47,13 @@ def read_statsd(text: str) -> tuple[tuple[str, int] | Path, ...]:
     )
 
 
+def read_redaction(text: str) -> frozenset[str] | None:
+    """Further names of what is secret; None if nothing is redacted."""
+    from clew.redaction import further_names
+
+    return further_names(text) if text else None
+
+
 def read_path(text: str) -> Path | None:
     """An absolute path; None for an empty text."""
     try:
@@ -178,6 +185,13 @@ SETTINGS = (
         "unix:/run/clew/statsd.sock; empty turns it off",
         read_statsd,
     ),
+    Setting(
+        "redact",
+        "",
+        "true removes secrets from what is received, before it is on the disk; other words, comma "
+        "separated, are further names of what is secret. Empty or false turns it off",
+        read_redaction,
+    ),
     Setting("statsd_service", "statsd", "service.name of StatsD's samples without a tag", str),
     Setting(
         "clickhouse",
@@ -256,6 +270,7 @@ class Settings:
     retention: Mapping[str, int]  # days, by signal
     statsd: tuple[tuple[str, int] | Path, ...] = ()
     statsd_service: str = "statsd"
+    redact: frozenset[str] | None = None  # further names; None is off
     cluster: str = ""
     clickhouse: tuple[str, int] | None = None
     transactions: Path | None = None

@@ -8,16 +8,20 @@ Imports nothing of clew, and nothing but the standard library.
 
 from clew.redaction.rules import (
     REDACTED,
+    further_names,
     redact_attributes,
     redact_name,
     redact_text,
     redact_value,
+    screen,
 )
 
 __all__ = [
     "REDACTED",
+    "further_names",
     "redact_attributes",
     "redact_name",
     "redact_text",
     "redact_value",
+    "screen",
 ]

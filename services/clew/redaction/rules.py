@@ -353,6 +353,28 @@ def redact_text(text: str, further: frozenset[str] = frozenset()) -> str:
     return text if result == text else result
 
 
+# --- A quick look at bytes. ---
+
+# In lower case, whatever a rule can change holds one of these: a name that may be secret, the mark
+# of a secret's form, a verb of SQL, a statement's attribute, digits enough for a card, or a number
+# as large as one in protobuf's encoding.
+_SCREEN = (
+    rb"token|p(?:ass|wd)|s(?:e(?:cret|ss|lect)|ig)|key|a(?:uth|kia|sia|bia|cca)"
+    rb"|c(?:ookie|red|v[vc]|ode)|jwt|otp|bearer|insert|update|delete"
+    rb"|line 1:|entry '|\[(?:sql|parameters):|db\.(?:query\.text|statement)"
+    rb"|://|eyj|gh[pousr]_|xox|k_(?:live|test)|\d[\d -]{11}|\x18[\x80-\xff]{5}"
+)
+
+
+def screen(further: frozenset[str] = frozenset()) -> re.Pattern[bytes]:
+    """A pattern for text in UTF-8, in lower case, with the key of its attribute: what it does not
+    find in holds no secret. Also for attributes in the encoding of OTLP."""
+    names = [re.escape(name.encode()) for name in sorted(further) if name.isascii()]
+    if len(names) < len(further):  # bytes have no lower case for other letters
+        names.append(rb"[\x80-\xff]")
+    return re.compile(b"|".join([_SCREEN, *names]))
+
+
 # --- Attributes. ---
 
 _PATHS = frozenset({"url.path", "url.full", "http.target", "http.url"})
@@ -408,9 +430,10 @@ def redact_value(
     """The value of an attribute without secrets; the same object if there are none. `system`: the
     database's, as in db.system.name."""
     if isinstance(value, str):
-        if len(value) <= _CACHED_LENGTH:
-            return _redact_short_string(key, value, further, system)
-        return _redact_string(key, value, further, system)
+        is_short = len(value) <= _CACHED_LENGTH
+        redact = _redact_short_string if is_short else _redact_string
+        result = redact(key, value, further, system)
+        return value if result == value else result  # an equal text was cached
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):
@@ -457,6 +480,13 @@ def redact_attributes(
         if result is not value:
             changed[key] = result
     return {**attributes, **changed} if changed else attributes
+
+
+def further_names(text: str) -> frozenset[str] | None:
+    """What a setting says: `true`, `false`, or further names of what is secret, separated by
+    commas. None if nothing is to be redacted."""
+    names = frozenset(name for part in text.split(",") if (name := part.strip().lower()))
+    return None if names == {"false"} else names - {"true", "false"}
 
 
 def redact_name(name: str, route: str, further: frozenset[str] = frozenset()) -> str:

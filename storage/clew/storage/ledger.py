@@ -10,6 +10,7 @@ RECEIVED = "received"
 STORED = "stored"
 PENDING = "pending"  # in the spool, not in the tables: reported, but never written to the table
 MENDED = "mended"  # beside the equation: these items are among the received too
+REDACTED = "redacted"  # likewise
 UNREADABLE = "unreadable"
 REFUSED = "refused"
 ALIVE = "alive"

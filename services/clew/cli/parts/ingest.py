@@ -20,6 +20,7 @@ from clew.collector.http import Receiver
 from clew.collector.ledger import Ledger
 from clew.collector.limits import InFlight, default_in_flight_limit, default_spool_limit
 from clew.collector.loader import Loader
+from clew.collector.redacting import Append, Redactor, redacting
 from clew.collector.segment import Segment
 from clew.collector.spool import Spool
 from clew.collector.statsd import StatsdReceiver
@@ -72,7 +73,10 @@ async def ingest(shared: Shared) -> AsyncIterator[dict[str, str]]:
     shared.freshness.register(pipeline)
     shared.pauses.register(pipeline.loader)
     in_flight = InFlight(settings.in_flight_limit or default_in_flight_limit())
-    append, ledger = pipeline.spool.append, pipeline.ledger
+    append: Append = pipeline.spool.append
+    ledger = pipeline.ledger
+    if settings.redact is not None:
+        append = redacting(append, Redactor(settings.redact), ledger)
     grpc = GrpcReceiver(append, in_flight, ledger, access.authenticator)
     receiver = Receiver(
         append,
