@@ -105,6 +105,7 @@ READS: dict[str, tuple[str, dict[str, Any]]] = {
     "transactions": ("/api/v1/transactions", {}),
     "transactions of an environment": ("/api/v1/transactions", {"environment": "prod"}),
     "transaction": ("/api/v1/transactions/{transaction}", {}),
+    "heatmap": ("/api/v1/transactions/{transaction}/heatmap", {}),
     "instances": ("/api/v1/transactions/{transaction}/instances", {"limit": 3}),
     "traces": ("/api/v1/traces", {}),
     "traces by a span": (
@@ -123,6 +124,10 @@ READS: dict[str, tuple[str, dict[str, Any]]] = {
     "values": ("/api/v1/attributes/x/values", {"service": "web"}),
     "compare": ("/api/v1/compare", {"attr": "amount>-60", "baseline_attr": f"{HOSTILE}!=x"}),
     "slow traces": ("/api/v1/compare", {"slow": "true", "transaction": "hostile"}),
+    "a region": (
+        "/api/v1/compare",
+        {"min_duration_ms": 50, "baseline_max_duration_ms": 40, "transaction": "{transaction}"},
+    ),
     "metrics": ("/api/v1/metrics", {}),
     "metrics of a service": ("/api/v1/metrics", {"service": "web", "prefix": HOSTILE[:5]}),
     "metric": (

@@ -5,35 +5,31 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Query
 
 from clew.api import models
 from clew.api.answer import Answer, AnswerDependency
+from clew.api.compared_sets import (
+    Condition,
+    Population,
+    TraceSet,
+    find_population,
+    trace_sets,
+)
 from clew.api.parameters import (
     CommonDependency,
     Window,
     extent_parameters,
     parse_time,
     rfc3339,
-    sql_time,
 )
 from clew.api.problems import Problem
 from clew.api.reference import routes
-from clew.api.traces import Attributes, entry_parameters, is_automatic
-from clew.storage import (
-    ENTRY_FILTER,
-    AttributeFilter,
-    occurrences_with_span,
-    occurrences_without_span,
-    queries,
-    span_filters,
-    traces_with_span,
-    traces_without_span,
-)
+from clew.api.traces import Attributes
+from clew.storage import AttributeFilter, queries
 
 router = routes("compare")
 
@@ -42,7 +38,6 @@ MIN_TRACES = 5  # of one set that must have a value, or it is not tested
 # The probability that any value is reported although the two sets do not differ.
 SIGNIFICANCE = 0.001
 MAX_VALUES = 1000
-MAX_DURATION = 1 << 63  # nanoseconds
 # Keys of attributes that identify a request, a process or an instance: their values say nothing of
 # the others. (Hosts stay: one of them may be slow.)
 IDENTIFIERS = (
@@ -63,47 +58,18 @@ Slow = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Population:
-    """What traces of both sets have in common, apart from their time: conditions as a fragment of
-    SQL, and its parameters. Of a defined transaction (`is_defined`) they are the traces with the
-    entries of its occurrences."""
-
-    filters: str
-    parameters: Mapping[str, Any]
-    is_defined: bool = False
-
-    def with_span(self, span_fragment: str) -> str:
-        """The condition that a span of the trace, or of its occurrence, matches."""
-        if self.is_defined:
-            return occurrences_with_span(span_fragment)
-        return traces_with_span(span_fragment)
-
-    def without_span(self, span_fragment: str) -> str:
-        """The opposite of `with_span`."""
-        if self.is_defined:
-            return occurrences_without_span(span_fragment)
-        return traces_without_span(span_fragment)
+def _duration(bound: str, traces: str) -> Any:
+    text = (
+        f"Only traces of {traces} whose entry took at {bound} this, in milliseconds. Of a defined "
+        "transaction the entry is the matched span."
+    )
+    return Query(ge=0, description=text)
 
 
-@dataclass(frozen=True)
-class TraceSet:
-    """One of the two sets: the traces of the population in a window for which a fragment of SQL
-    holds, and whose entry took more than `longer_than` and at most `at_most` nanoseconds."""
-
-    window: Window
-    filters: str
-    parameters: Mapping[str, Any]
-    longer_than: int = -1
-    at_most: int = MAX_DURATION
-
-    @property
-    def since(self) -> str:
-        return sql_time(self.window.start)
-
-    @property
-    def until(self) -> str:
-        return sql_time(self.window.end)
+MinDuration = Annotated[float | None, _duration("least", "set A")]
+MaxDuration = Annotated[float | None, _duration("most", "set A")]
+BaselineMinDuration = Annotated[float | None, _duration("least", "the baseline")]
+BaselineMaxDuration = Annotated[float | None, _duration("most", "the baseline")]
 
 
 @router.get("", response_model=models.Comparison)
@@ -120,32 +86,57 @@ def compare(
     attr: Attributes = [],  # noqa: B006 (FastAPI copies it)
     baseline_attr: Attributes = [],  # noqa: B006
     slow: Slow = False,
+    min_duration_ms: MinDuration = None,
+    max_duration_ms: MaxDuration = None,
+    baseline_min_duration_ms: BaselineMinDuration = None,
+    baseline_max_duration_ms: BaselineMaxDuration = None,
 ) -> dict[str, Any]:
     """Compares two sets of traces: which attribute values are over-represented in one of them, and
     which operations changed.
 
-    Set A is selected by `start`, `end`, `version`, `attr` and `slow`. Set B, the baseline, is
-    selected by the parameters that start with `baseline_`. Without any of them it contains the
-    other traces of the same window. With `baseline_start` alone it contains the traces of that
-    window under the same conditions as A. Of a defined transaction, occurrences are compared, by
-    the duration of the trace with their entry; one counts as one trace, with the attributes and
-    operations of all its traces. Identifiers of requests, processes and instances are left out. A
-    uniform sample of each set is compared; the response
-    says how large the sample and the set are."""
-    if not (baseline_start or version or attr or slow):
-        raise Problem(400, "say what to compare: baseline_start, version, attr or slow (see /docs)")
+    Set A is selected by `start`, `end`, `version`, `attr`, `slow`, `min_duration_ms` and
+    `max_duration_ms`. Set B, the baseline, is selected by the parameters that start with
+    `baseline_`. Without any of them it contains the other traces of the same window. With
+    `baseline_start` alone it contains the traces of that window under the same conditions as A,
+    except its durations. Where A is a region of a heatmap (it has durations), B never contains a
+    trace of A, also where the windows overlap.
+
+    Of a defined transaction, occurrences are compared; one counts as one trace, with the
+    attributes and operations of all its traces, and `slow` means the duration of the trace with its
+    entry. Identifiers of requests, processes and instances are left out. A uniform sample of each
+    set is compared; the response says how large the sample and the set are."""
+    condition = Condition(version, attr, (min_duration_ms, max_duration_ms))
+    durations = (baseline_min_duration_ms, baseline_max_duration_ms)
+    baseline = Condition(baseline_version, baseline_attr, durations)
+    _check(condition, baseline, baseline_start, slow)
     answer.rests_on_settled_traces()
-    population = _population(answer, common.environment, transaction, service, operation)
-    baseline_window = _baseline_window(baseline_start, baseline_end)
-    a, b = _trace_sets(
-        population,
-        common.window,
-        baseline_window,
-        (version, attr),
-        (baseline_version, baseline_attr),
-    )
+    population = find_population(answer, common.environment, transaction, service, operation)
+    window = _baseline_window(baseline_start, baseline_end)
+    a, b = trace_sets(population, common.window, window, condition, baseline)
     if slow:
-        a, b = _split_by_duration(answer, population, a, b, baseline_window is None)
+        a, b = _split_by_duration(answer, population, a, b, window is None)
+    return answer.document(
+        **_differences(answer, population, a, b, _filtered_keys(condition, baseline), common.limit)
+    )
+
+
+def _check(a: Condition, b: Condition, baseline_start: str | None, slow: bool) -> None:
+    """Raises Problem 400 unless these are conditions of a comparison."""
+    if not (baseline_start or a.version or a.attr or slow or a.has_durations):
+        raise Problem(
+            400,
+            "say what to compare: baseline_start, version, attr, slow, min_duration_ms or "
+            "max_duration_ms (see /docs)",
+        )
+    if slow and (a.has_durations or b.has_durations):
+        raise Problem(400, "slow compares by the p95: send it without durations")
+
+
+def _differences(
+    answer: Answer, population: Population, a: TraceSet, b: TraceSet, keys: list[str], limit: int
+) -> dict[str, Any]:
+    """The members of the document: both sets, and how they differ. `keys`: of attributes that are
+    no finding."""
     rows_a, rows_b = answer.in_parallel(
         lambda: _sample(answer, population, a), lambda: _sample(answer, population, b)
     )
@@ -153,17 +144,16 @@ def compare(
     operations: list[dict[str, Any]] = []
     if rows_a and rows_b:
         samples = _sample_parameters(answer, population, (a, rows_a), (b, rows_b))
-        keys = _filtered_keys(attr, baseline_attr, version)
         attributes, operations = answer.in_parallel(
-            lambda: _different_attributes(answer, common.limit, samples, keys),
-            lambda: _different_operations(answer, common.limit, samples),
+            lambda: _different_attributes(answer, limit, samples, keys),
+            lambda: _different_operations(answer, limit, samples),
         )
-    return answer.document(
-        a=_description(a, rows_a),
-        b=_description(b, rows_b),
-        attributes=attributes,
-        operations=operations,
-    )
+    return {
+        "a": _description(a, rows_a),
+        "b": _description(b, rows_b),
+        "attributes": attributes,
+        "operations": operations,
+    }
 
 
 def _baseline_window(start: str | None, end: str) -> Window | None:
@@ -174,69 +164,6 @@ def _baseline_window(start: str | None, end: str) -> Window | None:
     if window.start >= window.end:
         raise Problem(400, "baseline_start is not before baseline_end")
     return window
-
-
-def _population(
-    answer: Answer,
-    environment: str | None,
-    transaction: str | None,
-    service: str | None,
-    operation: str | None,
-) -> Population:
-    parameters: dict[str, Any] = {"environment": environment}
-    filters = ""
-    if is_automatic(transaction):
-        names = answer.first_row(queries.TRANSACTION_NAMES, id=transaction)
-        if names is None:
-            raise Problem(404, f"no transaction has the id {transaction!r}")
-        filters = f" AND Rank < 2{ENTRY_FILTER}"
-        parameters |= entry_parameters(names)
-    elif transaction is not None:
-        filters = occurrences_with_span()
-        parameters["transaction"] = transaction
-    is_defined = "transaction" in parameters
-    population = Population(filters, parameters, is_defined)
-    if service is None and operation is None:
-        return population
-    spans, span_parameters = span_filters([], service=service, operation=operation)
-    return replace(
-        population,
-        filters=filters + population.with_span(spans),
-        parameters=parameters | span_parameters,
-    )
-
-
-Condition = tuple[str | None, list[str]]  # a version, and filters on attributes
-
-
-def _trace_sets(
-    population: Population,
-    window: Window,
-    baseline_window: Window | None,
-    a: Condition,
-    b: Condition,
-) -> tuple[TraceSet, TraceSet]:
-    spans_a, parameters_a = _span_condition(a, "a")
-    spans_b, parameters_b = _span_condition(b, "b")
-    set_a = TraceSet(window, population.with_span(spans_a) if spans_a else "", parameters_a)
-    if spans_b:
-        filters = population.with_span(spans_b)
-        return set_a, TraceSet(baseline_window or window, filters, parameters_b)
-    if baseline_window or not spans_a:
-        return set_a, replace(set_a, window=baseline_window or window)
-    return set_a, replace(set_a, filters=population.without_span(spans_a))
-
-
-def _span_condition(condition: Condition, prefix: str) -> tuple[str, dict[str, Any]]:
-    """A fragment of SQL on spans, and its parameters. Their names get a prefix, because those of
-    the other set and of the population stand in the same statement."""
-    version, attr = condition
-    fragment, parameters = span_filters(
-        [AttributeFilter.parse(text) for text in attr], version=version
-    )
-    for name in parameters:
-        fragment = fragment.replace(f"{{{name}:", f"{{{prefix}_{name}:")
-    return fragment, {f"{prefix}_{name}": value for name, value in parameters.items()}
 
 
 def _split_by_duration(
@@ -333,10 +260,10 @@ def _sample_parameters(
     return parameters
 
 
-def _filtered_keys(attr: list[str], baseline_attr: list[str], version: str | None) -> list[str]:
+def _filtered_keys(a: Condition, b: Condition) -> list[str]:
     """The attributes by which the sets were selected: that they differ is no finding."""
-    keys = {AttributeFilter.parse(text).key for text in [*attr, *baseline_attr]}
-    return sorted(keys | ({"service.version"} if version else set()))
+    keys = {AttributeFilter.parse(text).key for text in [*a.attr, *b.attr]}
+    return sorted(keys | ({"service.version"} if a.version else set()))
 
 
 def _different_attributes(

@@ -455,6 +455,25 @@ class SeriesPoint(Model):
     """99th percentile of durations, in milliseconds."""
 
 
+class Heatmap(WindowResponse):
+    """Numbers of instances by time and duration. `counts` and `errors` have a list for each of
+    `times`, and in it a number for each duration between two of `bounds_ms`."""
+
+    step_seconds: Annotated[int, Field(ge=1, examples=[60])]
+    """Seconds between two times."""
+    times: list[Time]
+    """Start of each column. The first may begin before the window; only what is in the window is
+    counted."""
+    bounds_ms: list[Millis] = Field(examples=[[0.9999995, 1.3335215, 1.7782785]])
+    """Bounds of the durations, ascending, in milliseconds: eight for each power of ten. A bound
+    lies between two nanoseconds, so that no duration is equal to it. Empty without instances."""
+    counts: list[list[Count]] = Field(examples=[[[0, 12], [1, 7]]])
+    """Number of instances, errors included."""
+    errors: list[list[Count]] = Field(examples=[[[0, 3], [0, 0]]])
+    """Number of instances that ended in an error."""
+    settled_until: SettledUntil
+
+
 class Cohort(Model):
     """An operation in some of the traces."""
 

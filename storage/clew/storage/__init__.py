@@ -29,8 +29,11 @@ Errors, all under StorageError:
 
 from clew.storage.attributes import AttributeFilter, FilterError
 from clew.storage.carriers import (
+    ENTRIES_TAKING,
+    IN_WINDOW,
     OF_A_TRACE,
     OF_SEVERAL_TRACES,
+    TRACES_TAKING,
     occurrences_that_carry,
     occurrences_with_span,
     occurrences_without_span,
@@ -83,7 +86,9 @@ from clew.storage.store import Store
 
 __all__ = [
     "DESCRIBE",
+    "ENTRIES_TAKING",
     "ENTRY_FILTER",
+    "IN_WINDOW",
     "LONG_TRACES",
     "OF_A_TRACE",
     "OF_SEVERAL_TRACES",
@@ -92,6 +97,7 @@ __all__ = [
     "SHORT_TRACES",
     "SIGNALS",
     "TRACES_IN_OCCURRENCES",
+    "TRACES_TAKING",
     "TRACES_WITH_ENTRY",
     "WRITE",
     "AttributeFilter",

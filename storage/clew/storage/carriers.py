@@ -80,3 +80,10 @@ SPANS_OF_OCCURRENCES = (
     "SELECT TraceId FROM otel.otel_traces WHERE Timestamp >= {since:DateTime64(9)}"
     " - toIntervalDay(1) AND Timestamp < {until:DateTime64(9)} + toIntervalDay(1)"
 )
+# Conditions on a row of clew_settled: the duration in milliseconds of the trace's entry, or of the
+# entry of its occurrence; and the time.
+TRACES_TAKING = " AND Duration / 1e6 BETWEEN {shortest:Float64} AND {longest:Float64}"
+ENTRIES_TAKING = (
+    f"{ENTRIES} AND EntryDuration / 1e6 BETWEEN {{shortest:Float64}} AND {{longest:Float64}})"
+)
+IN_WINDOW = "Timestamp >= {since:DateTime64(9)} AND Timestamp < {until:DateTime64(9)}"

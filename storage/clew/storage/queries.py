@@ -982,6 +982,16 @@ class TransactionEntriesRow(TypedDict):
 TRANSACTION_ENTRIES = Query[TransactionEntriesRow](STORAGE, "transaction_entries")
 
 
+class TransactionHeatmapRow(TypedDict):
+    time: str
+    bound: int
+    count: int
+    errors: int
+
+
+TRANSACTION_HEATMAP = Query[TransactionHeatmapRow](STORAGE, "transaction_heatmap")
+
+
 class TransactionNamesRow(TypedDict):
     service: str
     operation: str
