@@ -14,7 +14,7 @@ import inspect
 import re
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import distribution, requires
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +103,6 @@ PRIVATE = {
         "opentelemetry.sdk.trace:TracerProvider.*_active_span_processor",
         "opentelemetry.sdk.trace.export:BatchSpanProcessor.*_batch_processor",
     ],
-    "opentelemetry-exporter-http-transport": [
-        "opentelemetry.exporter.http.transport._base:BaseHTTPResult",
-        "opentelemetry.exporter.http.transport._base:BaseHTTPTransport",
-    ],
     "opentelemetry-instrumentation-logging": [
         "opentelemetry.instrumentation.logging.handler:LoggingHandler._translate",
     ],
@@ -159,8 +155,6 @@ def test_its_distribution_has_an_upper_bound(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     requirements = [*project["dependencies"], *extras["server"]]
-    if name == "opentelemetry-exporter-http-transport":  # of the exporter's own release
-        requirements = requires("opentelemetry-exporter-otlp-proto-http") or []
     requirement = next(line for line in requirements if re.match(rf"{name}(\[\w+\])?[=<>]", line))
     assert re.search(r"==|<(?!=)", requirement)
 

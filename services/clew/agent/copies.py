@@ -24,6 +24,7 @@ from clew.redaction import (
     further_names,
     redact_attributes,
     redact_name,
+    redact_string,
     redact_text,
     redact_value,
 )
@@ -37,6 +38,18 @@ class Redaction:
 
     is_on: bool = True
     further: frozenset[str] = frozenset()
+
+    def text(self, text: str, key: str = "", system: str = "") -> str:
+        """The text without secrets; `key` and `system` as for redact_value."""
+        return redact_string(key, text, self.further, system) if self.is_on else text
+
+    def value(self, key: str, value: Any, system: str = "") -> Any:
+        """As redact_value."""
+        return redact_value(key, value, self.further, system) if self.is_on else value
+
+    def name(self, name: str, route: str) -> str:
+        """As redact_name."""
+        return redact_name(name, route, self.further) if self.is_on else name
 
     def spans(self, spans: Iterable[Any]) -> list[Any]:
         """The spans, or copies without secrets."""

@@ -1,16 +1,15 @@
-"""Exporters that are imported when they first export, on the thread that exports: requests and
-protobuf would otherwise be half of what the agent adds to the start of a process. What they get is
-redacted here, on that thread.
+"""Exporters that are imported when they first export, on the thread that exports: a start does not
+wait for them. All of them redact what they export, on that thread. OTLP over HTTP is encoded and
+posted by the agent (clew.agent.otlp); what that cannot do, OpenTelemetry's exporters do.
 
 Which exporters there are, OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER and OTEL_LOGS_EXPORTER say.
 """
 
 from __future__ import annotations
 
-import inspect
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -21,12 +20,17 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 import_exporters = _configuration._import_exporters
 
-_SIGNALS = ("TRACES", "METRICS", "LOGS")
+_SIGNALS = ("traces", "metrics", "logs")
+_OTLP_HTTP = "otlp_proto_http"
 # With these the exporter itself says how a metric is to be aggregated, or it is a reader.
 _METRIC_PREFERENCES = (
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
     "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
 )
+# These ask for what the agent's own exporter does not do.
+_PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
+_SPECIAL = ("CLIENT_CERTIFICATE", "CLIENT_KEY", "CREDENTIAL_PROVIDER")
+_EXPORTER_METRICS = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
 
 
 class _Importing:
@@ -92,7 +96,7 @@ class DeferredSpanExporter(SpanExporter):
         self._exporter = _Deferred(make)
 
     def export(self, spans: Any) -> SpanExportResult:
-        result: SpanExportResult = self._exporter().export(_redaction().spans(spans))
+        result: SpanExportResult = self._exporter().export(spans)
         return result
 
     def shutdown(self) -> None:
@@ -109,8 +113,7 @@ class DeferredLogExporter(LogRecordExporter):
         self._exporter = _Deferred(make)
 
     def export(self, batch: Any) -> LogRecordExportResult:
-        records = _redaction().log_records(batch)
-        result: LogRecordExportResult = self._exporter().export(records)
+        result: LogRecordExportResult = self._exporter().export(batch)
         return result
 
     def shutdown(self) -> None:
@@ -130,9 +133,7 @@ class DeferredMetricExporter(MetricExporter):
     def export(
         self, metrics_data: Any, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
-        exporter = self._exporter()
-        redacted = _redaction().metrics(metrics_data)
-        result: MetricExportResult = exporter.export(redacted, timeout_millis, **kwargs)
+        result: MetricExportResult = self._exporter().export(metrics_data, timeout_millis, **kwargs)
         return result
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
@@ -186,6 +187,17 @@ def _is_otlp(name: str) -> bool:
     return name.startswith("otlp")
 
 
+def _is_plain(environ: Mapping[str, str]) -> bool:
+    """Whether the agent's own exporter can do what is asked for: no proxy, no client certificate,
+    no credentials by plug-in, no metrics of the exporter itself."""
+    names = [name for name, text in environ.items() if text]
+    if any(name.lower() in _PROXIES for name in names):
+        return False
+    if environ.get(_EXPORTER_METRICS, "").strip().lower() == "true":
+        return False
+    return not any("OTLP" in name and name.endswith(_SPECIAL) for name in names)
+
+
 def metric_exporters() -> list[MetricExporter]:
     """An exporter of each kind that OTEL_METRICS_EXPORTER names, without those that are readers."""
     _, classes, _ = deferred_exporters([], _configuration._get_exporter_names("metrics"), [])
@@ -197,23 +209,19 @@ def metric_exporters() -> list[MetricExporter]:
 
 
 def _deferred_class(base: type[Any], signal: int, name: str) -> type[Any]:
+    is_ours = name == _OTLP_HTTP and _is_plain(os.environ)
+
     def make() -> Any:
+        if is_ours:
+            from clew.agent import otlp
+
+            return otlp.exporter(_SIGNALS[signal])
         names: list[list[str]] = [[], [], []]
         names[signal] = [name]
-        return _instance(import_exporters(*names)[signal][name], _SIGNALS[signal])
+        return _redacting(signal, import_exporters(*names)[signal][name])()
 
     class Deferred(base):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__(make)
 
     return Deferred
-
-
-def _instance(exporter_class: Any, signal: str) -> Any:
-    """An exporter; with our transport if it takes one (the SDK's from 1.44 on do)."""
-    if "_transport" in inspect.signature(exporter_class.__init__).parameters:
-        from clew.agent.transport import standard_transport
-
-        if (transport := standard_transport(signal)) is not None:
-            return exporter_class(_transport=transport)
-    return exporter_class()

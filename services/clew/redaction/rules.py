@@ -395,7 +395,10 @@ _CACHED_LENGTH = 256
 _SMALLEST_CARD = 10**12
 
 
-def _redact_string(key: str, value: str, further: frozenset[str], system: str) -> str:
+def redact_string(
+    key: str, value: str, further: frozenset[str] = frozenset(), system: str = ""
+) -> str:
+    """As redact_value, for a text, and without a cache."""
     if not value or key in _NEVER_SECRET:
         return value
     if is_secret_name(key, further):
@@ -412,7 +415,7 @@ def _redact_string(key: str, value: str, further: frozenset[str], system: str) -
     return redact_text(value, further)
 
 
-_redact_short_string = lru_cache(maxsize=8192)(_redact_string)
+_redact_short_string = lru_cache(maxsize=8192)(redact_string)
 
 
 @lru_cache(maxsize=1024)
@@ -431,7 +434,7 @@ def redact_value(
     database's, as in db.system.name."""
     if isinstance(value, str):
         is_short = len(value) <= _CACHED_LENGTH
-        redact = _redact_short_string if is_short else _redact_string
+        redact = _redact_short_string if is_short else redact_string
         result = redact(key, value, further, system)
         return value if result == value else result  # an equal text was cached
     if value is None or isinstance(value, bool | float):
@@ -452,7 +455,7 @@ def redact_value(
 
 def _redact_bytes(key: str, value: bytes, further: frozenset[str]) -> bytes:
     text = value.decode("utf-8", "surrogateescape")
-    result = _redact_string(key, text, further, "")
+    result = redact_string(key, text, further, "")
     return value if result == text else result.encode("utf-8", "surrogateescape")
 
 
