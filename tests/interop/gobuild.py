@@ -19,12 +19,12 @@ ENVIRONMENT = {
 }
 
 
-def program(sources: Path) -> Path:
-    """What the module in `sources` makes. Skips the test where there is no Go, or its modules
-    cannot be fetched."""
+def program(sources: Path, name: str = "") -> Path:
+    """What the module in `sources` makes, in a directory with this name (by default that of
+    `sources`). Skips the test where there is no Go, or its modules cannot be fetched."""
     if shutil.which("go") is None:
         pytest.skip("needs go")
-    directory = INTEROP / sources.name
+    directory = INTEROP / (name or sources.name)
     shutil.copytree(sources, directory, dirs_exist_ok=True)
 
     def go(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -14,10 +14,11 @@ NODE, NPM = shutil.which("node"), shutil.which("npm")
 REASON = "needs node and npm (Node 20 or newer): Debian's packages nodejs and npm"
 
 
-def install(folder: Path) -> Path:
-    """Install the packages of `folder`/package.json, and copy the folder's programs beside them.
+def install(folder: Path, name: str = "") -> Path:
+    """Install the packages of `folder`/package.json, and copy the folder's programs beside them, in
+    a directory with this name (by default the folder's).
     Returns where they are. Skips the test when npm cannot install them."""
-    installed = Path(sys.prefix) / "interop" / folder.name
+    installed = Path(sys.prefix) / "interop" / (name or folder.name)
     installed.mkdir(parents=True, exist_ok=True)
     wanted = (folder / "package.json").read_bytes()
     stamp = installed / "installed.json"
