@@ -3,173 +3,96 @@ one span for each request, named after its route, what it calls below it, and it
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
-from support.capture import CLIENT, SERVER, Capture, Item, capturing, free_port, running
+from support.capture import CLIENT, capturing
 from support.capture import under_clew_run as under_clew
 from support.processes import CLEW
-
-WORK = """
-import logging, os, sqlite3, urllib.request
-import requests
-log = logging.getLogger("shop.items")
-
-def work(number):
-    connection = sqlite3.connect(":memory:")
-    connection.execute("SELECT 1")
-    connection.backup(sqlite3.connect(":memory:"))
-    requests.get(os.environ["LEAF"])
-    log.warning("item %s", number)
-    return {"number": number}
-"""
-FLASK = """
-from flask import Flask
-from work import work
-app = Flask(__name__)
-app.get("/items/<int:number>")(work)
-"""
-DJANGO = """
-from django.conf import settings
-from django.core.wsgi import get_wsgi_application
-settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF="shop", SECRET_KEY="x", MIDDLEWARE=[])
-from django.http import JsonResponse
-from django.urls import path
-from work import work
-urlpatterns = [path("items/<int:number>", lambda request, number: JsonResponse(work(number)))]
-app = get_wsgi_application()
-"""
-STARLETTE = """
-from starlette.applications import Starlette
-from starlette.responses import JSONResponse
-from starlette.routing import Route
-from work import work
-
-def item(request):
-    return JSONResponse(work(request.path_params["number"]))
-
-app = Starlette(routes=[Route("/items/{number}", item)])
-"""
-FASTAPI = """
-from fastapi import FastAPI
-from work import work
-app = FastAPI()
-app.get("/items/{number}")(work)
-"""
-AIOHTTP = """
-import sys
-from aiohttp import web
-from work import work
-
-async def item(request):
-    return web.json_response(work(request.match_info["number"]))
-
-app = web.Application()
-app.router.add_get("/items/{number}", item)
-web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
-"""
-TORNADO = """
-import sys
-import tornado.ioloop, tornado.web
-from work import work
-
-class Item(tornado.web.RequestHandler):
-    def get(self, number):
-        self.write(work(number))
-
-tornado.web.Application([(r"/items/(\\d+)", Item)]).listen(int(sys.argv[1]), "127.0.0.1")
-tornado.ioloop.IOLoop.current().start()
-"""
-
-
-@dataclass(frozen=True)
-class Service:
-    """app: the text of shop.py. command: behind `python`, with {port}. name: of a request's span."""
-
-    app: str
-    command: str
-    name: str
-
-    def argv(self, port: int) -> list[str]:
-        return [sys.executable, *self.command.format(port=port).split()]
-
+from support.services import (
+    AIOHTTP,
+    DJANGO,
+    FASTAPI,
+    FLASK,
+    MANAGE,
+    STARLETTE,
+    TORNADO,
+    Service,
+    check_instances,
+    check_requests,
+    environment,
+    serve,
+)
 
 SERVICES = {
     "flask on gunicorn": Service(
-        FLASK, "-m gunicorn -w 2 -b 127.0.0.1:{port} shop:app", "GET /items/<int:number>"
+        FLASK, "python -m gunicorn -w 2 -b 127.0.0.1:{port} shop:app", "GET /items/<int:number>"
     ),
     "flask on gunicorn's threads": Service(
         FLASK,
-        "-m gunicorn --preload --threads 2 -b 127.0.0.1:{port} shop:app",
+        "python -m gunicorn --preload --threads 2 -b 127.0.0.1:{port} shop:app",
         "GET /items/<int:number>",
     ),
-    "flask run": Service(FLASK, "-m flask --app shop run -p {port}", "GET /items/<int:number>"),
+    "flask run": Service(
+        FLASK, "python -m flask --app shop run -p {port}", "GET /items/<int:number>"
+    ),
     "django on gunicorn": Service(
-        DJANGO, "-m gunicorn -b 127.0.0.1:{port} shop:app", "GET items/<int:number>"
+        DJANGO, "python -m gunicorn -b 127.0.0.1:{port} shop:app", "GET items/<int:number>"
     ),
     "starlette on uvicorn": Service(
-        STARLETTE, "-m uvicorn shop:app --port {port}", "GET /items/{number}"
+        STARLETTE, "python -m uvicorn shop:app --port {port}", "GET /items/{number}"
     ),
     "fastapi on uvicorn's workers": Service(
-        FASTAPI, "-m uvicorn shop:app --port {port} --workers 2", "GET /items/{number}"
+        FASTAPI, "python -m uvicorn shop:app --port {port} --workers 2", "GET /items/{number}"
     ),
-    "aiohttp": Service(AIOHTTP, "shop.py {port}", "GET /items/{number}"),
-    "tornado": Service(TORNADO, "shop.py {port}", "GET /items/{number}"),
+    "aiohttp": Service(AIOHTTP, "python shop.py {port}", "GET /items/{number}"),
+    "django's own server": Service(
+        DJANGO,
+        "python manage.py runserver 127.0.0.1:{port}",
+        "GET items/<int:number>",
+        {"manage.py": MANAGE},
+        is_killed=True,
+    ),
+    "tornado": Service(TORNADO, "python shop.py {port}", "GET /items/{number}"),
     "flask on gunicorn's gevent": Service(
-        FLASK, "-m gunicorn -k gevent -w 2 -b 127.0.0.1:{port} shop:app", "GET /items/<int:number>"
+        FLASK,
+        "python -m gunicorn -k gevent -w 2 -b 127.0.0.1:{port} shop:app",
+        "GET /items/<int:number>",
     ),
     "fastapi on granian": Service(
         FASTAPI,
-        "-m granian --interface asgi --port {port} shop:app",
+        "python -m granian --interface asgi --port {port} shop:app",
         "GET /items/{number}",
     ),
 }
 SIMILAR_SERVICES = {
     "fastapi on gunicorn's uvicorn workers": Service(
         FASTAPI,
-        "-m gunicorn -k uvicorn_worker.UvicornWorker -w 2 -b 127.0.0.1:{port} shop:app",
+        "python -m gunicorn -k uvicorn_worker.UvicornWorker -w 2 -b 127.0.0.1:{port} shop:app",
         "GET /items/{number}",
     ),
     "starlette on hypercorn": Service(
-        STARLETTE, "-m hypercorn -b 127.0.0.1:{port} -w 2 shop:app", "GET /items/{number}"
+        STARLETTE, "python -m hypercorn -b 127.0.0.1:{port} -w 2 shop:app", "GET /items/{number}"
     ),
     "flask on granian": Service(
-        FLASK, "-m granian --interface wsgi --port {port} shop:app", "GET /items/<int:number>"
+        FLASK,
+        "python -m granian --interface wsgi --port {port} shop:app",
+        "GET /items/<int:number>",
+    ),
+    "django's own server without its reloader": Service(
+        DJANGO,
+        "python manage.py runserver --noreload 127.0.0.1:{port}",
+        "GET items/<int:number>",
+        {"manage.py": MANAGE},
     ),
     "fastapi on uvicorn's reloader": Service(
-        FASTAPI, "-m uvicorn shop:app --port {port} --reload", "GET /items/{number}"
+        FASTAPI, "python -m uvicorn shop:app --port {port} --reload", "GET /items/{number}"
     ),
 }
-
-
-def _environment(**more: str) -> dict[str, str]:
-    inherited = {
-        key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "CLEW_"))
-    }
-    return {**inherited, **more}
-
-
-def _run(service: Service, directory: Path, capture: Capture) -> None:
-    (directory / "work.py").write_text(WORK)
-    (directory / "shop.py").write_text(service.app)
-    port = free_port()
-    base = f"http://127.0.0.1:{port}"
-    command = under_clew(service.argv(port), endpoint=capture.url)
-    env = _environment(LEAF=f"{capture.url}/leaf", PYTHONPATH=str(directory))
-    with running(command, env, directory) as process:
-        process.wait_for_port(port)
-        for number in range(4):
-            assert httpx.get(f"{base}/items/{number}").status_code == 200
-            assert httpx.get(f"{base}/no/such/{number}").status_code == 404
-        process.stop(signal.SIGTERM)
 
 
 @pytest.mark.parametrize(
@@ -186,41 +109,9 @@ def test_a_request_is_one_span_with_its_calls_and_log_records(
     service: Service, tmp_path: Path
 ) -> None:
     with capturing() as capture:
-        _run(service, tmp_path, capture)
-    entries = [span for span in capture.spans if span.proto.kind == SERVER]
-    assert sorted(span.proto.name for span in entries) == ["GET"] * 4 + [service.name] * 4
-    assert {span.service for span in capture.spans} == {"shop"}
-    assert not [s for s in capture.spans if s.proto.name.endswith((" send", " receive"))]
-    for entry in (span for span in entries if span.proto.name == service.name):
-        trace = [span for span in capture.spans if span.trace_id == entry.trace_id]
-        calls = [span for span in trace if span.proto.kind == CLIENT]
-        assert {_scope(span) for span in calls} == {"requests", "sqlite"}
-        assert len(calls) == 2
-        records = [log for log in capture.logs if log.trace_id == entry.trace_id]
-        assert [log for log in records if log.proto.body.string_value.startswith("item ")]
-    _check_instances(capture)
-
-
-def _check_instances(capture: Capture) -> None:
-    """Each process is one instance, and those that answered requests report their durations."""
-    items = (*capture.spans, *capture.logs, *capture.metrics)
-    instances = {
-        (item.resource["process.pid"], item.resource["service.instance.id"])
-        for item in items
-        if "process.pid" in item.resource  # metrics of the host have none
-    }
-    assert (
-        len(instances) == len({pid for pid, _ in instances}) == len({key for _, key in instances})
-    )
-    durations = [
-        metric for metric in capture.metrics if metric.proto.name == "http.server.request.duration"
-    ]
-    answering = {span.resource["process.pid"] for span in capture.spans}
-    assert {metric.resource["process.pid"] for metric in durations} == answering
-
-
-def _scope(span: Item) -> str:
-    return span.scope.rpartition(".")[2]
+        serve(service, tmp_path, capture)
+    check_requests(capture, service.name)
+    check_instances(capture)
 
 
 def test_https_works_in_a_process_that_gevent_patches_late(tmp_path: Path) -> None:
@@ -239,7 +130,7 @@ except requests.ConnectionError:
     (tmp_path / "program.py").write_text(program)
     with capturing() as capture:
         command = under_clew([sys.executable, "program.py"], endpoint=capture.url)
-        env = _environment(OTEL_BLRP_SCHEDULE_DELAY="50")
+        env = environment(OTEL_BLRP_SCHEDULE_DELAY="50")
         subprocess.run(command, env=env, capture_output=True, cwd=tmp_path, check=True)
     assert len(capture.logs_saying("exported before the patch")) == 1
     assert len(capture.logs_saying("refused")) == 1
@@ -254,7 +145,7 @@ def test_no_library_is_imported_that_the_program_does_not_import(tmp_path: Path)
         ("clew", under_clew([sys.executable, "-c", program], endpoint="http://127.0.0.1:9")),
     ):
         result = subprocess.run(
-            command, env=_environment(), capture_output=True, text=True, cwd=tmp_path, check=True
+            command, env=environment(), capture_output=True, text=True, cwd=tmp_path, check=True
         )
         modules[name] = {module.partition(".")[0] for module in result.stdout.split()}
     added = modules["clew"] - modules["bare"] - sys.stdlib_module_names
@@ -283,7 +174,7 @@ with trace.get_tracer("mine").start_as_current_span("by hand"):
     with capturing() as capture:
         command = under_clew([sys.executable, "program.py"], endpoint=capture.url)
         result = subprocess.run(
-            command, env=_environment(), capture_output=True, text=True, cwd=tmp_path, check=True
+            command, env=environment(), capture_output=True, text=True, cwd=tmp_path, check=True
         )
     assert sorted(result.stdout.split()) == sorted(["SEEN", "SELECT", "SEEN", "by", "hand"])
     assert sorted(span.proto.name for span in capture.spans) == ["SELECT", "by hand"]
@@ -296,7 +187,7 @@ def test_the_sitecustomize_of_the_user_still_runs(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("print('mine')")
     with capturing() as capture:
         command = under_clew([sys.executable, "-c", "pass"], endpoint=capture.url)
-        env = _environment(PYTHONPATH=str(tmp_path))
+        env = environment(PYTHONPATH=str(tmp_path))
         result = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     assert result.stdout == "mine\nmine\n"  # the first is that of `clew run` itself
     assert "clew: service" in result.stderr
@@ -304,7 +195,7 @@ def test_the_sitecustomize_of_the_user_still_runs(tmp_path: Path) -> None:
 
 def test_a_python_without_clew_says_what_to_do_and_runs_on(tmp_path: Path) -> None:
     bare = [sys.executable, "-S", "-c", "import site; site.main(); print('alive')"]
-    env = _environment(PYTHONPATH=str(tmp_path))
+    env = environment(PYTHONPATH=str(tmp_path))
     (tmp_path / "opentelemetry").mkdir()
     (tmp_path / "opentelemetry" / "__init__.py").write_text("raise ImportError('an old one')")
     command = under_clew(bare, endpoint="http://127.0.0.1:9")
@@ -320,7 +211,7 @@ def test_it_says_once_how_it_is_set_up(tmp_path: Path) -> None:
     command = under_clew(
         [sys.executable, "-c", program], endpoint="http://127.0.0.1:9", service_name="shop"
     )
-    result = subprocess.run(command, env=_environment(), capture_output=True, text=True)
+    result = subprocess.run(command, env=environment(), capture_output=True, text=True)
     assert time.monotonic() - started < 60
     (line,) = (line for line in result.stderr.splitlines() if line.startswith("clew: service"))
     assert line.startswith("clew: service shop (from OTEL_SERVICE_NAME), to http://127.0.0.1:9")
@@ -335,7 +226,7 @@ def test_it_explains_what_it_would_do_and_starts_nothing(tmp_path: Path) -> None
     for command, name in (([sys.executable, "orders.py"], "orders"), (["./serve"], "serve")):
         result = subprocess.run(
             [*CLEW, "run", "--explain", "--endpoint", "http://collector:4318", "--", *command],
-            env=_environment(OTEL_EXPORTER_OTLP_HEADERS="authorization=b7f4-not-shown"),
+            env=environment(OTEL_EXPORTER_OTLP_HEADERS="authorization=b7f4-not-shown"),
             capture_output=True, text=True, cwd=tmp_path, check=True,
         )  # fmt: skip
         assert f"service        {name}, from " in result.stdout

@@ -41,6 +41,8 @@ from clew.cli import run
         ("/usr/bin/python3 /usr/bin/orders --verbose", "orders"),
         ("python -X dev -W error orders.py", "orders"),
         ("dramatiq orders.jobs", "jobs"),
+        ("dramatiq orders -p 2 -Q mails", "orders"),
+        ("gunicorn -w 2 --name shop orders", "orders"),
         ("orders-service --port 80", "orders-service"),
         ("/usr/bin/orders", "orders"),
     ],

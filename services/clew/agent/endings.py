@@ -17,7 +17,7 @@ from typing import Any
 
 import wrapt
 
-from clew.agent import delivery
+from clew.agent import delivery, exporting, forks
 
 _GRACE_S = 0.2  # for Python's own handler, before the thread takes over
 _HIGHEST = 4096  # the kernel's table of descriptors grows to the highest number: 32 KB
@@ -43,11 +43,11 @@ def _flush_after_bootstrap(module: Any) -> None:
 
 def _flushing_exit(exit_at_once: Callable[[int], Any]) -> Callable[[int], Any]:
     """Only what was recorded is worth the wait: a child that fails to become another program has
-    recorded nothing."""
+    recorded nothing. One that has sent something has also measured something since."""
     owner = os.getpid()
 
     def _exit(status: int) -> Any:
-        if os.getpid() != owner and delivery.is_anything_pending():
+        if os.getpid() != owner and (delivery.is_anything_pending() or exporting.has_exported()):
             delivery.flush()
         return exit_at_once(status)
 
@@ -66,6 +66,7 @@ class Sigterm:
         self._mask = set[int | signal.Signals]()
         is_ours = (
             os.name == "posix"
+            and not forks.is_embedded()
             and os.getpid() != 1  # spared by the kernel: it keeps running as without us
             and threading.current_thread() is threading.main_thread()
             and self._get(signal.SIGTERM) is signal.SIG_DFL

@@ -67,8 +67,21 @@ def _redaction() -> Any:
         return copies.configured()
 
 
+_exporting_pid = 0
+
+
+def _take_note() -> None:
+    global _exporting_pid
+    _exporting_pid = os.getpid()
+
+
+def has_exported() -> bool:
+    """Whether this process has exported something, and not only the one that it was forked from."""
+    return _exporting_pid == os.getpid()
+
+
 class _Deferred:
-    """Makes the exporter once, when it is first needed."""
+    """Makes the exporter once, when it is first needed; called for each export."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
@@ -76,6 +89,7 @@ class _Deferred:
         self._is_shut_down = False
 
     def __call__(self) -> Any:
+        _take_note()
         if self._exporter is None:
             with importing:
                 if self._exporter is None:
@@ -178,6 +192,7 @@ def _redacting(signal: int, kind: type[Any]) -> type[Any]:
 
     class Redacting(kind):  # type: ignore[misc]
         def export(self, items: Any, *args: Any, **kwargs: Any) -> Any:
+            _take_note()
             return super().export(getattr(_redaction(), redact)(items), *args, **kwargs)
 
     return Redacting

@@ -18,7 +18,7 @@ from typing import Any
 
 import wrapt
 
-from clew.agent import delivery
+from clew.agent import delivery, forks
 from clew.agent.distributions import installed, normalized
 
 _log = logging.getLogger(__name__)
@@ -27,9 +27,10 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Instrumentation:
     """name: of contrib's entry point. path: module and class of the instrumentor, behind
-    `opentelemetry.instrumentation.`. libraries: the distributions that it instruments, for
-    `clew run --explain`. trigger: the module after whose import it is switched on. arguments: of
-    `instrument()`. switch_on: in place of `instrument()`, with the triggering module."""
+    `opentelemetry.instrumentation.`; empty if contrib has none. libraries: the distributions that
+    it instruments, for `clew run --explain`. trigger: the module after whose import it is switched
+    on. arguments: of `instrument()`. switch_on: in place of `instrument()`, with the triggering
+    module."""
 
     name: str
     path: str
@@ -104,6 +105,24 @@ def _sqlite3(instrumentation: Instrumentation, module: Any) -> None:
     trace_connections(module)
 
 
+def _celery(instrumentation: Instrumentation, _module: Any) -> None:
+    from clew.agent.queues import trace_celery
+
+    trace_celery(instrumentation.instrumentor())
+
+
+def _dramatiq(_instrumentation: Instrumentation, module: Any) -> None:
+    from clew.agent.queues import trace_dramatiq
+
+    trace_dramatiq(module)
+
+
+def _rq(_instrumentation: Instrumentation, module: Any) -> None:
+    from clew.agent.queues import trace_rq
+
+    trace_rq(module)
+
+
 def _row(
     name: str, path: str, libraries: str, trigger: str = "", **options: Any
 ) -> Instrumentation:
@@ -175,16 +194,18 @@ TABLE: tuple[Instrumentation, ...] = (
     _row("aio-pika", "aio_pika:AioPikaInstrumentor", "aio-pika", "aio_pika"),
     _row("aiokafka", "aiokafka:AIOKafkaInstrumentor", "aiokafka"),
     _row("boto3", "boto3sqs:Boto3SQSInstrumentor", "boto3"),
-    _row("celery", "celery:CeleryInstrumentor", "celery"),
+    _row("celery", "celery:CeleryInstrumentor", "celery", switch_on=_celery),
     _row(
         "confluent_kafka",
         "confluent_kafka:ConfluentKafkaInstrumentor",
         "confluent-kafka",
         "confluent_kafka",
     ),
+    _row("dramatiq", "", "dramatiq", "dramatiq.broker", switch_on=_dramatiq),
     _row("kafka", "kafka:KafkaInstrumentor", "kafka-python", "kafka"),
     _row("pika", "pika:PikaInstrumentor", "pika"),
     _row("remoulade", "remoulade:RemouladeInstrumentor", "remoulade"),
+    _row("rq", "", "rq", "rq.queue", switch_on=_rq),
     # Clouds, templates.
     _row("aiobotocore", "botocore:AiobotocoreInstrumentor", "aiobotocore", "aiobotocore.client"),
     _row("botocore", "botocore:BotocoreInstrumentor", "botocore", "botocore.client"),
@@ -274,6 +295,7 @@ def _disabled() -> set[str]:
 
 def _hook(instrumentation: Instrumentation) -> Callable[[Any], None]:
     def imported(module: Any) -> None:
+        forks.look()
         if _is_being_imported(instrumentation):
             _waiting.append(lambda: imported(module))
             return

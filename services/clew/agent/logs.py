@@ -58,7 +58,7 @@ def capture_logs() -> None:
         is_ours = _exists_through_us(self, record)
         if (
             record.levelno >= logging.WARNING
-            or not _is_of_library(record.pathname)
+            or not is_of_library(record.pathname)
             or (not is_ours and _is_shown(self, record))
         ):
             export(record)
@@ -95,7 +95,7 @@ def _is_shown(logger: logging.Logger | None, record: logging.LogRecord) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _is_of_library(path: str) -> bool:
+def is_of_library(path: str) -> bool:
     """Whether a file belongs to the standard library or to an installed package, but not to the
     package that this process was started to run."""
     for name in ("purelib", "platlib"):

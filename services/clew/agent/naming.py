@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 _APP = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_][\w.]*(?:\(\))?")
-_MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+# Programs that take a module without the name of an application in it.
+_TAKE_MODULES = frozenset({"gunicorn", "dramatiq"})
 
 # What a file or module is called in every second project tells services apart no better than
 # "service".
@@ -132,7 +134,7 @@ def _applications(
             skipped.add(following)
         if argument in options:
             yield _parts(following.partition(":")[0]), f"{argument} {following}"
-    for argument in arguments:
+    for before, argument in itertools.pairwise(["", *arguments]):
         if argument in skipped:
             continue
         option, _, value = argument.partition("=")
@@ -142,12 +144,19 @@ def _applications(
             yield application[1].split("."), argument
         elif argument.endswith(".py"):
             yield list(Path(argument).absolute().with_suffix("").parts[1:])[-3:], argument
-        elif program in ("gunicorn", "dramatiq") and _MODULE.fullmatch(argument):
+        elif _is_module(program, argument, before):
             yield argument.split("."), argument
     for variable in _VARIABLES:
         if text := environ.get(variable):
             parts = _parts(text.partition(":")[0])
             yield [part for part in parts if part != "settings"], variable
+
+
+def _is_module(program: str, argument: str, before: str) -> bool:
+    """Whether it names a module, and is not the value of the option before it."""
+    if program not in _TAKE_MODULES or argument == program or not _MODULE.fullmatch(argument):
+        return False
+    return "." in argument or not before.startswith("-")
 
 
 def _program(command: Sequence[str]) -> tuple[str, list[str]]:

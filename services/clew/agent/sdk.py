@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import SpanKind
 
-from clew.agent import delivery, exporting, requests
+from clew.agent import delivery, exporting, polling, requests
 
 _BUSINESS_PREFIX = "business."
 _INSTANCE = "service.instance.id"
@@ -76,6 +76,9 @@ def set_up(service_name: str) -> None:
         options["resource_attributes"][_INSTANCE] = str(uuid.uuid4())
         os.register_at_fork(after_in_child=_renew_resource)
     Configurator().configure(**options)  # type: ignore[no-untyped-call]
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider.sampler = polling.WithoutPolling(provider.sampler)
 
 
 def _renew_resource() -> None:

@@ -57,6 +57,7 @@ def _start() -> None:
         adoption,
         delivery,
         endings,
+        forks,
         greenlets,
         instrumentations,
         logs,
@@ -70,10 +71,11 @@ def _start() -> None:
     # FastAPI can attach exporters of its own to our providers, next to ours: everything would be
     # sent twice.
     os.environ["FASTAPI_OTEL_AUTO_CONFIGURE"] = "false"
-    sdk.set_up(name.text)
-    delivery.limit_complaints()
-    measurement = system.measure()
-    delivery.flush_at_end()
+    with forks.registrations():
+        sdk.set_up(name.text)
+        delivery.limit_complaints()
+        measurement = system.measure()
+        delivery.flush_at_end()
     greenlets.restart_threads_around_patches(measurement, endings.flush_at_other_ends())
     adoption.adopt_providers()
     if logs.is_exported():
