@@ -61,6 +61,7 @@ def _example(name: str) -> str:
         "cors_origins": "https://h:7, http://i",
         "cors_headers": "x-tenant, api-key",
         "cluster": "c",
+        "hosts": "clew.example, other",
     }
     return (numbers | files | texts).get(name, "h:7")
 
@@ -123,6 +124,9 @@ def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> Non
         ("--retention", "1.5d"),
         ("--retention", "40000d"),
         ("--retention", "\u00b2d"),
+        ("--hosts", "clew.example:4319"),
+        ("--hosts", "https://clew.example"),
+        ("--hosts", "*.example"),
         ("--cors-headers", "x team"),
         ("--cors-headers", "*"),
         ("--cors-origins", "shop.example"),

@@ -8,14 +8,15 @@ the other modules     routes, or parts of their responses
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clew.access import Authenticator
+from clew.access import Authenticator, Logins
 from clew.analysis import Registry
 from clew.api import (
     attributes,
@@ -28,13 +29,15 @@ from clew.api import (
     jaeger,
     jaeger_metrics,
     ledger,
+    login,
     logs,
     metrics,
     services,
+    setup,
     traces,
     transactions,
 )
-from clew.api.access import Authentication
+from clew.api.access import Authentication, asks_for_page
 from clew.api.clients import PerClient
 from clew.api.compression import Compression
 from clew.api.problems import add_problem_handlers, problem_response
@@ -55,6 +58,8 @@ ROUTES = (  # modules with a router, in the order of the document
     compare,
     ledger,
     definitions,
+    setup,
+    login,
     jaeger,
     jaeger_metrics,
 )
@@ -71,12 +76,17 @@ def create_app(
     pending: ledger.Pending = list,
     authenticator: Authenticator | None = None,
     registry: Registry | None = None,
+    logins: Logins | None = None,
+    pages: ASGIApp | None = None,
+    endpoints: Mapping[str, str] | None = None,
 ) -> FastAPI:
     """The application.
 
     `ready`: whether ingest and queries work. `pending`: ledger rows that are not in its table yet.
     `authenticator`: finds a request's principal; without it every client may do everything.
-    `registry`: the definitions of business transactions."""
+    `registry`: the definitions of business transactions. `logins`: of browsers, with keys alone.
+    `pages`: responds to what lies beside the API, but for health. `endpoints`: URLs that the
+    process serves, by name; more may come later."""
     app = FastAPI(
         title="clew",
         version=version("clew"),
@@ -88,18 +98,18 @@ def create_app(
     app.state.reader = reader
     app.state.definitions = registry or Registry(reader.store)
     app.state.pending = pending
+    app.state.logins = logins
+    app.state.endpoints = endpoints or {}
     add_problem_handlers(app)
     jaeger.add_malformed_handler(app)
     authenticator = authenticator or Authenticator()
+    if pages is not None:
+        app.add_middleware(_Pages, pages=pages)
     app.add_middleware(PerClient, by_key=authenticator.has_keys)
-    app.add_middleware(Authentication, authenticator=authenticator)
+    app.add_middleware(Authentication, authenticator=authenticator, logins=logins)
     app.add_middleware(Compression)
     for module in ROUTES:
         app.include_router(module.router)
-
-    @app.get("/", include_in_schema=False)
-    async def root() -> RedirectResponse:
-        return RedirectResponse("/docs")
 
     @app.get("/healthz", tags=["health"], response_class=PlainTextResponse)
     async def healthz() -> str:
@@ -115,3 +125,15 @@ def create_app(
 
     describe(app)
     return app
+
+
+class _Pages:
+    """Middleware: `pages` responds to a GET of what lies beside the API."""
+
+    def __init__(self, app: ASGIApp, pages: ASGIApp) -> None:
+        self._app = app
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_page = scope["type"] == "http" and asks_for_page(scope)
+        await (self._pages if is_page else self._app)(scope, receive, send)

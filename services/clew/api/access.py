@@ -10,13 +10,28 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clew.access import AccessError, Authenticator, Principal, bearer_key
+from clew.access import AccessError, Authenticator, Logins, Principal, bearer_key
 from clew.api.problems import refusal
 
-OPEN = ("/healthz", "/readyz")
+HEALTH = ("/healthz", "/readyz")
+OPEN = (*HEALTH, "/login", "/logout")
+DATA = ("/api/", "/openapi.json", "/docs", "/redoc", "/v1/")
+COOKIE = "__Host-clew"  # a browser sends it over TLS, or to this machine, and to this origin alone
 READING = frozenset(("GET", "HEAD", "OPTIONS"))
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+def is_open(scope: Scope) -> bool:
+    """Whether a request needs no key: for the process's health, a login, or a page without data."""
+    return scope["path"] in OPEN or asks_for_page(scope)
+
+
+def asks_for_page(scope: Scope) -> bool:
+    """Whether this is a GET of what lies beside the API: the UI's pages, which contain no data."""
+    path: str = scope["path"]
+    reads = scope["method"] in ("GET", "HEAD")
+    return reads and path not in HEALTH and not path.startswith(DATA)
 
 
 def requires(scope: str) -> Callable[[Endpoint], Endpoint]:
@@ -62,19 +77,39 @@ class ScopedRoute(APIRoute):
         request.state.principal.require(self.required_scope)
 
 
+class NotFromPage(AccessError):
+    """A request with the cookie of a login, which may come from another page."""
+
+    def __init__(self) -> None:
+        super().__init__("with a login's cookie, a change needs the header X-Clew too")
+
+
+def _cookie(headers: Headers) -> str:
+    for cookie in headers.get("cookie", "").split(";"):
+        name, _, value = cookie.partition("=")
+        if name.strip() == COOKIE:
+            return value.strip()
+    return ""
+
+
 class Authentication:
-    """Finds the principal of each request and puts it into its state, before the body is read.
-    Requests for the process's health pass without one.
+    """Finds the principal of each request, by its API key or by the cookie of a login, and puts it
+    into its state, before the body is read. Requests for the process's health, logins and pages
+    without data pass without one. With the cookie alone nothing can be changed: a page of this
+    origin can send the header X-Clew too, a page of another cannot.
 
     A route of the API checks its own scope (ScopedRoute); what lies beside the API,
     such as /docs, needs `read`."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+    def __init__(
+        self, app: ASGIApp, authenticator: Authenticator, logins: Logins | None = None
+    ) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._logins = logins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in OPEN:
+        if scope["type"] == "http" and not is_open(scope):
             try:
                 scope.setdefault("state", {})["principal"] = self._principal(scope)
             except AccessError as error:
@@ -83,8 +118,15 @@ class Authentication:
         await self._app(scope, receive, send)
 
     def _principal(self, scope: Scope) -> Principal:
-        authorization = Headers(scope=scope).get("authorization", "")
-        principal = self._authenticator.authenticate(bearer_key(authorization))
+        headers = Headers(scope=scope)
+        authorization = headers.get("authorization", "")
+        token = "" if authorization else _cookie(headers)
+        if token and self._logins is not None:
+            principal = self._logins.principal(token)
+            if scope["method"] not in READING and "x-clew" not in headers:
+                raise NotFromPage
+        else:
+            principal = self._authenticator.authenticate(bearer_key(authorization))
         if not scope["path"].startswith("/api/"):
             principal.require("read")
         return principal

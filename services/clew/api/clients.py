@@ -7,7 +7,7 @@ from collections import Counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from clew.api.access import OPEN
+from clew.api.access import is_open
 from clew.api.problems import problem_response
 from clew.storage import Reading
 
@@ -27,7 +27,7 @@ class PerClient:
         self._in_flight: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["type"] != "http" or is_open(scope):
             await self._app(scope, receive, send)
             return
         client = self._client(scope)

@@ -54,6 +54,7 @@ TAGS = {
     "attributes": "Attribute keys and values, for autocompletion.",
     "definitions": "The definitions of business transactions.",
     "ledger": "The account of what became of every item that was received.",
+    "setup": "How this clew is set up.",
     "health": "Health of the process.",
 }
 PROBLEMS = {

@@ -74,11 +74,11 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    endpoints: dict[str, str] = {}
+    endpoints = shared.endpoints
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(shared.registry.watching())
         for part in parts:
-            endpoints |= await stack.enter_async_context(part(shared))
+            endpoints.update(await stack.enter_async_context(part(shared)))
         stack.push_async_callback(asyncio.to_thread, shared.events.stopping)
         stack.enter_context(_endpoints_file(shared.settings.data, endpoints))
         report(endpoints)

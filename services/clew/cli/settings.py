@@ -83,6 +83,15 @@ def read_origins(text: str) -> frozenset[str]:
     return origins
 
 
+def read_hosts(text: str) -> frozenset[str]:
+    """Names of hosts without ports, separated by commas."""
+    names = frozenset(name.strip().lower() for name in text.split(",") if name.strip())
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", name):
+            raise UsageError("write names such as clew.example.org, separated by commas")
+    return names
+
+
 def read_headers(text: str) -> tuple[str, ...]:
     """Names of HTTP headers, separated by commas."""
     names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
@@ -211,6 +220,13 @@ SETTINGS = (
     ),
     Setting("tls_key", "", "PEM file of the certificate's key", read_path),
     Setting(
+        "hosts",
+        "",
+        "further names, comma separated, that the HTTP ports answer to without API keys, besides "
+        "localhost and the addresses that they are bound to",
+        read_hosts,
+    ),
+    Setting(
         "cors_origins",
         "",
         "origins, comma separated, or *, whose pages may send OTLP over HTTP",
@@ -277,6 +293,7 @@ class Settings:
     api_keys: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    hosts: frozenset[str] = frozenset()
     cors_origins: frozenset[str] = frozenset()
     cors_headers: tuple[str, ...] = ()
     database_limit: int | None = None  # bytes

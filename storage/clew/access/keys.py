@@ -59,6 +59,18 @@ class Keys:
             return None
         return Principal(matches[0].name, frozenset().union(*(line.scopes for line in matches)))
 
+    def line(self, key: str) -> Key | None:
+        """The line of this key, or None."""
+        self._reload_if_changed()
+        digest = _hash(key)
+        matches = [line for line in self._keys if hmac.compare_digest(line.hash, digest)]
+        return matches[0] if matches else None
+
+    def lines(self, name: str) -> list[Key]:
+        """The lines with this name."""
+        self._reload_if_changed()
+        return [line for line in self._keys if line.name == name]
+
     def _reload_if_changed(self) -> None:
         if not self._watched.changed():
             return

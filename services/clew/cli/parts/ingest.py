@@ -88,7 +88,8 @@ async def ingest(shared: Shared) -> AsyncIterator[dict[str, str]]:
         settings.cors_headers,
         RulesAnswer(shared.registry.current),
     )
-    http = Server(receiver, access.certificate, GRACE)
+    guarded = access.guarded(receiver, settings.otlp_http, settings.cors_origins)
+    http = Server(guarded, access.certificate, GRACE)
     pipeline.start()
     serving = asyncio.create_task(http.serve([listening]))
     statsd = StatsdReceiver(append, settings.statsd_service, ledger)

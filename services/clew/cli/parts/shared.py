@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from clew.access import Authenticator, Keys
+from clew.access import Authenticator, HostGuard, Hosts, Keys
 from clew.analysis import Occurrences, Registry
 from clew.cli.servers import BACKLOG, Certificate, Server
 from clew.cli.settings import Settings, UsageError
@@ -29,7 +29,17 @@ class Access:
             self.certificate = Certificate(settings.tls_cert, settings.tls_key)
         elif settings.tls_cert or settings.tls_key:
             raise UsageError("--tls-cert and --tls-key: TLS needs both")
-        self.authenticator = Authenticator(Keys(settings.api_keys) if settings.api_keys else None)
+        self.keys = Keys(settings.api_keys) if settings.api_keys else None
+        self.authenticator = Authenticator(self.keys)
+        self._names = settings.hosts
+
+    def guarded(
+        self, app: Any, address: tuple[str, int], origins: frozenset[str] = frozenset()
+    ) -> HostGuard:
+        """The application, for the names of this address alone; with keys, for every name. Pages
+        of these origins may send to it."""
+        hosts = Hosts(address[0], self._names)
+        return HostGuard(app, hosts, any_host=self.authenticator.has_keys, origins=origins)
 
     def url(self, host: str, port: int) -> str:
         """The URL of an address that these guard."""
@@ -38,7 +48,8 @@ class Access:
 
 @dataclass(frozen=True)
 class Shared:
-    """Made before any part starts. `stuck` is set when a thread could not be ended."""
+    """Made before any part starts. `endpoints`: the URLs that the parts serve, by name, once they
+    do. `stuck` is set when a thread could not be ended."""
 
     settings: Settings
     store: Store
@@ -48,6 +59,7 @@ class Shared:
     freshness: Freshness
     pauses: Pauses
     events: Events
+    endpoints: dict[str, str] = field(default_factory=dict)
     stuck: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -91,6 +103,7 @@ def listen(address: tuple[str, int], flag: str) -> socket.socket:
 def served(app: Any, listening: socket.socket, access: Access, name: str) -> Iterator[str]:
     """Serve an ASGI application in a thread with an event loop of its own, so that a slow answer
     never holds up the receivers; gives its URL."""
+    app = access.guarded(app, listening.getsockname()[:2])
     server = Server(app, access.certificate, GRACE)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), name=name)
     thread.start()
