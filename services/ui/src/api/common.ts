@@ -1,0 +1,18 @@
+// Reads that several pages and the bar share.
+import { queryOptions } from "@tanstack/react-query"
+
+import { client, read, type Window } from "~/api/client"
+
+/** The names of the environments, most frequent first. */
+export const environments = (window: Window) =>
+  queryOptions({
+    queryKey: ["environments", window.start, window.end],
+    staleTime: 300_000,
+    queryFn: async ({ signal }) => {
+      const key = "deployment.environment.name"
+      const query = { source: "resource", start: window.start, end: window.end } as const
+      const path = "/api/v1/attributes/{key}/values"
+      const answer = await read(client.GET(path, { params: { path: { key }, query }, signal }))
+      return answer.values.map((value) => value.value).filter((value) => value !== "")
+    },
+  })

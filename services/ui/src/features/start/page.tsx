@@ -1,0 +1,1 @@
+export { FirstRun as StartPage } from "~/features/start/first-run"

@@ -1,0 +1,120 @@
+// Lines over time, with a brush that zooms. uPlot draws; the numbers stand in its legend.
+import { useEffect, useMemo, useRef } from "react"
+import uPlot from "uplot"
+
+import "uplot/dist/uPlot.min.css"
+import { useColours, type ColourName } from "~/parts/colours"
+import { useWidth } from "~/parts/width"
+
+export type Line = {
+  name: string
+  colour: ColourName
+  values: readonly (number | null)[]
+  dashed?: boolean
+}
+
+export type Mark = { time: number; name: string } // milliseconds since 1970
+
+type Props = {
+  name: string
+  times: readonly number[] // seconds since 1970
+  lines: readonly Line[]
+  format: (value: number) => string
+  marks?: readonly Mark[]
+  height?: number
+  onBrush?: (start: number, end: number) => void // milliseconds since 1970
+  from?: number // seconds: the whole window, though there may be no point at its edges
+  to?: number
+}
+
+const SYNC = "time" // one cursor over all charts of a page
+const FONT = "11px system-ui, sans-serif"
+
+export function Chart({ name, times, lines, format, marks, height = 140, onBrush, from, to }: Props) {
+  const frame = useRef<HTMLDivElement>(null)
+  const width = useWidth(frame)
+  const colours = useColours()
+  const latest = useRef(onBrush)
+  latest.current = onBrush
+  const data = useMemo(
+    () => [times, ...lines.map((line) => line.values)] as unknown as uPlot.AlignedData,
+    [times, lines],
+  )
+  const shape = JSON.stringify(lines.map((line) => [line.name, line.colour, line.dashed]))
+
+  useEffect(() => {
+    const element = frame.current
+    if (!element || !width) return
+    const axis = { stroke: colours.muted, font: FONT, ticks: { show: false }, gap: 4 }
+    const plot = new uPlot(
+      {
+        width,
+        height,
+        cursor: { sync: { key: SYNC }, drag: { x: true, y: false, setScale: false }, points: { size: 5 } },
+        select: { show: true, left: 0, top: 0, width: 0, height: 0 },
+        legend: { show: true, live: true },
+        scales: {
+          x: { time: true, range: (_plot, low, high) => [from ?? low, to ?? high] },
+          y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.05 : 1] },
+        },
+        axes: [
+          { ...axis, grid: { show: false }, size: 24 },
+          {
+            ...axis,
+            grid: { stroke: colours.rule, width: 1 },
+            size: 56,
+            values: (_plot, values) => values.map(format),
+          },
+        ],
+        series: [
+          { value: (_plot, value) => (value ? new Date(value * 1000).toLocaleTimeString("en-GB") : "") },
+          ...lines.map((line) => ({
+            label: line.name,
+            stroke: colours[line.colour],
+            width: 1.5,
+            dash: line.dashed ? [4, 3] : undefined,
+            points: { show: times.length < 3, size: 4 },
+            value: (_plot: uPlot, value: number | null) => (value === null ? "–" : format(value)),
+          })),
+        ],
+        hooks: {
+          draw: [(plot) => drawMarks(plot, marks ?? [], colours.muted)],
+          setSelect: [
+            (plot) => {
+              if (plot.select.width > 4) {
+                const start = plot.posToVal(plot.select.left, "x") * 1000
+                const end = plot.posToVal(plot.select.left + plot.select.width, "x") * 1000
+                latest.current?.(start, end)
+              }
+              plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false)
+            },
+          ],
+        },
+      },
+      data,
+      element,
+    )
+    return () => plot.destroy()
+    // The lines' names and colours stand in `shape`.
+  }, [width, height, colours, shape, data, from, to, marks, format])
+
+  return <div ref={frame} className="chart" role="img" aria-label={name} style={{ minHeight: height }} />
+}
+
+function drawMarks(plot: uPlot, marks: readonly Mark[], colour: string) {
+  const { ctx, bbox } = plot
+  ctx.save()
+  ctx.strokeStyle = ctx.fillStyle = colour
+  ctx.setLineDash([3, 3])
+  ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`
+  for (const mark of marks) {
+    const x = plot.valToPos(mark.time / 1000, "x", true)
+    if (x < bbox.left || x > bbox.left + bbox.width) continue
+    ctx.beginPath()
+    ctx.moveTo(x, bbox.top)
+    ctx.lineTo(x, bbox.top + bbox.height)
+    ctx.stroke()
+    ctx.fillText(`▼ ${mark.name}`.slice(0, 40), x + 3, bbox.top + 11 * devicePixelRatio)
+  }
+  ctx.restore()
+}

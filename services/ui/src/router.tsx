@@ -1,0 +1,77 @@
+// Every page with its path and what its URL may say. A page's code is loaded when it is opened.
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  retainSearchParams,
+} from "@tanstack/react-router"
+
+import { readSearch as readTrace } from "~/features/trace/search"
+import { readSearch as readTraces } from "~/features/traces/search"
+import { readSearch as readTransaction } from "~/features/transaction/search"
+import { readSearch as readTransactions } from "~/features/transactions/search"
+import { NoPage } from "~/parts/states"
+import { Shell } from "~/shell/shell"
+import { readView, VIEW } from "~/view/view"
+
+const root = createRootRoute({
+  component: Shell,
+  notFoundComponent: NoPage,
+  validateSearch: readView,
+  search: { middlewares: [retainSearchParams([...VIEW])] },
+})
+
+const transactions = createRoute({
+  getParentRoute: () => root,
+  path: "/",
+  validateSearch: readTransactions,
+  component: lazyRouteComponent(() => import("~/features/transactions/page"), "TransactionsPage"),
+})
+
+const transaction = createRoute({
+  getParentRoute: () => root,
+  path: "/transactions/$id",
+  validateSearch: readTransaction,
+  component: lazyRouteComponent(() => import("~/features/transaction/page"), "TransactionPage"),
+})
+
+const traces = createRoute({
+  getParentRoute: () => root,
+  path: "/traces",
+  validateSearch: readTraces,
+  component: lazyRouteComponent(() => import("~/features/traces/page"), "TracesPage"),
+})
+
+const trace = createRoute({
+  getParentRoute: () => root,
+  path: "/traces/$id",
+  validateSearch: readTrace,
+  component: lazyRouteComponent(() => import("~/features/trace/page"), "TracePage"),
+})
+
+const start = createRoute({
+  getParentRoute: () => root,
+  path: "/start",
+  component: lazyRouteComponent(() => import("~/features/start/page"), "StartPage"),
+})
+
+const login = createRoute({
+  getParentRoute: () => root,
+  path: "/login",
+  validateSearch: (search: Record<string, unknown>): { to?: string } => ({
+    to: typeof search.to === "string" ? search.to : undefined,
+  }),
+  component: lazyRouteComponent(() => import("~/features/login/page"), "LoginPage"),
+})
+
+const routeTree = root.addChildren([transactions, transaction, traces, trace, start, login])
+
+export const createRouting = () =>
+  createRouter({ routeTree, defaultPreload: "intent", scrollRestoration: true })
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: ReturnType<typeof createRouting>
+  }
+}

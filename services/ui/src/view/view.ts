@@ -1,0 +1,60 @@
+// What the bar chooses: environment, time range, live. It stands in the URL of every page.
+import { useQuery, type QueryKey, type UseQueryOptions } from "@tanstack/react-query"
+import { keepPreviousData } from "@tanstack/react-query"
+import { useNavigate, useSearch } from "@tanstack/react-router"
+import { useCallback } from "react"
+
+import type { Problem, Window } from "~/api/client"
+
+export type View = { env?: string; start?: string; end?: string; live?: boolean }
+
+export const VIEW = ["env", "start", "end", "live"] as const
+export const DEFAULT_START = "-1h"
+const LIVE_MS = 5000
+
+export function readView(search: Record<string, unknown>): View {
+  return {
+    env: text(search.env),
+    start: text(search.start),
+    end: text(search.end),
+    live: search.live === true ? true : undefined,
+  }
+}
+
+/** A search parameter as a text; numbers were quoted as JSON by whoever wrote the URL. */
+export function text(value: unknown): string | undefined {
+  if (typeof value === "string" && value !== "") return value
+  return typeof value === "number" ? String(value) : undefined
+}
+
+/** One of the choices, or undefined. */
+export function oneOf<T extends string>(value: unknown, choices: readonly T[]): T | undefined {
+  return choices.find((choice) => choice === value)
+}
+
+export function useView(): View & { window: Window } {
+  const { env, start, end, live } = useSearch({ strict: false })
+  const window = { environment: env, start: start ?? DEFAULT_START, end: end ?? "now" }
+  return { env, start, end, live, window }
+}
+
+/** Changes the view, on the same page. */
+export function useChangeView(): (change: View) => void {
+  const navigate = useNavigate()
+  return useCallback(
+    (change) => void navigate({ to: ".", search: (search: object) => ({ ...search, ...change }) }),
+    [navigate],
+  )
+}
+
+/** A query whose answer is asked for again while the view is live, and stays until the next. */
+export function useLive<Answer, Key extends QueryKey>(
+  options: UseQueryOptions<Answer, Error, Answer, Key>,
+) {
+  const { live } = useView()
+  return useQuery<Answer, Problem | Error, Answer, Key>({
+    placeholderData: keepPreviousData as never,
+    refetchInterval: live ? LIVE_MS : false,
+    ...options,
+  })
+}
