@@ -12,7 +12,12 @@ WORKERS ?= 3
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: help setup demo test test-all test-elsewhere lint format bench grafana clean
+# The web UI: a Node.js project, built into the Python package that serves it.
+UI := services/ui
+PAGE := services/clew/web/static/index.html
+HAS_NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(+a > 20 || (+a === 20 && +b >= 19) ? 0 : 1)' 2> /dev/null
+
+.PHONY: help setup demo ui ui-types ui-check ui-dev test test-all test-elsewhere lint format bench grafana clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,7 +36,29 @@ setup: .venv/installed  ## install clew and what its tests need into .venv
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup  ## start clew, an instrumented demo shop and a load on it; Ctrl-C stops all of it
+ui:  ## build the web UI, if something changed; without Node.js 20.19 or newer everything else works
+	@if $(HAS_NODE); then $(MAKE) --no-print-directory $(PAGE); \
+	    else echo "the web UI is not built: it needs Node.js 20.19 or newer"; fi
+
+$(PAGE): $(UI)/node_modules/.package-lock.json $(shell find $(UI) -name node_modules -prune -o -type f -print)
+	@cd $(UI) && npm run --silent build -- --logLevel warn
+
+$(UI)/node_modules/.package-lock.json: $(UI)/package.json $(UI)/package-lock.json
+	@echo "installing what the web UI is built with"
+	@cd $(UI) && npm ci --silent
+	@touch $@
+
+ui-types: setup $(UI)/node_modules/.package-lock.json  ## write the types of the API for the web UI
+	@$(BIN)/python docs/write_api.py --openapi > $(UI)/openapi.json
+	@cd $(UI) && npx openapi-typescript openapi.json -o src/api/schema.d.ts > /dev/null
+
+ui-check: ui-types  ## check the web UI's types against the API, and run its unit tests
+	cd $(UI) && npm run --silent check && npm run --silent test
+
+ui-dev: ui-types  ## serve the web UI with live reload, over the API at 127.0.0.1:4319 (CLEW_API)
+	cd $(UI) && npm run dev
+
+demo: setup ui  ## start clew, an instrumented demo shop and a load on it; Ctrl-C stops all of it
 	@$(BIN)/python -m clew.cli demo
 
 test: setup lint  ## what must pass on every change (under 8 minutes on 2 cores)

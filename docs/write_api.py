@@ -1,11 +1,12 @@
-"""Writes docs/api.md from the OpenAPI document.
+"""Writes docs/api.md from the OpenAPI document; with --openapi prints the document instead.
 
-python docs/write_api.py
+python docs/write_api.py [--openapi]
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -39,11 +40,18 @@ Every error is an RFC 9457 problem document (`application/problem+json`).
 
 
 def main() -> None:
-    PAGE.write_text(page(), encoding="utf-8")
+    if "--openapi" in sys.argv[1:]:
+        print(json.dumps(openapi()))
+    else:
+        PAGE.write_text(page(), encoding="utf-8")
+
+
+def openapi() -> dict[str, Any]:
+    return create_app(cast(Any, None), lambda: True, registry=cast(Any, object())).openapi()
 
 
 def page() -> str:
-    document = create_app(cast(Any, None), lambda: True, registry=cast(Any, object())).openapi()
+    document = openapi()
     return "\n".join(_lines(document)) + "\n"
 
 
