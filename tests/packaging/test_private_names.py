@@ -115,6 +115,8 @@ PRIVATE = {
     ],
 }
 STANDARD_LIBRARY = {
+    "_current_frames",
+    "_thread",
     "_asdict",
     "_exit",
     "_fields",

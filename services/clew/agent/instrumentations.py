@@ -264,12 +264,15 @@ OUTSIDE: tuple[Outside, ...] = (
 def switch_on_at_import() -> None:
     """Have every instrumentation of the TABLE, and those OUTSIDE that are installed, switched on
     once its library is imported."""
+    for instrumentation in enabled():
+        wrapt.register_post_import_hook(_hook(instrumentation), instrumentation.trigger)
+
+
+def enabled() -> list[Instrumentation]:
+    """Those of the TABLE, and those OUTSIDE that are installed, without what is disabled."""
     disabled = _disabled()
-    if "*" in disabled:
-        return
-    for instrumentation in (*TABLE, *_installed_outside().values()):
-        if instrumentation.name not in disabled:
-            wrapt.register_post_import_hook(_hook(instrumentation), instrumentation.trigger)
+    instrumentations = (*TABLE, *_installed_outside().values())
+    return [row for row in instrumentations if not {row.name, "*"} & disabled]
 
 
 def _installed_outside() -> dict[str, Instrumentation]:

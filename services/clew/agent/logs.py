@@ -40,7 +40,7 @@ ACCESS_LOGGERS = (
 _LOGGING_LIBRARIES = ("structlog", "loguru")
 
 
-class _AgentLevel(int):
+class AgentLevel(int):
     """A level that the agent gave the root logger; any that the service sets replaces it."""
 
 
@@ -77,11 +77,11 @@ def is_exported() -> bool:
 def _lower_root_level() -> None:
     level = _level(settings.value(os.environ, "OTEL_PYTHON_LOG_LEVEL"), default=logging.INFO)
     if level < logging.root.level == logging.WARNING:
-        logging.root.setLevel(_AgentLevel(level))
+        logging.root.setLevel(AgentLevel(level))
 
 
 def _exists_through_us(logger: logging.Logger, record: logging.LogRecord) -> bool:
-    return record.levelno < logging.WARNING and isinstance(logger.getEffectiveLevel(), _AgentLevel)
+    return record.levelno < logging.WARNING and isinstance(logger.getEffectiveLevel(), AgentLevel)
 
 
 def _is_shown(logger: logging.Logger | None, record: logging.LogRecord) -> bool:

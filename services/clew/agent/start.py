@@ -81,6 +81,10 @@ def _start() -> None:
     if logs.is_exported():
         logs.capture_logs()
     instrumentations.switch_on_at_import()
+    if directory := os.environ.get("CLEW_DOCTOR_DIRECTORY"):
+        from clew.agent import report
+
+        report.begin(directory)
     if ANNOUNCED not in os.environ:
         _say_once(announcement(name))
 

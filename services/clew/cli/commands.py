@@ -57,6 +57,22 @@ def _run(arguments: argparse.Namespace) -> int:
     return start(command, service_name=arguments.service, endpoint=arguments.endpoint)
 
 
+def _doctor(arguments: argparse.Namespace) -> int:
+    from clew.cli.doctor import examination
+
+    command = arguments.cmd[1:] if arguments.cmd[:1] == ["--"] else arguments.cmd
+    if not command:
+        raise UsageError("doctor: say what to start: clew doctor -- python app.py")
+    return examination.of_service(
+        command,
+        endpoint=arguments.endpoint,
+        service_name=arguments.service,
+        seconds=arguments.seconds,
+        urls=arguments.request,
+        as_document=arguments.json,
+    )
+
+
 def _key(arguments: argparse.Namespace) -> int:
     key, line = new_key(arguments.name, arguments.scope or ["ingest"])
     if path := api_keys(arguments):
@@ -158,6 +174,29 @@ COMMANDS = (
         ),
         settings=(),
         usage="clew run [options] -- CMD…",
+    ),
+    Command(
+        "doctor",
+        "say what is wrong with an instrumented service, and the mend",
+        _doctor,
+        (
+            flag("--service", metavar="NAME", help="the service's name (OTEL_SERVICE_NAME)"),
+            flag("--endpoint", metavar="URL", help="where OTLP goes (OTEL_EXPORTER_OTLP_ENDPOINT)"),
+            flag("--seconds", type=float, default=15.0, help="how long CMD is to run (default 15)"),
+            flag(
+                "--request",
+                action="append",
+                default=[],
+                metavar="URL",
+                help="send GET requests there meanwhile; may be given several times",
+            ),
+            flag("--json", action="store_true", help="print a JSON document"),
+            flag("cmd", nargs=argparse.REMAINDER, metavar="-- CMD…"),
+        ),
+        settings=(),
+        usage="clew doctor [options] -- CMD…",
+        description="Start CMD under the agent for some seconds, end it, and say what is wrong, "
+        "with the mend for each. The exit status is 1 if something is.",
     ),
     Command(
         "key",

@@ -1,0 +1,9 @@
+"""`clew doctor`: what is wrong with an instrumented service, or with a running clew, and the mend.
+
+verdicts       what a check says, and how it is printed
+connection     whether the receiver answers, takes the key, and has the same time
+receiver       takes the service's telemetry, and hands it on
+telemetry      what was received, in a form that checks read
+service        starts the service for some seconds
+service_checks the checks of a service, one row each
+"""
