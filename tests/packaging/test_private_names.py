@@ -66,6 +66,7 @@ PRIVATE = {
         "opentelemetry._logs:get_logger_provider",
         "opentelemetry._logs._internal:_LOGGER_PROVIDER",
         "opentelemetry._logs._internal:set_logger_provider",
+        "opentelemetry.context:_SUPPRESS_INSTRUMENTATION_KEY",
         "opentelemetry.metrics._internal:_METER_PROVIDER",
         "opentelemetry.metrics._internal:set_meter_provider",
         "opentelemetry.trace:_TRACER_PROVIDER",
@@ -92,6 +93,8 @@ PRIVATE = {
         ),
         "opentelemetry.sdk.metrics.export:MetricExporter.*_preferred_aggregation",
         "opentelemetry.sdk.metrics.export:MetricExporter.*_preferred_temporality",
+        "opentelemetry.sdk._logs._internal:Logger._is_enabled",
+        "opentelemetry.sdk._shared_internal:BatchProcessor.*_exporter",
         "opentelemetry.sdk.resources:Resource.*_attributes",
         *(
             f"opentelemetry.sdk.trace:ReadableSpan.*{name}"
@@ -105,6 +108,7 @@ PRIVATE = {
     ],
     "opentelemetry-instrumentation-logging": [
         "opentelemetry.instrumentation.logging.handler:LoggingHandler._translate",
+        "opentelemetry.instrumentation.logging.handler:LoggingHandler.*_log_code_attributes",
     ],
     "opentelemetry-instrumentation-system-metrics": [
         "opentelemetry.instrumentation.system_metrics:SystemMetricsInstrumentor.*_config",

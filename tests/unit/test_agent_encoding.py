@@ -392,7 +392,7 @@ def measure(provider: Any) -> None:
             counter.add(abs(number), {"kind": "a", "number": number})
             balance.add(number, {"text": "x" * 300})
             histogram.record(abs(number), {"token": "secret"})
-        meter.create_gauge("gauge").set(-2.5, {"list": ["a", "b"]})
+        meter.create_gauge("gauge").set(-2.5, {"list": ("a", "b")})
     finally:
         context.detach(token)
     meter.create_histogram("without_a_span").record(3)

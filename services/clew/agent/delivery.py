@@ -22,6 +22,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from clew.agent import exporting, settings
+from clew.agent.records import CapturedRecord
 
 _COMPLAINT_INTERVAL_S = 60.0
 
@@ -78,11 +79,17 @@ class SpanDelivery(BatchSpanProcessor):
 
 
 class LogDelivery(BatchLogRecordProcessor):
-    """As SpanDelivery, for log records."""
+    """As SpanDelivery, for log records. `takes_captured`: whether the exporter can encode what the
+    agent captured without the SDK."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.takes_captured = getattr(self._batch_processor._exporter, "takes_captured", False)
         _deliveries.append(self)
+
+    def take(self, record: CapturedRecord) -> None:
+        """Queue a record that the SDK did not see."""
+        self._batch_processor.emit(record)  # type: ignore[arg-type]
 
     def shutdown(self) -> None:
         self._batch_processor.shutdown(timeout_millis=_budget.remaining_ms())

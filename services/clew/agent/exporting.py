@@ -236,6 +236,8 @@ def _deferred_class(base: type[Any], signal: int, name: str) -> type[Any]:
         return _redacting(signal, import_exporters(*names)[signal][name])()
 
     class Deferred(base):  # type: ignore[misc]
+        takes_captured = is_ours  # log records that the SDK did not see
+
         def __init__(self) -> None:
             super().__init__(make)
 

@@ -24,7 +24,6 @@ from typing import Any
 from opentelemetry import context, trace
 from opentelemetry._logs import get_logger_provider
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from clew.agent import naming, requests, settings
 
@@ -81,7 +80,11 @@ def _lower_root_level() -> None:
 
 
 def _exists_through_us(logger: logging.Logger, record: logging.LogRecord) -> bool:
-    return record.levelno < logging.WARNING and isinstance(logger.getEffectiveLevel(), AgentLevel)
+    return (
+        record.levelno < logging.WARNING
+        and type(logging.root.level) is AgentLevel
+        and isinstance(logger.getEffectiveLevel(), AgentLevel)
+    )
 
 
 def _is_shown(logger: logging.Logger | None, record: logging.LogRecord) -> bool:
@@ -143,22 +146,43 @@ def _exporter() -> Callable[[logging.LogRecord], None]:
         log_code_attributes=settings.value(os.environ, "OTEL_PYTHON_LOG_CODE_ATTRIBUTES").lower()
         == "true",
     )
+    from clew.agent.capture import Capture  # it stands on the SDK's set-up, and that on this module
+
+    capture = Capture(get_logger_provider(), has_place=handler._log_code_attributes)
     excluded = (*_NEVER_EXPORTED, *_names(settings.value(os.environ, "CLEW_LOG_EXCLUDED")))
     access = tuple(name for name in excluded if name in ACCESS_LOGGERS)
     excluded = tuple(name for name in excluded if name not in ACCESS_LOGGERS)
 
+    @lru_cache(maxsize=4096)
+    def exclusion(name: str) -> tuple[bool, bool]:
+        """Whether records of a logger are never exported, and whether they are an access log's."""
+        return _is_below(name, excluded), _is_below(name, access)
+
     def export(record: logging.LogRecord) -> None:
-        if record.levelno < handler.level or not is_instrumentation_enabled():
+        if record.levelno < handler.level:
             return
-        if _is_below(record.name, excluded):
+        is_excluded, is_access = exclusion(record.name)
+        if is_excluded or (is_access and not record.exc_info and requests.have_spans()):
             return
-        if _is_below(record.name, access) and not record.exc_info and requests.have_spans():
+        current = context.get_current()
+        if _is_suppressed(current):
             return
         # A record that cannot be rendered is the service's business: its own handlers report it.
-        with contextlib.suppress(Exception), _failed_request(record):
-            handler.handle(record)
+        try:
+            if not capture.take(record, current):
+                with _failed_request(record):
+                    handler.handle(record)
+        except Exception:  # noqa: S110
+            pass
 
     return export
+
+
+def _is_suppressed(current: context.Context) -> bool:
+    return bool(
+        current.get(context._SUPPRESS_INSTRUMENTATION_KEY)
+        or current.get("suppress_instrumentation")
+    )
 
 
 def _is_below(name: str, loggers: tuple[str, ...]) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import baggage, trace
+from opentelemetry.context import Context
 from opentelemetry.processor.baggage import BaggageSpanProcessor
 from opentelemetry.sdk import _configuration
-from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk._logs import LogRecordLimits, LogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import SpanKind
@@ -41,13 +42,35 @@ class UnroutedNames(SpanProcessor):
             span._name = method
 
 
+def business_baggage(current: Context | None = None) -> dict[str, Any]:
+    """What a context carries of the business transaction; the current context if none is given."""
+    carried = baggage.get_all(current)
+    return {key: item for key, item in carried.items() if _is_business(key)} if carried else {}
+
+
+class Limits(NamedTuple):
+    """Of a log record: the number of its attributes and the length of their text, or None."""
+
+    attributes: int | None
+    length: int | None
+
+
+def log_record_limits(provider: Any) -> Limits:
+    """The limits of a provider of log records; those of the environment in older releases, which
+    have other names for them."""
+    limits = getattr(provider, "_log_record_limits", None) or LogRecordLimits()
+    return Limits(
+        getattr(limits, "max_log_record_attributes", limits.max_attributes),
+        getattr(limits, "max_log_record_attribute_length", limits.max_attribute_length),
+    )
+
+
 class BusinessRecords(LogRecordProcessor):
     """Stamps business baggage on log records; older releases have no processor for that."""
 
     def on_emit(self, log_record: Any) -> None:
         record = log_record.log_record
-        business = {key: text for key, text in baggage.get_all().items() if _is_business(key)}
-        if business:
+        if business := business_baggage():
             record.attributes = {**business, **(record.attributes or {})}
 
     def shutdown(self) -> None:

@@ -1,0 +1,115 @@
+"""The short way of a log record: from `logging` to the agent's exporter, past the SDK's objects.
+
+It is taken where nobody could tell the difference. A processor that the service adds to the
+provider, an exporter of another kind, an exception, attributes that the SDK would cut or convert:
+then the record goes the SDK's way (clew.agent.logs).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from time import time_ns
+from types import NoneType
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+
+from clew.agent import delivery, sdk
+from clew.agent.records import CapturedRecord
+
+# What every record has, and what formatters set.
+_STANDARD = frozenset(vars(logging.makeLogRecord({})))
+_RESERVED = _STANDARD | {"asctime", "getMessage", "message", "taskName"}
+_PLACE = 3  # attributes
+_EVENT_NAMES = frozenset({"event.name", "otel.event.name"})
+_PLAIN = frozenset({bool, int, float, str, NoneType})
+
+
+class Capture:
+    """Takes log records for a provider as the agent has set it up."""
+
+    def __init__(self, provider: Any, *, has_place: bool) -> None:
+        self._provider = provider
+        self._has_place = has_place
+        self._loggers: dict[str, Any] = {}
+        self._multi = getattr(provider, "_multi_log_record_processor", None)
+        self._processors = getattr(self._multi, "_log_record_processors", None)
+        self._delivery = self._only_delivery()
+        limits = sdk.log_record_limits(provider)
+        self._most_attributes = sys.maxsize if limits.attributes is None else limits.attributes
+        self._longest = sys.maxsize if limits.length is None else limits.length
+
+    def _only_delivery(self) -> delivery.LogDelivery | None:
+        """The one processor that delivers, if it can take what is captured."""
+        others = [item for item in self._processors or () if type(item) is not sdk.BusinessRecords]
+        if len(others) != 1 or not isinstance(others[0], delivery.LogDelivery):
+            return None
+        return others[0] if others[0].takes_captured else None
+
+    def take(self, record: logging.LogRecord, context: Context) -> bool:
+        """Queue the record; False if it has to go the SDK's way. Raises what the service's own
+        `__str__` raises."""
+        place = (record.pathname, record.funcName, record.lineno) if self._has_place else None
+        if (
+            self._delivery is None
+            or self._multi._log_record_processors is not self._processors  # type: ignore[union-attr]
+            or record.exc_info
+            or not (record.args or isinstance(record.msg, str))
+            or (place and not self._fits(place))
+        ):
+            return False
+        logger = self._loggers.get(record.name) or self._logger(record.name)
+        attributes = vars(record)
+        if len(attributes) > len(_STANDARD):
+            attributes = {key: item for key, item in attributes.items() if key not in _RESERVED}
+            if not self._are_plain(attributes):
+                return False
+        else:
+            attributes = {}
+        if logger is None or not logger._is_enabled():
+            return False
+        business = sdk.business_baggage(context)
+        captured = CapturedRecord(
+            int(record.created * 1e9),
+            time_ns(),
+            record.levelno,
+            record.levelname,
+            record.getMessage(),
+            place,
+            {**business, **attributes} if business else attributes,
+            logger,
+            trace.get_current_span(context).get_span_context(),
+        )
+        self._delivery.take(captured)
+        return True
+
+    def _logger(self, name: str) -> Any:
+        """The SDK's logger of this name; None for one of another kind."""
+        logger = self._provider.get_logger(name)
+        if hasattr(logger, "_is_enabled") and hasattr(logger, "resource"):
+            self._loggers[name] = logger
+            return logger
+        return None
+
+    def _fits(self, place: tuple[Any, Any, Any]) -> bool:
+        path, function, _ = place
+        return (
+            type(path) is type(function) is str
+            and len(path) <= self._longest
+            and len(function) <= self._longest
+            and self._most_attributes >= _PLACE
+        )
+
+    def _are_plain(self, attributes: dict[str, Any]) -> bool:
+        """Whether the SDK would take them as they are."""
+        if len(attributes) + _PLACE > self._most_attributes:
+            return False
+        for key, value in attributes.items():
+            kind = type(value)
+            if type(key) is not str or not key or key in _EVENT_NAMES or kind not in _PLAIN:
+                return False
+            if kind is str and len(value) > self._longest:
+                return False
+        return True
