@@ -37,7 +37,7 @@ PRIVATE = {
                 *("connection_made", "connection_lost", "data_received"),
                 *("on_headers_complete", "on_body", "on_message_complete"),
                 *("timeout_keep_alive_handler", "*timeout_keep_alive", "*timeout_keep_alive_task"),
-                *("*connections", "*cycle", "*loop", "*transport"),
+                *("*connections", "*cycle", "*loop", "*server", "*transport"),
             )
         ),
         "uvicorn.protocols.http.httptools_impl:RequestResponseCycle.*response_complete",

@@ -110,6 +110,21 @@ def test_more_connections_than_there_is_room_for_are_hung_up_on(
     assert talk() == b""
 
 
+def test_a_client_of_grpc_is_refused_with_a_hint_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert statuses(talk(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")) == [b"400 Bad Request"]
+    (line,) = caplog.messages
+    assert line.startswith("refused a client of HTTP/2 or gRPC at 127.0.0.1:")
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf" in line
+
+
+def test_what_looks_like_http2_within_a_body_is_a_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "IDLE", 0.2)
+    parts = (b"10\r\n", b"PRI * HTTP/2.0\r\n", b"\r\n0\r\n\r\n")
+    assert statuses(talk(CHUNKED, *parts)) == [OK]
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     local = ("127.0.0.1", 0)

@@ -30,6 +30,7 @@ HEADERS_WITHIN = 30  # from the first byte to the end of the headers
 BODY_WITHIN = 60  # from the end of the headers to the end of the body
 LOOK_AFTER = 5  # between looks at the certificate's files
 
+HTTP2 = b"PRI * HTTP/2.0\r\n"  # what a connection of HTTP/2, so of gRPC, begins with
 HEAD = 64 << 10  # bytes of headers, or of trailers, at most, give or take what is read at once
 BACKLOG = 2048
 
@@ -144,6 +145,14 @@ class _Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if data.startswith(HTTP2) and self.cycle is None:
+            logger.warning(
+                "refused a client of HTTP/2 or gRPC at %s: it must use the address for gRPC, "
+                "or set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+                "{}:{}".format(*self.server or ("", "")),
+            )
+            self._hang_up(b"400 Bad Request")
+            return
         self._unused += len(data)
         super().data_received(data)
         if self.transport.is_closing():
