@@ -106,6 +106,10 @@ PRIVATE = {
         "opentelemetry.sdk.trace:TracerProvider.*_active_span_processor",
         "opentelemetry.sdk.trace.export:BatchSpanProcessor.*_batch_processor",
     ],
+    "opentelemetry-instrumentation-celery": [
+        "opentelemetry.instrumentation.celery:CeleryInstrumentor._trace_before_publish",
+        "opentelemetry.instrumentation.celery:CeleryInstrumentor._trace_after_publish",
+    ],
     "opentelemetry-instrumentation-logging": [
         "opentelemetry.instrumentation.logging.handler:LoggingHandler._translate",
         "opentelemetry.instrumentation.logging.handler:LoggingHandler.*_log_code_attributes",
