@@ -9,6 +9,7 @@ import { restoreTheme } from "~/shell/theme"
 import "~/styles/tokens.css"
 import "~/styles/base.css"
 import "~/styles/parts.css"
+import "~/styles/pages.css"
 
 const RETRIES = 2
 const FRESH_MS = 30_000

@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef } from "react"
 import uPlot from "uplot"
 
 import "uplot/dist/uPlot.min.css"
+import { clockOf, timeAxis, valueAxis } from "~/parts/axes"
 import { useColours, type ColourName } from "~/parts/colours"
 import { useWidth } from "~/parts/width"
 
@@ -28,7 +29,6 @@ type Props = {
 }
 
 const SYNC = "time" // one cursor over all charts of a page
-const FONT = "11px system-ui, sans-serif"
 
 export function Chart({ name, times, lines, format, marks, height = 140, onBrush, from, to }: Props) {
   const frame = useRef<HTMLDivElement>(null)
@@ -45,7 +45,6 @@ export function Chart({ name, times, lines, format, marks, height = 140, onBrush
   useEffect(() => {
     const element = frame.current
     if (!element || !width) return
-    const axis = { stroke: colours.muted, font: FONT, ticks: { show: false }, gap: 4 }
     const plot = new uPlot(
       {
         width,
@@ -57,17 +56,9 @@ export function Chart({ name, times, lines, format, marks, height = 140, onBrush
           x: { time: true, range: (_plot, low, high) => [from ?? low, to ?? high] },
           y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.05 : 1] },
         },
-        axes: [
-          { ...axis, grid: { show: false }, size: 24 },
-          {
-            ...axis,
-            grid: { stroke: colours.rule, width: 1 },
-            size: 56,
-            values: (_plot, values) => values.map(format),
-          },
-        ],
+        axes: [timeAxis(colours), valueAxis(colours, format)],
         series: [
-          { value: (_plot, value) => (value ? new Date(value * 1000).toLocaleTimeString("en-GB") : "") },
+          { label: "at", value: (_plot, value) => (value ? clockOf(value) : "–") },
           ...lines.map((line) => ({
             label: line.name,
             stroke: colours[line.colour],
@@ -106,6 +97,7 @@ function drawMarks(plot: uPlot, marks: readonly Mark[], colour: string) {
   ctx.save()
   ctx.strokeStyle = ctx.fillStyle = colour
   ctx.setLineDash([3, 3])
+  ctx.textAlign = "left"
   ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`
   for (const mark of marks) {
     const x = plot.valToPos(mark.time / 1000, "x", true)

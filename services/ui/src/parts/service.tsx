@@ -14,3 +14,8 @@ export function Service({ name, rank }: { name: string; rank: number }) {
     </span>
   )
 }
+
+/** A rank for each service, in the order of the page. */
+export function serviceRanks(names: readonly string[]): ReadonlyMap<string, number> {
+  return new Map(names.map((name, rank) => [name, rank]))
+}

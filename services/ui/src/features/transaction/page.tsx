@@ -1,3 +1,182 @@
+// One transaction: how long it takes, why, and everything that belongs to it.
+import { Tab, TabList, TabPanel, TabProvider } from "@ariakit/react"
+import { getRouteApi, Link } from "@tanstack/react-router"
+import { useMemo } from "react"
+
+import type { Schemas } from "~/api/client"
+import { Charts } from "~/features/transaction/charts"
+import { Differs } from "~/features/transaction/differs"
+import { Breakdown, Dependencies } from "~/features/transaction/breakdown"
+import { Exceptions, Logs } from "~/features/transaction/records"
+import { Funnel } from "~/features/transaction/funnel"
+import { Metrics } from "~/features/transaction/metrics"
+import { Occurrences } from "~/features/transaction/occurrences"
+import { joined, pathOf } from "~/features/transaction/queries"
+import { readRegion, type Region, written } from "~/features/transaction/region"
+import { type Tab as TabName, TABS } from "~/features/transaction/search"
+import { WhySlow } from "~/features/transaction/why-slow"
+import { Failure, Loading, Part } from "~/parts/states"
+import { serviceRanks } from "~/parts/service"
+import { duration, money, percent, rate } from "~/view/format"
+import { useChangeView, useLive, useView } from "~/view/view"
+
+const route = getRouteApi("/transactions/$id")
+
+const NAMES: Record<TabName, string> = {
+  breakdown: "Breakdown",
+  calls: "Calls",
+  occurrences: "Occurrences",
+  funnel: "Funnel",
+  logs: "Logs",
+  exceptions: "Exceptions",
+  metrics: "Metrics",
+}
+
 export function TransactionPage() {
-  return <div className="page" />
+  const { id } = route.useParams()
+  const search = route.useSearch()
+  const navigate = route.useNavigate()
+  const { window } = useView()
+  const changeView = useChangeView()
+  const { data, error, refetch } = useLive(joined(id, window))
+  const region = useMemo(() => readRegion(search.brush), [search.brush])
+  const ranks = useMemo(() => serviceRanks(data?.transaction.services ?? []), [data])
+  const set = (next: Partial<typeof search>) =>
+    void navigate({ search: (current) => ({ ...current, ...next }) })
+
+  if (error && !data) {
+    return (
+      <div className="page">
+        <Failure error={error} again={() => void refetch()} />
+      </div>
+    )
+  }
+  if (!data) {
+    return (
+      <div className="page">
+        <Loading rows={10} name="the transaction" />
+      </div>
+    )
+  }
+  const source = { path: pathOf(id), query: { ...window, limit: 200 } }
+  const tabs = TABS.filter((tab) => tab !== "funnel" || data.transaction.source === "defined")
+  return (
+    <div className="page">
+      <Head transaction={data.transaction} answer={data} />
+      <div className="two-thirds">
+        <Charts
+          id={id}
+          view={data}
+          chart={search.chart}
+          region={region}
+          setChart={(chart) => set({ chart })}
+          setRegion={(next: Region | undefined) => set({ brush: next && written(next) })}
+          zoom={(start, end) => changeView({ start, end })}
+          source={source}
+        />
+        <WhySlow view={data} ranks={ranks} source={source} />
+      </div>
+      {region && <Differs id={id} region={region} close={() => set({ brush: undefined })} />}
+      <TabProvider
+        selectedId={search.tab ?? "breakdown"}
+        setSelectedId={(tab) => set({ tab: tab === "breakdown" ? undefined : (tab as TabName) })}
+        selectOnMove={false}
+      >
+        <TabList className="tabs" aria-label="Parts of the transaction">
+          {tabs.map((tab) => (
+            <Tab key={tab} id={tab} className="tab">
+              {NAMES[tab]}
+            </Tab>
+          ))}
+        </TabList>
+        <TabPanel tabId={search.tab ?? "breakdown"} className="tab-panel">
+          <TabContent tab={search.tab ?? "breakdown"} id={id} view={data} ranks={ranks} source={source} />
+        </TabPanel>
+      </TabProvider>
+    </div>
+  )
+}
+
+export type PartProps = {
+  id: string
+  view: Schemas["JoinedView"]
+  ranks: ReadonlyMap<string, number>
+  source: { path: string; query: Record<string, string | number | undefined> }
+}
+
+function TabContent({ tab, ...props }: PartProps & { tab: TabName }) {
+  switch (tab) {
+    case "breakdown":
+      return <Breakdown {...props} />
+    case "calls":
+      return <Dependencies {...props} />
+    case "occurrences":
+      return <Occurrences {...props} />
+    case "funnel":
+      return <Funnel {...props} />
+    case "logs":
+      return <Logs {...props} />
+    case "exceptions":
+      return <Exceptions {...props} />
+    case "metrics":
+      return <Metrics {...props} />
+  }
+}
+
+function Head({ transaction, answer }: { transaction: Schemas["Transaction"]; answer: Schemas["JoinedView"] }) {
+  const { duration_ms, slo, value } = transaction
+  return (
+    <div className="page-head">
+      <h1 className="foreign">{transaction.name}</h1>
+      <dl className="facts">
+        <Fact name="p95">
+          {duration(duration_ms.p95)}
+          {slo?.latency_ms ? (
+            <span className="muted"> objective {duration(slo.latency_ms)}</span>
+          ) : null}
+        </Fact>
+        <Fact name="p50">{duration(duration_ms.p50)}</Fact>
+        <Fact name="rate">
+          <Link to="." search={(search) => ({ ...search, tab: "occurrences", outcome: undefined })} className="number">
+            {rate(transaction.per_second)}
+          </Link>
+        </Fact>
+        <Fact name="errors">
+          {transaction.errors ? (
+            <Link
+              to="."
+              search={(search) => ({ ...search, tab: "occurrences", outcome: "error" })}
+              className="number error"
+            >
+              {percent(transaction.error_rate)}
+            </Link>
+          ) : (
+            "0 %"
+          )}
+        </Fact>
+        {value && (
+          <Fact name="value lost">
+            {money(value.lost)} <span className="muted">of {money(value.sum)}</span>
+          </Fact>
+        )}
+        {slo && (
+          <Fact name="error budget">
+            <span className={slo.error_budget_left < 0 ? "error" : ""}>
+              {percent(slo.error_budget_left)} left
+            </span>
+          </Fact>
+        )}
+      </dl>
+      <Part answer={answer} />
+    </div>
+  )
+}
+
+function Fact({ name, children }: { name: string; children: React.ReactNode }) {
+  return (
+    <div>
+      <dt className="muted small">{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  )
 }

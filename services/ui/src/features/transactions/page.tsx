@@ -113,7 +113,7 @@ function columnsOf(rows: readonly Transaction[]): Column<Transaction>[] {
       align: "end",
       sort: "count",
       cell: (row) => (
-        <Traces row={row}>{rate(row.per_second)}</Traces>
+        <Occurrences row={row}>{rate(row.per_second)}</Occurrences>
       ),
     },
     { name: "p50", head: "p50", align: "end", sort: "p50", narrow: "hide", cell: (row) => duration(row.duration_ms.p50) },
@@ -133,9 +133,9 @@ function columnsOf(rows: readonly Transaction[]): Column<Transaction>[] {
       sort: "error_rate",
       cell: (row) =>
         row.errors ? (
-          <Traces row={row} status="error">
+          <Occurrences row={row} status="error">
             {percent(row.error_rate)}
-          </Traces>
+          </Occurrences>
         ) : (
           <span className="muted">0 %</span>
         ),
@@ -159,17 +159,18 @@ function columnsOf(rows: readonly Transaction[]): Column<Transaction>[] {
       head: "Count",
       align: "end",
       narrow: "hide",
-      cell: (row) => <Traces row={row}>{count(row.count)}</Traces>,
+      cell: (row) => <Occurrences row={row}>{count(row.count)}</Occurrences>,
     },
   ]
   return columns.filter((column) => column !== false)
 }
 
-function Traces({ row, status, children }: { row: Transaction; status?: "error"; children: string }) {
+function Occurrences({ row, status, children }: { row: Transaction; status?: "error"; children: string }) {
   return (
     <Link
-      to="/traces"
-      search={{ transaction: row.id, status }}
+      to="/transactions/$id"
+      params={{ id: row.id }}
+      search={{ tab: "occurrences", outcome: status }}
       className={status === "error" ? "number error" : "number"}
     >
       {children}

@@ -1,0 +1,161 @@
+// Durations as a heatmap or as percentiles, and rate and errors below on the same time axis.
+import { useMemo } from "react"
+
+import type { Schemas } from "~/api/client"
+import { heatmap, pathOf } from "~/features/transaction/queries"
+import type { Region } from "~/features/transaction/region"
+import { Chart, type Line, type Mark } from "~/parts/chart"
+import { type Brushed, type Cells, Heatmap } from "~/parts/heatmap"
+import { Panel, type Source } from "~/parts/panel"
+import { Empty, Failure, Loading } from "~/parts/states"
+import { digits, duration } from "~/view/format"
+import { iso } from "~/view/time"
+import { useLive, useView } from "~/view/view"
+
+type Props = {
+  id: string
+  view: Schemas["JoinedView"]
+  chart: "percentiles" | undefined
+  region: Region | undefined
+  setChart: (chart: "percentiles" | undefined) => void
+  setRegion: (region: Region | undefined) => void
+  zoom: (start: string, end: string) => void
+  source: Source
+}
+
+export function Charts(props: Props) {
+  const { id, view, chart, setChart, zoom, source } = props
+  const { window } = useView()
+  const [from, to] = [Date.parse(view.start) / 1000, Date.parse(view.end) / 1000]
+  const marks = useMemo(() => deploymentMarks(view), [view])
+  const brush = (start: number, end: number) => zoom(iso(start), iso(end))
+  const times = useMemo(() => view.series.map((point) => Date.parse(point.time) / 1000), [view])
+  const counts = useMemo(() => countLines(view), [view])
+  return (
+    <div className="charts">
+      <Panel
+        title={chart ? "Percentiles" : "Durations"}
+        note={chart ? "brush to zoom" : "brush a region: what differs there?"}
+        source={chart ? source : { path: `${pathOf(id)}/heatmap`, query: window }}
+        actions={
+          <button
+            type="button"
+            className="button quiet"
+            onClick={() => setChart(chart ? undefined : "percentiles")}
+          >
+            {chart ? "Heatmap" : "Percentiles"}
+          </button>
+        }
+      >
+        {chart ? (
+          <Percentiles view={view} times={times} from={from} to={to} marks={marks} brush={brush} />
+        ) : (
+          <Cloud {...props} />
+        )}
+      </Panel>
+      <Panel title="Rate and errors" source={source} note="brush to zoom">
+        <Chart
+          name="Instances and errors in each step of time"
+          times={times}
+          lines={counts}
+          format={digits}
+          marks={marks}
+          height={90}
+          from={from}
+          to={to}
+          onBrush={brush}
+        />
+      </Panel>
+    </div>
+  )
+}
+
+function Cloud({ id, view, region, setRegion }: Props) {
+  const { window } = useView()
+  const { data, error, refetch } = useLive(heatmap(id, window))
+  const cells = useMemo(() => data && cellsOf(data), [data])
+  const chosen = useMemo(() => region && brushedOf(region), [region])
+  if (error && !data) return <Failure error={error} again={() => void refetch()} />
+  if (!data || !cells) return <Loading rows={6} name="the heatmap" />
+  if (!data.bounds_ms.length) return <Empty>No instance in this time.</Empty>
+  const choose = ({ start, end, min, max }: Brushed) =>
+    setRegion({
+      start: iso(start),
+      end: iso(end),
+      min: min > 0 ? Number(min.toPrecision(4)) : undefined,
+      max: Number.isFinite(max) ? Number(max.toPrecision(4)) : undefined,
+    })
+  return (
+    <Heatmap
+      name={`Durations over time: p50 ${duration(view.transaction.duration_ms.p50)}, p95 ${duration(view.transaction.duration_ms.p95)}`}
+      cells={cells}
+      from={Date.parse(data.start) / 1000}
+      to={Date.parse(data.end) / 1000}
+      chosen={chosen}
+      objective={view.transaction.slo?.latency_ms}
+      onBrush={choose}
+    />
+  )
+}
+
+const cellsOf = (map: Schemas["Heatmap"]): Cells => ({
+  times: map.times.map((time) => Date.parse(time) / 1000),
+  step: map.step_seconds,
+  bounds: map.bounds_ms,
+  counts: map.counts,
+  errors: map.errors,
+})
+
+const brushedOf = (region: Region): Brushed => ({
+  start: Date.parse(region.start),
+  end: Date.parse(region.end),
+  min: region.min ?? 0,
+  max: region.max ?? Infinity,
+})
+
+function Percentiles(props: {
+  view: Schemas["JoinedView"]
+  times: number[]
+  from: number
+  to: number
+  marks: Mark[]
+  brush: (start: number, end: number) => void
+}) {
+  const { view, times, from, to, marks, brush } = props
+  const lines = useMemo<Line[]>(
+    () => [
+      { name: "p50", colour: "muted", values: view.series.map((point) => point.p50) },
+      { name: "p95", colour: "link", values: view.series.map((point) => point.p95) },
+      { name: "p99", colour: "warn", values: view.series.map((point) => point.p99), dashed: true },
+    ],
+    [view],
+  )
+  return (
+    <Chart
+      name="Percentiles of the duration over time"
+      times={times}
+      lines={lines}
+      format={duration}
+      marks={marks}
+      height={200}
+      from={from}
+      to={to}
+      onBrush={brush}
+    />
+  )
+}
+
+const countLines = (view: Schemas["JoinedView"]): Line[] => [
+  { name: "instances", colour: "muted", values: view.series.map((point) => point.count) },
+  { name: "errors", colour: "error", values: view.series.map((point) => point.errors) },
+]
+
+/** New versions that came within the window, not those that were there before. */
+function deploymentMarks(view: Schemas["JoinedView"]): Mark[] {
+  const start = Date.parse(view.start)
+  const byService = new Map<string, number>()
+  for (const { service } of view.deployments) byService.set(service, (byService.get(service) ?? 0) + 1)
+  return view.deployments
+    .filter((one) => (byService.get(one.service) ?? 0) > 1 && Date.parse(one.first_seen) > start)
+    .map((one) => ({ time: Date.parse(one.first_seen), name: `${one.service} ${one.version}` }))
+}

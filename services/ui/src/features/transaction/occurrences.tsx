@@ -1,0 +1,120 @@
+// The single runs of a transaction.
+import { useQuery } from "@tanstack/react-query"
+import { getRouteApi, Link } from "@tanstack/react-router"
+
+import type { Schemas } from "~/api/client"
+import type { PartProps } from "~/features/transaction/page"
+import { occurrences, type OccurrencesOf, occurrencesQuery, pathOf } from "~/features/transaction/queries"
+import type { Outcome } from "~/features/transaction/search"
+import { Panel } from "~/parts/panel"
+import { Empty, Failure, Loading, Part } from "~/parts/states"
+import { Status } from "~/parts/status"
+import { type Column, Table } from "~/parts/table"
+import { count, duration, money } from "~/view/format"
+import { clockWithMillis, exact } from "~/view/time"
+import { useView } from "~/view/view"
+
+const route = getRouteApi("/transactions/$id")
+
+type Row = Schemas["Instance"]
+
+export function Occurrences({ id, view }: PartProps) {
+  const { window } = useView()
+  const { outcome, sort } = route.useSearch()
+  const navigate = route.useNavigate()
+  const of: OccurrencesOf = { status: outcome, sort }
+  const set = (next: { outcome?: Outcome; sort?: string }) =>
+    void navigate({ search: (current) => ({ ...current, ...next }) })
+  const { data, error, isPending, refetch } = useQuery(occurrences(id, window, of))
+  const isDefined = view.transaction.source === "defined"
+  const columns: (Column<Row> | false)[] = [
+    { name: "status", head: <span className="hidden">Status</span>, cell: (row) => <Status status={row.status} /> },
+    {
+      name: "start",
+      head: "Start",
+      sort: "start",
+      cell: (row) => <time title={exact(row.start)}>{clockWithMillis(row.start)}</time>,
+    },
+    {
+      name: "key",
+      head: isDefined ? "Key" : "Trace",
+      cell: (row) => (
+        <Link
+          to="/traces/$id"
+          params={{ id: row.trace_ids[0] ?? row.key }}
+          className="one-line mono cell-key"
+          data-row
+        >
+          {row.key}
+        </Link>
+      ),
+    },
+    {
+      name: "duration",
+      head: "Duration",
+      align: "end",
+      sort: "duration",
+      cell: (row) => duration(row.entry_duration_ms ?? row.duration_ms),
+    },
+    isDefined && { name: "user", head: "User", narrow: "hide", cell: (row) => <span className="one-line">{row.user ?? ""}</span> },
+    isDefined && {
+      name: "value",
+      head: "Value",
+      align: "end",
+      sort: "value",
+      narrow: "hide",
+      cell: (row) => (row.value === null ? "" : money(row.value)),
+    },
+    isDefined && { name: "steps", head: "Steps", narrow: "hide", cell: (row) => <Steps row={row} /> },
+    { name: "traces", head: "Traces", align: "end", narrow: "hide", cell: (row) => row.trace_ids.length },
+    { name: "spans", head: "Spans", align: "end", narrow: "hide", cell: (row) => row.span_count },
+  ]
+  return (
+    <Panel
+      title="Occurrences"
+      note={data && `${count(data.instances.length)}${data.next_cursor ? " or more" : ""}`}
+      source={{ path: `${pathOf(id)}/instances`, query: occurrencesQuery(window, of) }}
+      actions={
+        <button
+          type="button"
+          className="button quiet"
+          aria-pressed={of.status === "error"}
+          onClick={() => set({ outcome: outcome ? undefined : "error" })}
+        >
+          Errors only
+        </button>
+      }
+    >
+      <Part answer={data} />
+      {isPending ? (
+        <Loading rows={8} name="occurrences" />
+      ) : error ? (
+        <Failure error={error} again={() => void refetch()} />
+      ) : data.instances.length ? (
+        <Table
+          name="Occurrences"
+          columns={columns.filter((column) => column !== false)}
+          rows={data.instances}
+          id={(row) => row.key}
+          order={of.sort ?? "start"}
+          onOrder={(order) => set({ sort: order === "start" ? undefined : order })}
+        />
+      ) : (
+        <Empty>No occurrence in this time.</Empty>
+      )}
+    </Panel>
+  )
+}
+
+function Steps({ row }: { row: Row }) {
+  return (
+    <span className="one-line">
+      {row.steps.map((step) => (
+        <span key={step.name} className={step.status === "error" ? "error" : "muted"}>
+          {step.status === "error" ? "✕ " : ""}
+          {step.name}{" "}
+        </span>
+      ))}
+    </span>
+  )
+}

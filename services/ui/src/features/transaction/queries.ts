@@ -1,0 +1,89 @@
+import { queryOptions } from "@tanstack/react-query"
+
+import { client, read, type Window } from "~/api/client"
+import type { Region } from "~/features/transaction/region"
+
+const LIST = 200
+
+export const pathOf = (id: string) => `/api/v1/transactions/${encodeURIComponent(id)}`
+
+export const joined = (id: string, window: Window) =>
+  queryOptions({
+    queryKey: ["transaction", id, window],
+    queryFn: ({ signal }) =>
+      read(
+        client.GET("/api/v1/transactions/{transaction_id}", {
+          params: { path: { transaction_id: id }, query: { ...window, limit: LIST } },
+          signal,
+        }),
+      ),
+  })
+
+export const heatmap = (id: string, window: Window) =>
+  queryOptions({
+    queryKey: ["heatmap", id, window],
+    queryFn: ({ signal }) =>
+      read(
+        client.GET("/api/v1/transactions/{transaction_id}/heatmap", {
+          params: { path: { transaction_id: id }, query: window },
+          signal,
+        }),
+      ),
+  })
+
+/** What differs between a region of the heatmap and the rest of the window. */
+export const comparisonQuery = (id: string, window: Window, region: Region) => ({
+  transaction: id,
+  environment: window.environment,
+  start: region.start,
+  end: region.end,
+  min_duration_ms: region.min,
+  max_duration_ms: region.max,
+  baseline_start: window.start,
+  baseline_end: window.end,
+})
+
+export const comparison = (id: string, window: Window, region: Region) =>
+  queryOptions({
+    queryKey: ["compare", id, window, region],
+    queryFn: ({ signal }) =>
+      read(
+        client.GET("/api/v1/compare", {
+          params: { query: comparisonQuery(id, window, region) },
+          signal,
+        }),
+      ),
+  })
+
+export type OccurrencesOf = { status?: "ok" | "error"; sort?: string }
+
+export const occurrencesQuery = (window: Window, { status, sort }: OccurrencesOf) => ({
+  ...window,
+  status,
+  sort,
+  limit: LIST,
+})
+
+export const occurrences = (id: string, window: Window, of: OccurrencesOf) =>
+  queryOptions({
+    queryKey: ["occurrences", id, window, of],
+    queryFn: ({ signal }) =>
+      read(
+        client.GET("/api/v1/transactions/{transaction_id}/instances", {
+          params: { path: { transaction_id: id }, query: occurrencesQuery(window, of) },
+          signal,
+        }),
+      ),
+  })
+
+export const funnel = (id: string, window: Window) =>
+  queryOptions({
+    queryKey: ["funnel", id, window],
+    queryFn: ({ signal }) =>
+      read(
+        client.GET("/api/v1/transactions/{transaction_id}/funnel", {
+          params: { path: { transaction_id: id }, query: window },
+          signal,
+        }),
+      ),
+  })
