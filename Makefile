@@ -61,10 +61,10 @@ ui-dev: ui-types  ## serve the web UI with live reload, over the API at 127.0.0.
 demo: setup ui  ## start clew, an instrumented demo shop and a load on it; Ctrl-C stops all of it
 	@$(BIN)/python -m clew.cli demo
 
-test: setup lint  ## what must pass on every change (under 8 minutes on 2 cores)
+test: setup ui lint  ## what must pass on every change (under 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'not slow' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --suite-times
 
-test-all: setup lint  ## the longer suites too
+test-all: setup ui lint  ## the longer suites too
 	$(BIN)/python -m pytest
 
 test-elsewhere:  ## the tests that depend on the checkout's path, from copies at two other paths

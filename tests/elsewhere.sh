@@ -10,7 +10,7 @@ trap 'rm -rf "$top"' EXIT
 for name in "clew" "a clone"; do
     copy="$top/$name"
     mkdir "$copy"
-    tar -c --exclude=./.venv --exclude=./.git --exclude=./data . | tar -x -C "$copy"
+    tar -c --exclude=./.venv --exclude=node_modules --exclude=./.git --exclude=./data . | tar -x -C "$copy"
     echo "== $copy"
     cd "$copy"
     make setup > "$top/setup.log" || { cat "$top/setup.log"; exit 1; }
