@@ -183,3 +183,22 @@ def test_a_checkout_without_the_built_page_says_what_to_do(store: Store, tmp_pat
     unknown = asyncio.run(get("/api/v1/none"))
     assert unknown.status_code == 404
     assert unknown.headers["content-type"] == "application/problem+json"
+
+
+def test_the_docs_load_nothing_from_elsewhere(store: Store) -> None:
+    app = create_app(Reader(store), lambda: True)
+
+    async def get(path: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://clew") as client:
+            return await client.get(path)
+
+    page = asyncio.run(get("/docs"))
+    assert page.status_code == 200
+    assert "/api/v1/transactions/{transaction_id}" in page.text
+    assert "<script" not in page.text
+    assert "//" not in page.text.replace("http://", "")
+    assert page.headers["content-security-policy"].startswith(
+        "default-src 'none'; style-src 'self'"
+    )
+    assert asyncio.run(get("/docs/style.css")).headers["content-type"].startswith("text/css")

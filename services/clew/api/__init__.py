@@ -40,6 +40,7 @@ from clew.api import (
 from clew.api.access import Authentication, asks_for_page
 from clew.api.clients import PerClient
 from clew.api.compression import Compression
+from clew.api.docs import add_docs
 from clew.api.problems import add_problem_handlers, problem_response
 from clew.api.reference import describe
 from clew.storage import Reader
@@ -94,6 +95,8 @@ def create_app(
         default_response_class=JSONResponse,
         generate_unique_id_function=lambda route: route.name,
         separate_input_output_schemas=False,
+        docs_url=None,  # it would load scripts from another server; see clew.api.docs
+        redoc_url=None,
     )
     app.state.reader = reader
     app.state.definitions = registry or Registry(reader.store)
@@ -123,6 +126,7 @@ def create_app(
             return PlainTextResponse("ready\n")
         return problem_response(503, "clew is starting, or its database does not answer")
 
+    add_docs(app)
     describe(app)
     return app
 
