@@ -18,7 +18,7 @@ from typing import Any
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from clew.agent import exporting, settings
@@ -36,6 +36,7 @@ _EXPORT_LOGGERS = (
     "opentelemetry.sdk._shared_internal",
     "opentelemetry.sdk.metrics._internal",
     "opentelemetry.sdk.metrics._internal.export",
+    "clew.agent.statsd",
 )
 _ATTRIBUTES_LOGGER = "opentelemetry.attributes"
 
@@ -144,8 +145,9 @@ def _with_current(providers: list[Any], *current: Callable[[], Any]) -> list[Any
 
 def add_reader(provider: Any) -> None:
     """Have what is measured with a provider of the service's exported as well."""
-    for exporter in exporting.metric_exporters():
-        provider.add_metric_reader(PeriodicExportingMetricReader(exporter))
+    for kind in exporting.metric_classes():
+        is_reader = issubclass(kind, MetricReader)
+        provider.add_metric_reader(kind() if is_reader else PeriodicExportingMetricReader(kind()))
 
 
 def shut_down_at_end(provider: Any) -> None:

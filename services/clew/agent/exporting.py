@@ -18,6 +18,8 @@ from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportRes
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from clew.agent import exporters
+
 import_exporters = _configuration._import_exporters
 
 _SIGNALS = ("traces", "metrics", "logs")
@@ -59,7 +61,7 @@ importing = _Importing()
 
 
 @cache
-def _redaction() -> Any:
+def redaction() -> Any:
     """What is done to everything before it is exported. Its patterns take some time to compile."""
     with importing:
         from clew.agent import copies
@@ -165,6 +167,10 @@ def deferred_exporters(
     RuntimeError for a name that no exporter has."""
     named = (trace_names, metric_names, log_names)
     bases = (DeferredSpanExporter, DeferredMetricExporter, DeferredLogExporter)
+    local = [
+        exporters.classes(names, signal)
+        for names, signal in zip(named, exporters.SIGNALS, strict=True)
+    ]
     deferred: list[dict[str, Any]] = [
         {name: _deferred_class(bases[signal], signal, name) for name in names if _is_otlp(name)}
         for signal, names in enumerate(named)
@@ -172,12 +178,16 @@ def deferred_exporters(
     if any(os.environ.get(key) for key in _METRIC_PREFERENCES):
         deferred[1] = {}
     rest = [
-        [name for name in names if name not in deferred[signal]]
+        [name for name in names if name not in deferred[signal] and name not in local[signal]]
         for signal, names in enumerate(named)
     ]
-    imported = import_exporters(*rest)
+    imported: tuple[Mapping[str, Any], ...] = import_exporters(*rest)
     traces, metrics, logs = (
-        {**{name: _redacting(signal, kind) for name, kind in imported[signal].items()}, **classes}
+        {
+            name: _redacting(signal, kind)
+            for name, kind in (*imported[signal].items(), *local[signal].items())
+        }
+        | classes
         for signal, classes in enumerate(deferred)
     )
     return traces, metrics, logs
@@ -193,7 +203,7 @@ def _redacting(signal: int, kind: type[Any]) -> type[Any]:
     class Redacting(kind):  # type: ignore[misc]
         def export(self, items: Any, *args: Any, **kwargs: Any) -> Any:
             _take_note()
-            return super().export(getattr(_redaction(), redact)(items), *args, **kwargs)
+            return super().export(getattr(redaction(), redact)(items), *args, **kwargs)
 
     return Redacting
 
@@ -215,12 +225,13 @@ def _is_plain(environ: Mapping[str, str]) -> bool:
 
 def metric_exporters() -> list[MetricExporter]:
     """An exporter of each kind that OTEL_METRICS_EXPORTER names, without those that are readers."""
+    return [kind() for kind in metric_classes() if issubclass(kind, MetricExporter)]
+
+
+def metric_classes() -> list[type[Any]]:
+    """The classes of what OTEL_METRICS_EXPORTER names: exporters, and readers."""
     _, classes, _ = deferred_exporters([], _configuration._get_exporter_names("metrics"), [])
-    return [
-        exporter_class()
-        for exporter_class in classes.values()
-        if issubclass(exporter_class, MetricExporter)
-    ]
+    return list(classes.values())
 
 
 def _deferred_class(base: type[Any], signal: int, name: str) -> type[Any]:

@@ -112,7 +112,11 @@ class HostMetrics:
     def _export(self) -> None:
         if self._reader is None:
             with exporting.importing:
-                self._exporters = exporting.metric_exporters()
+                self._exporters = [
+                    exporter
+                    for exporter in exporting.metric_exporters()
+                    if getattr(exporter, "is_for_hosts", True)
+                ]
                 self._reader = _reader(self._exporters)
         data = self._reader.get_metrics_data()
         if data is not None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, MutableMapping
 from typing import NamedTuple
 from urllib.parse import quote
 
+from clew.agent import exporters
+
 
 class Setting(NamedTuple):
     """One environment variable that the agent sets if it is unset."""
@@ -21,9 +23,13 @@ class Setting(NamedTuple):
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("CLEW_ENABLED", "true", "`false` runs the service without the agent."),
-    Setting("OTEL_TRACES_EXPORTER", "otlp", "Send traces."),
-    Setting("OTEL_METRICS_EXPORTER", "otlp", "Send metrics."),
-    Setting("OTEL_LOGS_EXPORTER", "otlp", "Send log records."),
+    Setting("OTEL_TRACES_EXPORTER", "otlp", "How traces are exported: `otlp`, `console`, `none`."),
+    Setting(
+        "OTEL_METRICS_EXPORTER",
+        "otlp",
+        "How metrics are exported: `otlp`, `console`, `statsd`, `prometheus`, `none`.",
+    ),
+    Setting("OTEL_LOGS_EXPORTER", "otlp", "How log records are exported, as traces are."),
     Setting("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "grpc needs its own exporter."),
     Setting("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318", "Where clew receives OTLP."),
     Setting("OTEL_PROPAGATORS", "tracecontext,baggage", "W3C trace context and baggage."),
@@ -76,6 +82,21 @@ SETTINGS: tuple[Setting, ...] = (
         "`false` sends secrets as they are; other words are further names of what is secret.",
     ),
     Setting(
+        "CLEW_STATSD",
+        "127.0.0.1:8125",
+        "Where the exporter `statsd` sends: host:port of UDP, or unix:PATH of a datagram socket.",
+    ),
+    Setting(
+        "OTEL_EXPORTER_PROMETHEUS_HOST",
+        "127.0.0.1",
+        "Address at which the exporter `prometheus` can be scraped.",
+    ),
+    Setting(
+        "OTEL_EXPORTER_PROMETHEUS_PORT",
+        "9464",
+        "Its port in the first process of a host; others have the next free ones.",
+    ),
+    Setting(
         "CLEW_FLUSH_TIMEOUT",
         "1.5",
         "Seconds that the end of the process may be held up to send what is still in memory.",
@@ -93,10 +114,11 @@ class PlainSetting(NamedTuple):
     doc: str
 
 
-def _one_exporter(text: str) -> tuple[str, ...]:
-    if text not in ("otlp", "console", "none"):
-        raise ValueError("otlp, console or none")
-    return (text,) * 3
+def _host_and_port(text: str) -> tuple[str, ...]:
+    host, colon, port = text.rpartition(":")
+    if not (colon and port.isdecimal() and int(port) < 65536):
+        raise ValueError("host:port")
+    return (host.strip("[]") or "127.0.0.1", port)
 
 
 def _sampler(text: str) -> tuple[str, ...]:
@@ -147,8 +169,15 @@ PLAIN_SETTINGS: tuple[PlainSetting, ...] = (
     PlainSetting(
         "CLEW_EXPORTER",
         ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"),
-        _one_exporter,
-        "`otlp`, `console` (prints everything) or `none`, for all three signals.",
+        exporters.expand,
+        "`otlp`, `console`, `statsd`, `prometheus`, also several with commas between them, or "
+        "`none`. Each exports the signals that it has: StatsD and Prometheus have metrics alone.",
+    ),
+    PlainSetting(
+        "CLEW_PROMETHEUS",
+        ("OTEL_EXPORTER_PROMETHEUS_HOST", "OTEL_EXPORTER_PROMETHEUS_PORT"),
+        _host_and_port,
+        "Where metrics can be scraped, with the exporter `prometheus`: host and port.",
     ),
 )
 

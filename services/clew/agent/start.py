@@ -57,6 +57,7 @@ def _start() -> None:
         adoption,
         delivery,
         endings,
+        exporters,
         forks,
         greenlets,
         instrumentations,
@@ -76,7 +77,9 @@ def _start() -> None:
         delivery.limit_complaints()
         measurement = system.measure()
         delivery.flush_at_end()
-    greenlets.restart_threads_around_patches(measurement, endings.flush_at_other_ends())
+    greenlets.restart_threads_around_patches(
+        measurement, endings.flush_at_other_ends(), *exporters.threads()
+    )
     adoption.adopt_providers()
     if logs.is_exported():
         logs.capture_logs()
@@ -91,12 +94,12 @@ def _start() -> None:
 
 def announcement(name: Name) -> str:
     """What was set up, in one line."""
-    from clew.agent import instrumentations
+    from clew.agent import exporters, instrumentations
 
     libraries = instrumentations.found_libraries()
     parts = [
         f"service {name.text} (from {name.source})",
-        f"to {os.environ['OTEL_EXPORTER_OTLP_ENDPOINT']}",
+        exporters.destination(os.environ),
         f"instruments {', '.join(libraries.instrumented) or 'what it imports'}",
     ]
     if libraries.left_out:
