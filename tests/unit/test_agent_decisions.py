@@ -151,6 +151,42 @@ def test_a_command_that_cannot_be_executed_says_so(
     assert "Permission denied" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["-I", "-m", "shop"], "-I"),
+        (["-uIm", "shop"], "-I"),
+        (["-W", "error", "-E", "app.py"], "-E"),
+        (["-Werror", "-sE"], "-E"),
+        (["-Ximporttime", "app.py", "-I"], ""),
+        (["-WIgnore", "app.py"], ""),
+        (["-m", "Import", "-E"], ""),
+        (["-mshop", "-E"], ""),
+        (["--check-hash-based-pycs", "never", "-E", "app.py"], "-E"),
+        (["-c", "pass", "-I"], ""),
+        (["-P", "-s", "app.py", "-I"], ""),
+        (["-", "-I"], ""),
+        ([], ""),
+    ],
+)
+def test_an_option_that_keeps_the_agent_out_is_seen(arguments: list[str], option: str) -> None:
+    assert run._ignores_the_environment(arguments) == option
+
+
+def test_an_isolated_python_is_named_and_started(tmp_path: Path) -> None:
+    script = tmp_path / "serve"
+    script.write_text(f"#!{sys.executable} -I\nprint('served')\n")
+    script.chmod(0o755)
+    for command in ([sys.executable, "-I", str(script)], [str(script)]):
+        result = subprocess.run(
+            [sys.executable, "-m", "clew.cli", "run", "--", *command],
+            capture_output=True,
+            text=True,
+        )
+        assert (result.returncode, result.stdout) == (0, "served\n")
+        assert result.stderr.startswith("clew: not instrumented: python -I ignores PYTHONPATH")
+
+
 def _complaint(level: int = logging.WARNING) -> logging.LogRecord:
     try:
         raise ConnectionRefusedError("nobody listens")

@@ -9,12 +9,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from clew import agent
 from clew.cli.settings import UsageError
 
+_PYTHON = re.compile(r"(python|pypy)[\d.]*")
 _COMMAND_NOT_FOUND = 127
 _COMMAND_NOT_EXECUTABLE = 126
 
@@ -27,6 +29,13 @@ def run(command: list[str], *, service_name: str | None, endpoint: str | None) -
     """
     if not command:
         _fail("no command; for example: clew run -- python app.py", 2)
+    with suppress(UsageError):  # what cannot be read cannot be executed: that is said below
+        if option := _ignores_the_environment(_interpreter(command)[1:]):
+            print(
+                f"clew: not instrumented: python {option} ignores PYTHONPATH, by which the agent "
+                "starts. Leave the option out, or use -P and -s",
+                file=sys.stderr,
+            )
     env = environment(command, service_name=service_name, endpoint=endpoint)
     try:
         os.execvpe(command[0], command, env)  # noqa: S606 - becoming another program is the point
@@ -84,9 +93,17 @@ def explain(command: list[str], *, service_name: str | None, endpoint: str | Non
 def python_of(command: list[str]) -> tuple[str, str]:
     """The Python that a command runs in, by its name or the first line of its script, else this
     one; and what to say about it. Raises UsageError for a command that cannot be read."""
+    if words := _interpreter(command):
+        return words[0], ""
+    return sys.executable, " (no Python program: each Python that it starts is instrumented)"
+
+
+def _interpreter(command: list[str]) -> list[str]:
+    """The Python that a command runs in, then its arguments there as far as they are known; empty
+    for a command of another kind. Raises UsageError for a command that cannot be read."""
     program = shutil.which(command[0]) or command[0]
-    if re.fullmatch(r"(python|pypy)[\d.]*", Path(program).name):
-        return program, ""
+    if _PYTHON.fullmatch(Path(program).name):
+        return [program, *command[1:]]
     try:
         with open(program, "rb") as file:
             first, second = (file.readline(500).decode(errors="replace") for _ in range(2))
@@ -94,12 +111,32 @@ def python_of(command: list[str]) -> tuple[str, str]:
         raise UsageError(f"run: {command[0]}: {error.strerror}") from error
     # The script of an environment whose path is long, or has a space.
     if first.startswith("#!/bin/sh") and second.startswith("'''exec' "):
-        return shlex.split(second.removeprefix("'''exec'"))[0], ""
-    words = first.removeprefix("#!").split()
-    names = [word for word in words if "python" in Path(word).name]
-    if first.startswith("#!") and names:
-        return (shutil.which(names[0]) or names[0]), ""
-    return sys.executable, " (no Python program: each Python that it starts is instrumented)"
+        return shlex.split(second.removeprefix("'''exec'"))
+    words = first.removeprefix("#!").split() if first.startswith("#!") else []
+    while words and "python" not in Path(words[0]).name:
+        words.pop(0)
+    return [shutil.which(words[0]) or words[0], *words[1:]] if words else []
+
+
+def _ignores_the_environment(arguments: Sequence[str]) -> str:
+    """The option by which Python takes no PYTHONPATH, so that the agent does not start; or ""."""
+    rest = iter(arguments)
+    for word in rest:
+        if word.startswith("--"):
+            if word == "--check-hash-based-pycs":
+                next(rest, "")
+            continue
+        match = re.fullmatch(r"-(?=.)([^cmWX]*)([cmWX]?)(.*)", word)
+        if match is None:  # the program: what follows is its own
+            break
+        flags, last, value = match.groups()
+        if option := next((option for option in "IE" if option in flags), ""):
+            return f"-{option}"
+        if last in ("c", "m"):
+            break
+        if last and not value:
+            next(rest, "")
+    return ""
 
 
 def environment(
