@@ -275,8 +275,16 @@ def _in_transaction(name: str, attributes: dict[str, Any]) -> Iterator[Scope]:
         context.detach(token)
 
 
+_PLAIN = frozenset({str, bool, int, float})
+
+
 def _plain(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Attributes of types that OpenTelemetry has."""
+    """Attributes of types that OpenTelemetry has; the same object if there are no others."""
+    for item in attributes.values():
+        if type(item) not in _PLAIN:
+            break
+    else:
+        return attributes
     return {
         key: item if isinstance(item, str | bool | int | float | list | tuple) else str(item)
         for key, item in attributes.items()
