@@ -94,6 +94,7 @@ PRIVATE = {
         "opentelemetry.sdk.metrics.export:MetricExporter.*_preferred_aggregation",
         "opentelemetry.sdk.metrics.export:MetricExporter.*_preferred_temporality",
         "opentelemetry.sdk._logs._internal:Logger._is_enabled",
+        "opentelemetry.sdk._logs._internal:Logger.*_logger_metrics",
         "opentelemetry.sdk._shared_internal:BatchProcessor.*_exporter",
         "opentelemetry.sdk.resources:Resource.*_attributes",
         *(

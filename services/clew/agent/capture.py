@@ -82,13 +82,14 @@ class Capture:
             logger,
             trace.get_current_span(context).get_span_context(),
         )
+        logger._logger_metrics.emit_log()  # the SDK's own, where they are on
         self._delivery.take(captured)
         return True
 
     def _logger(self, name: str) -> Any:
         """The SDK's logger of this name; None for one of another kind."""
         logger = self._provider.get_logger(name)
-        if hasattr(logger, "_is_enabled") and hasattr(logger, "resource"):
+        if all(hasattr(logger, name) for name in ("_is_enabled", "_logger_metrics", "resource")):
             self._loggers[name] = logger
             return logger
         return None

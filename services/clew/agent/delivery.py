@@ -28,6 +28,8 @@ _COMPLAINT_INTERVAL_S = 60.0
 
 # Everything of the SDK that speaks up, on each attempt, when an export fails.
 _EXPORT_LOGGERS = (
+    "clew.agent.encoding",
+    "clew.agent.points",
     "clew.agent.transport",
     "opentelemetry.exporter.otlp.proto.grpc.exporter",
     "opentelemetry.exporter.otlp.proto.http._log_exporter",

@@ -104,7 +104,7 @@ class Encoder:
                 else:
                     parts.append(self._encode_attribute(key, value, system))
             except Exception as error:
-                _log.warning("clew: attribute %s is left out: %r", key, error)
+                _log.warning("attribute %s is left out: %r", key, error)
         return tag.join(parts)
 
     def _encode_text(self, key: str, value: str, system: str) -> bytes:
@@ -229,7 +229,7 @@ class Groups:
         try:
             message = encode(item)
         except Exception as error:
-            _log.warning("clew: left out, it cannot be encoded: %r", error)
+            _log.warning("an item is left out, it cannot be encoded: %r", error)
             return
         if self._last[0] is not resource or self._last[1] is not scope:
             scopes = self._groups.setdefault(self._encoder.resource(resource), {})

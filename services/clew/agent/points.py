@@ -47,7 +47,7 @@ class MetricEncoder:
         data = metric.data
         tag, encode = self._kinds.get(type(data), (b"", None))
         if encode is None:
-            _log.warning("clew: %s is left out: no such type of data: %s", metric.name, type(data))
+            _log.warning("metric %s is left out: no such type of data: %s", metric.name, type(data))
             return head
         points = [b"\x0a" + sized(encode(point)) for point in data.data_points]
         if not points:

@@ -55,7 +55,7 @@ def any_value(value: Any) -> bytes:
         return b"\x0a" + sized(utf8(value))
     if isinstance(value, int):
         if not _LOWEST <= value <= _HIGHEST:
-            raise ValueError(f"not an integer of 64 bits: {value}")
+            raise ValueError("an integer of more than 64 bits")
         return b"\x18" + varint(value)
     if isinstance(value, float):
         return b"\x21" + _DOUBLE.pack(value)
