@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from clew import agent
 from support.capture import (
     CLIENT,
     ERROR,
@@ -98,9 +99,9 @@ def _uvicorn(port: int, *more: str) -> list[str]:
 
 
 def _without_paths(output: str, directory: Path) -> str:
-    """The output without the paths of libraries and of the program, which may say anything: the
-    frames of its tracebacks name the checkout."""
-    for path in (sys.prefix, str(directory)):
+    """The output without the paths of libraries, of the agent and of the program, which may say
+    anything: the frames of its tracebacks name the checkout."""
+    for path in (sys.prefix, str(Path(agent.__file__).parent), str(directory)):
         output = output.replace(path, "")
     return output
 

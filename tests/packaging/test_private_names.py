@@ -111,6 +111,17 @@ PRIVATE = {
         "opentelemetry.instrumentation.celery:CeleryInstrumentor._trace_before_publish",
         "opentelemetry.instrumentation.celery:CeleryInstrumentor._trace_after_publish",
     ],
+    "opentelemetry-instrumentation-asgi": [
+        *(
+            f"opentelemetry.instrumentation.asgi:{name}"
+            for name in (
+                *("_StabilityMode.HTTP", "_decode_header_item", "_parse_duration_attrs"),
+                *("_parse_active_request_count_attrs", "_set_http_peer_ip_server"),
+                "_set_http_peer_port_server",
+            )
+        ),
+        "opentelemetry.instrumentation.asgi:OpenTelemetryMiddleware.*_sem_conv_opt_in_mode",
+    ],
     "opentelemetry-instrumentation-logging": [
         "opentelemetry.instrumentation.logging.handler:LoggingHandler._translate",
         "opentelemetry.instrumentation.logging.handler:LoggingHandler.*_log_code_attributes",

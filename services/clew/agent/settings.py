@@ -97,6 +97,11 @@ SETTINGS: tuple[Setting, ...] = (
         "Its port in the first process of a host; others have the next free ones.",
     ),
     Setting(
+        "CLEW_FAST_REQUESTS",
+        "true",
+        "`false` has contrib's own code record the requests that come in, at more cost.",
+    ),
+    Setting(
         "CLEW_FLUSH_TIMEOUT",
         "1.5",
         "Seconds that the end of the process may be held up to send what is still in memory.",

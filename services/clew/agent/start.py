@@ -57,6 +57,7 @@ def _start() -> None:
         adoption,
         delivery,
         endings,
+        entries,
         exporters,
         forks,
         greenlets,
@@ -83,6 +84,7 @@ def _start() -> None:
     adoption.adopt_providers()
     if logs.is_exported():
         logs.capture_logs()
+    entries.replace_at_import()
     instrumentations.switch_on_at_import()
     if directory := os.environ.get("CLEW_DOCTOR_DIRECTORY"):
         from clew.agent import report

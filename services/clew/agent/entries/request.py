@@ -1,0 +1,109 @@
+"""What requests over ASGI and WSGI have in common."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from opentelemetry import context, trace
+from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
+from opentelemetry.sdk.trace import sampling
+from opentelemetry.trace import Status, StatusCode
+
+CACHE_SIZE = 1024  # entries by what clients send; the rest is computed again
+_log = logging.getLogger(__name__)
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def guarded(function: Callable[_P, _T]) -> Callable[_P, _T | None]:
+    """Have `function` return None where it raises: the first time this is logged."""
+
+    @wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _T | None:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            complain(error)
+            return None
+
+    return call
+
+
+_has_complained = False
+
+
+def complain(error: Exception) -> None:
+    """Log an error of ours, the first of them as a warning."""
+    global _has_complained
+    level = logging.DEBUG if _has_complained else logging.WARNING
+    _has_complained = True
+    _log.log(level, "clew: a request is not recorded as it should be: %r", error)
+
+
+class LazyAttributes(Mapping[str, Any]):
+    """Attributes that are computed when something reads them. The usual samplers do not, so that a
+    request that is not sampled needs none."""
+
+    __slots__ = ("_attributes", "_compute")
+
+    def __init__(self, compute: Callable[[], dict[str, Any]]) -> None:
+        self._compute = compute
+        self._attributes: dict[str, Any] | None = None
+
+    def _read(self) -> dict[str, Any]:
+        if self._attributes is None:
+            self._attributes = self._compute() or {}
+        return self._attributes
+
+    def __getitem__(self, key: str) -> Any:
+        return self._read()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def items(self) -> Any:
+        return self._read().items()
+
+
+def is_entry() -> bool:
+    """Whether a request that arrives now is the first that this process knows of its trace, and is
+    to be traced."""
+    current = context.get_current()
+    return not current or (
+        trace.get_current_span(current) is trace.INVALID_SPAN and is_http_instrumentation_enabled()
+    )
+
+
+# Samplers of these modules decide about requests by trace id and parent alone.
+_SAMPLERS = (sampling.__name__, "clew.agent.polling")
+
+
+def samples_by_trace(tracer: Any) -> bool:
+    """Whether the tracer's sampler needs neither name nor attributes of a request's span."""
+    return _is_usual(getattr(tracer, "sampler", None))
+
+
+def _is_usual(sampler: Any) -> bool:
+    if type(sampler).__module__ not in _SAMPLERS:
+        return False
+    parts = [part for part in vars(sampler).values() if isinstance(part, sampling.Sampler)]
+    return all(map(_is_usual, parts))
+
+
+def has_readers(instrument: Any) -> bool:
+    """Whether anything reads what the instrument records."""
+    consumer = getattr(instrument, "_measurement_consumer", None)
+    return bool(getattr(consumer, "_reader_storages", True))
+
+
+def record_error(span: Any, error: BaseException) -> None:
+    """As `use_span` does."""
+    if span.is_recording():
+        span.record_exception(error)
+        span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
