@@ -147,6 +147,22 @@ def test_instruments_record_with_their_attributes(reader: InMemoryMetricReader) 
     }
 
 
+def test_a_histograms_buckets_fit_its_unit(reader: InMemoryMetricReader) -> None:
+    histogram("lookups", "s").record(0.0003)
+    histogram("sizes", "By").record(52_000)
+    histogram("lengths").record(3)
+    data = reader.get_metrics_data()
+    assert data is not None
+    buckets = {}
+    for metric in data.resource_metrics[0].scope_metrics[0].metrics:
+        (point,) = metric.data.data_points
+        index = point.bucket_counts.index(1)  # type: ignore[union-attr]
+        buckets[metric.name] = point.explicit_bounds[index - 1 : index + 1]  # type: ignore[union-attr]
+    assert buckets["lookups"] == (0.00025, 0.0005)
+    assert buckets["sizes"] == (16_384, 65_536)
+    assert tuple(buckets["lengths"]) == (0, 5)
+
+
 def test_caches_circuit_breakers_and_bulkheads(reader: InMemoryMetricReader) -> None:
     cache_operation("prices", True, 0.5, entries=10, size=2048)
     cache_operation("prices", False)

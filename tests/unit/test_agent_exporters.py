@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client.parser import text_string_to_metric_families
 
-from clew.agent import console, exporters, exposition, settings, statsd
+from clew.agent import console, exporters, exposition, host, settings, statsd
 from clew.collector.statsd import Aggregator, Sample, parse
 
 RESOURCE = Resource(
@@ -409,3 +409,19 @@ def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\033[" in next(console.span_lines(spans))
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\033[" not in next(console.span_lines(spans))
+
+
+# ---- metrics of the host
+
+
+@pytest.mark.parametrize("names", ["statsd", "prometheus,console", "none"])
+def test_the_host_is_not_read_for_those_who_read_it_themselves(
+    names: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", names)
+    metrics_of_host = host.HostMetrics()
+    metrics_of_host.begin()
+    assert metrics_of_host._thread is None
+    assert metrics_of_host._socket is None  # another process, with another exporter, reads it
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", f"{names},otlp".removeprefix("none,"))
+    assert len(host._exporter_classes()) == 1

@@ -26,6 +26,16 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _SCOPE = "clew"
 
+# OpenTelemetry's own bounds fit milliseconds; these fit seconds, from a cache to an analysis, and
+# sizes, from a row to a video.
+_BOUNDS: dict[str, tuple[float, ...]] = {
+    "s": (
+        *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+        *(1, 2.5, 5, 10, 30, 60, 300),
+    ),
+    "By": tuple(4.0**power for power in range(3, 16)),
+}
+
 CircuitState = Literal["closed", "open", "half_open"]
 
 
@@ -149,7 +159,8 @@ def gauge(name: str, unit: str = "1", description: str = "") -> Gauge:
 
 
 def histogram(name: str, unit: str = "1", description: str = "") -> Histogram:
-    """The histogram of this name: `histogram("items.size", "By").record(512)`."""
+    """The histogram of this name: `histogram("items.size", "By").record(512)`. Its buckets fit
+    seconds where the unit is `s`, and sizes where it is `By`."""
     return _Instrument("create_histogram", name, unit, description)
 
 
@@ -234,7 +245,11 @@ class _Instrument:
 
 @functools.lru_cache(maxsize=1024)
 def _instrument(create: str, name: str, unit: str, description: str) -> Any:
-    return getattr(metrics.get_meter(_SCOPE), create)(name, unit=unit, description=description)
+    options: dict[str, Any] = {}
+    if create == "create_histogram" and unit in _BOUNDS:
+        options["explicit_bucket_boundaries_advisory"] = _BOUNDS[unit]
+    make = getattr(metrics.get_meter(_SCOPE), create)
+    return make(name, unit=unit, description=description, **options)
 
 
 @functools.cache

@@ -223,11 +223,6 @@ def _is_plain(environ: Mapping[str, str]) -> bool:
     return not any("OTLP" in name and name.endswith(_SPECIAL) for name in names)
 
 
-def metric_exporters() -> list[MetricExporter]:
-    """An exporter of each kind that OTEL_METRICS_EXPORTER names, without those that are readers."""
-    return [kind() for kind in metric_classes() if issubclass(kind, MetricExporter)]
-
-
 def metric_classes() -> list[type[Any]]:
     """The classes of what OTEL_METRICS_EXPORTER names: exporters, and readers."""
     _, classes, _ = deferred_exporters([], _configuration._get_exporter_names("metrics"), [])

@@ -55,8 +55,9 @@ class HostMetrics:
         self._is_paused = False
 
     def begin(self) -> None:
-        """Start the thread that reads. Raises RuntimeError if no thread can be started."""
-        if self._thread is None:
+        """Start the thread that reads, if there is an exporter for what it reads. Raises
+        RuntimeError if no thread can be started."""
+        if self._thread is None and _exporter_classes():
             self._end = threading.Event()
             self._is_paused = False
             self._holds_socket()
@@ -112,16 +113,21 @@ class HostMetrics:
     def _export(self) -> None:
         if self._reader is None:
             with exporting.importing:
-                self._exporters = [
-                    exporter
-                    for exporter in exporting.metric_exporters()
-                    if getattr(exporter, "is_for_hosts", True)
-                ]
+                self._exporters = [exporter_class() for exporter_class in _exporter_classes()]
                 self._reader = _reader(self._exporters)
         data = self._reader.get_metrics_data()
         if data is not None:
             for exporter in self._exporters:
                 exporter.export(data)
+
+
+def _exporter_classes() -> list[Any]:
+    """Those that metrics of the host are for: StatsD and Prometheus have others that read them."""
+    return [
+        kind
+        for kind in exporting.metric_classes()
+        if hasattr(kind, "export") and getattr(kind, "is_for_hosts", True)
+    ]
 
 
 def _interval_s() -> float:
