@@ -178,6 +178,7 @@ def check_requests(capture: Capture, name: str) -> None:
     assert sorted(span.proto.name for span in entries(capture)) == ["GET"] * 4 + [name] * 4
     assert {span.service for span in capture.spans} == {"shop"}
     assert not [s for s in capture.spans if s.proto.name.endswith((" send", " receive"))]
+    assert not [log for log in capture.logs if log.scope == "django.request" and not log.trace_id]
     for entry in (span for span in entries(capture) if span.proto.name == name):
         trace = [span for span in capture.spans if span.trace_id == entry.trace_id]
         calls = [span for span in trace if span.proto.kind == CLIENT]

@@ -147,6 +147,7 @@ def _parent(span: ReadableSpan) -> int | None:
     return span.parent and span.parent.span_id
 
 
+DROP = Decision.DROP
 LIBRARY = f"{sys.prefix}/lib/site-packages/kombu/poll.py"
 
 
@@ -157,6 +158,9 @@ LIBRARY = f"{sys.prefix}/lib/site-packages/kombu/poll.py"
         ([("celery.worker", LIBRARY), ("redis.client", LIBRARY)], True),
         ([("apscheduler.run", LIBRARY), ("shop", "/srv/shop.py")], False),
         ([("redis.client", LIBRARY)], False),
+        ([("shop", "/srv/shop.py"), ("alembic.op", LIBRARY)], True),
+        ([("django.db.migrations.executor", LIBRARY)], True),
+        ([("django.db.models", LIBRARY), ("shop", "/srv/shop.py")], False),
     ],
 )
 def test_what_the_machinery_of_a_queue_asks_for_makes_no_span(
@@ -172,8 +176,9 @@ def test_what_the_machinery_of_a_queue_asks_for_makes_no_span(
             call = space["function"]
         return call().decision
 
-    expected = Decision.DROP if is_left_out else Decision.RECORD_AND_SAMPLE
+    expected = DROP if is_left_out else Decision.RECORD_AND_SAMPLE
     assert decide(SpanKind.CLIENT) is expected
+    assert sampler.should_sample(None, 1, "jinja2.load", SpanKind.INTERNAL).decision is DROP
     assert decide(SpanKind.CONSUMER) is Decision.RECORD_AND_SAMPLE
     assert sampler.get_description() == ALWAYS_ON.get_description()
 

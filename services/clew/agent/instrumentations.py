@@ -41,7 +41,9 @@ class Instrumentation:
 
     @property
     def package(self) -> str:
-        """The distribution that has the instrumentation."""
+        """The distribution that has the instrumentation; clew itself if contrib has none."""
+        if not self.path:
+            return "clew"
         module = self.path.partition(":")[0].replace("_", "-").replace(".", "-")
         return f"opentelemetry-instrumentation-{'kafka-python' if module == 'kafka' else module}"
 
@@ -111,16 +113,14 @@ def _celery(instrumentation: Instrumentation, _module: Any) -> None:
     trace_celery(instrumentation.instrumentor())
 
 
-def _dramatiq(_instrumentation: Instrumentation, module: Any) -> None:
-    from clew.agent.queues import trace_dramatiq
+def _from_agent(module: str, function: str) -> Callable[[Instrumentation, Any], None]:
+    """What contrib has no instrumentation of: a function of the agent's, with the module that was
+    imported."""
 
-    trace_dramatiq(module)
+    def switch_on(_instrumentation: Instrumentation, library: Any) -> None:
+        getattr(import_module(f"clew.agent.{module}"), function)(library)
 
-
-def _rq(_instrumentation: Instrumentation, module: Any) -> None:
-    from clew.agent.queues import trace_rq
-
-    trace_rq(module)
+    return switch_on
 
 
 def _row(
@@ -160,6 +160,36 @@ TABLE: tuple[Instrumentation, ...] = (
         switch_on=_starlette,
     ),
     _row("tornado", "tornado:TornadoInstrumentor", "tornado", "tornado.web"),
+    # Applications of no framework, where these call them.
+    _row("bottle", "", "bottle", switch_on=_from_agent("servers", "trace_bottle")),
+    _row(
+        "datasette",
+        "",
+        "datasette",
+        "datasette.app",
+        switch_on=_from_agent("servers", "trace_datasette"),
+    ),
+    _row(
+        "gunicorn",
+        "",
+        "gunicorn",
+        "gunicorn.workers.base",
+        switch_on=_from_agent("servers", "trace_gunicorn"),
+    ),
+    _row(
+        "hypercorn",
+        "",
+        "hypercorn",
+        "hypercorn.app_wrappers",
+        switch_on=_from_agent("servers", "trace_hypercorn"),
+    ),
+    _row(
+        "uvicorn",
+        "",
+        "uvicorn",
+        "uvicorn.config",
+        switch_on=_from_agent("servers", "trace_uvicorn"),
+    ),
     # HTTP and RPC clients.
     _row("aiohttp-client", "aiohttp_client:AioHttpClientInstrumentor", "aiohttp"),
     _row("grpc_client", "grpc:GrpcInstrumentorClient", "grpcio", "grpc"),
@@ -201,11 +231,17 @@ TABLE: tuple[Instrumentation, ...] = (
         "confluent-kafka",
         "confluent_kafka",
     ),
-    _row("dramatiq", "", "dramatiq", "dramatiq.broker", switch_on=_dramatiq),
+    _row(
+        "dramatiq",
+        "",
+        "dramatiq",
+        "dramatiq.broker",
+        switch_on=_from_agent("queues", "trace_dramatiq"),
+    ),
     _row("kafka", "kafka:KafkaInstrumentor", "kafka-python", "kafka"),
     _row("pika", "pika:PikaInstrumentor", "pika"),
     _row("remoulade", "remoulade:RemouladeInstrumentor", "remoulade"),
-    _row("rq", "", "rq", "rq.queue", switch_on=_rq),
+    _row("rq", "", "rq", "rq.queue", switch_on=_from_agent("queues", "trace_rq")),
     # Clouds, templates.
     _row("aiobotocore", "botocore:AiobotocoreInstrumentor", "aiobotocore", "aiobotocore.client"),
     _row("botocore", "botocore:BotocoreInstrumentor", "botocore", "botocore.client"),

@@ -192,10 +192,13 @@ def _is_below(name: str, loggers: tuple[str, ...]) -> bool:
 @contextlib.contextmanager
 def _failed_request(record: logging.LogRecord) -> Iterator[None]:
     """Within the trace of the request that failed with the record's exception: a server logs it
-    when the request's span has ended."""
+    when the request's span has ended. So does Django, where it answers with an error."""
     span = None
-    if record.exc_info and not trace.get_current_span().get_span_context().is_valid:
-        span = requests.failed_with(record.exc_info[1])
+    if not trace.get_current_span().get_span_context().is_valid:
+        if record.exc_info:
+            span = requests.failed_with(record.exc_info[1])
+        elif record.name.startswith("django.") and hasattr(record, "status_code"):
+            span = requests.ended_last()
     if span is None:
         yield
         return

@@ -14,7 +14,7 @@ from typing import NamedTuple
 _APP = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_][\w.]*(?:\(\))?")
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 # Programs that take a module without the name of an application in it.
-_TAKE_MODULES = frozenset({"gunicorn", "dramatiq"})
+_TAKE_MODULES = frozenset({"gunicorn", "dramatiq", "huey_consumer"})
 
 # What a file or module is called in every second project tells services apart no better than
 # "service".
@@ -22,6 +22,7 @@ _COMMON = frozenset(
     {
         *("__main__", "app", "application", "asgi", "celery", "cli", "main", "manage", "run"),
         *("server", "service", "src", "start", "worker", "wsgi"),
+        *("asgi_app", "django_app", "fastapi_app", "flask_app", "web_app", "wsgi_app"),
     }
 )
 # Programs that start somebody's application, and the options by which they are given it.
@@ -100,7 +101,7 @@ def derived_name(environ: Mapping[str, str], command: Sequence[str]) -> Name:
     `app`. If all parts are, the project's name (pyproject.toml) counts, then its directory.
     """
     for parts, source in _applications(environ, command):
-        if text := next((part for part in reversed(parts) if part not in _COMMON), ""):
+        if text := next((part for part in reversed(parts) if _tells(part)), ""):
             return Name(text, source)
     if inherited := environ.get(INHERITED):
         return Name(inherited, "the process that started it")
@@ -108,6 +109,11 @@ def derived_name(environ: Mapping[str, str], command: Sequence[str]) -> Name:
     if project := _project(directory):
         return Name(project, "pyproject.toml")
     return Name(directory.name or "service", "its directory")
+
+
+def _tells(part: str) -> bool:
+    """Whether it tells services apart: neither a common name nor a private module."""
+    return part not in _COMMON and not part.startswith("_")
 
 
 def started_packages(environ: Mapping[str, str], command: Sequence[str]) -> frozenset[str]:
@@ -170,8 +176,9 @@ def _program(command: Sequence[str]) -> tuple[str, list[str]]:
     for word in rest:
         if word == "-m":
             module = next(rest, "")
-            known = module.partition(".")[0]
-            return (known if known in _RUNNERS else module), list(rest)
+            ends = (module.partition(".")[0], module.rpartition(".")[2])
+            known = next((end for end in ends if end in _RUNNERS), module)
+            return known, list(rest)
         if word == "-c":
             return "python", []
         if word in ("-W", "-X"):

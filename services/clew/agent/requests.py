@@ -15,6 +15,8 @@ _ENTRIES = (SpanKind.SERVER, SpanKind.CONSUMER)
 _failure: ContextVar[tuple[SpanContext, frozenset[tuple[str, str]]] | None] = ContextVar(
     "clew_failed_request", default=None
 )
+# The request that ended last in this context.
+_last: ContextVar[SpanContext | None] = ContextVar("clew_last_request", default=None)
 _has_spans = False
 
 
@@ -32,6 +34,11 @@ def failed_with(error: BaseException | None) -> SpanContext | None:
     return span if (type(error).__name__, str(error)) in errors else None
 
 
+def ended_last() -> SpanContext | None:
+    """The span of the request that ended last in this context; none while another one runs."""
+    return _last.get()
+
+
 class RequestWatch(SpanProcessor):
     """Takes note of spans of requests."""
 
@@ -41,10 +48,12 @@ class RequestWatch(SpanProcessor):
             _has_spans = True
         if span.kind in _ENTRIES:
             _failure.set(None)
+            _last.set(None)
 
     def on_end(self, span: Any) -> None:
         if span.kind not in _ENTRIES:
             return
+        _last.set(span.get_span_context())
         errors = frozenset(
             (_unqualified(str(attributes.get("exception.type", ""))), str(message))
             for attributes in (event.attributes or {} for event in span.events)

@@ -14,32 +14,49 @@ from opentelemetry.sdk import _configuration
 from opentelemetry.sdk._logs import LogRecordLimits, LogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, Status
 
 from clew.agent import delivery, exporting, polling, requests
 
 _BUSINESS_PREFIX = "business."
 _INSTANCE = "service.instance.id"
 # It writes the route into the name, and into no attribute.
-_NAMES_ROUTES = "opentelemetry.instrumentation.tornado"
+_TORNADO = "opentelemetry.instrumentation.tornado"
+_JINJA2 = "opentelemetry.instrumentation.jinja2"
 
 
 class Configurator(_configuration._OTelSDKConfigurator):
     """OpenTelemetry's own, which reads the OTEL_* variables."""
 
 
-class UnroutedNames(SpanProcessor):
+class Corrections(SpanProcessor):
     """Names a request that no route of the application matched after its method alone: its path is
-    a name of its own for every address that somebody tries."""
+    a name of its own for every address that somebody tries. And a template that is looked for in
+    several places is no error."""
 
     def _on_ending(self, span: Any) -> None:
-        if span.kind is not SpanKind.SERVER or "http.route" in (span.attributes or {}):
-            return
-        if span.instrumentation_scope.name == _NAMES_ROUTES:
-            return
-        method, _, path = span.name.partition(" ")
-        if path.startswith("/"):
-            span._name = method
+        scope = span.instrumentation_scope.name
+        if span.kind is SpanKind.SERVER:
+            if scope == _TORNADO:
+                span._name = _tornado_name(span)
+            elif "http.route" not in (span.attributes or {}):
+                method, _, path = span.name.partition(" ")
+                if path.startswith("/"):
+                    span._name = method
+        elif scope == _JINJA2 and (span.status.description or "").startswith("TemplateNotFound"):
+            span._status = Status()
+
+
+def _tornado_name(span: Any) -> str:
+    """A route that matches everything says nothing; one that is too complex to be written as a text
+    has the name of its handler."""
+    method, _, route = span.name.partition(" ")
+    attributes = span.attributes or {}
+    if route and route.strip("/") != "%s":
+        return str(span.name)
+    handler = str(attributes.get("tornado.handler", "")).rpartition(".")[2]
+    is_found = attributes.get("http.response.status_code") != 404
+    return f"{method} {handler}" if handler and is_found else str(method)
 
 
 def business_baggage(current: Context | None = None) -> dict[str, Any]:
@@ -86,7 +103,7 @@ def set_up(service_name: str) -> None:
     options: dict[str, Any] = {
         "span_processors": [
             BaggageSpanProcessor(_is_business),
-            UnroutedNames(),
+            Corrections(),
             requests.RequestWatch(),
         ],
         "log_record_processors": [BusinessRecords()],
