@@ -79,7 +79,7 @@ class Ways:
 
 
 def request(records: list[Any]) -> ExportLogsServiceRequest:
-    """What is sent, without the time at which it was seen."""
+    """What is sent, without the time at which it was seen and the order of attributes."""
     result: ExportLogsServiceRequest = ExportLogsServiceRequest.FromString(
         Encoder(Redaction()).log_records(records)
     )
@@ -88,6 +88,7 @@ def request(records: list[Any]) -> ExportLogsServiceRequest:
             for record in scope.log_records:
                 assert record.observed_time_unix_nano
                 record.observed_time_unix_nano = 0
+                record.attributes.sort(key=lambda attribute: attribute.key)
     return result
 
 
@@ -97,6 +98,27 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ways]:
     ways = Ways()
     yield ways
     ways.provider.shutdown()
+
+
+class Refused(Exception):
+    pass
+
+
+def failure(depth: int = 3) -> Any:
+    """The exc_info of an exception with a cause and another module than builtins."""
+    try:
+        if depth:
+            failure_of_cause(depth)
+    except Exception:
+        return sys.exc_info()
+    return None, None, None
+
+
+def failure_of_cause(depth: int) -> None:
+    try:
+        int("x" * depth)
+    except ValueError as error:
+        raise Refused("token=abc12345", depth) from error
 
 
 def record(text: Any, *args: Any, level: int = logging.INFO, **extra: Any) -> logging.LogRecord:
@@ -130,6 +152,10 @@ SAME = {
     "business attribute": record("a", extra={"business.key": "of the record"}),
     "formatted before": record("a", message="a", asctime="now", taskName="Task-1"),
     "stack": record("a", stack_info="Stack (most recent call last):"),
+    "exception": record("a", exc_info=failure()),
+    "builtin exception": record("a", exc_info=(KeyError, KeyError("x"), None)),
+    "no exception": record("a", exc_info=failure(0)),
+    "exception and attributes": record("a", exc_info=failure(), extra={"order": 17}),
     **{f"level {level}": record("a", level=level) for level in (0, 5, 10, 25, 30, 40, 50, 99)},
 }
 
@@ -156,7 +182,6 @@ class Silent:
     [
         record(Silent()),
         record({"a": 1}),
-        record("a", exc_info=(ValueError, ValueError("x"), None)),
         record("a", extra={"list": [1]}),
         record("a", extra={"object": Silent()}),
         record("a", extra={"": "x"}),

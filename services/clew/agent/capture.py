@@ -1,8 +1,8 @@
 """The short way of a log record: from `logging` to the agent's exporter, past the SDK's objects.
 
 It is taken where nobody could tell the difference. A processor that the service adds to the
-provider, an exporter of another kind, an exception, attributes that the SDK would cut or convert:
-then the record goes the SDK's way (clew.agent.logs).
+provider, an exporter of another kind, attributes that the SDK would cut or convert: then the record
+goes the SDK's way (clew.agent.logs).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 
 from clew.agent import delivery, sdk
-from clew.agent.records import CapturedRecord
+from clew.agent.records import CapturedRecord, exception_attributes
 
 # What every record has, and what formatters set.
 _STANDARD = frozenset(vars(logging.makeLogRecord({})))
@@ -55,21 +55,20 @@ class Capture:
         if (
             self._delivery is None
             or self._multi._log_record_processors is not self._processors  # type: ignore[union-attr]
-            or record.exc_info
             or not (record.args or isinstance(record.msg, str))
             or (place and not self._fits(place))
         ):
             return False
         logger = self._loggers.get(record.name) or self._logger(record.name)
+        if logger is None or not logger._is_enabled():
+            return False
         attributes = vars(record)
-        if len(attributes) > len(_STANDARD):
-            attributes = {key: item for key, item in attributes.items() if key not in _RESERVED}
+        if len(attributes) > len(_STANDARD) or record.exc_info:
+            attributes = _further_attributes(record)
             if not self._are_plain(attributes):
                 return False
         else:
             attributes = {}
-        if logger is None or not logger._is_enabled():
-            return False
         business = sdk.business_baggage(context)
         captured = CapturedRecord(
             int(record.created * 1e9),
@@ -114,3 +113,12 @@ class Capture:
             if kind is str and len(value) > self._longest:
                 return False
         return True
+
+
+def _further_attributes(record: logging.LogRecord) -> dict[str, Any]:
+    """What the caller added to a record, and its exception."""
+    attributes = {key: item for key, item in vars(record).items() if key not in _RESERVED}
+    if record.exc_info:
+        _, error, trace = record.exc_info
+        attributes |= {} if error is None else exception_attributes(error, trace)
+    return attributes

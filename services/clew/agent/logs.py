@@ -26,6 +26,7 @@ from opentelemetry._logs import get_logger_provider
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 
 from clew.agent import naming, requests, settings
+from clew.agent.records import exception_attributes
 
 # The agent's and the SDK's own words stay in the process: exporting the complaint that an export
 # failed feeds on itself.
@@ -121,18 +122,13 @@ def _started_packages() -> frozenset[str]:
 
 
 class _Handler(LoggingHandler):
-    """OpenTelemetry's, with exceptions named as on spans: one that a span and a log record report
-    counts once."""
+    """OpenTelemetry's, with exceptions named as on spans."""
 
     def _translate(self, record: logging.LogRecord) -> Any:
         translated: Any = super()._translate(record)
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            module, name = type(error).__module__, type(error).__qualname__
-            translated.attributes["exception.type"] = (
-                name if module == "builtins" else f"{module}.{name}"
-            )
-            translated.attributes["exception.message"] = str(error)
+            translated.attributes.update(exception_attributes(error, None))
         return translated
 
     def flush(self) -> None:
@@ -169,11 +165,17 @@ def _exporter() -> Callable[[logging.LogRecord], None]:
             return
         # A record that cannot be rendered is the service's business: its own handlers report it.
         try:
-            if not capture.take(record, current):
+            if record.exc_info:
                 with _failed_request(record):
-                    handler.handle(record)
+                    send(record, context.get_current())
+            else:
+                send(record, current)
         except Exception:  # noqa: S110
             pass
+
+    def send(record: logging.LogRecord, current: context.Context) -> None:
+        if not capture.take(record, current):
+            handler.handle(record)
 
     return export
 

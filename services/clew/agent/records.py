@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -25,3 +26,17 @@ class CapturedRecord(NamedTuple):
     attributes: Mapping[str, Any] | None
     logger: Any
     span_context: Any
+
+
+def exception_attributes(error: BaseException, trace: Any) -> dict[str, str]:
+    """The attributes of an exception and its traceback, named as on spans: one that a span and a
+    log record report counts once."""
+    module, name = type(error).__module__, type(error).__qualname__
+    attributes = {
+        "exception.type": name if module == "builtins" else f"{module}.{name}",
+        "exception.message": str(error),
+    }
+    if trace is not None:
+        lines = traceback.format_exception(type(error), error, trace)
+        attributes["exception.stacktrace"] = "".join(lines)
+    return attributes
