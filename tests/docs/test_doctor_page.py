@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from clew.api.doctor_checks import CHECKS as STORE_CHECKS
 from clew.cli.doctor.service_checks import CHECKS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
 CONNECTION = ("endpoint", "key", "clock")
+API, LOCAL = ("api", "key", "ready", "clock"), ("disk", "dead letters")
 
 
 def _listed(heading: str) -> list[str]:
@@ -22,3 +24,7 @@ def _listed(heading: str) -> list[str]:
 
 def test_the_checks_of_a_service_are_listed() -> None:
     assert _listed("A service") == [*CONNECTION, *(check.name for check in CHECKS)]
+
+
+def test_the_checks_of_a_store_are_listed() -> None:
+    assert _listed("A running clew") == [*API, *(check.name for check in STORE_CHECKS), *LOCAL]

@@ -961,6 +961,28 @@ class ServiceList(WindowResponse):
     """Services that sent log records or metrics in the last hour of the window, and no span."""
 
 
+class DoctorCheck(Model):
+    """What a check found."""
+
+    check: str = Field(examples=["orphans"])
+    """Name of the check."""
+    status: Literal["ok", "warn", "fail", "none"]
+    """Whether something is wrong; `none`: there was nothing to check, or it was not checked."""
+    text: str
+    """What was found."""
+    mend: str
+    """What to do; empty if nothing is wrong."""
+    services: list[str]
+    """Services that it concerns."""
+
+
+class Doctor(WindowResponse):
+    """What is wrong in the window that was examined."""
+
+    checks: list[DoctorCheck]
+    """Every check."""
+
+
 class MapNode(Model):
     """A node of the service map. One that only calls others has no rates of its own."""
 

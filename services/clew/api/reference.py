@@ -55,6 +55,7 @@ TAGS = {
     "definitions": "The definitions of business transactions.",
     "ledger": "The account of what became of every item that was received.",
     "setup": "How this clew is set up.",
+    "doctor": "Faults of what is stored, and of the installation.",
     "health": "Health of the process.",
 }
 PROBLEMS = {

@@ -100,13 +100,17 @@ def list_services(
     )
 
 
+def silent_reason(row: queries.SilentServicesRow) -> str:
+    """Why no span comes from a service, most likely, and what to do."""
+    return RUNS_AGENT if row["runs_agent"] else SENDS_METRICS if row["points"] else SENDS_LOGS
+
+
 def _silent(row: queries.SilentServicesRow) -> dict[str, Any]:
-    reason = RUNS_AGENT if row["runs_agent"] else SENDS_METRICS if row["points"] else SENDS_LOGS
     return {
         "service": row["service"],
         "log_records": row["log_records"],
         "points": row["points"],
-        "reason": reason,
+        "reason": silent_reason(row),
     }
 
 

@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clew.access import SCOPES, add_key, new_key
-from clew.cli.settings import API_KEYS, SETTINGS, Setting, Settings, UsageError, api_keys, resolve
+from clew.cli.settings import (
+    API,
+    API_KEYS,
+    DATA,
+    SETTINGS,
+    Setting,
+    Settings,
+    UsageError,
+    api_keys,
+    resolve,
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,11 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     command = arguments.cmd[1:] if arguments.cmd[:1] == ["--"] else arguments.cmd
     if not command:
-        raise UsageError("doctor: say what to start: clew doctor -- python app.py")
+        data = DATA.value(DATA.text(arguments, os.environ))
+        variable = os.environ.get(API.variable, "")
+        return examination.of_store(
+            arguments.api or "", variable, data, since=arguments.since, as_document=arguments.json
+        )
     return examination.of_service(
         command,
         endpoint=arguments.endpoint,
@@ -177,7 +192,7 @@ COMMANDS = (
     ),
     Command(
         "doctor",
-        "say what is wrong with an instrumented service, and the mend",
+        "say what is wrong with an instrumented service or a running clew, and the mend",
         _doctor,
         (
             flag("--service", metavar="NAME", help="the service's name (OTEL_SERVICE_NAME)"),
@@ -190,13 +205,22 @@ COMMANDS = (
                 metavar="URL",
                 help="send GET requests there meanwhile; may be given several times",
             ),
+            flag(
+                "--since",
+                default="-1h",
+                metavar="TIME",
+                help="without CMD: look at what is stored since then, an hour at most "
+                "(default -1h)",
+            ),
             flag("--json", action="store_true", help="print a JSON document"),
             flag("cmd", nargs=argparse.REMAINDER, metavar="-- CMD…"),
         ),
-        settings=(),
-        usage="clew doctor [options] -- CMD…",
+        settings=(DATA, API),
+        usage="clew doctor [options] [-- CMD…]",
         description="Start CMD under the agent for some seconds, end it, and say what is wrong, "
-        "with the mend for each. The exit status is 1 if something is.",
+        "with the mend for each. Without CMD, look at a running clew through its API, which --api "
+        "(host:port or URL) or --data name; CLEW_API_KEY is the key. The exit status is 1 if "
+        "something is wrong.",
     ),
     Command(
         "key",

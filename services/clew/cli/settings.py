@@ -170,8 +170,12 @@ API_KEYS = Setting(
     "file of API keys (`clew key` makes them); with it, every client needs one",
     read_path,
 )
+DATA = Setting(
+    "data", "./data", "directory for the spool and the embedded database", read_directory
+)
+API = Setting("api", "127.0.0.1:4319", "address for the REST API", read_address)
 SETTINGS = (
-    Setting("data", "./data", "directory for the spool and the embedded database", read_directory),
+    DATA,
     Setting(
         "dsn",
         "",
@@ -186,7 +190,7 @@ SETTINGS = (
     ),
     Setting("otlp_http", "127.0.0.1:4318", "address for OTLP over HTTP", read_address),
     Setting("otlp_grpc", "127.0.0.1:4317", "address for OTLP over gRPC", read_address),
-    Setting("api", "127.0.0.1:4319", "address for the REST API", read_address),
+    API,
     Setting(
         "statsd",
         "",

@@ -203,6 +203,98 @@ class DeploymentsRow(TypedDict):
 DEPLOYMENTS = Query[DeploymentsRow](STORAGE, "deployments")
 
 
+class DoctorClocksRow(TypedDict):
+    service: str
+    spans: int
+    seconds: float | None
+
+
+DOCTOR_CLOCKS = Query[DoctorClocksRow](STORAGE, "doctor_clocks")
+
+
+class DoctorKeysRow(TypedDict):
+    service: str
+    source: str
+    keys: int
+    examples: list[str]
+
+
+DOCTOR_KEYS = Query[DoctorKeysRow](STORAGE, "doctor_keys")
+
+
+class DoctorLogTextsRow(TypedDict):
+    service: str
+    body: str
+    attributes: dict[str, str]
+
+
+DOCTOR_LOG_TEXTS = Query[DoctorLogTextsRow](STORAGE, "doctor_log_texts")
+
+
+class DoctorLogsRow(TypedDict):
+    service: str
+    records: int
+    without_trace: int
+
+
+DOCTOR_LOGS = Query[DoctorLogsRow](STORAGE, "doctor_logs")
+
+
+class DoctorNamesRow(TypedDict):
+    service: str
+    names: int
+    names_with_ids: int
+    examples: list[str]
+
+
+DOCTOR_NAMES = Query[DoctorNamesRow](STORAGE, "doctor_names")
+
+
+class DoctorOrphansRow(TypedDict):
+    service: str
+    spans: int
+    entries: int
+    orphan_entries: int
+    orphans: int
+
+
+DOCTOR_ORPHANS = Query[DoctorOrphansRow](STORAGE, "doctor_orphans")
+
+
+class DoctorRecordsRow(TypedDict):
+    records: int
+
+
+DOCTOR_RECORDS = Query[DoctorRecordsRow](STORAGE, "doctor_records")
+
+
+class DoctorSeriesRow(TypedDict):
+    service: str
+    metric: str
+    sets: int
+    values_of_keys: dict[str, int]
+
+
+DOCTOR_SERIES = Query[DoctorSeriesRow](STORAGE, "doctor_series")
+
+
+class DoctorSpanTextsRow(TypedDict):
+    service: str
+    name: str
+    status_message: str
+    attributes: dict[str, str]
+
+
+DOCTOR_SPAN_TEXTS = Query[DoctorSpanTextsRow](STORAGE, "doctor_span_texts")
+
+
+class DoctorSpansRow(TypedDict):
+    spans: int
+
+
+DOCTOR_SPANS = Query[DoctorSpansRow](STORAGE, "doctor_spans")
+
+
 class ExceptionFramesRow(TypedDict):
     service: str
     type: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from clew.cli.doctor import verdicts
 from clew.cli.doctor.connection import (
@@ -15,6 +16,7 @@ from clew.cli.doctor.connection import (
 )
 from clew.cli.doctor.service import resolved, run_service
 from clew.cli.doctor.service_checks import examine_service
+from clew.cli.doctor.store import api_url, examine_store
 from clew.cli.doctor.verdicts import Line
 
 
@@ -39,6 +41,13 @@ def of_service(
     is_taken = 200 <= response.status < 300 and not destination.is_grpc
     run = run_service(command, environ, seconds, destination if is_taken else None, urls)
     return _print([*lines, *examine_service(run)], as_document)
+
+
+def of_store(flag: str, variable: str, data: Path, *, since: str, as_document: bool) -> int:
+    """Print what is wrong with a running clew; the exit status. `flag` and `variable`: the address
+    or URL of its API as the flag and CLEW_API have it; without them, that of the clew on `data`."""
+    url, is_local = api_url(flag, variable, data)
+    return _print(examine_store(url, data if is_local else None, since), as_document)
 
 
 def _print(lines: Sequence[Line], as_document: bool) -> int:
