@@ -47,7 +47,8 @@ while os.getppid() != 1 and not os.path.exists("end"):
 
 def environment(**more: str) -> dict[str, str]:
     ours = ("OTEL_", "CLEW_")
-    return {key: value for key, value in os.environ.items() if not key.startswith(ours)} | more
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    return plain | {"CLEW_FLUSH_TIMEOUT": "60"} | more
 
 
 def run(directory: Path, **env: str) -> subprocess.CompletedProcess[str]:
