@@ -48,8 +48,9 @@ class Shown:
         return response.json()
 
     def transactions(self) -> dict[str, Any]:
+        """The automatic ones by name."""
         rows = self.get("transactions", limit=1000)["transactions"]
-        return {row["name"]: row for row in rows}
+        return {row["name"]: row for row in rows if row["source"] == "auto"}
 
     def joined(self, name: str) -> Any:
         return self.get(f"transactions/{self.transactions()[name]['id']}")
@@ -71,7 +72,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     directory = tmp_path_factory.mktemp("e2e")
     shop = directory / "shop"
     began = time.time()
-    clew = Clew(directory / "data")
+    clew = Clew(directory / "data", "--transactions", str(fleet.TRANSACTIONS))
     try:
         with capturing(clew.endpoints["otlp_http"]) as sent, _shop(shop, sent.url) as storefront:
             report = _load(storefront, directory / "load.json")
@@ -97,9 +98,12 @@ def _shop(directory: Path, endpoint: str) -> Iterator[int]:
             env |= command.env | {"OTEL_RESOURCE_ATTRIBUTES": RESOURCE}
             # Points of metrics that carry exemplars are to come while the load lasts.
             env |= {"SHOP_FULFILMENT_DELAY": "0.2", "OTEL_METRIC_EXPORT_INTERVAL": "2000"}
+            env |= {"XDG_CACHE_HOME": str(directory / f"{name}-cache")}
             stack.enter_context(_running(command.argv, env, directory / f"{name}.log"))
         for name, port in ports.items():
             _wait_for_port(port, directory / f"{name}.log")
+        for name in ports:
+            _wait_for_rules(directory / f"{name}-cache", directory / f"{name}.log")
         yield ports["storefront"]
 
 
@@ -134,6 +138,14 @@ def _wait_for_port(port: int, log: Path) -> None:
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
+        assert time.monotonic() < give_up, log.read_text()
+        time.sleep(0.05)
+
+
+def _wait_for_rules(cache: Path, log: Path) -> None:
+    """A service keeps the rules of business context once they are in force."""
+    give_up = time.monotonic() + 60
+    while not list(cache.glob("clew/rules-*.json")):
         assert time.monotonic() < give_up, log.read_text()
         time.sleep(0.05)
 
@@ -416,6 +428,25 @@ def test_the_agent_has_nothing_to_complain_about(shown: Shown) -> None:
     own = [line for line in shown.output.splitlines() if line.startswith("clew:")]
     assert [line for line in own if not line.startswith("clew: service ")] == []
     assert "Failed to" not in shown.output
+
+
+def test_business_context_comes_from_requests_alone(shown: Shown) -> None:
+    (checkout,) = read_file(fleet.TRANSACTIONS)
+    names = {source.attr for source in (*checkout.key_attributes, *checkout.value_attributes)}
+    assert names == {"business.key", "business.value"}
+    transactions = shown.get("transactions", limit=1000)["transactions"]
+    (defined,) = (row for row in transactions if row["source"] == "defined")
+    assert (defined["id"], defined["count"]) == (
+        checkout.id,
+        shown.report["operations"]["POST /checkout"],
+    )
+    assert defined["value"]["sum"] > defined["value"]["lost"] > 0
+    order = shown.report["orders"][0]
+    instance = shown.get(f"transactions/{checkout.id}/instances/{order}")["instance"]
+    assert (instance["key"], len(instance["trace_ids"])) == (order, 2)
+    for name in ("POST /checkout", "POST /orders", "POST /reservations", "POST /charges"):
+        marks = {span.attributes["business.transaction"] for span in shown.sent.spans_named(name)}
+        assert marks == {"Checkout"}
 
 
 def test_checkout_is_one_occurrence_from_the_storefront_to_the_workers_shipment(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +31,7 @@ REQUESTS: dict[str, Any] = {
     "/v1/logs": ExportLogsServiceRequest,
     "/v1/metrics": ExportMetricsServiceRequest,
 }
+RULES_PATH = "/v1/clew/rules"
 SERVER, CLIENT = 2, 3
 ERROR = 2
 
@@ -60,6 +63,8 @@ class Capture:
         self.logs: list[Item] = []
         self.metrics: list[Item] = []
         self.url = ""
+        self.rules: dict[str, Any] | None = None  # what agents get at /v1/clew/rules
+        self.gets: list[tuple[str, dict[str, str]]] = []  # paths, with headers in lower case
 
     def receive(self, path: str, body: bytes) -> None:
         request = REQUESTS[path].FromString(body)
@@ -128,6 +133,30 @@ def capturing(forward_to: str = "") -> Iterator[Capture]:
             self.send_response(status)
             self.send_header("content-length", "0")
             self.end_headers()
+
+        def do_GET(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            capture.gets.append((self.path, headers))
+            if self.path != RULES_PATH:
+                self.answer(200, b"{}")
+            elif forward_to:
+                answer = httpx.get(forward_to + self.path)
+                self.answer(answer.status_code, answer.content, answer.headers.get("etag", ""))
+            elif capture.rules is None:
+                self.answer(404, b"")
+            else:
+                body = json.dumps(capture.rules).encode()
+                etag = f'"{zlib.crc32(body)}"'
+                is_known = headers.get("if-none-match") == etag
+                self.answer(304 if is_known else 200, b"" if is_known else body, etag)
+
+        def answer(self, status: int, body: bytes, etag: str = "") -> None:
+            self.send_response(status)
+            if etag:
+                self.send_header("etag", etag)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
         def forward(self, body: bytes) -> int:
             kind = {"content-type": self.headers["content-type"]}

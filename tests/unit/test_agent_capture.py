@@ -28,11 +28,11 @@ from opentelemetry.trace import (
 )
 
 from clew.agent import delivery
+from clew.agent.business.carried import BusinessRecords
 from clew.agent.capture import Capture
 from clew.agent.copies import Redaction
 from clew.agent.encoding import Encoder
 from clew.agent.logs import _Handler
-from clew.agent.sdk import BusinessRecords
 
 RESOURCE = Resource({"service.name": "shop"})
 TRACE = SpanContext(5, 7, False, TraceFlags(1))

@@ -277,6 +277,7 @@ def _in_transaction(name: str, attributes: dict[str, Any]) -> Iterator[Scope]:
             carried = baggage.set_baggage(key, attributes[key], carried)
         else:  # an outer transaction's key is not this one's
             carried = baggage.remove_baggage(key, carried)
+    carried = baggage.remove_baggage("business.value", carried)
     token = context.attach(carried)
     try:
         current = trace.get_current_span()

@@ -17,6 +17,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 
 from clew.agent import delivery, sdk
+from clew.agent.business.carried import BusinessRecords, attributes_in
 from clew.agent.records import CapturedRecord, exception_attributes
 
 # What every record has, and what formatters set.
@@ -43,7 +44,7 @@ class Capture:
 
     def _only_delivery(self) -> delivery.LogDelivery | None:
         """The one processor that delivers, if it can take what is captured."""
-        others = [item for item in self._processors or () if type(item) is not sdk.BusinessRecords]
+        others = [item for item in self._processors or () if type(item) is not BusinessRecords]
         if len(others) != 1 or not isinstance(others[0], delivery.LogDelivery):
             return None
         return others[0] if others[0].takes_captured else None
@@ -69,7 +70,7 @@ class Capture:
                 return False
         else:
             attributes = {}
-        business = sdk.business_baggage(context)
+        business = attributes_in(context)
         captured = CapturedRecord(
             int(record.created * 1e9),
             time_ns(),

@@ -1,5 +1,5 @@
-"""The SDK as the agent sets it up: three signals, baggage stamped on spans and log records, and
-exporters that are imported when they first export."""
+"""The SDK as the agent sets it up: three signals, business context on spans and log records,
+and exporters that are imported when they first export."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ import os
 import uuid
 from typing import Any, NamedTuple
 
-from opentelemetry import baggage, trace
-from opentelemetry.context import Context
-from opentelemetry.processor.baggage import BaggageSpanProcessor
+from opentelemetry import trace
 from opentelemetry.sdk import _configuration
-from opentelemetry.sdk._logs import LogRecordLimits, LogRecordProcessor
+from opentelemetry.sdk._logs import LogRecordLimits
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import SpanKind, Status
 
 from clew.agent import delivery, exporting, polling, requests
+from clew.agent.business.carried import BusinessRecords, BusinessSpans
 
-_BUSINESS_PREFIX = "business."
 _INSTANCE = "service.instance.id"
 # It writes the route into the name, and into no attribute.
 _TORNADO = "opentelemetry.instrumentation.tornado"
@@ -59,12 +57,6 @@ def _tornado_name(span: Any) -> str:
     return f"{method} {handler}" if handler and is_found else str(method)
 
 
-def business_baggage(current: Context | None = None) -> dict[str, Any]:
-    """What a context carries of the business transaction; the current context if none is given."""
-    carried = baggage.get_all(current)
-    return {key: item for key, item in carried.items() if _is_business(key)} if carried else {}
-
-
 class Limits(NamedTuple):
     """Of a log record: the number of its attributes and the length of their text, or None."""
 
@@ -82,27 +74,12 @@ def log_record_limits(provider: Any) -> Limits:
     )
 
 
-class BusinessRecords(LogRecordProcessor):
-    """Stamps business baggage on log records; older releases have no processor for that."""
-
-    def on_emit(self, log_record: Any) -> None:
-        record = log_record.log_record
-        if business := business_baggage():
-            record.attributes = {**business, **(record.attributes or {})}
-
-    def shutdown(self) -> None:
-        """Nothing is held."""
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return True
-
-
 def set_up(service_name: str) -> None:
     """Make and set the providers of traces, metrics and logs."""
     _configuration._import_exporters = exporting.deferred_exporters  # type: ignore[assignment]
     options: dict[str, Any] = {
         "span_processors": [
-            BaggageSpanProcessor(_is_business),
+            BusinessSpans(),
             Corrections(),
             requests.RequestWatch(),
         ],
@@ -128,7 +105,3 @@ def _renew_resource() -> None:
     if isinstance(resource, Resource):
         child: dict[str, int | str] = {"process.pid": os.getpid(), _INSTANCE: str(uuid.uuid4())}
         resource._attributes = resource.merge(Resource(child))._attributes
-
-
-def _is_business(key: str) -> bool:
-    return key.startswith(_BUSINESS_PREFIX)

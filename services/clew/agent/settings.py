@@ -102,6 +102,18 @@ SETTINGS: tuple[Setting, ...] = (
         "`false` has contrib's own code record the requests that come in, at more cost.",
     ),
     Setting(
+        "CLEW_BAGGAGE_HOSTS",
+        "private",
+        "Hosts that baggage may carry business context to: `private` (private and loopback "
+        "addresses, names of one label, the domains that this host is in), names, `*.domain`, "
+        "addresses, networks, `*`.",
+    ),
+    Setting(
+        "CLEW_RULES_INTERVAL",
+        "30",
+        "Seconds between two looks for changed rules of business context; `0` fetches none.",
+    ),
+    Setting(
         "CLEW_FLUSH_TIMEOUT",
         "1.5",
         "Seconds that the end of the process may be held up to send what is still in memory.",

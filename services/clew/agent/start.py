@@ -55,6 +55,7 @@ def is_off() -> bool:
 def _start() -> None:
     from clew.agent import (
         adoption,
+        business,
         delivery,
         endings,
         entries,
@@ -78,9 +79,9 @@ def _start() -> None:
         delivery.limit_complaints()
         measurement = system.measure()
         delivery.flush_at_end()
-    greenlets.restart_threads_around_patches(
-        measurement, endings.flush_at_other_ends(), *exporters.threads()
-    )
+        subscription = business.follow(name.text)
+    threads = [measurement, endings.flush_at_other_ends(), subscription, *exporters.threads()]
+    greenlets.restart_threads_around_patches(*filter(None, threads))
     adoption.adopt_providers()
     if logs.is_exported():
         logs.capture_logs()

@@ -30,7 +30,6 @@ _CORE = (
     "opentelemetry-exporter-otlp-proto-common",
     "opentelemetry-proto",
     "opentelemetry-instrumentation",
-    "opentelemetry-processor-baggage",
 )
 _PREFIX = "opentelemetry-instrumentation-"
 

@@ -58,7 +58,8 @@ def run(settings: Settings, *, rate: float, seconds: float | None) -> None:
         for name, command in fleet.commands(shop, ports, faults=FAULTS).items():
             _say(f"starting {name}")
             under = environment(command.argv, service_name=name, endpoint=endpoints["otlp_http"])
-            start(name, command.argv, under | {"OTEL_RESOURCE_ATTRIBUTES": RESOURCE} | command.env)
+            more = {"OTEL_RESOURCE_ATTRIBUTES": RESOURCE, "XDG_CACHE_HOME": str(shop / "cache")}
+            start(name, command.argv, under | more | command.env)
         for name, port in ports.items():
             _wait_for_port(name, port)
         _say(f"sending {rate:g} requests per second")
