@@ -33,9 +33,10 @@ def bake(number):
 """
 CELERY_SENDER = """
 import sys
+from clew.agent import transaction
 from opentelemetry import trace
 from jobs import app, bake
-with trace.get_tracer("shop").start_as_current_span("order"):
+with trace.get_tracer("shop").start_as_current_span("order"), transaction("Bake", key="order-7"):
     bake.delay(0)
     app.send_task("jobs.bake", [1])
     try:
@@ -99,6 +100,10 @@ def test_a_task_of_celery_is_in_the_trace_of_its_sender(tmp_path: Path) -> None:
     failed = capture.spans_named("apply_async/of a broker that refuses it")
     assert len(failed) == 1
     check_jobs(capture, send="apply_async/jobs.bake", run="run/jobs.bake", text="baked ")
+    baked = [log for log in capture.logs if log.proto.body.string_value.startswith("baked ")]
+    for item in (*capture.spans_named("run/jobs.bake"), *baked):
+        assert item.attributes["business.transaction"] == "Bake"
+        assert item.attributes["business.key"] == "order-7"
     assert {span.service for span in capture.spans} == {"shop", "jobs"}
     runtimes = [m for m in capture.metrics if m.proto.name == "flower.task.runtime.seconds"]
     assert {metric.resource["process.pid"] for metric in runtimes} == {

@@ -492,6 +492,15 @@ def test_attributes_come_from_baggage_of_any_upstream() -> None:
     }
 
 
+def test_odd_baggage_of_the_service_does_no_harm() -> None:
+    ctx = baggage.set_baggage(5, object(), Context())  # type: ignore[arg-type]
+    span = _provider().get_tracer("t").start_span("x", ctx)
+    assert dict(span.attributes) == {}
+    headers: dict[str, str] = {}
+    PROPAGATOR.inject(headers, ctx)
+    assert headers["baggage"].startswith("5=")
+
+
 def test_an_error_of_ours_is_logged_once_and_the_request_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -28,9 +28,16 @@ class BodyWatch:
         self.reader: WatchedReceive | None = None
 
     def see(self, chunk: bytes | bytearray | memoryview, is_end: bool = False) -> None:
-        """The next bytes that the service read."""
+        """The next bytes that the service read. Raises nothing."""
         if not self._is_open:
             return
+        try:
+            self._add(chunk, is_end)
+        except Exception as error:
+            self._is_open = False
+            rules.complain(error)
+
+    def _add(self, chunk: bytes | bytearray | memoryview, is_end: bool) -> None:
         self._size += len(chunk)
         if self._size > LONGEST:
             self._is_open = False
@@ -48,10 +55,7 @@ class BodyWatch:
             document = json.loads(body)
         except (ValueError, RecursionError):
             return
-        try:
-            self._complete(document)
-        except Exception as error:
-            rules.complain(error)
+        self._complete(document)
 
 
 class WatchedReceive:

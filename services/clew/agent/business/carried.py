@@ -73,7 +73,7 @@ def attributes_in(ctx: Context | None = None) -> Mapping[str, Any]:
         _ATTRIBUTES[key]: _typed(key, text) for key, text in _entries(present, late).items()
     }
     for key, value in present.items():
-        if key.startswith(_PREFIX) and key not in ENTRIES:
+        if str(key).startswith(_PREFIX) and key not in ENTRIES:
             attributes[key] = str(value)
     return attributes
 
@@ -105,20 +105,25 @@ class BusinessSpans(SpanProcessor):
     """Stamps business context on spans; what a span has already, it keeps."""
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
-        late: LateEntries | None = context.get_value(_LATE, parent_context)  # type: ignore[assignment]
-        if late is not None and late.span is None and span.kind is SpanKind.SERVER:
-            late.span = span
-        _stamp(span, attributes_in(parent_context))
+        try:
+            late: Any = context.get_value(_LATE, parent_context)
+            if late is not None and late.span is None and span.kind is SpanKind.SERVER:
+                late.span = span
+            _stamp(span, attributes_in(parent_context))
+        except Exception as error:
+            rules.complain(error)
 
 
 class BusinessRecords(LogRecordProcessor):
     """Stamps business context on log records; what a record has already, it keeps."""
 
     def on_emit(self, log_record: Any) -> None:
-        attributes = attributes_in()
-        if attributes:
-            record = log_record.log_record
-            record.attributes = {**attributes, **(record.attributes or {})}
+        try:
+            if attributes := attributes_in():
+                record = log_record.log_record
+                record.attributes = {**attributes, **(record.attributes or {})}
+        except Exception as error:
+            rules.complain(error)
 
     def shutdown(self) -> None:
         """Nothing is held."""
@@ -281,13 +286,16 @@ class BusinessPropagator(TextMapPropagator):
     def inject(
         self, carrier: Any, context: Context | None = None, setter: Setter[Any] = default_setter
     ) -> None:
-        entries = entries_in(context)
-        if not entries:
-            self._inner.inject(carrier, context, setter=setter)
-        elif may_go(trace.get_current_span(context), self._allowed):
-            self._inner.inject(carrier, _with(context, entries), setter=setter)
-        else:
-            self._inner.inject(carrier, _without(context), setter=setter)
+        is_withheld, outgoing = False, context
+        try:
+            if entries := entries_in(context):
+                is_withheld = not may_go(trace.get_current_span(context), self._allowed)
+                outgoing = _without(context) if is_withheld else _with(context, entries)
+        except Exception as error:
+            rules.complain(error)
+            outgoing = baggage.clear(context)
+        self._inner.inject(carrier, outgoing, setter=setter)
+        if is_withheld:
             withhold(carrier)
 
     @property
@@ -353,14 +361,17 @@ def withhold(headers: Any) -> None:
     """Take business context out of headers that were copied from another request."""
     if not isinstance(headers, MutableMapping):
         return
-    for name in [name for name in headers if str(name).lower() == _HEADER]:
-        text = headers[name]
-        if isinstance(text, str) and _PREFIX in text:
-            remaining = [member for member in text.split(",") if _key(member) not in ENTRIES]
-            if remaining:
-                headers[name] = ",".join(remaining)
-            else:
-                del headers[name]
+    try:
+        for name in [name for name in headers if str(name).lower() == _HEADER]:
+            text = headers[name]
+            if isinstance(text, str) and _PREFIX in text:
+                remaining = [member for member in text.split(",") if _key(member) not in ENTRIES]
+                if remaining:
+                    headers[name] = ",".join(remaining)
+                else:
+                    del headers[name]
+    except Exception as error:
+        rules.complain(error)
 
 
 def _key(member: str) -> str:

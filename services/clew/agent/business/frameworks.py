@@ -6,7 +6,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import wrapt
 from opentelemetry import context, trace
 
 from clew.agent.business import requests, rules
@@ -16,13 +15,11 @@ from clew.agent.business.bodies import PLACE, BodyWatch, WatchedInput, WatchedRe
 def prepare_frameworks() -> None:
     """Have frameworks, once they are imported, pass bodies by us where a rule may want to see
     them."""
-    wrapt.register_post_import_hook(_starlette, "starlette.requests")
-    wrapt.register_post_import_hook(_django_wsgi, "django.core.handlers.wsgi")
-    wrapt.register_post_import_hook(_django_asgi, "django.core.handlers.asgi")
-    wrapt.register_post_import_hook(_aiohttp, "aiohttp.web_request")
-    wrapt.register_post_import_hook(
-        _aiohttp_middleware, "opentelemetry.instrumentation.aiohttp_server"
-    )
+    rules.after_import(_starlette, "starlette.requests")
+    rules.after_import(_django_wsgi, "django.core.handlers.wsgi")
+    rules.after_import(_django_asgi, "django.core.handlers.asgi")
+    rules.after_import(_aiohttp, "aiohttp.web_request")
+    rules.after_import(_aiohttp_middleware, "opentelemetry.instrumentation.aiohttp_server")
 
 
 def _are_watched() -> bool:

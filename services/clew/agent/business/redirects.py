@@ -6,8 +6,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import wrapt
-
 from clew.agent.business import rules
 from clew.agent.business.carried import withhold
 from clew.agent.business.hosts import AllowedHosts, host_of_url
@@ -57,6 +55,6 @@ def watch_redirects(allowed: AllowedHosts) -> None:
 
         module.ClientRequest.__init__ = initialize_request
 
-    wrapt.register_post_import_hook(of_requests, "requests.sessions")
-    wrapt.register_post_import_hook(of_urllib, "urllib.request")
-    wrapt.register_post_import_hook(of_aiohttp, "aiohttp.client_reqrep")
+    rules.after_import(of_requests, "requests.sessions")
+    rules.after_import(of_urllib, "urllib.request")
+    rules.after_import(of_aiohttp, "aiohttp.client_reqrep")

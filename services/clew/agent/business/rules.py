@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+import wrapt
+
 _log = logging.getLogger(__name__)
 
 TRANSACTION = "business.transaction"
@@ -160,6 +162,19 @@ def text_of(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     return str(value).strip()[:MAX_LENGTH]
+
+
+def after_import(change: Callable[[Any], None], module: str) -> None:
+    """Have `change` called with a module when it is imported; where that fails, the import goes
+    on."""
+
+    def guarded(imported: Any) -> None:
+        try:
+            change(imported)
+        except Exception as error:
+            complain(error)
+
+    wrapt.register_post_import_hook(guarded, module)
 
 
 _is_known: list[Exception] = []

@@ -12,8 +12,6 @@ import threading
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-import wrapt
-
 from clew.agent import exporting, settings
 from clew.agent.business import rules
 
@@ -162,7 +160,7 @@ def subscribe(service: str) -> Subscription | None:
     url = f"{_base(environ)}{PATH}"
     subscription = Subscription(service, url, _headers(environ), interval_s)
     for module in _ENTRIES:
-        wrapt.register_post_import_hook(lambda _: subscription.start(), module)
+        rules.after_import(lambda _: subscription.start(), module)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=subscription.resume)
     return subscription
