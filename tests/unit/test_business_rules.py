@@ -458,6 +458,28 @@ def test_only_allowed_hosts_get_business_context(
     assert _sent(kind, attributes) == sent
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"a": "x" * 4080, "b": "x" * 4080},
+        {"a": "ü" * 680, "b": "ü" * 680},
+        {str(number): "x" for number in range(178)},
+    ],
+)
+def test_baggage_of_the_service_goes_first_where_there_is_no_room(own: dict[str, str]) -> None:
+    ctx = Context()
+    for key, value in (CARRIED | own).items():
+        ctx = baggage.set_baggage(key, value, ctx)
+    attributes = {"server.address": "payments"}
+    span = _provider().get_tracer("t").start_span("x", ctx, CLIENT, attributes)
+    assert not carried._fits(ctx)
+    received = carried._without(ctx)
+    assert carried._fits(received)
+    headers: dict[str, str] = {}
+    PROPAGATOR.inject(headers, trace.set_span_in_context(span, ctx))
+    assert not {*CARRIED} & {member.partition("=")[0] for member in headers["baggage"].split(",")}
+
+
 def test_a_client_that_is_not_recorded_does_not_say_where_it_sends() -> None:
     assert _sent(CLIENT, {"server.address": "payments"}, sampler=ALWAYS_OFF) == {*OWN}
 

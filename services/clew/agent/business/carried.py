@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
+from urllib.parse import quote_plus
 
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.context import Context
@@ -38,6 +39,9 @@ _ATTRIBUTES = {entry: attribute for attribute, entry in _BAGGAGE_KEYS.items()}
 _PREFIX = "business."
 _HEADER = "baggage"
 _LONGEST = 512  # bytes of a value: a header then has room for all of them, quoted
+# What W3C's recommendation has receivers take.
+_LONGEST_HEADER, _MOST_ENTRIES = 8192, 180
+_LONGEST_QUOTED = 12  # bytes of a character
 _NOTHING: Mapping[str, Any] = {}
 
 _Entries = dict[str, str]
@@ -289,8 +293,10 @@ class BusinessPropagator(TextMapPropagator):
         is_withheld, outgoing = False, context
         try:
             if entries := entries_in(context):
-                is_withheld = not may_go(trace.get_current_span(context), self._allowed)
-                outgoing = _without(context) if is_withheld else _with(context, entries)
+                outgoing = _with(context, entries)
+                span = trace.get_current_span(context)
+                is_withheld = not may_go(span, self._allowed) or not _fits(outgoing)
+                outgoing = _without(context) if is_withheld else outgoing
         except Exception as error:
             rules.complain(error)
             outgoing = baggage.clear(context)
@@ -325,6 +331,17 @@ def _without(ctx: Context | None) -> Context:
         if key in present:
             result = baggage.remove_baggage(key, result)
     return result
+
+
+def _fits(ctx: Context) -> bool:
+    """Whether receivers take the baggage of a context: they may drop a header that is too long, and
+    with it the service's own entries."""
+    present = baggage.get_all(ctx)
+    texts = [text for pair in present.items() for text in map(str, pair)]
+    if len(texts) <= _MOST_ENTRIES and sum(map(len, texts)) * _LONGEST_QUOTED <= _LONGEST_HEADER:
+        return True
+    length = sum(len(quote_plus(text)) + 1 for text in texts)
+    return len(present) <= _MOST_ENTRIES and length <= _LONGEST_HEADER
 
 
 def may_go(span: Any, allowed: AllowedHosts) -> bool:
