@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
-from support.capture import Capture, Item, capturing, running, under_clew_run
-from support.services import environment, wait_for
-
-CONSUMER, PRODUCER = 5, 4
+from support.capture import capturing, running, under_clew_run
+from support.services import check_jobs, environment, sent_by, wait_for
 
 CELERY_JOBS = """
 import logging, sqlite3
@@ -46,42 +43,6 @@ with trace.get_tracer("shop").start_as_current_span("order"), transaction("Bake"
     app.send_task("jobs.bake", [2])
     bake.apply_async((3,))
 """
-
-
-def sent_by(program: list[str], directory: Path, capture: Capture, **env: str) -> str:
-    """What a program that sends jobs prints."""
-    return subprocess.run(
-        under_clew_run(program, endpoint=capture.url),
-        env=environment(**env),
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    ).stdout
-
-
-def check_jobs(capture: Capture, *, send: str, run: str, text: str, jobs: int = 4) -> None:
-    """Each job has a span where it was sent, and below it one where it ran, with its log record."""
-    (order,) = capture.spans_named("order")
-    sent = {span.proto.span_id: span for span in capture.spans_named(send)}
-    assert len(sent) == jobs
-    assert {span.proto.kind for span in sent.values()} == {PRODUCER}
-    assert {span.proto.parent_span_id for span in sent.values()} == {order.proto.span_id}
-    ran = [span for span in capture.spans if span.proto.name == run]
-    assert {span.proto.parent_span_id for span in ran} == set(sent)
-    assert {span.proto.kind for span in ran} == {CONSUMER}
-    for span in ran:
-        assert [log for log in capture.logs if _is_within(log, span, text)]
-    assert {span.trace_id for span in capture.spans} == {order.trace_id}, "nothing of the polling"
-
-
-def _is_within(log: Item, span: Item, text: str) -> bool:
-    return (
-        log.proto.body.string_value.startswith(text)
-        and log.proto.span_id == span.proto.span_id
-        and log.resource["process.pid"] == span.resource["process.pid"]
-    )
 
 
 def test_a_task_of_celery_is_in_the_trace_of_its_sender(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ from pathlib import Path
 import httpx
 
 from support.capture import CLIENT, SERVER, Capture, Item, free_port, running, under_clew_run
+
+CONSUMER, PRODUCER = 5, 4
 
 WORK = """
 import logging, os, sqlite3, urllib.request
@@ -201,3 +204,39 @@ def check_instances(capture: Capture) -> None:
     )
     answering = {span.resource["process.pid"] for span in capture.spans}
     assert {metric.resource["process.pid"] for metric in durations(capture)} == answering
+
+
+def sent_by(program: list[str], directory: Path, capture: Capture, **env: str) -> str:
+    """What a program that sends jobs prints."""
+    return subprocess.run(
+        under_clew_run(program, endpoint=capture.url),
+        env=environment(**env),
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+
+
+def check_jobs(capture: Capture, *, send: str, run: str, text: str, jobs: int = 4) -> None:
+    """Each job has a span where it was sent, and below it one where it ran, with its log record."""
+    (order,) = capture.spans_named("order")
+    sent = {span.proto.span_id: span for span in capture.spans_named(send)}
+    assert len(sent) == jobs
+    assert {span.proto.kind for span in sent.values()} == {PRODUCER}
+    assert {span.proto.parent_span_id for span in sent.values()} == {order.proto.span_id}
+    ran = [span for span in capture.spans if span.proto.name == run]
+    assert {span.proto.parent_span_id for span in ran} == set(sent)
+    assert {span.proto.kind for span in ran} == {CONSUMER}
+    for span in ran:
+        assert [log for log in capture.logs if _is_within(log, span, text)]
+    assert {span.trace_id for span in capture.spans} == {order.trace_id}, "nothing of the polling"
+
+
+def _is_within(log: Item, span: Item, text: str) -> bool:
+    return (
+        log.proto.body.string_value.startswith(text)
+        and log.proto.span_id == span.proto.span_id
+        and log.resource["process.pid"] == span.resource["process.pid"]
+    )

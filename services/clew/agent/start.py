@@ -53,6 +53,8 @@ def is_off() -> bool:
 
 
 def _start() -> None:
+    import wrapt
+
     from clew.agent import (
         adoption,
         business,
@@ -67,6 +69,7 @@ def _start() -> None:
         naming,
         sdk,
         system,
+        workers,
     )
 
     settings.apply_defaults(os.environ)
@@ -85,6 +88,7 @@ def _start() -> None:
     adoption.adopt_providers()
     if logs.is_exported():
         logs.capture_logs()
+    wrapt.register_post_import_hook(workers.mark_workers, "uvicorn.supervisors.multiprocess")
     entries.replace_at_import()
     instrumentations.switch_on_at_import()
     if directory := os.environ.get("CLEW_DOCTOR_DIRECTORY"):

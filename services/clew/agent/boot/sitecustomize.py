@@ -11,6 +11,10 @@ import sys
 
 def _start():  # type: ignore[no-untyped-def]
     try:
+        from clew.agent.workers import start_late
+
+        if start_late(_start):
+            return
         from clew.agent.start import start
     except Exception as error:
         if os.environ.get("CLEW_ENABLED", "").strip().lower() != "false":
