@@ -122,10 +122,6 @@ PRIVATE = {
         ),
         "opentelemetry.instrumentation.asgi:OpenTelemetryMiddleware.*_sem_conv_opt_in_mode",
     ],
-    "opentelemetry-instrumentation-logging": [
-        "opentelemetry.instrumentation.logging.handler:LoggingHandler._translate",
-        "opentelemetry.instrumentation.logging.handler:LoggingHandler.*_log_code_attributes",
-    ],
     "opentelemetry-instrumentation-system-metrics": [
         "opentelemetry.instrumentation.system_metrics:SystemMetricsInstrumentor.*_config",
         "opentelemetry.instrumentation.system_metrics:SystemMetricsInstrumentor.*_proc",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import baggage, context
+from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import (
@@ -32,7 +33,6 @@ from clew.agent.business.carried import BusinessRecords
 from clew.agent.capture import Capture
 from clew.agent.copies import Redaction
 from clew.agent.encoding import Encoder
-from clew.agent.logs import _Handler
 
 RESOURCE = Resource({"service.name": "shop"})
 TRACE = SpanContext(5, 7, False, TraceFlags(1))
@@ -68,7 +68,8 @@ class Ways:
         provider = LoggerProvider(RESOURCE, shutdown_on_exit=False, **options)
         provider.add_log_record_processor(BusinessRecords())
         provider.add_log_record_processor(SimpleLogRecordProcessor(self.expected))
-        self.handler = _Handler(logger_provider=provider, log_code_attributes=True)
+        self.long = Capture(provider, has_place=True)
+        self.handler = LoggingHandler(logger_provider=provider, log_code_attributes=True)
 
     def take(self, record: logging.LogRecord) -> bool:
         return self.capture.take(record, context.get_current())
@@ -76,6 +77,11 @@ class Ways:
     def taken(self) -> ExportLogsServiceRequest:
         self.provider.force_flush()
         return request(self.exporter.records)
+
+    def emitted(self) -> ExportLogsServiceRequest:
+        result = request(list(self.expected.get_finished_logs()))
+        self.expected.clear()
+        return result
 
 
 def request(records: list[Any]) -> ExportLogsServiceRequest:
@@ -98,6 +104,11 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ways]:
     ways = Ways()
     yield ways
     ways.provider.shutdown()
+
+
+class Silent:
+    def __str__(self) -> str:
+        return "silent"
 
 
 class Refused(Exception):
@@ -145,6 +156,8 @@ SAME = {
     "mapping": record("item %(name)s", {"name": "a"}),
     "per cent without arguments": record("100 %"),
     "an object with arguments": record(ValueError("%s"), 3),
+    "an object": record(Silent()),
+    "a mapping": record({"token": "abc"}),
     "secret": record("password=hunter2 and more"),
     "long": record("x" * 1000),
     "attributes": record("a", extra={"order": 17, "vip": True, "rate": 0.5, "nothing": None}),
@@ -160,38 +173,57 @@ SAME = {
 }
 
 
+UNUSUAL = [
+    record("a", extra={"list": [1]}),
+    record("a", extra={"object": Silent()}),
+    record("a", extra={"": "x"}),
+    record("a", extra={1: "x"}),
+    record("a", extra={"event.name": "order placed"}),
+    record("a", extra={f"key {number}": number for number in range(200)}),
+    logging.makeLogRecord({"msg": "a", "levelno": 20, "levelname": "INFO"}),
+    record("a", pathname=None),
+]
+
+
 @pytest.mark.parametrize("place", CONTEXTS)
 def test_means_what_the_sdk_sends(ways: Ways, place: str) -> None:
     token = context.attach(CONTEXTS[place])
     try:
         for name, made in SAME.items():
             assert ways.take(made), name
-            ways.handler.handle(made)
+            ways.long.export(made, context.get_current())
     finally:
         context.detach(token)
-    assert ways.taken() == request(list(ways.expected.get_finished_logs()))
+    assert ways.taken() == ways.emitted()
 
 
-class Silent:
-    def __str__(self) -> str:
-        return "silent"
+@pytest.mark.filterwarnings("ignore:Log record attributes were dropped")
+@pytest.mark.parametrize("place", CONTEXTS)
+def test_the_long_way_is_that_of_opentelemetrys_handler(ways: Ways, place: str) -> None:
+    token = context.attach(CONTEXTS[place])
+    try:
+        for made in (*SAME.values(), *UNUSUAL):
+            if made.exc_info:
+                continue  # exceptions have the names that they have on spans
+            ways.long.emit(made, context.get_current())
+            emitted = ways.emitted()
+            ways.handler.handle(made)
+            assert ways.emitted() == emitted
+    finally:
+        context.detach(token)
 
 
-@pytest.mark.parametrize(
-    "made",
-    [
-        record(Silent()),
-        record({"a": 1}),
-        record("a", extra={"list": [1]}),
-        record("a", extra={"object": Silent()}),
-        record("a", extra={"": "x"}),
-        record("a", extra={1: "x"}),
-        record("a", extra={"event.name": "order placed"}),
-        record("a", extra={f"key {number}": number for number in range(200)}),
-        logging.makeLogRecord({"msg": "a"}),
-        record("a", pathname=None),
-    ],
-)
+def test_exceptions_are_named_as_on_spans(ways: Ways) -> None:
+    assert ways.take(SAME["exception"])
+    (encoded,) = ways.taken().resource_logs[0].scope_logs[0].log_records
+    attributes = {item.key: item.value.string_value for item in encoded.attributes}
+    assert attributes["exception.type"] == f"{__name__}.Refused"
+    assert attributes["exception.message"] == "('token=REDACTED', 3)"
+    assert attributes["exception.stacktrace"].startswith("Traceback (most recent call last):")
+    assert "The above exception was the direct cause" in attributes["exception.stacktrace"]
+
+
+@pytest.mark.parametrize("made", UNUSUAL)
 def test_what_is_unusual_goes_the_way_of_the_sdk(ways: Ways, made: logging.LogRecord) -> None:
     assert not ways.take(made)
 

@@ -40,8 +40,9 @@ from opentelemetry.trace import (
 )
 
 from clew.agent.copies import Redaction
-from clew.agent.encoding import Encoder, severity_number
+from clew.agent.encoding import Encoder
 from clew.agent.points import MetricEncoder
+from clew.agent.records import severity_number
 
 OFF, ON = Redaction(is_on=False), Redaction()
 

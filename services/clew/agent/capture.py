@@ -2,7 +2,7 @@
 
 It is taken where nobody could tell the difference. A processor that the service adds to the
 provider, an exporter of another kind, attributes that the SDK would cut or convert: then the record
-goes the SDK's way (clew.agent.logs).
+goes the SDK's way, as OpenTelemetry's own handler sends it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,24 @@ from types import NoneType
 from typing import Any
 
 from opentelemetry import trace
+from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
 
 from clew.agent import delivery, sdk
 from clew.agent.business.carried import BusinessRecords, attributes_in
-from clew.agent.records import CapturedRecord, exception_attributes
+from clew.agent.records import (
+    CapturedRecord,
+    exception_attributes,
+    place_attributes,
+    severity_number,
+    severity_text,
+)
 
 # What every record has, and what formatters set.
 _STANDARD = frozenset(vars(logging.makeLogRecord({})))
 _RESERVED = _STANDARD | {"asctime", "getMessage", "message", "taskName"}
 _PLACE = 3  # attributes
-_EVENT_NAMES = frozenset({"event.name", "otel.event.name"})
+_EVENT_NAMES = ("otel.event.name", "event.name")  # the first wins
 _PLAIN = frozenset({bool, int, float, str, NoneType})
 
 
@@ -49,14 +56,18 @@ class Capture:
             return None
         return others[0] if others[0].takes_captured else None
 
+    def export(self, record: logging.LogRecord, context: Context) -> None:
+        """Export a record as one of a context. Raises as `take`."""
+        if not self.take(record, context):
+            self.emit(record, context)
+
     def take(self, record: logging.LogRecord, context: Context) -> bool:
         """Queue the record; False if it has to go the SDK's way. Raises what the service's own
         `__str__` raises."""
-        place = (record.pathname, record.funcName, record.lineno) if self._has_place else None
+        place = self._place(record)
         if (
             self._delivery is None
             or self._multi._log_record_processors is not self._processors  # type: ignore[union-attr]
-            or not (record.args or isinstance(record.msg, str))
             or (place and not self._fits(place))
         ):
             return False
@@ -85,6 +96,27 @@ class Capture:
         logger._logger_metrics.emit_log()  # the SDK's own, where they are on
         self._delivery.take(captured)
         return True
+
+    def emit(self, record: logging.LogRecord, context: Context) -> None:
+        """Hand the record to the SDK."""
+        attributes = _further_attributes(record)
+        names = [attributes.pop(key, None) for key in _EVENT_NAMES]
+        if place := self._place(record):
+            attributes |= place_attributes(place)
+        translated = LogRecord(
+            timestamp=int(record.created * 1e9),
+            observed_timestamp=time_ns(),
+            context=context or None,
+            severity_text=severity_text(record.levelname),
+            severity_number=SeverityNumber(severity_number(record.levelno)),
+            body=record.getMessage(),
+            attributes=attributes,
+        )
+        translated.event_name = next((name for name in names if name is not None), None)
+        self._provider.get_logger(record.name).emit(translated)
+
+    def _place(self, record: logging.LogRecord) -> tuple[str, str, int] | None:
+        return (record.pathname, record.funcName, record.lineno) if self._has_place else None
 
     def _logger(self, name: str) -> Any:
         """The SDK's logger of this name; None for one of another kind."""

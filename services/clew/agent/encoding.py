@@ -15,7 +15,12 @@ from struct import Struct
 from typing import Any
 
 from clew.agent.copies import Redaction
-from clew.agent.records import CapturedRecord
+from clew.agent.records import (
+    CapturedRecord,
+    place_attributes,
+    severity_number,
+    severity_text,
+)
 from clew.agent.wire import any_value, key_value, sized, utf8, varint
 
 _log = logging.getLogger(__name__)
@@ -24,7 +29,6 @@ _CACHED_LENGTH = 256
 _CACHED_OBJECTS = 64
 _FIXED64, _FIXED32 = Struct("<Q"), Struct("<I")
 _LOG_TIMES = Struct("<BQBQBI")  # time, observed time and flags, each behind its tag
-_SEVERITY_TEXTS = {"WARNING": "WARN", "CRITICAL": "FATAL"}  # OpenTelemetry's for Python's
 # Of Span.flags and Link.flags: it is known whether the parent is remote; it is.
 _KNOWN, _REMOTE = b"\x00\x01\x00\x00", b"\x00\x03\x00\x00"
 
@@ -199,11 +203,7 @@ class Encoder:
         )
 
     def _encode_place(self, place: tuple[str, str, int] | None) -> bytes:
-        if place is None:
-            return b""
-        path, function, line = place
-        code = {"code.file.path": path, "code.function.name": function, "code.line.number": line}
-        return self.attributes(b"\x32", code)
+        return self.attributes(b"\x32", place_attributes(place)) if place else b""
 
     def _body(self, body: Any) -> bytes:
         if type(body) is str and len(body) <= _CACHED_LENGTH:
@@ -249,17 +249,8 @@ class Groups:
 
 
 def _severity(level: int, name: str) -> bytes:
-    return field_of_count(b"\x10", severity_number(level)) + field_of_text(
-        b"\x1a", _SEVERITY_TEXTS.get(name, name)
-    )
-
-
-def severity_number(level: int) -> int:
-    """OpenTelemetry's severity of a level of `logging`: 1 to 24, or 0 below DEBUG."""
-    if level < logging.DEBUG:
-        return 0
-    tens, units = divmod(min(level, 53), 10)
-    return 4 * tens + 1 + min(units, 3)
+    number = field_of_count(b"\x10", severity_number(level))
+    return number + field_of_text(b"\x1a", severity_text(name))
 
 
 def _ids(trace_id: int | None, span_id: int | None) -> bytes:

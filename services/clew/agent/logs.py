@@ -4,7 +4,7 @@ OpenTelemetry's handler is attached to the root logger. There it is in the servi
 handler on the root, `logging.warning()` no longer sets up stderr and the last resort is never
 used, so an unconfigured service falls silent; loggers that do not propagate (uvicorn's, with the
 tracebacks of failed requests) are never seen; and a bad format string raises inside the service.
-So the handler is called before the service's own handlers, whichever they are, instead.
+So records are exported before the service's own handlers get them, whichever those are, instead.
 
 What a library says below WARNING is exported only where the service's own logging would show it;
 what the service's own modules say, always. A line of an access log is left out where a span says
@@ -19,14 +19,11 @@ import os
 import sysconfig
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any
 
 from opentelemetry import context, trace
 from opentelemetry._logs import get_logger_provider
-from opentelemetry.instrumentation.logging.handler import LoggingHandler
 
 from clew.agent import naming, requests, settings
-from clew.agent.records import exception_attributes
 
 # The agent's and the SDK's own words stay in the process: exporting the complaint that an export
 # failed feeds on itself.
@@ -121,30 +118,12 @@ def _started_packages() -> frozenset[str]:
     return naming.started_packages(os.environ, naming.own_command())
 
 
-class _Handler(LoggingHandler):
-    """OpenTelemetry's, with exceptions named as on spans."""
-
-    def _translate(self, record: logging.LogRecord) -> Any:
-        translated: Any = super()._translate(record)
-        error = record.exc_info[1] if record.exc_info else None
-        if error is not None:
-            translated.attributes.update(exception_attributes(error, None))
-        return translated
-
-    def flush(self) -> None:
-        """Nothing: the end of the process would flush after the providers are closed."""
-
-
 def _exporter() -> Callable[[logging.LogRecord], None]:
-    handler = _Handler(
-        level=_level(os.environ.get("OTEL_PYTHON_LOG_HANDLER_LEVEL"), default=logging.NOTSET),
-        logger_provider=get_logger_provider(),
-        log_code_attributes=settings.value(os.environ, "OTEL_PYTHON_LOG_CODE_ATTRIBUTES").lower()
-        == "true",
-    )
     from clew.agent.capture import Capture  # it stands on the SDK's set-up, and that on this module
 
-    capture = Capture(get_logger_provider(), has_place=handler._log_code_attributes)
+    level = _level(os.environ.get("OTEL_PYTHON_LOG_HANDLER_LEVEL"), default=logging.NOTSET)
+    has_place = settings.value(os.environ, "OTEL_PYTHON_LOG_CODE_ATTRIBUTES").lower() == "true"
+    capture = Capture(get_logger_provider(), has_place=has_place)
     excluded = (*_NEVER_EXPORTED, *_names(settings.value(os.environ, "CLEW_LOG_EXCLUDED")))
     access = tuple(name for name in excluded if name in ACCESS_LOGGERS)
     excluded = tuple(name for name in excluded if name not in ACCESS_LOGGERS)
@@ -155,7 +134,7 @@ def _exporter() -> Callable[[logging.LogRecord], None]:
         return _is_below(name, excluded), _is_below(name, access)
 
     def export(record: logging.LogRecord) -> None:
-        if record.levelno < handler.level:
+        if record.levelno < level:
             return
         is_excluded, is_access = exclusion(record.name)
         if is_excluded or (is_access and not record.exc_info and requests.have_spans()):
@@ -167,15 +146,11 @@ def _exporter() -> Callable[[logging.LogRecord], None]:
         try:
             if record.exc_info:
                 with _failed_request(record):
-                    send(record, context.get_current())
+                    capture.export(record, context.get_current())
             else:
-                send(record, current)
+                capture.export(record, current)
         except Exception:  # noqa: S110
             pass
-
-    def send(record: logging.LogRecord, current: context.Context) -> None:
-        if not capture.take(record, current):
-            handler.handle(record)
 
     return export
 

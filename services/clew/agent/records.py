@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+_SEVERITY_TEXTS = {"WARNING": "WARN", "CRITICAL": "FATAL"}  # OpenTelemetry's for Python's
 
 
 class CapturedRecord(NamedTuple):
@@ -40,3 +43,22 @@ def exception_attributes(error: BaseException, trace: Any) -> dict[str, str]:
         lines = traceback.format_exception(type(error), error, trace)
         attributes["exception.stacktrace"] = "".join(lines)
     return attributes
+
+
+def severity_number(level: int) -> int:
+    """OpenTelemetry's severity of a level of `logging`: 1 to 24, or 0 below DEBUG."""
+    if level < logging.DEBUG:
+        return 0
+    tens, units = divmod(min(level, 53), 10)
+    return 4 * tens + 1 + min(units, 3)
+
+
+def severity_text(level_name: str) -> str:
+    """OpenTelemetry's name of a level of `logging`."""
+    return _SEVERITY_TEXTS.get(level_name, level_name)
+
+
+def place_attributes(place: tuple[Any, Any, Any]) -> dict[str, Any]:
+    """The attributes of file, function and line of a call."""
+    path, function, line = place
+    return {"code.file.path": path, "code.function.name": function, "code.line.number": line}
