@@ -99,7 +99,7 @@ PRIVATE = {
         "opentelemetry.sdk.resources:Resource.*_attributes",
         *(
             f"opentelemetry.sdk.trace:ReadableSpan.*{name}"
-            for name in ("_attributes", "_events", "_links")
+            for name in ("_attributes", "_events", "_links", "_status")
         ),
         "opentelemetry.sdk.trace:Span.*_name",
         "opentelemetry.sdk.trace:SpanProcessor._on_ending",
