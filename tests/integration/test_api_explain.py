@@ -116,6 +116,8 @@ READS: dict[str, tuple[str, dict[str, Any]]] = {
     "traces of a defined transaction": ("/api/v1/traces", {"transaction": "hostile"}),
     "traces by duration": ("/api/v1/traces", {"min_duration_ms": 0, "max_duration_ms": 1e300}),
     "trace": ("/api/v1/traces/{trace}", {}),
+    "spans of a trace": ("/api/v1/traces/{trace}/spans", {"rows": "0-1"}),
+    "logs of a trace": ("/api/v1/traces/{trace}/logs", {}),
     "logs": ("/api/v1/logs", {"query": "it x"}),
     "logs by attribute": ("/api/v1/logs", {"attr": f"{HOSTILE}~'s \\"}),
     "services": ("/api/v1/services", {}),

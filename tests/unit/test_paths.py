@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
 from clew.analysis.traces.paths import (
+    SpanColumns,
     SpanTimes,
     TimedSpan,
     compute_times,
+    entry_index,
     index_spans,
+    shown_spans,
     unique_ids,
 )
 from support.reference import Trace, critical_path, self_times, with_own_ids
@@ -61,6 +65,51 @@ def test_a_trace_of_many_spans_needs_neither_recursion_nor_quadratic_time() -> N
     times = compute_times(deep)
     assert times[0] == SpanTimes(2, 2, True)
     assert all(span.critical for span in times)
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 30])
+def test_segments_are_the_path_time(size: int) -> None:
+    choice = random.Random(size)
+    for _ in range(100):
+        spans = tangle(choice, PROCESSES, size, 1000 * SECOND)
+        shown = [span for _, span in shown_spans([timed(span) for span in spans])]
+        columns = SpanColumns.from_spans(shown)
+        segments = columns.critical_segments(columns.entry)
+        for row, times in enumerate(columns.times(columns.entry)):
+            assert times.critical == (row in segments)
+            parts = segments.get(row, [])
+            assert times.path_ns == sum(end - start for start, end in parts)
+            assert all(
+                columns.starts[row] <= start < end <= columns.ends[row] for start, end in parts
+            )
+            assert all(end < start for (_, end), (start, _) in pairwise(parts))
+        assert columns.entry == entry_index(shown)
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 30])
+def test_in_pre_order_each_span_is_below_its_parent(size: int) -> None:
+    choice = random.Random(size)
+    for _ in range(100):
+        spans = tangle(choice, PROCESSES, size, 1000 * SECOND)
+        shown = [span for _, span in shown_spans([timed(span) for span in spans])]
+        rows, depths = SpanColumns.from_spans(shown).pre_order()
+        assert sorted(rows) == list(range(len(shown)))
+        ancestors: list[str] = []
+        for row, depth in zip(rows, depths, strict=True):
+            del ancestors[depth:]
+            assert len(ancestors) == depth
+            if ancestors:
+                assert ancestors[-1] == shown[row].parent
+            ancestors.append(shown[row].id)
+
+
+def test_a_cycle_is_entered_at_its_first_span() -> None:
+    """c, b and a are a cycle; d hangs from it and starts before it."""
+    spans = [
+        TimedSpan(id, parent, "Internal", start, 9)
+        for id, parent, start in (("d", "b", 0), ("a", "c", 1), ("b", "a", 2), ("c", "b", 3))
+    ]
+    assert SpanColumns.from_spans(spans).pre_order() == ([1, 2, 0, 3], [0, 1, 2, 2])
 
 
 def test_no_spans_have_no_times() -> None:

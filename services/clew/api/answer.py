@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -32,6 +33,10 @@ class Answer:
     def text(self, query: Query[Any], **parameters: Any) -> bytes:
         """The rows of a query as lines of JSON."""
         return self._reading.text(query, **parameters)
+
+    def columns(self, query: Query[Any], **parameters: Any) -> dict[str, Sequence[Any]]:
+        """The rows of a query as columns; see `Reading.columns`."""
+        return self._reading.columns(query, **parameters)
 
     def first_row(self, query: Query[RowT], **parameters: Any) -> RowT | None:
         """The first row of a query; None when it has no rows."""

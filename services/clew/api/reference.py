@@ -87,6 +87,7 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "environment": ("", {"examples": ["production"]}),
     "service": ("Only data of this service (`service.name`).", {"examples": ["storefront"]}),
     "operation": ("Only data of this operation (span name).", {"examples": ["POST /checkout"]}),
+    "span": ("", {"pattern": "^[0-9a-fA-F]*$"}),
     "status": ("Only traces with a span of this status.", {}),
     "min_duration_ms": (
         "Minimum duration of the whole trace, in milliseconds.",
@@ -223,6 +224,14 @@ def request_body(model: type[BaseModel], *media_types: str) -> dict[str, Any]:
     content = {"schema": {"$ref": REFERENCE.format(model=model.__name__)}}
     body = {"required": True, "content": dict.fromkeys(media_types, content)}
     return {"requestBody": body}
+
+
+def json_lines(*models: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that sends lines of JSON itself: each is one of these models."""
+    _MODELS.extend(models)
+    schemas = [{"$ref": REFERENCE.format(model=model.__name__)} for model in models]
+    content = {"application/x-ndjson": {"schema": {"anyOf": schemas}}}
+    return {200: {"description": "Lines of JSON.", "content": content}}
 
 
 def describe(app: FastAPI) -> None:

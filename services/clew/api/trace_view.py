@@ -8,7 +8,7 @@ gigabyte as objects.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from sys import intern
 from typing import Any, NamedTuple
@@ -17,33 +17,29 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 
 from clew.analysis.traces.paths import (
+    SpanColumns,
     SpanTimes,
     TimedSpan,
-    compute_times,
     entry_index,
-    index_spans,
-    unique_ids,
+    shown_spans,
 )
 from clew.api.answer import Answer
-from clew.api.parameters import SECOND, extent_parameters, rfc3339
+from clew.api.parameters import rfc3339
+from clew.api.trace_parts import (
+    MAX_OCCURRENCES,
+    TraceExtent,
+    read_logs,
+    read_metrics,
+    read_transactions,
+)
 from clew.storage import queries
 
 MAX_SPANS = 100_000
-MAX_LOGS = 1000  # for each kind of link
-MAX_OCCURRENCES = 100
-# A trace is short, so metrics of its processes are shown from before and after it too.
-METRICS_MARGIN = 300 * SECOND
-MAX_METRICS = 8  # of each type, over all services: each costs 4 ms of CPU time
-MAX_SERIES = 60  # of each type
 # Members that describe the whole trace even when its spans are truncated.
 WHOLE_TRACE = ("start", "duration_ms", "services", "span_count", "error_count")
 CHUNK = 1000  # spans that are parsed, and sent, at a time
 ERRORS = frozenset(("Error", "STATUS_CODE_ERROR"))
-CUMULATIVE = 2
 PAST_INT64 = 1 << 63
-
-Point = tuple[int, float | None]  # seconds since 1970, value
-ProcessSeries = queries.TraceGaugesRow | queries.TraceSumsRow
 
 
 class SpanHead(NamedTuple):
@@ -87,7 +83,8 @@ class TraceView:
 
     def _chunks(self, prefix: bytes, suffix: bytes) -> Iterator[bytes]:
         trace_start = self._heads[0].timed.start
-        times = compute_times([head.timed for head in self._heads])
+        columns = SpanColumns.from_spans([head.timed for head in self._heads])
+        times = columns.times(columns.entry)
         yield prefix
         bounds = [*range(0, len(self._heads), CHUNK), len(self._heads)]
         for first, end in pairwise(bounds):
@@ -114,23 +111,26 @@ def read_trace(answer: Answer, trace_id: str) -> TraceView | None:
         heads = heads[:MAX_SPANS]
         (row,) = answer.rows(queries.TRACES_BY_ID, trace_ids=[trace_id])
         whole_trace = {name: value for name, value in row.items() if name in WHOLE_TRACE}
-    start = heads[0].timed.start
-    end = max(head.timed.end for head in heads)
-    processes = sorted({(head.service, head.instance) for head in heads})
+    extent = TraceExtent(
+        heads[0].timed.start,
+        max(head.timed.end for head in heads),
+        tuple(sorted({(head.service, head.instance) for head in heads})),
+    )
+    entry = heads[entry_index([head.timed for head in heads])]
+    transaction = (
+        (entry.transaction, f"{entry.service}: {entry.name}") if entry.timed.rank < 2 else None
+    )
     logs, metrics, transactions = answer.in_parallel(
-        lambda: _logs(answer, trace_id, start, end, processes, heads),
-        lambda: _metrics(answer, trace_id, start, end, processes),
-        lambda: _transactions(answer, trace_id, heads, occurrences),
+        lambda: _logs(answer, trace_id, extent, heads),
+        lambda: read_metrics(answer, trace_id, extent),
+        lambda: read_transactions(answer, trace_id, transaction, occurrences),
     )
     members = {
         "trace_id": trace_id,
-        "transaction": {name: transactions[0][name] for name in ("id", "name", "key")}
-        if transactions
-        else None,
-        "transactions": transactions,
-        "start": rfc3339(start),
-        "duration_ms": (end - start) / 1e6,
-        "services": sorted({service for service, _ in processes}),
+        **transactions,
+        "start": rfc3339(extent.start),
+        "duration_ms": (extent.end - extent.start) / 1e6,
+        "services": extent.services,
         "span_count": len(heads),
         "error_count": sum(head.status in ERRORS for head in heads),
         "complete": _is_complete(heads),
@@ -144,14 +144,10 @@ def read_trace(answer: Answer, trace_id: str) -> TraceView | None:
 def _unique_heads(heads: list[SpanHead], text: bytes) -> list[SpanHead]:
     """Each span once, by start and id. Where a client and a server share an id, the server's span
     has another one."""
-    timed = unique_ids([head.timed for head in heads])
-    first = set(index_spans(timed).values())
-    unique = [
-        head if head.timed == span else _with_ids(head, span, text)
-        for index, (head, span) in enumerate(zip(heads, timed, strict=True))
-        if index in first or not span.id  # other writers may leave ids out
+    return [
+        heads[index] if heads[index].timed == span else _with_ids(heads[index], span, text)
+        for index, span in shown_spans([head.timed for head in heads])
     ]
-    return sorted(unique, key=lambda head: (head.timed.start, head.timed.id))
 
 
 def _with_ids(head: SpanHead, timed: TimedSpan, text: bytes) -> SpanHead:
@@ -229,145 +225,13 @@ def _is_complete(heads: list[SpanHead]) -> bool:
     )
 
 
-def _transactions(
-    answer: Answer,
-    trace_id: str,
-    heads: list[SpanHead],
-    occurrences: list[queries.TraceOccurrencesRow],
-) -> list[dict[str, Any]]:
-    """The transactions that the trace belongs to: defined ones that match one of its spans, other
-    defined ones, and the automatic one."""
-    transactions = []
-    if occurrences:
-        is_entry = {(row["id"], row["key"]): row["is_entry"] for row in occurrences}
-        names = answer.rows(queries.TRACE_OCCURRENCE_NAMES, keys=sorted(is_entry))
-        names.sort(key=lambda row: not is_entry[row["id"], row["key"]])
-        transactions = [
-            {
-                "id": row["id"],
-                "name": row["name"] or row["id"],
-                "key": row["key"],
-                "source": "defined",
-            }
-            for row in names
-        ]
-    entry = heads[entry_index([head.timed for head in heads])]
-    if entry.timed.rank < 2:
-        name = f"{entry.service}: {entry.name}"
-        transactions.append(
-            {"source": "auto", "id": entry.transaction, "name": name, "key": trace_id}
-        )
-    return transactions
-
-
 def _logs(
-    answer: Answer,
-    trace_id: str,
-    start: int,
-    end: int,
-    processes: list[tuple[str, str]],
-    heads: list[SpanHead],
+    answer: Answer, trace_id: str, extent: TraceExtent, heads: list[SpanHead]
 ) -> list[queries.TraceLogsRow]:
-    logs = answer.limited_rows(
-        queries.TRACE_LOGS,
-        MAX_LOGS,
-        per="linked_by",
-        trace_id=trace_id,
-        processes=processes,
-        **_extent_parameters(start, end),
-    )
+    logs = read_logs(answer, trace_id, extent)
     shown_ids = {
         (head.service, head.sent_id): head.timed.id for head in heads if head.sent_id is not None
     }
     for log in logs if shown_ids else ():
         log["span_id"] = shown_ids.get((log["service"], log["span_id"]), log["span_id"])
     return logs
-
-
-def _extent_parameters(start: int, end: int, margin: int = 0) -> dict[str, str]:
-    return extent_parameters([{"start": rfc3339(start), "end": rfc3339(end)}], margin)
-
-
-def _metrics(
-    answer: Answer, trace_id: str, start: int, end: int, processes: list[tuple[str, str]]
-) -> list[dict[str, Any]]:
-    """Series of metrics around the trace: histograms with an exemplar of it, then gauges and sums
-    of its processes. Only a few metrics of each type, because each costs time."""
-    services = sorted({service for service, _ in processes})
-    parameters: dict[str, Any] = {
-        "services": services,
-        "trace_id": trace_id,
-        **_extent_parameters(start, end, METRICS_MARGIN),
-    }
-    metrics_per_service = max(1, MAX_METRICS // len(services))
-    process_parameters = parameters | {"processes": processes, "names": metrics_per_service}
-    exemplars, gauges, sums = answer.in_parallel(
-        lambda: answer.rows(queries.TRACE_EXEMPLARS, **parameters),
-        lambda: answer.rows(queries.TRACE_GAUGES, **process_parameters),
-        lambda: answer.rows(queries.TRACE_SUMS, **process_parameters),
-    )
-    series = [
-        *_histograms(exemplars),
-        *(_series(row, row["points"], _link(row)) for row in gauges[:MAX_SERIES]),
-        *(_series(row, _rates(row), _link(row)) for row in sums[:MAX_SERIES]),
-    ]
-    return sorted(series, key=lambda one: str(one["linked_by"]))
-
-
-def _link(row: ProcessSeries) -> str:
-    return "exemplar" if row["by_exemplar"] else "resource"
-
-
-def _series(
-    row: ProcessSeries | queries.TraceExemplarsRow, points: Sequence[Point], linked_by: str
-) -> dict[str, Any]:
-    return {
-        "name": row["name"],
-        "unit": row["unit"],
-        "service": row["service"],
-        "resource": row["resource"],
-        "attributes": row["attributes"],
-        "linked_by": linked_by,
-        "points": [{"time": rfc3339(time * SECOND), "value": value} for time, value in points],
-        "correlation": None,
-    }
-
-
-def _rates(row: queries.TraceSumsRow) -> list[Point]:
-    """The points of a non-monotonic sum; of a monotonic one its rate per second between points. A
-    counter that fell was reset to 0."""
-    points = list(dict(row["points"]).items())  # of points within one second, the last
-    if not row["is_monotonic"] and row["temporality"] == CUMULATIVE:
-        return points
-    rates: list[Point] = []
-    for (previous_time, previous), (time, value) in pairwise(points):
-        if value is None or previous is None or time <= previous_time:
-            continue
-        is_increase = row["temporality"] == CUMULATIVE and value >= previous
-        increase = value - previous if is_increase else value
-        rates.append((time, increase / (time - previous_time)))
-    return rates
-
-
-def _histograms(rows: list[queries.TraceExemplarsRow]) -> Iterator[dict[str, Any]]:
-    by_series: dict[str, list[queries.TraceExemplarsRow]] = {}
-    for row in rows:
-        key = json.dumps([row["name"], row["service"], row["resource"], row["attributes"]])
-        by_series.setdefault(key, []).append(row)
-    for series in by_series.values():
-        points = [(row["time"], p95) for row in series if (p95 := _p95(row)) is not None]
-        yield _series(series[0], points, "exemplar")
-
-
-def _p95(row: queries.TraceExemplarsRow) -> float | None:
-    """The upper bound of the bucket that contains the p95; for the last bucket, which has none, its
-    lower bound."""
-    rank = 0.95 * sum(row["counts"])
-    if not row["bounds"] or not rank:
-        return None
-    cumulative = 0
-    for count, bound in zip(row["counts"], [*row["bounds"], row["bounds"][-1]], strict=False):
-        cumulative += count
-        if cumulative >= rank:
-            return bound
-    return None

@@ -751,6 +751,38 @@ class OccurrencesOfTracesRow(TypedDict):
 OCCURRENCES_OF_TRACES = Query[OccurrencesOfTracesRow](STORAGE, "occurrences_of_traces")
 
 
+class OutlineFirstSpansRow(TypedDict):
+    id: str
+    parent_id: str
+    began: int
+    lasted: int
+    flags: int
+    service: str
+    name: str
+    kind: str
+    status: str
+    scope: str
+
+
+OUTLINE_FIRST_SPANS = Query[OutlineFirstSpansRow](STORAGE, "outline_first_spans")
+
+
+class OutlineSpansRow(TypedDict):
+    id: str
+    parent_id: str
+    began: int
+    lasted: int
+    flags: int
+    service: str
+    name: str
+    kind: str
+    status: str
+    scope: str
+
+
+OUTLINE_SPANS = Query[OutlineSpansRow](STORAGE, "outline_spans")
+
+
 class OverflowRow(TypedDict):
     service: str
     names: int
@@ -896,6 +928,42 @@ class SilentServicesRow(TypedDict):
 SILENT_SERVICES = Query[SilentServicesRow](STORAGE, "silent_services")
 
 
+class TraceDetailsEvents(TypedDict):
+    time: str
+    name: str
+    attributes: dict[str, str]
+
+
+class TraceDetailsLinks(TypedDict):
+    trace_id: str
+    span_id: str
+    attributes: dict[str, str]
+
+
+class TraceDetailsRow(TypedDict):
+    instance: str
+    began: int
+    lasted: int
+    ends_before_start: bool
+    transaction: str
+    span_id: str
+    parent_span_id: str
+    name: str
+    kind: str
+    service: str
+    status: str
+    start: str
+    status_message: str
+    scope: str
+    attributes: dict[str, str]
+    resource: dict[str, str]
+    events: list[TraceDetailsEvents]
+    links: list[TraceDetailsLinks]
+
+
+TRACE_DETAILS = Query[TraceDetailsRow](STORAGE, "trace_details")
+
+
 class TraceEntryRow(TypedDict):
     service: str
     operation: str
@@ -967,6 +1035,16 @@ class TraceOccurrencesRow(TypedDict):
 
 
 TRACE_OCCURRENCES = Query[TraceOccurrencesRow](STORAGE, "trace_occurrences")
+
+
+class TraceProcessesRow(TypedDict):
+    service: str
+    instance: str
+    began: int
+    ended: int
+
+
+TRACE_PROCESSES = Query[TraceProcessesRow](STORAGE, "trace_processes")
 
 
 class TraceSearchRow(TypedDict):

@@ -7,13 +7,14 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, overload
 
+from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import StorageError
@@ -193,12 +194,30 @@ class Reading:
         tuples that are NULL. Raises the same as `rows`."""
         return self._read(query.name, sql_of(query.package, query.name), parameters, TEXT_SETTINGS)
 
+    def columns(self, query: Query[Any], **parameters: Any) -> dict[str, Sequence[Any]]:
+        """The rows of a query as columns by name (none if there are no rows), for many rows of few
+        numbers and texts: 100,000 rows of 10 columns take half of the CPU time that JSON takes. The
+        columns must be numbers or text in UTF-8. Raises the same as `rows`."""
+        sql = sql_of(query.package, query.name)
+        with self._statement(query.name, sql, parameters) as (client, settings):
+            result = client.query(sql + settings, parameters=parameters, column_oriented=True)
+            return dict(zip(result.column_names, result.result_columns, strict=True))
+
     def _read(self, query: str, sql: str, parameters: dict[str, Any], settings: str = "") -> bytes:
+        with self._statement(query, sql, parameters) as (client, limits):
+            text = sql + limits + settings
+            return client.raw_query(text, parameters=parameters, fmt="JSONEachRow")
+
+    @contextmanager
+    def _statement(
+        self, query: str, sql: str, parameters: dict[str, Any]
+    ) -> Iterator[tuple[Client, str]]:
+        """A client for a statement, and the statement's settings."""
         self.statements.append(with_literals(sql, parameters))
-        settings = self._settings(query) + settings
+        settings = self._settings(query)
         with self._store.client() as client:
             try:
-                return client.raw_query(sql + settings, parameters=parameters, fmt="JSONEachRow")
+                yield client, settings
             except ClickHouseError as error:
                 raise self._failed(query, str(error)) from error
 
