@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from clew.agent.business import rules
-from clew.agent.business.subscription import Subscription
+from clew.agent.business.subscription import Subscription, subscribe
 from support.capture import RULES_PATH, SERVER, Capture, Item, capturing, free_port, running
 from support.capture import under_clew_run as under_clew
 
@@ -303,10 +303,10 @@ def subscribed(
 ) -> Iterator[Callable[..., Subscription]]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
-    def subscribe(url: str, **headers: str) -> Subscription:
+    def make(url: str, **headers: str) -> Subscription:
         return Subscription("shop", f"{url}{RULES_PATH}", headers, 3600.0)
 
-    yield subscribe
+    yield make
     rules.put_in_force(None)
 
 
@@ -369,6 +369,33 @@ def test_what_fails_is_said_once_and_the_rules_stay(
             assert _refresh(following) == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "CLEW_API_KEY has no key of scope ingest" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("setting", "url"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://clew:4318/"}, "http://clew:4318/v1/clew/rules"),
+        (
+            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://clew/base/v1/traces"},
+            "https://clew/base/v1/clew/rules",
+        ),
+        (
+            {"CLEW_RULES_ENDPOINT": "http://clew:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            "http://clew:4318/v1/clew/rules",
+        ),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, None),
+        ({"OTEL_TRACES_EXPORTER": "console"}, None),
+        ({"CLEW_RULES_INTERVAL": "0"}, None),
+    ],
+)
+def test_rules_are_fetched_where_clew_is(
+    setting: dict[str, str], url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "after_import", lambda *_: None)
+    for name, value in setting.items():
+        monkeypatch.setenv(name, value)
+    following = subscribe("shop")
+    assert (following._url if following else None) == url
 
 
 def test_a_start_does_not_wait_for_a_receiver_that_hangs(tmp_path: Path) -> None:

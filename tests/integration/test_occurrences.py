@@ -53,7 +53,7 @@ transactions:
     match: {service: shop, operation: POST /checkout}
     key: [order.id, {attr: url.path, pattern: "/orders/{}/pay"}]
     value: [total, amount]
-    user: user.id
+    user: {header: X-User-Id}
     steps:
       - GET /cart
       - {name: pay, match: {service: payments}}

@@ -109,6 +109,12 @@ SETTINGS: tuple[Setting, ...] = (
         "addresses, networks, `*`.",
     ),
     Setting(
+        "CLEW_RULES_ENDPOINT",
+        "otlp",
+        "Where the rules of business context are fetched: the base address of clew's OTLP HTTP "
+        "receiver. `otlp` is where telemetry is sent.",
+    ),
+    Setting(
         "CLEW_RULES_INTERVAL",
         "30",
         "Seconds between two looks for changed rules of business context; `0` fetches none.",

@@ -21,11 +21,12 @@ PATH = "/v1/clew/rules"
 _LONGEST = 4 << 20  # bytes of an answer
 _TIMEOUT_S = 10.0
 _PATIENCE_S = 0.2  # for a thread that ends
-_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 600.0  # after failures; doubled from one to the next
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 120.0  # after failures; doubled from one to the next
 # What contrib's instrumentations of frameworks import.
 _ENTRIES = tuple(
     f"opentelemetry.instrumentation.{name}" for name in ("asgi", "wsgi", "aiohttp_server")
 )
+_WHERE_TELEMETRY_GOES = "otlp"
 _UNCHANGED, _REFUSALS = 304, (401, 403)
 
 
@@ -73,6 +74,12 @@ class Subscription:
             thread.join(_PATIENCE_S)
 
     def _run(self) -> None:
+        try:
+            self._follow()
+        except Exception as error:
+            rules.complain(error)
+
+    def _follow(self) -> None:
         wake = self._wake
         if self._copy is None:
             self._load_copy()
@@ -149,15 +156,14 @@ class Subscription:
 
 def subscribe(service: str) -> Subscription | None:
     """Keep the rules for this service in force once it imports a framework whose requests they can
-    be taken from; None where telemetry does not go to an address of OTLP over HTTP, or
+    be taken from; None where no address is known that has them, or
     CLEW_RULES_INTERVAL is 0."""
     environ = os.environ
     interval_s = _seconds(settings.value(environ, "CLEW_RULES_INTERVAL"))
-    exports = "otlp" in settings.value(environ, "OTEL_TRACES_EXPORTER")
-    is_http = settings.value(environ, "OTEL_EXPORTER_OTLP_PROTOCOL").startswith("http")
-    if not (interval_s and exports and is_http):
+    base = _base(environ)
+    if not (interval_s and base):
         return None
-    url = f"{_base(environ)}{PATH}"
+    url = f"{base}{PATH}"
     subscription = Subscription(service, url, _headers(environ), interval_s)
     for module in _ENTRIES:
         rules.after_import(lambda _: subscription.start(), module)
@@ -167,6 +173,14 @@ def subscribe(service: str) -> Subscription | None:
 
 
 def _base(environ: MutableMapping[str, str]) -> str:
+    """The base address of the receiver that has the rules; empty if there is none that has."""
+    named = settings.value(environ, "CLEW_RULES_ENDPOINT").rstrip("/")
+    if named != _WHERE_TELEMETRY_GOES:
+        return named
+    exports = _WHERE_TELEMETRY_GOES in settings.value(environ, "OTEL_TRACES_EXPORTER")
+    is_http = settings.value(environ, "OTEL_EXPORTER_OTLP_PROTOCOL").startswith("http")
+    if not (exports and is_http):
+        return ""
     traces = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "")
     if traces.endswith("/v1/traces"):
         return traces.removesuffix("/v1/traces")
