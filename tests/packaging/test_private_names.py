@@ -122,6 +122,26 @@ PRIVATE = {
         ),
         "opentelemetry.instrumentation.asgi:OpenTelemetryMiddleware.*_sem_conv_opt_in_mode",
     ],
+    "opentelemetry-instrumentation-flask": [
+        *(
+            f"opentelemetry.instrumentation.flask:{name}"
+            for name in (
+                *("_ENVIRON_ACTIVATION_KEY", "_ENVIRON_REQCTX_REF_KEY", "_ENVIRON_SPAN_KEY"),
+                *("_ENVIRON_STARTTIME_KEY", "_ENVIRON_TOKEN", "_request_ctx_ref"),
+                *("_rewrapped_app", "_start_internal_or_server_span"),
+                *("_wrapped_before_request", "_wrapped_teardown_request"),
+            )
+        ),
+    ],
+    "opentelemetry-instrumentation-wsgi": [
+        *(
+            f"opentelemetry.instrumentation.wsgi:{name}"
+            for name in (
+                *("_StabilityMode.HTTP", "_parse_active_request_count_attrs"),
+                *("_parse_duration_attrs", "_set_http_peer_port_server", "_set_http_target"),
+            )
+        ),
+    ],
     "opentelemetry-instrumentation-system-metrics": [
         "opentelemetry.instrumentation.system_metrics:SystemMetricsInstrumentor.*_config",
         "opentelemetry.instrumentation.system_metrics:SystemMetricsInstrumentor.*_proc",

@@ -21,7 +21,7 @@ from clew.agent import settings
 _log = logging.getLogger(__name__)
 _CONTRIB = "opentelemetry.instrumentation"
 # Modules of contrib's, by their names, which the modules of this package with these names replace.
-_REPLACED = ("asgi",)
+_REPLACED = ("asgi", "django", "flask", "wsgi")
 
 
 def replace_at_import() -> None:

@@ -13,15 +13,15 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 class ActiveRequests:
     """In place of the up-down counter, with its name, unit and description."""
 
-    def __init__(self, meter: Meter, counter: Any) -> None:
+    def __init__(self, meter: Meter) -> None:
         # Lists, because what is appended and popped needs no lock: a process could be forked while
         # another thread holds it.
         self._active: dict[frozenset[tuple[str, Any]], list[None]] = {}
         meter.create_observable_up_down_counter(
             "http.server.active_requests",
             callbacks=[self._observe],
-            unit=getattr(counter, "unit", "{request}"),
-            description=getattr(counter, "description", "Number of active HTTP server requests."),
+            unit="{request}",
+            description="Number of active HTTP server requests.",
         )
 
     def add(
@@ -45,8 +45,8 @@ class ActiveRequests:
 _of_meters: WeakKeyDictionary[Meter, ActiveRequests] = WeakKeyDictionary()
 
 
-def active_requests(meter: Meter, counter: Any) -> ActiveRequests:
-    """The one of the meter. `counter`: contrib's, in whose place it is."""
+def create_active_requests(meter: Meter) -> ActiveRequests:
+    """In place of contrib's `create_http_server_active_requests`. A meter has one."""
     if meter not in _of_meters:
-        _of_meters[meter] = ActiveRequests(meter, counter)
+        _of_meters[meter] = ActiveRequests(meter)
     return _of_meters[meter]

@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.http import sanitize_method
 
 from clew.agent.entries import request
-from clew.agent.entries.active import active_requests
+from clew.agent.entries.active import create_active_requests
 from clew.agent.entries.request import CACHE_SIZE, LazyAttributes, guarded
 from clew.agent.entries.routes import Details, RouteMemory, searches_routes
 
@@ -36,6 +36,7 @@ def replace(module: Any) -> None:
     contrib does not, knows contrib's class by module and name."""
     OpenTelemetryMiddleware.__module__ = module.__name__
     module.OpenTelemetryMiddleware = OpenTelemetryMiddleware
+    module.create_http_server_active_requests = create_active_requests
 
 
 class OpenTelemetryMiddleware(contrib.OpenTelemetryMiddleware):  # type: ignore[misc]
@@ -56,12 +57,7 @@ class OpenTelemetryMiddleware(contrib.OpenTelemetryMiddleware):  # type: ignore[
                 not self.exclude_send_span,
             )
         )
-        if self._sem_conv_opt_in_mode is _STABLE:
-            counter: Any = self.__dict__["active_requests_counter"]
-            self.active_requests_counter = active_requests(self.meter, counter)
-        self._has_exclusions = bool(
-            self.excluded_urls and getattr(self.excluded_urls, "_excluded_urls", True)
-        )
+        self._has_exclusions = request.excludes(self.excluded_urls)
         self._routes: RouteMemory | None = None
         if searches_routes(self.default_span_details) and request.samples_by_trace(self.tracer):
             self._routes = RouteMemory(self.default_span_details)

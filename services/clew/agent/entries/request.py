@@ -70,6 +70,10 @@ class LazyAttributes(Mapping[str, Any]):
     def items(self) -> Any:
         return self._read().items()
 
+    def copy(self) -> dict[str, Any]:
+        """What the SDK asks of a sampler's attributes, up to 1.42."""
+        return self._read().copy()
+
 
 def is_entry() -> bool:
     """Whether a request that arrives now is the first that this process knows of its trace, and is
@@ -94,6 +98,11 @@ def _is_usual(sampler: Any) -> bool:
         return False
     parts = [part for part in vars(sampler).values() if isinstance(part, sampling.Sampler)]
     return all(map(_is_usual, parts))
+
+
+def excludes(excluded_urls: Any) -> bool:
+    """Whether contrib's ExcludeList, or None, has any pattern."""
+    return bool(excluded_urls and getattr(excluded_urls, "_excluded_urls", True))
 
 
 def has_readers(instrument: Any) -> bool:

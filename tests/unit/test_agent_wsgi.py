@@ -1,0 +1,310 @@
+"""WSGI requests: the agent's functions for Flask, Django and others record what contrib's do, and
+never harm a request."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import flask
+import pytest
+from opentelemetry import context, trace
+from opentelemetry.instrumentation import flask as contrib_flask
+from opentelemetry.instrumentation import wsgi as contrib_wsgi
+from opentelemetry.instrumentation.propagators import (
+    TraceResponsePropagator,
+    set_global_response_propagator,
+)
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
+from opentelemetry.semconv._incubating.metrics.http_metrics import (
+    create_http_server_active_requests,
+)
+from opentelemetry.util.http import ExcludeList, parse_excluded_urls
+
+from clew.agent.entries import flask as entries_flask
+from clew.agent.entries import request, wsgi
+from clew.agent.entries.active import create_active_requests
+from support.recorded import Recorded, stable_conventions
+
+Environ = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def conventions(monkeypatch: pytest.MonkeyPatch) -> None:
+    stable_conventions(monkeypatch)
+
+
+def environ_of(path: str = "/items/7", **more: Any) -> Environ:
+    environ = {
+        "REQUEST_METHOD": "GET", "PATH_INFO": path, "RAW_URI": path, "QUERY_STRING": "",
+        "SERVER_PROTOCOL": "HTTP/1.1", "SERVER_NAME": "shop", "SERVER_PORT": "8000",
+        "REMOTE_ADDR": "10.0.0.9", "REMOTE_PORT": "41000", "HTTP_HOST": "shop.example:8000",
+        "SCRIPT_NAME": "", "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(),
+        "wsgi.errors": io.StringIO(), **more,
+    }  # fmt: skip
+    return {key: value for key, value in environ.items() if value is not None}
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
+ENVIRONS = {
+    "plain": environ_of(),
+    "query": environ_of(RAW_URI="/items/7?page=2", QUERY_STRING="page=2"),
+    "no target": environ_of(RAW_URI=None),
+    "other target": environ_of(RAW_URI=None, REQUEST_URI="/items/7"),
+    "odd method": environ_of(REQUEST_METHOD="BREW"),
+    "lower-case method": environ_of(REQUEST_METHOD="get"),
+    "no host": environ_of(HTTP_HOST=None),
+    "no port": environ_of(SERVER_PORT=None, REMOTE_PORT=None),
+    "https": environ_of(**{"wsgi.url_scheme": "https"}),
+    "no client": environ_of(REMOTE_ADDR=None, REMOTE_PORT=None),
+    "odd client": environ_of(REMOTE_ADDR="", REMOTE_PORT="none"),
+    "client with name": environ_of(REMOTE_HOST="client.example"),
+    "client with address as name": environ_of(REMOTE_HOST="10.0.0.9"),
+    "http 1.0": environ_of(SERVER_PROTOCOL="HTTP/1.0"),
+    "other protocol": environ_of(SERVER_PROTOCOL="shop/2"),
+    "no protocol": environ_of(SERVER_PROTOCOL=None),
+    "user agent": environ_of(HTTP_USER_AGENT="curl/8"),
+    "bot": environ_of(HTTP_USER_AGENT="Googlebot/2.1"),
+    "parent": environ_of(HTTP_TRACEPARENT=f"{TRACEPARENT}01"),
+    "unsampled parent": environ_of(HTTP_TRACEPARENT=f"{TRACEPARENT}00"),
+    "not found": environ_of("/none"),
+    "failed": environ_of("/failed"),
+    "wrong method": environ_of("/stock", REQUEST_METHOD="POST"),
+    "raised": environ_of("/raised"),
+    "stream": environ_of("/stream"),
+    "odd status": environ_of("/odd"),
+    "within": environ_of("/within"),
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONS)
+def test_attributes_are_those_of_contrib(name: str) -> None:
+    for mode in contrib_wsgi._StabilityMode.HTTP, contrib_wsgi._StabilityMode.HTTP_DUP:
+        expected = wsgi._collect_request_attributes(ENVIRONS[name], mode)
+        assert wsgi.collect_request_attributes(ENVIRONS[name], mode) == expected
+    old = wsgi._collect_request_attributes(ENVIRONS[name])
+    assert wsgi.collect_request_attributes(ENVIRONS[name]) == old
+
+
+def test_headers_are_captured_as_contrib_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    environ, answer = environ_of(HTTP_X_SHOP="1"), [("x-stock", "3")]
+    assert wsgi.collect_request_headers(environ) == wsgi.collect_response_headers(answer) == {}
+    for kind in "REQUEST", "RESPONSE":
+        monkeypatch.setenv(f"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_{kind}", "x-.*")
+    assert wsgi.collect_request_headers(environ) == {"http.request.header.x_shop": ["1"]}
+    assert wsgi.collect_response_headers(answer) == {"http.response.header.x_stock": ["3"]}
+
+
+def flask_app() -> flask.Flask:
+    app = flask.Flask("shop")
+    app.testing = True  # what is raised leaves the application
+
+    @app.get("/items/<int:number>")
+    def item(number: int) -> dict[str, int]:
+        return {"number": number}
+
+    @app.get("/stock")
+    def stock() -> str:
+        return str(context.get_value("SQLCOMMENTER_ORM_TAGS_AND_VALUES"))
+
+    app.add_url_rule("/failed", view_func=lambda: ("failed", 503), endpoint="failed")
+    app.add_url_rule("/odd", view_func=lambda: flask.Response(status="odd one"), endpoint="odd")
+
+    @app.get("/raised")
+    def raised() -> None:
+        raise ValueError("no stock")
+
+    @app.get("/stream")
+    def stream() -> flask.Response:
+        return flask.Response(iter(["a", "b"]))
+
+    @app.get("/within")
+    def within() -> str:
+        with app.test_request_context("/stock"):
+            return "within"
+
+    return app
+
+
+def call(app: Any, environ: Environ) -> list[Any]:
+    """Status, headers and body, or the exception."""
+    answer: list[Any] = []
+
+    def start_response(status: str, headers: Any, *_: Any) -> Any:
+        answer[:] = [status, headers]
+
+    try:
+        result = app(dict(environ), start_response)
+        answer.append(b"".join(result))
+        result.close()
+    except Exception as error:
+        answer.append(repr(error))
+    assert context.get_current() == {}
+    return answer
+
+
+CONTRIBS: dict[str, Any] = {
+    "_rewrapped_app": entries_flask._rewrap_app,
+    "_wrapped_before_request": entries_flask._wrap_before_request,
+    "_wrapped_teardown_request": entries_flask._wrap_teardown_request,
+    "create_http_server_active_requests": create_http_server_active_requests,
+}
+OURS: dict[str, Any] = {
+    "_rewrapped_app": entries_flask.rewrapped_app,
+    "_wrapped_before_request": entries_flask.wrapped_before_request,
+    "_wrapped_teardown_request": entries_flask.wrapped_teardown_request,
+    "create_http_server_active_requests": create_active_requests,
+}
+
+
+def instrumented(
+    functions: dict[str, Any], recorded: Recorded, monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> flask.Flask:
+    for name, function in functions.items():
+        monkeypatch.setattr(contrib_flask, name, function)
+    app = flask_app()
+    contrib_flask.FlaskInstrumentor.instrument_app(
+        app, tracer_provider=recorded.tracers, meter_provider=recorded.meters, **options
+    )
+    return app
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Any]]:
+    """What contrib's functions record for requests to Flask, and ours: answers, spans, points."""
+
+    def record(*environs: Environ, sampler: Sampler = ALWAYS_ON, **options: Any) -> tuple[Any, Any]:
+        results = []
+        for functions in (CONTRIBS, OURS):
+            with Recorded(sampler) as recorded:
+                app = instrumented(functions, recorded, monkeypatch, **options)
+                answers = [call(app, environ) for environ in environs]
+                results.append((answers, recorded.spans(), recorded.points()))
+        return results[0], results[1]
+
+    return record
+
+
+@pytest.mark.parametrize("name", ENVIRONS)
+@pytest.mark.parametrize("sampler", [ALWAYS_ON, ParentBased(ALWAYS_OFF)])
+def test_requests_to_flask_are_recorded_as_contrib_records_them(
+    name: str, sampler: Sampler, both: Callable[..., tuple[Any, Any]]
+) -> None:
+    expected, actual = both(ENVIRONS[name], sampler=sampler)
+    assert actual == expected
+
+
+def _request_hook(span: Any, environ: Environ) -> None:
+    span.set_attribute("path", environ["PATH_INFO"])
+
+
+def _response_hook(span: Any, status: str, headers: Any) -> None:
+    span.set_attribute("status", status)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "request hook": {"request_hook": _request_hook},
+    "response hook": {"response_hook": _response_hook},
+    "excluded": {"excluded_urls": "example:8000/items"},
+    "other excluded": {"excluded_urls": "health"},
+    "no comments": {"enable_commenter": False},
+    "fewer comments": {"commenter_options": {"route": False}},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_mean_what_they_mean_to_contrib(
+    name: str, both: Callable[..., tuple[Any, Any]]
+) -> None:
+    expected, actual = both(ENVIRONS["plain"], environ_of("/stock"), **OPTIONS[name])
+    assert actual == expected
+
+
+def test_captured_headers_are_left_to_contrib(
+    monkeypatch: pytest.MonkeyPatch, both: Callable[..., tuple[Any, Any]]
+) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE", "content-.*")
+    expected, actual = both(ENVIRONS["plain"])
+    assert actual == expected
+    assert "http.response.header.content_type" in actual[1][0]["attributes"]
+
+
+def test_old_conventions_are_left_to_contrib(
+    monkeypatch: pytest.MonkeyPatch, both: Callable[..., tuple[Any, Any]]
+) -> None:
+    stable_conventions(monkeypatch, "http/dup")
+    expected, actual = both(ENVIRONS["plain"])
+    assert actual == expected
+    assert "http.status_code" in actual[1][0]["attributes"]
+
+
+def test_a_response_propagator_is_left_to_contrib(both: Callable[..., tuple[Any, Any]]) -> None:
+    set_global_response_propagator(TraceResponsePropagator())
+    try:
+        for result in both(ENVIRONS["plain"]):
+            assert "traceresponse" in dict(result[0][0][1])
+    finally:
+        set_global_response_propagator(None)  # type: ignore[no-untyped-call]
+
+
+def test_a_request_within_a_span_is_an_inner_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Recorded() as recorded:
+        app = instrumented(OURS, recorded, monkeypatch)
+        with recorded.tracers.get_tracer("shop").start_as_current_span("outer"):
+            app.wsgi_app(environ_of(), lambda *_: None).close()
+        inner, outer = recorded.spans()
+    assert (inner["kind"], inner["parent"]) == ("INTERNAL", "local")
+    assert outer["name"] == "outer"
+
+
+def test_a_url_is_computed_only_to_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    urls = []
+
+    class Counting(ExcludeList):
+        def url_disabled(self, url: str) -> bool:
+            urls.append(url)
+            return super().url_disabled(url)
+
+    with Recorded() as recorded:
+        for patterns in ([], ["none"]):
+            monkeypatch.setattr(contrib_flask, "_excluded_urls_from_env", Counting(patterns))
+            call(instrumented(OURS, recorded, monkeypatch), environ_of())
+    assert set(urls) == {"http://shop.example:8000/items/7"}
+    assert len(urls) == 3
+    assert not request.excludes(parse_excluded_urls(""))
+
+
+@pytest.fixture
+def complaints(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[pytest.LogCaptureFixture]:
+    monkeypatch.setattr(request, "_has_complained", False)
+    with caplog.at_level(logging.WARNING):
+        yield caplog
+
+
+@pytest.mark.parametrize("function", ["connection_of", "collect_request_attributes", "_begin_span"])
+def test_an_error_of_the_agent_does_not_reach_the_service(
+    function: str, monkeypatch: pytest.MonkeyPatch, complaints: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a mistake")
+
+    module = wsgi if hasattr(wsgi, function) else entries_flask
+    with Recorded() as recorded:
+        app = instrumented(OURS, recorded, monkeypatch)
+        monkeypatch.setattr(module, function, fail)
+        for _ in range(3):
+            assert call(app, environ_of())[0] == "200 OK"
+    assert len(complaints.messages) == 1
+
+
+def test_the_parts_of_contribs_modules_are_replaced() -> None:
+    module = type(contrib_wsgi)("module")
+    wsgi.replace(module)
+    entries_flask.replace(module)
+    assert module._rewrapped_app is entries_flask.rewrapped_app
+    assert module.collect_request_attributes is wsgi.collect_request_attributes
+    assert trace.get_current_span() is trace.INVALID_SPAN
