@@ -208,6 +208,12 @@ def test_what_exceeds_a_limit_is_not_checked_and_the_rest_is(store: Store, tmp_p
     assert verdicts["orphans"]["status"] == "ok"
 
 
+def test_explain_lists_the_statements(store: Store) -> None:
+    statements = ApiClient(store).get("/api/v1/doctor", explain="true")["sql"]
+    assert any("mapApply" in statement for statement in statements)
+    assert not any("{start:" in statement for statement in statements)
+
+
 @pytest.mark.parametrize(
     ("attributes", "keys"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -129,6 +130,17 @@ def test_clew_run_works_there(agent: Path, tmp_path: Path) -> None:
     assert span.service == log.service == "worker"
     assert log.attributes["order_id"] == "7"
     assert log.trace_id == span.trace_id
+
+
+def test_clew_doctor_examines_a_service_there(agent: Path, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    with capturing() as sent:
+        argv = [str(agent / "clew"), "doctor", "--endpoint", sent.url, "--seconds", "120", "--"]
+        text = _run([*argv, "python", str(tmp_path / "app.py")], _outside(agent))
+        assert sent.spans_named("do the work")
+    assert re.search(r"^ok +endpoint +http://", text, re.MULTILINE)
+    assert re.search(r"^ok +traces +1 spans$", text, re.MULTILINE)
+    assert "nothing wrong" in text
 
 
 @pytest.mark.parametrize("command", ["up", "demo", "collect", "serve", "migrate"])

@@ -240,6 +240,7 @@ def test_every_check_has_a_fault_that_it_finds() -> None:
         ("traces", lambda: healthy(spans=[])),
         ("logs", lambda: healthy(items={"traces": 3, "metrics": 1})),
         ("metrics", lambda: healthy(items={"traces": 3}, seconds=1.0)),
+        ("metrics", lambda: healthy(environ=environ(CLEW_EXPORTER="statsd"))),
         ("log level", lambda: healthy(reports=[report(root_level=30)])),
         ("propagation", lambda: healthy(requests=[sent_request("a")])),
         # A background job's call is not the request's, nor is that of another process.

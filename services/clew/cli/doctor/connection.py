@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 from clew.cli.doctor.verdicts import Verdict
 
+PROTOBUF = "application/x-protobuf"
 _WITHIN = 5.0  # seconds for an answer
 _MAX_SKEW = 5.0  # seconds
-PROTOBUF = "application/x-protobuf"
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Response:
     seconds: float = 0.0
     skew: float | None = None
     body: bytes = field(default=b"", repr=False)
+    content_type: str = PROTOBUF
+    etag: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class Destination:
     headers: Mapping[str, str]
     certificates: str | None = None
     is_grpc: bool = False
+
+    @property
+    def base(self) -> str:
+        """The address without the path of a signal."""
+        return self.urls["traces"].removesuffix("/v1/traces")
 
     @classmethod
     def of_environment(cls, environ: Mapping[str, str]) -> Destination:
@@ -98,7 +105,16 @@ def request(
         return Response(url, reason=_reason(error), seconds=time.monotonic() - start)
     seconds = time.monotonic() - start
     skew = _skew(answer.headers.get("date"), seconds)
-    return Response(url, answer.status, answer.reason, seconds, skew, content)
+    return Response(
+        url,
+        answer.status,
+        answer.reason,
+        seconds,
+        skew,
+        content,
+        answer.headers.get("content-type", PROTOBUF),
+        answer.headers.get("etag", ""),
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -141,7 +157,7 @@ def probe(destination: Destination) -> Response:
 
 def endpoint_verdict(response: Response, destination: Destination) -> Verdict:
     """Whether a receiver of OTLP answers there."""
-    base = response.url.removesuffix("/v1/traces")
+    base = destination.base
     if destination.is_grpc and response.status:
         return Verdict("ok", f"{base} takes connections (gRPC: the key is not checked)")
     if response.status in (200, 202, 401, 403):

@@ -78,15 +78,20 @@ def _workers(run: Run) -> Verdict:
     return Verdict("ok", f"{len(reporting)} with the agent, {len(run.telemetry.processes)} sent")
 
 
-def _is_switched_off(run: Run, signal: str) -> str:
-    """The setting that keeps a signal from being sent over OTLP; empty if none does."""
+def _other_exporter(run: Run, signal: str) -> Verdict | None:
+    """What is to be said of a signal that is not sent over OTLP."""
     name = f"OTEL_{signal.upper()}_EXPORTER"
-    return "" if "otlp" in run.environ[name] else f"{name}={run.environ[name]}"
+    exporters = run.environ[name]
+    if "otlp" in exporters:
+        return None
+    if exporters in ("none", "console"):
+        return Verdict("warn", f"not sent: {name}={exporters}", f"unset {name} and CLEW_EXPORTER")
+    return Verdict("none", f"not sent over OTLP: {name}={exporters}")
 
 
 def _traces(run: Run) -> Verdict:
-    if setting := _is_switched_off(run, "traces"):
-        return Verdict("warn", f"not sent: {setting}", "unset it, and CLEW_EXPORTER")
+    if verdict := _other_exporter(run, "traces"):
+        return verdict
     if count := run.telemetry.items["traces"]:
         return Verdict("ok", f"{count} spans")
     answered = sum(1 for request in run.requests if request.response.status)
@@ -101,8 +106,8 @@ def _traces(run: Run) -> Verdict:
 
 
 def _logs(run: Run) -> Verdict:
-    if setting := _is_switched_off(run, "logs"):
-        return Verdict("warn", f"not sent: {setting}", "unset it, and CLEW_EXPORTER")
+    if verdict := _other_exporter(run, "logs"):
+        return verdict
     if run.environ.get("OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION", "true").lower() != "true":
         name = "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION"
         return Verdict("warn", f"not sent: {name}={run.environ[name]}", f"unset {name}")
@@ -112,8 +117,8 @@ def _logs(run: Run) -> Verdict:
 
 
 def _metrics(run: Run) -> Verdict:
-    if setting := _is_switched_off(run, "metrics"):
-        return Verdict("warn", f"not sent: {setting}", "unset it, and CLEW_EXPORTER")
+    if verdict := _other_exporter(run, "metrics"):
+        return verdict
     if count := run.telemetry.items["metrics"]:
         return Verdict("ok", f"{count} points")
     if run.seconds < 5 or not run.reports:
