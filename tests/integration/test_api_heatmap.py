@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from clew.analysis.traces.settling import Settling
-from clew.api.heatmap import BOUNDS, MAX_COLUMNS, column_times, heatmap_step
-from clew.api.parameters import Window, read_rfc3339
+from clew.api.heatmap import BOUNDS, MAX_COLUMNS
 from clew.storage import Ingest, Store
 from support.api_client import ApiClient
 from support.loading import settle
@@ -202,17 +201,7 @@ def test_a_heatmap_without_instances(dataset: Dataset) -> None:
     assert dataset.api.problem("/api/v1/transactions/unknown/heatmap")["status"] == 404
 
 
-@pytest.mark.parametrize("seconds", [1, 59, 3600, 86400, 7 * 86400, 10**9, 4 * 10**9])
-def test_a_window_has_at_most_so_many_columns(seconds: int) -> None:
-    window = Window(BEGAN % (20 * SECOND) + 7, BEGAN % (20 * SECOND) + seconds * SECOND)
-    times = column_times(window, heatmap_step(window))
-    assert 1 <= len(times) <= MAX_COLUMNS
-    assert times[0] <= window.start < times[0] + times.step
-    assert times[-1] < window.end <= times[-1] + times.step
-
-
 def test_bounds_are_ascending_and_reach_the_longest_duration() -> None:
     assert BOUNDS[0] == 1
     assert all(low < high <= 3 * low for low, high in pairwise(BOUNDS))
     assert BOUNDS[-1] < 1 << 63 < 2 * BOUNDS[-1]
-    assert read_rfc3339("2026-06-01T10:00:00Z") == BEGAN

@@ -141,6 +141,18 @@ def test_a_series_has_whole_minutes_and_at_most_120_points(minutes: float, step:
     assert window.seconds / step <= 120
 
 
+@pytest.mark.parametrize("seconds", [1, 59, 3600, 86400, 7 * 86400, 10**9, 4 * 10**9])
+@pytest.mark.parametrize("points", [2, 30, 120])
+def test_a_window_touches_at_most_so_many_steps(seconds: int, points: int) -> None:
+    window = Window(7, 7 + seconds * SECOND)
+    for shortest in (1, 60):
+        starts = window.starts(window.step_for(points, shortest))
+        assert starts.step >= shortest * SECOND
+        assert 1 <= len(starts) <= points
+        assert starts[0] <= window.start < starts[0] + starts.step
+        assert starts[-1] < window.end <= starts[-1] + starts.step
+
+
 def test_the_widest_window_has_a_step() -> None:
     assert Window(0, LATEST).step == 86400
 

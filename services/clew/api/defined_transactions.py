@@ -106,6 +106,7 @@ def transaction_document(
         },
         "slo": None if definition.slo is None else _slo(row, definition.slo),
         "change": None,
+        "series": None,
     }
 
 

@@ -9,7 +9,7 @@ from clew.analysis.transactions.definitions import Definition
 from clew.api import models
 from clew.api.answer import AnswerDependency
 from clew.api.defined_transactions import DefinitionsDependency
-from clew.api.parameters import SECOND, CommonDependency, Window, read_rfc3339, rfc3339
+from clew.api.parameters import CommonDependency, read_rfc3339, rfc3339
 from clew.api.reference import routes
 from clew.api.selection import TraceSelection
 from clew.api.transactions import automatic_selection, find_transaction
@@ -18,7 +18,6 @@ from clew.storage import queries
 router = routes("transactions")
 
 MAX_COLUMNS = 120
-STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400)
 # Lower bounds of the cells in nanoseconds, eight for each power of ten, up to the longest duration.
 BOUNDS = sorted({round(10 ** (number / 8)) for number in range(152)})
 
@@ -42,11 +41,11 @@ def heatmap(
         selection = TraceSelection(common.window, common.environment, defined=transaction.id)
     else:
         selection = automatic_selection(transaction, common)
-    step = heatmap_step(common.window)
+    step = common.window.step_for(MAX_COLUMNS)
     rows = answer.rows(
         queries.TRANSACTION_HEATMAP, **selection.parameters, step=step, bounds=BOUNDS
     )
-    times = column_times(common.window, step)
+    times = common.window.starts(step)
     columns = {time: number for number, time in enumerate(times)}
     cells = [0, *BOUNDS]
     first = min((bisect_left(cells, row["bound"]) for row in rows), default=0)
@@ -67,23 +66,6 @@ def heatmap(
         counts=counts,
         errors=errors,
     )
-
-
-def heatmap_step(window: Window) -> int:
-    """Seconds of a column: the least of STEPS, or else whole days, with which there are at most
-    MAX_COLUMNS."""
-    days = -(-window.seconds // (86400 * (MAX_COLUMNS - 1)))
-    return next(
-        (step for step in STEPS if len(column_times(window, step)) <= MAX_COLUMNS),
-        int(days) * 86400,
-    )
-
-
-def column_times(window: Window, step: int) -> range:
-    """The start of each column in nanoseconds since 1970: multiples of the step. The first column
-    may begin before the window."""
-    length = step * SECOND
-    return range(window.start // length * length, window.end, length)
 
 
 def bounds_ms(first: int, last: int) -> list[float]:

@@ -594,6 +594,17 @@ class Change(Model):
     error rate relative to the baseline's (to at least 1 %), added."""
 
 
+class TransactionSeries(Model):
+    """The course of a transaction: lists with a number for each of `times`."""
+
+    per_second: list[PerSecond]
+    """Instances per second, in the part of the step that is in the window."""
+    error_rate: list[Share | None]
+    """Share of instances in error, from 0 to 1; null without instances."""
+    p95: list[Millis | None]
+    """95th percentile of the durations, in milliseconds; null without instances."""
+
+
 class Transaction(Model):
     """A business transaction in the window. Durations, Apdex and SLO refer to the entry spans."""
 
@@ -624,6 +635,8 @@ class Transaction(Model):
     """State of the service level objective; null if there is none."""
     change: Change | None
     """How it changed; null unless the request compares with a baseline."""
+    series: TransactionSeries | None
+    """Its course; null unless the request has `series`."""
 
 
 class Overflow(Model):
@@ -640,6 +653,9 @@ class Transactions(WindowResponse):
 
     transactions: list[Transaction]
     """The transactions of this page."""
+    times: list[Time]
+    """Start of each point of `series`; the first may lie before the window. Empty without
+    `series`."""
     overflow: list[Overflow]
     """Services with more than 200 names."""
     next_cursor: Cursor

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 SECOND = 1_000_000_000
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Tables have keys in seconds of 32 bits; this leaves room to add to a time.
 EARLIEST, LATEST = 0, 4_294_900_000 * SECOND
@@ -69,6 +70,23 @@ class Window:
                 ("last", self.end // length * length),
             )
         }
+
+    def starts(self, step: int) -> range:
+        """The starts of the steps of so many seconds that the window touches, in nanoseconds:
+        multiples of the step. The first may lie before the window."""
+        length = step * SECOND
+        return range(self.start // length * length, self.end, length)
+
+    def step_for(self, points: int, shortest: int = 1) -> int:
+        """Seconds of a step, `shortest` or more, of which the window touches at most `points`: one
+        of STEPS, or whole days."""
+        for step in STEPS:
+            if step >= shortest and len(self.starts(step)) <= points:
+                return step
+        days = 2
+        while len(self.starts(days * 86400)) > max(points, 2):
+            days *= 2
+        return days * 86400
 
     @property
     def step(self) -> int:

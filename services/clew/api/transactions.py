@@ -40,6 +40,7 @@ from clew.api.problems import Problem
 from clew.api.reference import routes
 from clew.api.selection import Processes, TraceSelection, find_processes
 from clew.api.sorting import Order, SortValue, page_of, sort_parameter
+from clew.api.sparklines import Points, add_series
 from clew.api.traces import trace_summaries
 from clew.storage import queries
 
@@ -85,6 +86,7 @@ def list_transactions(
     ] = None,
     baseline_start: BaselineStart = None,
     baseline_end: BaselineEnd = None,
+    series: Points = None,
 ) -> dict[str, Any]:
     """The business transactions of the window, most frequent first.
 
@@ -118,6 +120,7 @@ def list_transactions(
         start=rfc3339(common.window.start),
         end=rfc3339(common.window.end),
         transactions=page,
+        times=add_series(answer, common, page, series) if series else [],
         overflow=overflow,
         next_cursor=next_cursor,
     )
@@ -351,6 +354,7 @@ def _automatic_document(
         "value": None,
         "slo": None,
         "change": None,
+        "series": None,
     }
 
 

@@ -170,6 +170,19 @@ class DefinedTransactionsRow(TypedDict):
 DEFINED_TRANSACTIONS = Query[DefinedTransactionsRow](STORAGE, "defined_transactions")
 
 
+class DefinedTransactionsSeriesRow(TypedDict):
+    id: str
+    time: str
+    count: int
+    errors: int
+    p95: float | None
+
+
+DEFINED_TRANSACTIONS_SERIES = Query[DefinedTransactionsSeriesRow](
+    STORAGE, "defined_transactions_series"
+)
+
+
 class DefinitionsRow(TypedDict):
     revision: int
     origin: str
@@ -1219,3 +1232,16 @@ class TransactionsRow(TypedDict):
 
 
 TRANSACTIONS = Query[TransactionsRow](STORAGE, "transactions")
+
+
+class TransactionsSeriesRow(TypedDict):
+    id: str
+    service: str
+    operation: str
+    time: str
+    count: int
+    errors: int
+    p95: float | None
+
+
+TRANSACTIONS_SERIES = Query[TransactionsSeriesRow](STORAGE, "transactions_series")
