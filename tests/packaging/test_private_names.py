@@ -91,6 +91,17 @@ PRIVATE = {
             f"opentelemetry.sdk.metrics.export:PeriodicExportingMetricReader.{name}"
             for name in ("*_daemon_thread", "*_export_lock", "*_shutdown_event", "_at_fork_reinit")
         ),
+        *(
+            f"opentelemetry.sdk.metrics._internal.{name}"
+            for name in (
+                "aggregation:_Aggregation.*_attributes",
+                "instrument:Histogram.*_measurement_consumer",
+                "measurement_consumer:SynchronousMeasurementConsumer.*_reader_storages",
+                "measurement_consumer:SynchronousMeasurementConsumer.*_sdk_config",
+                "metric_reader_storage:MetricReaderStorage.*_instrument_view_instrument_matches",
+                "_view_instrument_match:_ViewInstrumentMatch.*_attributes_aggregation",
+            )
+        ),
         "opentelemetry.sdk.metrics.export:MetricExporter.*_preferred_aggregation",
         "opentelemetry.sdk.metrics.export:MetricExporter.*_preferred_temporality",
         "opentelemetry.sdk._logs._internal:Logger._is_enabled",

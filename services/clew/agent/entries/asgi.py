@@ -17,6 +17,7 @@ from opentelemetry.util.http import sanitize_method
 
 from clew.agent.entries import request
 from clew.agent.entries.active import create_active_requests
+from clew.agent.entries.histograms import RequestHistogram
 from clew.agent.entries.request import CACHE_SIZE, LazyAttributes, guarded
 from clew.agent.entries.routes import Details, RouteMemory, searches_routes
 
@@ -58,6 +59,10 @@ class OpenTelemetryMiddleware(contrib.OpenTelemetryMiddleware):  # type: ignore[
             )
         )
         self._has_exclusions = request.excludes(self.excluded_urls)
+        if self._sem_conv_opt_in_mode is _STABLE:
+            self._durations = RequestHistogram(self.duration_histogram_new)
+            self._request_sizes = RequestHistogram(self.server_request_body_size_histogram)
+            self._response_sizes = RequestHistogram(self.server_response_body_size_histogram)
         self._routes: RouteMemory | None = None
         if searches_routes(self.default_span_details) and request.samples_by_trace(self.tracer):
             self._routes = RouteMemory(self.default_span_details)
@@ -124,7 +129,7 @@ class Entry:
             kind=SpanKind.SERVER,
             attributes=LazyAttributes(self._attributes),
         )
-        self._is_measured = request.has_readers(middleware.duration_histogram_new)
+        self._is_measured = middleware._durations.has_readers()
         if self._is_measured:
             middleware.active_requests_counter.add(1, connection.active)
         self._context = trace.set_span_in_context(self._span, caller)
@@ -208,14 +213,12 @@ class Entry:
         middleware.active_requests_counter.add(-1, self._connection.active)
         route = self._find_details()[1].get("http.route")
         attributes = _point_attributes(self._connection.measured, route, self._status)
-        middleware.duration_histogram_new.record(max(duration, 0), attributes, self._context)
+        middleware._durations.record(max(duration, 0), attributes, self._context)
         if self._size:
-            middleware.server_response_body_size_histogram.record(
-                self._size, attributes, self._context
-            )
+            middleware._response_sizes.record(self._size, attributes, self._context)
         size = _content_length(self._scope)
         if size is not None:
-            middleware.server_request_body_size_histogram.record(size, attributes, self._context)
+            middleware._request_sizes.record(max(size, 0), attributes, self._context)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from opentelemetry.util.http import sanitize_method
 from clew.agent.entries import request as requests
 from clew.agent.entries import wsgi
 from clew.agent.entries.active import create_active_requests
+from clew.agent.entries.histograms import RequestHistogram
 from clew.agent.entries.request import CACHE_SIZE, LazyAttributes, guarded
 
 contrib: Any = import_module("opentelemetry.instrumentation.flask")
@@ -72,10 +73,11 @@ def rewrapped_app(
     if not _is_usual(response_hook, sem_conv_opt_in_mode):
         return contribs
     excluded = excluded_urls if requests.excludes(excluded_urls) else None
+    durations = RequestHistogram(duration_histogram_new)
 
     @guarded
     def begin(environ: Any) -> Entry:
-        return Entry(environ, active_requests_counter, duration_histogram_new, excluded)
+        return Entry(environ, active_requests_counter, durations, excluded)
 
     def app(environ: Any, start_response: Any) -> Any:
         if propagators.get_global_response_propagator() is not None:
@@ -97,22 +99,22 @@ class Entry:
     """One request, from its arrival to the return of the application."""
 
     __slots__ = (
-        "_connection", "_counter", "_environ", "_excluded", "_histogram", "_is_measured",
+        "_connection", "_counter", "_durations", "_environ", "_excluded", "_is_measured",
         "_is_traced", "_route", "_start", "_start_response", "_status",
     )  # fmt: skip
 
-    def __init__(self, environ: Any, counter: Any, histogram: Any, excluded: Any) -> None:
+    def __init__(self, environ: Any, counter: Any, durations: Any, excluded: Any) -> None:
         environ[contrib._ENVIRON_STARTTIME_KEY] = time_ns()
         self._start = default_timer()
         self._environ = environ
         self._counter = counter
-        self._histogram = histogram
+        self._durations = durations
         self._excluded = excluded
         self._is_traced = True
         self._route: str | None = None
         self._status: str | None = None
         self._connection = wsgi.connection_of(environ)
-        self._is_measured = requests.has_readers(histogram)
+        self._is_measured = durations.has_readers()
         if self._is_measured:
             counter.add(1, self._connection.active)
 
@@ -155,10 +157,10 @@ class Entry:
             return
         duration = default_timer() - self._start
         span = self._environ.get(contrib._ENVIRON_SPAN_KEY)
-        self._histogram.record(
+        self._durations.record(
             max(duration, 0),
             wsgi.point_attributes(self._connection.measured, self._route, self._status),
-            None if span is None else trace.set_span_in_context(span),
+            context.get_current() if span is None else trace.set_span_in_context(span),
         )
 
     @guarded

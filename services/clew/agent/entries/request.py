@@ -105,12 +105,6 @@ def excludes(excluded_urls: Any) -> bool:
     return bool(excluded_urls and getattr(excluded_urls, "_excluded_urls", True))
 
 
-def has_readers(instrument: Any) -> bool:
-    """Whether anything reads what the instrument records."""
-    consumer = getattr(instrument, "_measurement_consumer", None)
-    return bool(getattr(consumer, "_reader_storages", True))
-
-
 def record_error(span: Any, error: BaseException) -> None:
     """As `use_span` does."""
     if span.is_recording():
