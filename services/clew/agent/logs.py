@@ -129,14 +129,14 @@ def _exporter() -> Callable[[logging.LogRecord], None]:
     excluded = tuple(name for name in excluded if name not in ACCESS_LOGGERS)
 
     @lru_cache(maxsize=4096)
-    def exclusion(name: str) -> tuple[bool, bool]:
-        """Whether records of a logger are never exported, and whether they are an access log's."""
-        return _is_below(name, excluded), _is_below(name, access)
+    def kind(name: str) -> tuple[bool, bool, bool]:
+        """Whether records of a logger are never exported, are an access log's, are Django's."""
+        return _is_below(name, excluded), _is_below(name, access), _is_below(name, ("django",))
 
     def export(record: logging.LogRecord) -> None:
         if record.levelno < level:
             return
-        is_excluded, is_access = exclusion(record.name)
+        is_excluded, is_access, is_django = kind(record.name)
         if is_excluded or (is_access and not record.exc_info and requests.have_spans()):
             return
         current = context.get_current()
@@ -144,7 +144,7 @@ def _exporter() -> Callable[[logging.LogRecord], None]:
             return
         # A record that cannot be rendered is the service's business: its own handlers report it.
         try:
-            if record.exc_info:
+            if record.exc_info or is_django:
                 with _failed_request(record):
                     capture.export(record, context.get_current())
             else:
