@@ -10,6 +10,7 @@ import "~/styles/tokens.css"
 import "~/styles/base.css"
 import "~/styles/parts.css"
 import "~/styles/pages.css"
+import "~/styles/trace.css"
 
 const RETRIES = 2
 const FRESH_MS = 30_000

@@ -1,8 +1,46 @@
-import { text } from "~/view/view"
+import { oneOf, text } from "~/view/view"
 
-export type Search = { span?: string; q?: string }
+export const VIEWS = ["flame", "compare"] as const
+
+/** What the URL of a trace may say. Rows are numbers of the outline. */
+export type Search = {
+  span?: string // id
+  q?: string
+  level?: number
+  folds?: false
+  critical?: true
+  logs?: false
+  closed?: string // rows, with commas
+  opened?: string // rows of parents whose folds are open
+  from?: number // milliseconds of the zoom
+  to?: number
+  view?: (typeof VIEWS)[number]
+  with?: string // id of the trace to compare with
+}
 
 export const readSearch = (search: Record<string, unknown>): Search => ({
   span: text(search.span),
   q: text(search.q),
+  level: number(search.level),
+  folds: search.folds === false ? false : undefined,
+  critical: search.critical === true ? true : undefined,
+  logs: search.logs === false ? false : undefined,
+  closed: text(search.closed),
+  opened: text(search.opened),
+  from: number(search.from),
+  to: number(search.to),
+  view: oneOf(search.view, VIEWS),
+  with: text(search.with),
 })
+
+const number = (value: unknown) => (typeof value === "number" && value >= 0 ? value : undefined)
+
+export const rowsOf = (text: string | undefined): ReadonlySet<number> =>
+  new Set((text ?? "").split(",").filter(Boolean).map(Number).filter(Number.isInteger))
+
+/** The text with the row added, or removed if it was there. */
+export function toggled(text: string | undefined, row: number): string | undefined {
+  const rows = new Set(rowsOf(text))
+  if (!rows.delete(row)) rows.add(row)
+  return [...rows].sort((one, other) => one - other).join(",") || undefined
+}
