@@ -4,7 +4,9 @@ import { useState } from "react"
 const SHOWN_MS = 1500
 
 /** Copies a text; `name` says what it is. */
-export function Copy({ text, name }: { text: string | (() => string); name: string }) {
+type Props = { text: string | (() => string); name: string; label?: string }
+
+export function Copy({ text, name, label }: Props) {
   const [copied, setCopied] = useState(false)
   const copy = async () => {
     await navigator.clipboard.writeText(typeof text === "string" ? text : text())
@@ -19,6 +21,7 @@ export function Copy({ text, name }: { text: string | (() => string); name: stri
       onClick={() => void copy()}
     >
       {copied ? <Check size={14} aria-hidden /> : <Icon size={14} aria-hidden />}
+      {label}
     </button>
   )
 }

@@ -3,7 +3,7 @@ import { Tab, TabList, TabPanel, TabProvider } from "@ariakit/react"
 import { useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 import { X } from "lucide-react"
-import { useMemo } from "react"
+import { useEffect, useMemo } from "react"
 
 import { Problem, type Schemas } from "~/api/client"
 import type { PlacedLog } from "~/features/trace/logs"
@@ -27,10 +27,14 @@ type Props = {
   ranks: ReadonlyMap<string, number>
   close: () => void
   again: () => void
+  named: (span: string, row: number) => void
 }
 
-export function Detail({ tree, times, row, logs, ranks, close, again }: Props) {
+export function Detail({ tree, times, row, logs, ranks, close, again, named }: Props) {
   const { data: span, error, isPending } = useQuery(spanOf(tree.traceId, tree.version, row))
+  useEffect(() => {
+    if (span) named(span.span_id, row)
+  }, [span, row, named])
   const { outline } = tree
   const name = outline.names[outline.name[row] ?? 0] ?? ""
   const service = outline.services[outline.service[row] ?? 0] ?? ""
@@ -106,8 +110,8 @@ function Parts({ span, logs, ranks, trace }: PartsProps) {
       <p className="small muted">
         {span.kind} span{" "}
         <code>{span.span_id}</code> <Copy text={span.span_id} name="the span id" />{" "}
-        <Copy text={() => JSON.stringify(span, null, 2)} name="the span as JSON" /> JSON{" "}
-        <Copy text={() => asText(span)} name="the span as text" /> text ·{" "}
+        <Copy text={() => JSON.stringify(span, null, 2)} name="the span as JSON" label="JSON" />
+        <Copy text={() => asText(span)} name="the span as text" label="text" />{" "}
         <time>{exact(span.start)}</time>
         {span.flags.map((flag) => (
           <span key={flag} className="warn">

@@ -32,12 +32,12 @@ export function Flame({ outline, times }: { outline: Outline; times: Times | und
             type="button"
             role="treeitem"
             aria-level={depth + 1}
-            className="flame-box"
+            className={`flame-box ${serviceClass(call.service)}`}
             style={{ left: `${left}%`, width: `${width}%`, top: depth * LINE }}
             title={`${outline.services[call.service]}: ${outline.names[call.name]}\n${count(call.count)} × ${duration(call.total)}, self ${duration(call.self)}, ${percent(call.total / Math.max(whole, 1e-9))}`}
             onClick={() => setRoot(call.id)}
           >
-            <span className={`flame-edge ${serviceClass(call.service)}`} aria-hidden />
+            <span className="flame-edge" aria-hidden />
             {call.errors > 0 && <span className="error">✕</span>}
             <span className="one-line">
               {outline.names[call.name]}

@@ -10,7 +10,7 @@ import { ancestors, isClosed, itemsOf, lineOf, matches, type Options } from "~/f
 import { logsByRow, placedLogs } from "~/features/trace/logs"
 import { Minimap } from "~/features/trace/minimap"
 import { isLeaf } from "~/features/trace/outline"
-import { logsOf, occurrencesOf, spanOf } from "~/features/trace/queries"
+import { logsOf, occurrencesOf } from "~/features/trace/queries"
 import { outlineOf, pathOf, type Read } from "~/features/trace/read"
 import { rowsOf, type Search, toggled } from "~/features/trace/search"
 import { Waterfall, type Zoom } from "~/features/trace/waterfall"
@@ -55,7 +55,6 @@ function Opened({ id, read, again }: { id: string; read: Read; again: () => void
   const { outline } = tree
   const search = route.useSearch()
   const navigate = route.useNavigate()
-  const queries = useQueryClient()
   const set = useCallback(
     (next: Partial<Search>, replace = false) =>
       void navigate({ search: (current) => ({ ...current, ...next }), replace }),
@@ -84,20 +83,20 @@ function Opened({ id, read, again }: { id: string; read: Read; again: () => void
   const whole = Math.max(tree.duration, 1e-6)
   const zoom = { from: search.from ?? 0, to: search.to ?? whole }
 
-  // Back and forward change the span of the URL: its row is one that was opened here.
+  // Rows have no ids: the id of one is known when it was opened, so back and forward find it.
   const rowOfSpan = useMemo(() => new Map<string, number>(), [])
   useEffect(() => {
     if (!search.span) setSelected(null)
     else if (rowOfSpan.has(search.span)) setSelected(rowOfSpan.get(search.span) ?? null)
   }, [search.span, rowOfSpan])
 
-  const select = async (row: number) => {
-    setSelected(row)
-    const span = await queries.ensureQueryData(spanOf(id, tree.version, row)).catch(() => undefined)
-    if (!span) return
-    rowOfSpan.set(span.span_id, row)
-    set({ span: span.span_id })
-  }
+  const named = useCallback(
+    (span: string, row: number) => {
+      rowOfSpan.set(span, row)
+      if (search.span !== span) set({ span })
+    },
+    [rowOfSpan, search.span, set],
+  )
   const toggle = (line: number) => {
     const row = items.row[line] ?? 0
     const parent = outline.parent[row] ?? -1
@@ -108,7 +107,7 @@ function Opened({ id, read, again }: { id: string; read: Read; again: () => void
   const open = (line: number) => {
     setActive(line)
     if ((items.count[line] ?? 1) > 1) toggle(line)
-    else void select(items.row[line] ?? 0)
+    else setSelected(items.row[line] ?? 0)
   }
 
   /** Shows a row, opening what hides it. */
@@ -215,8 +214,9 @@ function Opened({ id, read, again }: { id: string; read: Read; again: () => void
             zoom={zoom}
             onZoom={(next: Zoom | undefined) => set({ from: next?.from, to: next?.to })}
           />
-          <Axis zoom={zoom} />
           <div className="trace-body">
+            <div className="trace-lines">
+            <Axis zoom={zoom} />
             <Waterfall
               outline={outline}
               times={times}
@@ -231,6 +231,7 @@ function Opened({ id, read, again }: { id: string; read: Read; again: () => void
               onSelect={open}
               onToggle={toggle}
             />
+            </div>
             {selected !== null && (
               <Detail
                 tree={tree}
@@ -243,6 +244,7 @@ function Opened({ id, read, again }: { id: string; read: Read; again: () => void
                   set({ span: undefined })
                 }}
                 again={again}
+                named={named}
               />
             )}
           </div>
@@ -284,7 +286,7 @@ function Head({ id, read }: { id: string; read: Read }) {
       ))}
       <span className="small muted">
         <time>{exact(tree.start)}</time> · <code>{id}</code> <Copy text={id} name="the trace id" />
-        <Copy text={() => location.href} name="the link" /> link{" "}
+        <Copy text={() => location.href} name="the link" label="link" />{" "}
         <a href={pathOf(id)} target="_blank" rel="noreferrer">
           JSON
         </a>
