@@ -17,7 +17,7 @@ UI := services/ui
 PAGE := services/clew/web/static/index.html
 HAS_NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(+a > 20 || (+a === 20 && +b >= 19) ? 0 : 1)' 2> /dev/null
 
-.PHONY: help setup demo ui ui-types ui-check ui-dev test test-all test-elsewhere lint format bench grafana clean
+.PHONY: help setup demo ui ui-types ui-check ui-dev test test-all test-browser test-elsewhere lint format bench grafana clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,6 +66,13 @@ test: setup ui lint  ## what must pass on every change (under 8 minutes on 2 cor
 
 test-all: setup ui lint  ## the longer suites too
 	$(BIN)/python -m pytest
+
+test-browser: setup ui $(BIN)/playwright  ## the tests of the web UI in a browser; needs Debian's package chromium
+	$(BIN)/python -m pytest tests/browser
+
+$(BIN)/playwright: tests/browser/requirements.txt
+	@$(PIP) install --quiet --require-hashes --no-deps -r $<
+	@touch $@
 
 test-elsewhere:  ## the tests that depend on the checkout's path, from copies at two other paths
 	tests/elsewhere.sh

@@ -29,6 +29,7 @@ export function LoginPage() {
       <h1>Log in</h1>
       {window.isSecureContext ? (
         <form onSubmit={(event) => void submit(event)}>
+          <input name="username" autoComplete="username" value="clew" readOnly hidden />
           <label>
             API key with the scope read
             <input name="key" type="password" autoComplete="current-password" required autoFocus />
