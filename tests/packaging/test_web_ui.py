@@ -3,7 +3,9 @@ out with a warning where it cannot be built."""
 
 from __future__ import annotations
 
+import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -104,3 +106,43 @@ def test_the_lock_names_no_address() -> None:
     lock = (ROOT / "services/ui/package-lock.json").read_text()
     assert '"integrity"' in lock
     assert "://" not in lock
+
+
+STATIC_IMPORT = re.compile(r"""(?:\bfrom|\bimport)\s*["'](\./[\w.-]+\.js)["']""")
+DYNAMIC_IMPORT = re.compile(r"""\bimport\(\s*["'`](\./[\w.-]+\.js)["'`]\s*\)""")
+
+
+def _closure(start: set[Path]) -> set[Path]:
+    """The scripts, and what they import statically."""
+    files: set[Path] = set()
+    waiting = list(start)
+    while waiting:
+        file = waiting.pop()
+        if file not in files:
+            files.add(file)
+            waiting += [file.parent / name for name in STATIC_IMPORT.findall(file.read_text())]
+    return files
+
+
+def _weight(files: set[Path]) -> int:
+    return sum(len(gzip.compress(file.read_bytes())) for file in files)
+
+
+@pytest.mark.skipif(not BUILT.exists(), reason="needs the built web UI: make ui")
+def test_the_pages_are_light() -> None:
+    static, page = BUILT.parent, BUILT.read_text()
+    scripts = {static / name for name in re.findall(r'(?:src|href)="/(assets/[\w.-]+\.js)"', page)}
+    styles = {static / name for name in re.findall(r'href="/(assets/[\w.-]+\.css)"', page)}
+    first = _closure(scripts)
+    assert 0 < _weight(first) <= 200_000
+    assert 0 < _weight(styles) <= 20_000
+    later = {
+        script.parent / name
+        for script in first
+        for name in DYNAMIC_IMPORT.findall(script.read_text())
+    }
+    assert len(later) >= 5
+    every_style = set((static / "assets").glob("*.css"))
+    for script in later:
+        assert _weight(first | _closure({script}) | every_style) <= 340_000, script.name
+    assert not re.search(r'(?:src|href)="(?!/)', page)

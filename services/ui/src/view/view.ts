@@ -10,7 +10,7 @@ export type View = { env?: string; start?: string; end?: string; live?: boolean 
 
 export const VIEW = ["env", "start", "end", "live"] as const
 export const DEFAULT_START = "-1h"
-const LIVE_MS = 5000
+export const LIVE_MS = 5000
 
 export function readView(search: Record<string, unknown>): View {
   return {

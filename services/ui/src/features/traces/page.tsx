@@ -13,13 +13,11 @@ import { Status } from "~/parts/status"
 import { type Column, Table } from "~/parts/table"
 import { count, duration } from "~/view/format"
 import { clockWithMillis, dateOf, exact } from "~/view/time"
-import { useView } from "~/view/view"
+import { LIVE_MS, useView } from "~/view/view"
 
 const route = getRouteApi("/traces")
 
 type Trace = Schemas["MatchingTrace"]
-
-const LIVE_MS = 5000
 
 export function TracesPage() {
   const search = route.useSearch()

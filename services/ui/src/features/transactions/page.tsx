@@ -12,7 +12,7 @@ import { Empty, Failure, Loading, Part } from "~/parts/states"
 import { Status, type StatusName } from "~/parts/status"
 import { type Column, Table } from "~/parts/table"
 import { change, count, duration, money, percent, rate } from "~/view/format"
-import { useLive, useView } from "~/view/view"
+import { LIVE_MS, useLive, useView } from "~/view/view"
 
 const route = getRouteApi("/")
 
@@ -26,12 +26,19 @@ const NAMES: Record<Baseline, string> = {
 }
 const WORSE = 0.5 // a change of p95 by half is worth a mark
 const SOME_ERRORS = 0.01
+const EMPTY_MS = 2000
 
 export function TransactionsPage() {
   const search = route.useSearch()
   const navigate = route.useNavigate()
   const { window } = useView()
-  const { data, error, isPending, refetch } = useLive(listOptions(window, search))
+  const { live } = useView()
+  const { data, error, isPending, refetch } = useLive({
+    ...listOptions(window, search),
+    // Until the first transaction comes, it is waited for.
+    refetchInterval: ({ state }) =>
+      state.data && !state.data.transactions.length ? EMPTY_MS : live ? LIVE_MS : false,
+  })
   const set = (next: Partial<typeof search>) =>
     void navigate({ search: (current) => ({ ...current, ...next }), replace: "q" in next })
   const source = { path: PATH, query: listQuery(window, search) }
