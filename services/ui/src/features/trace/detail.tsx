@@ -7,6 +7,7 @@ import { useEffect, useMemo } from "react"
 
 import { Problem, type Schemas } from "~/api/client"
 import type { PlacedLog } from "~/features/trace/logs"
+import type { SpanPart } from "~/features/trace/search"
 import { metricsOf, spanOf } from "~/features/trace/queries"
 import type { Tree } from "~/features/trace/read"
 import type { Times } from "~/features/trace/outline"
@@ -28,9 +29,13 @@ type Props = {
   close: () => void
   again: () => void
   named: (span: string, row: number) => void
+  width: number
+  part: SpanPart | undefined
+  setPart: (part: SpanPart | undefined) => void
 }
 
-export function Detail({ tree, times, row, logs, ranks, close, again, named }: Props) {
+export function Detail(props: Props) {
+  const { tree, times, row, logs, ranks, close, again, named, width, part, setPart } = props
   const { data: span, error, isPending } = useQuery(spanOf(tree.traceId, tree.version, row))
   useEffect(() => {
     if (span) named(span.span_id, row)
@@ -39,7 +44,7 @@ export function Detail({ tree, times, row, logs, ranks, close, again, named }: P
   const name = outline.names[outline.name[row] ?? 0] ?? ""
   const service = outline.services[outline.service[row] ?? 0] ?? ""
   return (
-    <aside className="detail" aria-label="Span">
+    <aside className="detail" aria-label="Span" style={{ width }}>
       <header className="detail-head">
         <h2 className="foreign">{name}</h2>
         <button type="button" className="icon-button" onClick={close} aria-label="Close the span">
@@ -79,7 +84,7 @@ export function Detail({ tree, times, row, logs, ranks, close, again, named }: P
       ) : isPending ? (
         <Loading rows={6} name="the span" />
       ) : span ? (
-        <Parts span={span} logs={logs} ranks={ranks} trace={tree.traceId} />
+        <Parts span={span} logs={logs} ranks={ranks} trace={tree.traceId} part={part} setPart={setPart} />
       ) : (
         <Empty>This span is not stored any more.</Empty>
       )}
@@ -100,9 +105,11 @@ type PartsProps = {
   logs: readonly PlacedLog[]
   ranks: ReadonlyMap<string, number>
   trace: string
+  part: SpanPart | undefined
+  setPart: (part: SpanPart | undefined) => void
 }
 
-function Parts({ span, logs, ranks, trace }: PartsProps) {
+function Parts({ span, logs, ranks, trace, part, setPart }: PartsProps) {
   const own = logs.filter((log) => log.row === span.row)
   return (
     <>
@@ -120,7 +127,11 @@ function Parts({ span, logs, ranks, trace }: PartsProps) {
           </span>
         ))}
       </p>
-      <TabProvider defaultSelectedId="attributes" selectOnMove={false}>
+      <TabProvider
+        selectedId={part ?? "attributes"}
+        setSelectedId={(id) => setPart(id === "attributes" ? undefined : (id as SpanPart))}
+        selectOnMove={false}
+      >
         <TabList className="tabs" aria-label="Parts of the span">
           <Tab id="attributes" className="tab">
             Attributes

@@ -18,6 +18,7 @@ import { Copy } from "~/parts/copy"
 import { SqlButton } from "~/parts/panel"
 import { SearchField } from "~/parts/search-field"
 import { serviceRanks } from "~/parts/service"
+import { Splitter, useSideWidth } from "~/parts/splitter"
 import { Failure, Loading } from "~/parts/states"
 import { useKey } from "~/shell/keys"
 import { count, duration } from "~/view/format"
@@ -80,6 +81,7 @@ function Opened({ id, read, again }: { id: string; read: Read; again: () => void
   const ranks = useMemo(() => serviceRanks(outline.services), [outline])
   const [selected, setSelected] = useState<number | null>(tree.span)
   const [active, setActive] = useState(() => (tree.span === null ? 0 : lineOf(items, tree.span)))
+  const [side, setSide] = useSideWidth()
   const whole = Math.max(tree.duration, 1e-6)
   const zoom = { from: search.from ?? 0, to: search.to ?? whole }
 
@@ -232,8 +234,12 @@ function Opened({ id, read, again }: { id: string; read: Read; again: () => void
               onToggle={toggle}
             />
             </div>
+            {selected !== null && <Splitter width={side} onWidth={setSide} />}
             {selected !== null && (
               <Detail
+                width={side}
+                part={search.part}
+                setPart={(part) => set({ part })}
                 tree={tree}
                 times={times}
                 row={selected}
@@ -241,7 +247,7 @@ function Opened({ id, read, again }: { id: string; read: Read; again: () => void
                 ranks={ranks}
                 close={() => {
                   setSelected(null)
-                  set({ span: undefined })
+                  set({ span: undefined, part: undefined })
                 }}
                 again={again}
                 named={named}

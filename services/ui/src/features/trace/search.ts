@@ -2,9 +2,14 @@ import { oneOf, text } from "~/view/view"
 
 export const VIEWS = ["flame", "compare"] as const
 
+/** Of the side panel; its attributes come first. */
+export const SPAN_PARTS = ["events", "links", "logs", "resource", "process"] as const
+export type SpanPart = (typeof SPAN_PARTS)[number]
+
 /** What the URL of a trace may say. Rows are numbers of the outline. */
 export type Search = {
   span?: string // id
+  part?: SpanPart
   q?: string
   level?: number
   folds?: false
@@ -20,6 +25,7 @@ export type Search = {
 
 export const readSearch = (search: Record<string, unknown>): Search => ({
   span: text(search.span),
+  part: oneOf(search.part, SPAN_PARTS),
   q: text(search.q),
   level: number(search.level),
   folds: search.folds === false ? false : undefined,
