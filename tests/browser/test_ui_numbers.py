@@ -1,0 +1,146 @@
+"""Every number opens what it counts, every panel's SQL runs on the ClickHouse port, and no page
+asks for more than a browser sends at once."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+Visit = Callable[..., Any]
+
+pytestmark = pytest.mark.slow
+
+PAGES = (
+    *("/", "/transactions/checkout", "/transactions/checkout?tab=occurrences"),
+    *("/transactions/checkout?tab=funnel", "/transactions/checkout?tab=metrics"),
+    *("/traces", "/traces/TRACE", "/start"),
+)
+
+
+def _time(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _path(site: Any, path: str) -> str:
+    window = f"start={_time(site.seeded.start)}&end={_time(site.seeded.end)}"
+    return path.replace("TRACE", site.seeded.trace) + ("&" if "?" in path else "?") + window
+
+
+def test_counts_and_errors_of_the_list_open_as_many_occurrences(visit: Visit, site: Any) -> None:
+    visitor = visit()
+    page = visitor.open(_path(site, "/"))
+    rows = page.locator("tbody tr").evaluate_all(
+        """rows => rows.map(row => ({
+            count: row.lastElementChild.innerText,
+            link: row.lastElementChild.querySelector("a").getAttribute("href"),
+            errors: [...row.querySelectorAll("a.error")].map(link => link.getAttribute("href")),
+        }))"""
+    )
+    assert len(rows) >= 4
+    listed = httpx.get(f"{site.url}/api/v1/transactions", params=_window(site)).json()
+    errors = {one["id"]: one["errors"] for one in listed["transactions"]}
+    for row in rows:
+        visitor.open(row["link"])
+        assert _noted(page) == int(row["count"].replace(",", ""))
+        for link in row["errors"]:
+            visitor.open(link)
+            transaction = re.findall(r"/transactions/([\w-]+)", link)[0]
+            assert _noted(page) == errors[transaction]
+
+
+def _window(site: Any) -> dict[str, str]:
+    return {"start": _time(site.seeded.start), "end": _time(site.seeded.end)}
+
+
+def _noted(page: Any) -> int:
+    panel = page.get_by_role("region", name="Occurrences")
+    return int(panel.locator(".panel-head .small").inner_text().split()[0].replace(",", ""))
+
+
+@pytest.mark.parametrize("path", PAGES[:-1])
+def test_the_sql_of_every_panel_runs_on_the_clickhouse_port(
+    visit: Visit, site: Any, path: str
+) -> None:
+    visitor = visit()
+    page = visitor.open(_path(site, path))
+    buttons = page.locator("[data-sql]")
+    assert buttons.count() >= 1
+    for number in range(buttons.count()):
+        buttons.nth(number).click()
+        dialog = page.get_by_role("dialog")
+        dialog.locator("pre").first.wait_for()
+        statements = dialog.locator("pre").all_inner_texts()
+        rows = 0
+        for statement in statements:
+            answer = httpx.post(
+                site.clickhouse,
+                params={"default_format": "JSONEachRow"},
+                content=statement.encode(),
+            )
+            assert answer.status_code == 200, answer.text
+            rows += len(answer.text.splitlines())
+        assert rows > 0
+        page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_asks_for_much(visit: Visit, site: Any, path: str) -> None:
+    visitor = visit()
+    at_once = most = 0
+
+    def began(request: Any) -> None:
+        nonlocal at_once, most
+        if "/api/" in request.url:
+            at_once += 1
+            most = max(most, at_once)
+
+    def ended(request: Any) -> None:
+        nonlocal at_once
+        if "/api/" in request.url:
+            at_once -= 1
+
+    visitor.page.on("request", began)
+    visitor.page.on("requestfinished", ended)
+    visitor.page.on("requestfailed", ended)
+    visitor.open(_path(site, path))
+    asked = [url for url in visitor.requests if "/api/" in url]
+    assert len(asked) <= 15
+    assert most <= 6
+
+
+def test_leaving_a_page_ends_its_requests(visit: Visit, site: Any) -> None:
+    visitor = visit()
+    failed: list[str] = []
+    visitor.page.on("requestfailed", lambda request: failed.append(request.url))
+    visitor.page.route("**/api/v1/transactions/checkout/heatmap*", lambda route: None)
+    visitor.page.goto(visitor.url + _path(site, "/transactions/checkout"))
+    visitor.page.get_by_role("heading", name="Checkout").wait_for()
+    visitor.page.get_by_role("link", name="Traces", exact=True).click()
+    visitor.page.get_by_role("table", name="Traces").wait_for()
+    assert [url for url in failed if "/heatmap" in url]
+    visitor.page.unroute_all(behavior="ignoreErrors")
+
+
+def test_live_asks_again_in_a_visible_tab_alone(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/?live=true")
+    lists = lambda: len([url for url in visitor.requests if "/api/v1/transactions?" in url])  # noqa: E731
+    before = lists()
+    with page.expect_request("**/api/v1/transactions?*"):
+        pass
+    assert lists() > before
+    page.evaluate(
+        """() => {
+            Object.defineProperty(document, "visibilityState", {value: "hidden"})
+            document.dispatchEvent(new Event("visibilitychange"))
+        }"""
+    )
+    visitor.settle()
+    hidden = lists()
+    page.wait_for_timeout(7000)
+    assert lists() <= hidden + 1
