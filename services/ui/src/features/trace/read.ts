@@ -146,7 +146,9 @@ export function timesOf(document: Schemas["OutlineTimes"], { outline, unit }: Tr
     add(critical, start, end)
     before = critical
   })
-  return { self: Float64Array.from(document.self, (self) => self * unit), first: count, from, to }
+  const self = outline.duration.slice()
+  eachRow(document.self.row, (parent, index) => (self[parent] = (document.self.time[index] ?? 0) * unit))
+  return { self, first: count, from, to }
 }
 
 /** Rows are written as differences. */
