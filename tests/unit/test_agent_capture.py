@@ -28,7 +28,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from clew.agent import delivery
+from clew.agent import delivery, logs
 from clew.agent.business.carried import BusinessRecords
 from clew.agent.capture import Capture
 from clew.agent.copies import Redaction
@@ -311,3 +311,24 @@ def test_a_full_queue_keeps_its_bound(
 def test_the_standard_fields_of_a_record_are_those_of_this_python() -> None:
     made = record("a")
     assert len(vars(made)) == len(vars(logging.makeLogRecord({}))), sys.version
+
+
+def test_what_is_logged_while_a_text_is_made_is_not_exported(
+    monkeypatch: pytest.MonkeyPatch, ways: Ways
+) -> None:
+    monkeypatch.setattr(logs, "get_logger_provider", lambda: ways.provider)
+    export = logs._exporter()
+
+    class Talkative:
+        texts = 0
+
+        def __str__(self) -> str:
+            self.texts += 1
+            export(record("%s", self))
+            return "talkative"
+
+    talkative = Talkative()
+    export(record("%s", talkative))
+    assert talkative.texts == 1
+    (encoded,) = ways.taken().resource_logs[0].scope_logs[0].log_records
+    assert encoded.body.string_value == "talkative"

@@ -18,6 +18,7 @@ import logging
 import os
 import sysconfig
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from functools import lru_cache
 
 from opentelemetry import context, trace
@@ -118,6 +119,9 @@ def _started_packages() -> frozenset[str]:
     return naming.started_packages(os.environ, naming.own_command())
 
 
+_is_exporting: ContextVar[bool] = ContextVar("clew_exporting_log_record", default=False)
+
+
 def _exporter() -> Callable[[logging.LogRecord], None]:
     from clew.agent.capture import Capture  # it stands on the SDK's set-up, and that on this module
 
@@ -142,6 +146,10 @@ def _exporter() -> Callable[[logging.LogRecord], None]:
         current = context.get_current()
         if _is_suppressed(current):
             return
+        # What is logged while a record's text is made could go on for ever.
+        if _is_exporting.get():
+            return
+        token = _is_exporting.set(True)
         # A record that cannot be rendered is the service's business: its own handlers report it.
         try:
             if record.exc_info or is_django:
@@ -151,6 +159,8 @@ def _exporter() -> Callable[[logging.LogRecord], None]:
                 capture.export(record, current)
         except Exception:  # noqa: S110
             pass
+        finally:
+            _is_exporting.reset(token)
 
     return export
 
