@@ -302,9 +302,135 @@ def test_an_error_of_the_agent_does_not_reach_the_service(
 
 
 def test_the_parts_of_contribs_modules_are_replaced() -> None:
-    module = type(contrib_wsgi)("module")
+    module = type(contrib_wsgi)(contrib_wsgi.__name__)
     wsgi.replace(module)
     entries_flask.replace(module)
+    assert module.OpenTelemetryMiddleware is wsgi.OpenTelemetryMiddleware
     assert module._rewrapped_app is entries_flask.rewrapped_app
     assert module.collect_request_attributes is wsgi.collect_request_attributes
     assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+def plain_app(
+    status: str = "200 OK", *, error: str = "", late: bool = False, closing: Any = None
+) -> Any:
+    class Body:
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"a"
+            if error:
+                raise ValueError(error)
+
+        def close(self) -> None:
+            if closing is not None:
+                closing()
+
+    def app(environ: Environ, start_response: Any) -> Any:
+        start_response(status, [("x-stock", "3")])
+        if error and not late:
+            raise ValueError(error)
+        return Body()
+
+    return app
+
+
+APPS = {
+    "plain": plain_app(),
+    "not found": plain_app("404 Not Found"),
+    "failed": plain_app("503 Service Unavailable"),
+    "odd status": plain_app("odd one"),
+    "no reason": plain_app("200 "),
+    "raised": plain_app(error="no stock"),
+    "raised late": plain_app(error="no stock", late=True),
+}
+
+
+def call_middleware(app: Any, environ: Environ) -> list[Any]:
+    """As a server does: what was sent, and the exception."""
+    sent: list[Any] = []
+    response: Any = None
+    try:
+        response = app(dict(environ), lambda *answer: sent.append(answer))
+        sent.extend(response)
+    except Exception as error:
+        sent.append(repr(error))
+    finally:
+        if response is not None:
+            response.close()
+    return sent
+
+
+def middlewares(app: Any, environ: Environ, sampler: Sampler, **options: Any) -> list[Any]:
+    results = []
+    for kind in (wsgi.OpenTelemetryMiddleware.__mro__[1], wsgi.OpenTelemetryMiddleware):
+        with Recorded(sampler) as recorded:
+            middleware = kind(
+                app, tracer_provider=recorded.tracers, meter_provider=recorded.meters, **options
+            )
+            answer = call_middleware(middleware, environ)
+            results.append((answer, recorded.spans(), recorded.points()))
+    return results
+
+
+@pytest.mark.parametrize("name", ENVIRONS)
+@pytest.mark.parametrize("sampler", [ALWAYS_ON, ParentBased(ALWAYS_OFF)])
+def test_the_middleware_records_as_that_of_contrib(name: str, sampler: Sampler) -> None:
+    expected, actual = middlewares(plain_app(), ENVIRONS[name], sampler)
+    assert actual == expected
+
+
+@pytest.mark.parametrize("name", APPS)
+@pytest.mark.parametrize("sampler", [ALWAYS_ON, ALWAYS_OFF])
+def test_the_middleware_records_answers_as_that_of_contrib(name: str, sampler: Sampler) -> None:
+    expected, actual = middlewares(APPS[name], environ_of(), sampler)
+    assert actual == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"request_hook": _request_hook},
+        {"response_hook": lambda span, environ, status, headers: span.set_attribute("s", status)},
+    ],
+)
+def test_hooks_are_left_to_the_middleware_of_contrib(options: dict[str, Any]) -> None:
+    expected, actual = middlewares(plain_app(), environ_of(), ALWAYS_ON, **options)
+    assert actual == expected
+
+
+def test_a_response_is_sent_within_its_span_and_closed_before_the_span_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def app(environ: Environ, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield str(trace.get_current_span().get_span_context().is_valid).encode()
+
+    with Recorded() as recorded:
+        providers = {"tracer_provider": recorded.tracers, "meter_provider": recorded.meters}
+        middleware = wsgi.OpenTelemetryMiddleware(app, **providers)
+        assert call_middleware(middleware, environ_of())[1:] == [b"True"]
+        assert context.get_current() == {}
+        counts = [len(recorded.spans())]
+        closing = plain_app(closing=lambda: counts.append(len(recorded.spans())))
+        call_middleware(wsgi.OpenTelemetryMiddleware(closing, **providers), environ_of())
+        counts.append(len(recorded.spans()))
+    assert counts == [1, 1, 2]
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    "function", ["connection_of", "collect_request_attributes", "point_attributes", "extract"]
+)
+def test_an_error_of_the_middleware_does_not_reach_the_service(
+    function: str, monkeypatch: pytest.MonkeyPatch, complaints: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(wsgi, function, fail)
+    with Recorded() as recorded:
+        middleware = wsgi.OpenTelemetryMiddleware(
+            plain_app(), tracer_provider=recorded.tracers, meter_provider=recorded.meters
+        )
+        for _ in range(3):
+            assert list(middleware(environ_of(), lambda *_: None)) == [b"a"]
+    assert len(complaints.messages) == 1

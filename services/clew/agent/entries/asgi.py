@@ -185,9 +185,10 @@ class Entry:
             name, attributes = self._find_details()
             if span.name == self._connection.name:
                 span.update_name(name)
-            span.set_attributes(
-                {key: value for key, value in attributes.items() if key not in span.attributes}
-            )
+            present = span.attributes
+            for key, value in attributes.items():
+                if key not in present:
+                    span.set_attribute(key, value)
 
     @guarded
     def _end_span(self) -> None:

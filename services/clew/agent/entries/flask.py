@@ -7,7 +7,6 @@ propagators, and conventions that are not the stable ones.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
@@ -32,11 +31,6 @@ _rewrap_app = contrib._rewrapped_app
 _wrap_before_request = contrib._wrapped_before_request
 _wrap_teardown_request = contrib._wrapped_teardown_request
 
-_HEADERS = (
-    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST",
-    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE",
-)
-
 
 def replace(module: Any) -> None:
     """Have contrib's module use the functions of this one."""
@@ -47,8 +41,8 @@ def replace(module: Any) -> None:
 
 
 def _is_usual(hook: Any, sem_conv_opt_in_mode: Any) -> bool:
-    captures = any(os.environ.get(name) for name in _HEADERS)
-    return hook is None and sem_conv_opt_in_mode is wsgi.STABLE and not captures
+    is_stable = sem_conv_opt_in_mode is wsgi.STABLE
+    return hook is None and is_stable and not requests.captures_headers()
 
 
 def rewrapped_app(
@@ -143,12 +137,7 @@ class Entry:
         if span is None:
             return
         self._status = status
-        if span.is_recording():
-            code = status.partition(" ")[0]
-            if code.isdecimal() and 100 <= int(code) < 500:
-                span.set_attribute("http.response.status_code", int(code))
-            else:
-                wsgi.contrib.add_response_attributes(span, status, [], None, wsgi.STABLE)
+        wsgi.record_status(span, status)
 
     @guarded
     def measure(self) -> None:

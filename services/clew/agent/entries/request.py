@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -98,6 +99,17 @@ def _is_usual(sampler: Any) -> bool:
         return False
     parts = [part for part in vars(sampler).values() if isinstance(part, sampling.Sampler)]
     return all(map(_is_usual, parts))
+
+
+CAPTURED_HEADERS = (
+    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST",
+    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE",
+)
+
+
+def captures_headers() -> bool:
+    """Whether the environment asks for headers as attributes."""
+    return any(os.environ.get(name) for name in CAPTURED_HEADERS)
 
 
 def excludes(excluded_urls: Any) -> bool:
