@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from clew.agent import settings, versions
+from clew.agent import settings, versions, wrappers
 from clew.agent.naming import Name
 
 ANNOUNCED = "CLEW_ANNOUNCED"  # set for the children of a process that has said how it is set up
@@ -22,6 +22,9 @@ def start() -> None:
     clash = None
     try:
         if is_off():
+            return
+        if wrappers.is_wrapper():
+            wrappers.take_its_place()
             return
         clash = versions.clash()
         if clash is not None and clash.is_fatal:

@@ -28,7 +28,7 @@ from clew.cli.settings import UsageError
 
 SIGNALS = ("traces", "metrics", "logs")
 _STOP_WITHIN = 10.0  # seconds, after SIGTERM
-_SETTLED_AFTER = 3.0  # seconds that a process has to start the agent
+_SETTLED_AFTER = 5.0  # seconds that a process has to start the agent
 _LOOK_EVERY = 0.5  # seconds between two looks at the processes, and between requests
 
 
