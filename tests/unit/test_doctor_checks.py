@@ -186,6 +186,10 @@ FAULTS: Mapping[str, tuple[str, str, str, str, Callable[[], Run]]] = {
         "libraries", "warn", "openai 10.0 s", "clew run --install",
         lambda: healthy(reports=[report(samples={"": 50, "openai": 500})]),
     ),
+    "a client without traceparent": (
+        "libraries", "warn", "http 10.0 s", "send the traceparent",
+        lambda: healthy(reports=[report(samples={"": 50, "http": 500})]),
+    ),
     "two spans for one call": (
         "doubled spans", "warn", f"1 calls have two spans, of native and of {HTTPX}",
         "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=httpx",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,6 +145,8 @@ def _list(packages: list[_Package]) -> str:
 
 
 def _pip(requirements: Iterator[str]) -> str:
+    import shlex
+
     return shlex.join([sys.executable, "-m", "pip", "install", *requirements])
 
 

@@ -193,13 +193,12 @@ def _libraries(run: Run) -> Verdict:
         return Verdict("ok", f"none without instrumentation takes long ({busy:.1f} s busy)")
     text = ", ".join(f"{library} {spent:.1f} s" for library, spent in heavy[:3])
     library = heavy[0][0]
-    return Verdict(
-        "warn",
-        f"without instrumentation, of {busy:.1f} s busy: {text}",
-        "clew run --install"
-        if library in _instrumentable()
-        else f"put a span around the calls: with clew.agent.span({library!r}): …",
-    )
+    mend = f"put a span around the calls: with clew.agent.span({library!r}): …"
+    if library in _instrumentable():
+        mend = "clew run --install"
+    elif library == "http":
+        mend = "call by urllib, requests or httpx, which are instrumented and send the traceparent"
+    return Verdict("warn", f"without instrumentation, of {busy:.1f} s busy: {text}", mend)
 
 
 def _instrumentable() -> set[str]:
