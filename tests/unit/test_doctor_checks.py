@@ -291,6 +291,7 @@ def test_a_destination_is_read_as_the_exporters_read_it() -> None:
         (Response(URL, reason="what listens there does not speak HTTP/1.1"), "fail", "4317"),
         (Response(URL, reason="it does not speak TLS"), "fail", "http://"),
         (Response(URL, 404, "Not Found"), "fail", "4318"),
+        (Response(URL, 403, content_type="application/problem+json"), "fail", "4318"),
         (Response(URL, 503, "Unavailable"), "fail", "log"),
     ],
 )

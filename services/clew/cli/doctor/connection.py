@@ -160,7 +160,7 @@ def endpoint_verdict(response: Response, destination: Destination) -> Verdict:
     base = destination.base
     if destination.is_grpc and response.status:
         return Verdict("ok", f"{base} takes connections (gRPC: the key is not checked)")
-    if response.status in (200, 202, 401, 403):
+    if response.status in (200, 202, 401, 403) and not _is_api(response):
         return Verdict("ok", f"{base} answers ({1000 * response.seconds:.0f} ms)")
     if not response.status:
         if "HTTP/1.1" in response.reason:
@@ -173,16 +173,21 @@ def endpoint_verdict(response: Response, destination: Destination) -> Verdict:
             mend = "start clew up there, or set CLEW_ENDPOINT to where it listens (--otlp-http)"
         return Verdict("fail", f"{base}: {response.reason}", mend)
     text = f"{base} answers {response.status} {response.reason}".rstrip()
-    if response.status in (404, 405, 501):
+    if response.status in (401, 403, 404, 405, 501):
         mend = "take clew's address for OTLP over HTTP (port 4318), without a path"
         return Verdict("fail", f"{text}: it receives no OTLP", mend)
     return Verdict("fail", text, "look into the log of what answers there")
 
 
+def _is_api(response: Response) -> bool:
+    """Whether clew's API answered: it refuses a key before it says that it has no such path."""
+    return response.content_type.startswith("application/problem+json")
+
+
 def key_verdict(response: Response, destination: Destination) -> Verdict:
     """Whether the key is accepted."""
     has_key = "authorization" in destination.headers
-    if not response.status or destination.is_grpc:
+    if not response.status or destination.is_grpc or _is_api(response):
         return Verdict("none", "not checked")
     if response.status == 401:
         text = "the key is not known there" if has_key else "it wants a key, and none is set"
