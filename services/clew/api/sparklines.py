@@ -23,7 +23,7 @@ Points = Annotated[
         examples=[30],
     ),
 ]
-SeriesRow = queries.TransactionsSeriesRow | queries.DefinedTransactionsSeriesRow
+SeriesRow = queries.TransactionSparklinesRow | queries.DefinedSparklinesRow
 
 
 def add_series(
@@ -80,7 +80,7 @@ def _automatic_rows(
     if step % HOUR:  # an hour is in several steps
         rollups |= dict.fromkeys(("first_hour", "last_hour"), sql_time(window.end)[:19])
     return answer.rows(
-        queries.TRANSACTIONS_SERIES,
+        queries.TRANSACTION_SPARKLINES,
         **window.parameters,
         **rollups,
         environment=common.environment,
@@ -97,7 +97,7 @@ def _defined_rows(
     if not ids:
         return []
     return answer.rows(
-        queries.DEFINED_TRANSACTIONS_SERIES,
+        queries.DEFINED_SPARKLINES,
         **common.window.parameters,
         environment=common.environment,
         ids=ids,

@@ -1,7 +1,7 @@
 """The outline of a trace: all spans in pre-order as columns, then their times.
 
-100,000 spans as objects cost seconds of CPU time and a gigabyte; as columns 0.3 s until the tree is
-there. `docs/design/read-path.md` has the measurements.
+100,000 spans as objects cost seconds of CPU time and a gigabyte; as columns 0.2 s until the tree is
+there (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ class TraceTree:
     """The spans of one trace, each id once.
 
     `version`: another one when spans of the trace have come. `stored`: the columns of
-    OUTLINE_SPANS, in any order. `spans`: by start. In pre-order are `rows` (of `spans`), `indexes`
-    (of `stored`) and `depths`. `is_cut`: the trace has more spans than MAX_SPANS; only the first
-    are here. `has_shared_ids`: a span is shown under another id than it was sent with."""
+    OUTLINE_SPANS, as they are stored. `spans`: as they are shown, by start. In pre-order are `rows`
+    (of `spans`), `indexes` (of `stored`) and `depths`. `is_cut`: the trace has more spans than
+    MAX_SPANS; only the first are here. `has_shared_ids`: a span is shown under another id than it
+    was sent with."""
 
     version: str
     stored: Columns
@@ -88,37 +89,26 @@ def read_tree(answer: Answer, trace_id: str) -> TraceTree | None:
     is_cut = len(stored["id"]) > MAX_SPANS
     if is_cut:
         answer.mark_truncated()
-        stored = answer.columns(queries.OUTLINE_FIRST_SPANS, trace_id=trace_id, limit=MAX_SPANS)
-    order = _by_start(stored)
-    ids, parent_ids, starts, lengths, kinds = (
-        list(map(stored[name].__getitem__, order))
-        for name in ("id", "parent_id", "began", "lasted", "kind")
-    )
-    version, ends = _version(ids), _ends(starts, lengths)
+        stored = {name: column[:MAX_SPANS] for name, column in stored.items()}
+    ids, parent_ids, starts, kinds = (stored[name] for name in ("id", "parent_id", "began", "kind"))
+    ends = _ends(starts, stored["lasted"])
     is_shared = False
-    if len(set(ids)) == len(ids) and "" not in ids:
+    unique_ids = set(ids)
+    if len(unique_ids) == len(ids) and "" not in unique_ids:
+        order: Sequence[int] = range(len(ids))
         codes = [CODES.get(kind, 0) for kind in kinds]
         spans = SpanColumns.from_columns(ids, parent_ids, starts, ends, codes)
     else:
         shown = shown_spans(list(map(TimedSpan, ids, parent_ids, kinds, starts, ends)))
         is_shared = any(span.id != ids[index] for index, span in shown)
-        order = [order[index] for index, _ in shown]
+        order = [index for index, _ in shown]
         spans = SpanColumns.from_spans([span for _, span in shown])
     rows, depths = spans.pre_order()
     indexes = list(map(order.__getitem__, rows))
-    return TraceTree(version, stored, spans, rows, indexes, depths, is_cut, is_shared)
+    return TraceTree(_version(ids), stored, spans, rows, indexes, depths, is_cut, is_shared)
 
 
-def _by_start(stored: Columns) -> list[int]:
-    """The indexes of the spans by start, then by id."""
-    starts, ids = stored["began"], stored["id"]
-    order = sorted(range(len(starts)), key=starts.__getitem__)
-    if len(set(starts)) < len(starts):
-        order.sort(key=lambda index: (starts[index], ids[index]))
-    return order
-
-
-def _ends(starts: list[int], lengths: list[int]) -> list[int]:
+def _ends(starts: Sequence[int], lengths: Sequence[int]) -> list[int]:
     """The ends as clew_end computes them: a span that ends after the last time that can be stored
     ends when it starts."""
     ends = list(map(add, starts, lengths))
@@ -127,7 +117,7 @@ def _ends(starts: list[int], lengths: list[int]) -> list[int]:
     return [end if end < PAST_INT64 else start for start, end in zip(starts, ends, strict=True)]
 
 
-def _version(ids: list[str]) -> str:
+def _version(ids: Sequence[str]) -> str:
     """A text that is another one when spans of the trace have come."""
     digest = blake2b("\n".join(ids).encode(errors="surrogateescape"), digest_size=8)
     return f"{len(ids)}-{digest.hexdigest()}"
@@ -138,7 +128,8 @@ def tree_document(answer: Answer, trace_id: str, tree: TraceTree) -> dict[str, A
     groups, members = _groups(tree)
     is_error = [status in ERRORS for status in members["status"]]
     start, unit = tree.start, tree.unit
-    starts = [(tree.spans.starts[row] - start) // unit for row in tree.rows]
+    offsets = _in_units([began - start for began in tree.spans.starts], unit)
+    starts = list(map(offsets.__getitem__, tree.rows))
     whole_trace: dict[str, Any] = {}
     if tree.is_cut:
         (row,) = answer.rows(queries.TRACES_BY_ID, trace_ids=[trace_id])
@@ -171,8 +162,9 @@ def _groups(tree: TraceTree) -> tuple[list[int], dict[str, tuple[str, ...]]]:
     """The number of each span's group, in pre-order; and of the groups, the texts of each member of
     GROUP. Spans of one group have them all in common."""
     numbers: dict[tuple[str, ...], int] = {}
-    columns = [tree.column(name) for name in GROUP]
-    groups = [numbers.setdefault(group, len(numbers)) for group in zip(*columns, strict=True)]
+    columns = [tree.stored[name] for name in GROUP]
+    stored = [numbers.setdefault(group, len(numbers)) for group in zip(*columns, strict=True)]
+    groups = list(map(stored.__getitem__, tree.indexes))
     return groups, dict(zip(GROUP, zip(*numbers, strict=True), strict=True))
 
 
@@ -239,19 +231,15 @@ def _critical_document(tree: TraceTree, unit: int) -> dict[str, list[int]]:
     for position, row in enumerate(tree.rows):
         if row not in critical:
             continue
-        start = spans.starts[row]
-        segments = critical[row] or [(start, start)]
-        if segments == [(start, spans.ends[row])]:
+        bounds, start = critical[row], spans.starts[row]
+        if bounds is None or bounds == [start, spans.ends[row]]:
             whole.append(position)
             continue
+        offsets = [(bound - start) // unit for bound in bounds or (start, start)]
         rows.append(position)
-        counts.append(len(segments))
-        reached = 0
-        for first, end in segments:
-            first, end = (first - start) // unit, (end - start) // unit
-            gaps.append(first - reached)
-            lengths.append(end - first)
-            reached = end
+        counts.append(len(offsets) // 2)
+        gaps += map(sub, offsets[::2], [0, *offsets[1::2]])
+        lengths += map(sub, offsets[1::2], offsets[::2])
     return {
         "whole": _differences(whole),
         "row": _differences(rows),

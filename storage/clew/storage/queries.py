@@ -145,6 +145,17 @@ class DefinedSeriesRow(TypedDict):
 DEFINED_SERIES = Query[DefinedSeriesRow](STORAGE, "defined_series")
 
 
+class DefinedSparklinesRow(TypedDict):
+    id: str
+    time: str
+    count: int
+    errors: int
+    p95: float | None
+
+
+DEFINED_SPARKLINES = Query[DefinedSparklinesRow](STORAGE, "defined_sparklines")
+
+
 class DefinedTransactionsRow(TypedDict):
     id: str
     count: int
@@ -168,19 +179,6 @@ class DefinedTransactionsRow(TypedDict):
 
 
 DEFINED_TRANSACTIONS = Query[DefinedTransactionsRow](STORAGE, "defined_transactions")
-
-
-class DefinedTransactionsSeriesRow(TypedDict):
-    id: str
-    time: str
-    count: int
-    errors: int
-    p95: float | None
-
-
-DEFINED_TRANSACTIONS_SERIES = Query[DefinedTransactionsSeriesRow](
-    STORAGE, "defined_transactions_series"
-)
 
 
 class DefinitionsRow(TypedDict):
@@ -764,22 +762,6 @@ class OccurrencesOfTracesRow(TypedDict):
 OCCURRENCES_OF_TRACES = Query[OccurrencesOfTracesRow](STORAGE, "occurrences_of_traces")
 
 
-class OutlineFirstSpansRow(TypedDict):
-    id: str
-    parent_id: str
-    began: int
-    lasted: int
-    flags: int
-    service: str
-    name: str
-    kind: str
-    status: str
-    scope: str
-
-
-OUTLINE_FIRST_SPANS = Query[OutlineFirstSpansRow](STORAGE, "outline_first_spans")
-
-
 class OutlineSpansRow(TypedDict):
     id: str
     parent_id: str
@@ -1209,6 +1191,19 @@ class TransactionServicesRow(TypedDict):
 TRANSACTION_SERVICES = Query[TransactionServicesRow](STORAGE, "transaction_services")
 
 
+class TransactionSparklinesRow(TypedDict):
+    id: str
+    service: str
+    operation: str
+    time: str
+    count: int
+    errors: int
+    p95: float | None
+
+
+TRANSACTION_SPARKLINES = Query[TransactionSparklinesRow](STORAGE, "transaction_sparklines")
+
+
 class TransactionTracesRow(TypedDict):
     slowest: list[str]
     errors: list[str]
@@ -1232,16 +1227,3 @@ class TransactionsRow(TypedDict):
 
 
 TRANSACTIONS = Query[TransactionsRow](STORAGE, "transactions")
-
-
-class TransactionsSeriesRow(TypedDict):
-    id: str
-    service: str
-    operation: str
-    time: str
-    count: int
-    errors: int
-    p95: float | None
-
-
-TRANSACTIONS_SERIES = Query[TransactionsSeriesRow](STORAGE, "transactions_series")

@@ -44,7 +44,7 @@ SETTINGS
     max_rows_to_read = {limits.rows_read},
     max_result_rows = {limits.rows},
     max_result_bytes = {limits.bytes},
-    max_threads = 2,
+    max_threads = {threads},
     query_plan_join_swap_table = 'false',
     output_format_json_quote_64bit_integers = 0,
     output_format_json_quote_denormals = 0,
@@ -70,6 +70,7 @@ class Limits:
     bytes: int = 1 << 30
 
 
+THREADS = 2  # of the engine, for one statement
 # Runs statements of all requests beside the one that a request's own thread runs. Few threads, as
 # there are few cores, and the engine uses two for a large statement.
 PARALLEL_READS = ThreadPoolExecutor(2, thread_name_prefix="clew-read")
@@ -197,9 +198,10 @@ class Reading:
     def columns(self, query: Query[Any], **parameters: Any) -> dict[str, Sequence[Any]]:
         """The rows of a query as columns by name (none if there are no rows), for many rows of few
         numbers and texts: 100,000 rows of 10 columns take half of the CPU time that JSON takes. The
-        columns must be numbers or text in UTF-8. Raises the same as `rows`."""
+        columns must be numbers or text in UTF-8. The engine uses one thread, which is the least CPU
+        time. Raises the same as `rows`."""
         sql = sql_of(query.package, query.name)
-        with self._statement(query.name, sql, parameters) as (client, settings):
+        with self._statement(query.name, sql, parameters, threads=1) as (client, settings):
             result = client.query(sql + settings, parameters=parameters, column_oriented=True)
             return dict(zip(result.column_names, result.result_columns, strict=True))
 
@@ -210,11 +212,11 @@ class Reading:
 
     @contextmanager
     def _statement(
-        self, query: str, sql: str, parameters: dict[str, Any]
+        self, query: str, sql: str, parameters: dict[str, Any], threads: int = THREADS
     ) -> Iterator[tuple[Client, str]]:
         """A client for a statement, and the statement's settings."""
         self.statements.append(with_literals(sql, parameters))
-        settings = self._settings(query)
+        settings = self._settings(query, threads)
         with self._store.client() as client:
             try:
                 yield client, settings
@@ -228,7 +230,7 @@ class Reading:
         with suppress(ClickHouseError, StorageError), self._store.client() as client:
             client.raw_query(self._store.cluster.kill, parameters={"tag": self._tag})
 
-    def _settings(self, query: str) -> str:
+    def _settings(self, query: str, threads: int) -> str:
         seconds_left = self._until - time.monotonic()
         if self._cancelled:
             raise Cancelled(query)
@@ -236,7 +238,7 @@ class Reading:
             raise LimitExceeded(self._out_of_time(query), retry=True)
         # Zero would mean no limit.
         seconds = max(seconds_left, 0.001)
-        return SETTINGS.format(tag=self._tag, seconds=seconds, limits=self._limits)
+        return SETTINGS.format(tag=self._tag, seconds=seconds, limits=self._limits, threads=threads)
 
     def _failed(self, query: str, text: str) -> StorageError:
         limits, line = self._limits, text.splitlines()[0]

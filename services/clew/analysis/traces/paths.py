@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from operator import sub
+from operator import lt, sub
 from typing import NamedTuple
 
 CODES = {
@@ -135,7 +135,6 @@ def _order(span: TimedSpan) -> tuple[int, int, str, int]:
 
 
 NONE = -1  # in place of a row
-Segment = tuple[int, int]  # start and end, in nanoseconds since 1970
 
 
 @dataclass(frozen=True)
@@ -202,8 +201,8 @@ class SpanColumns:
     def times(self, entry: int) -> list[SpanTimes]:
         """The times of each span. `entry`: the row of the trace's entry."""
         times = [SpanTimes(self_ns, 0, False) for self_ns in self.self_times()]
-        for row, segments in self.critical_segments(entry).items():
-            path_ns = sum(end - start for start, end in segments)
+        for row, bounds in self.critical_segments(entry).items():
+            path_ns = times[row].self_ns if bounds is None else sum(bounds[1::2]) - sum(bounds[::2])
             times[row] = SpanTimes(times[row].self_ns, path_ns, True)
         return times
 
@@ -224,17 +223,20 @@ class SpanColumns:
                     reached[parent] = end
         return times
 
-    def critical_segments(self, entry: int) -> dict[int, list[Segment]]:
+    def critical_segments(self, entry: int) -> dict[int, list[int] | None]:
         """By the row of each critical span: the parts of its time in which it waited for no child
-        on the path, in order. Together they are its path time. `entry`: the row of the entry."""
-        starts, ends, first_children = self.starts, self.ends, self.first_children
-        critical: dict[int, list[Segment]] = {}
+        on the path, in order, as start, end, start, end and so on. Together they are its path
+        time. None for a span without children: all of its time. (A list or tuple for each of
+        100,000 spans costs 0.2 s of CPU time for garbage collections.) `entry`: the row of the
+        trace's entry."""
+        first_children = self.first_children
+        critical: dict[int, list[int] | None] = {}
         queue = [entry]
         seen = {entry}
         while queue:
             row = queue.pop()
             if first_children[row] == NONE:
-                critical[row] = [(starts[row], ends[row])] if starts[row] < ends[row] else []
+                critical[row] = None
                 continue
             critical[row], awaited = self._segments(row)
             new_rows = [child for child in awaited if child not in seen]
@@ -242,34 +244,45 @@ class SpanColumns:
             queue += new_rows
         return critical
 
-    def _segments(self, row: int) -> tuple[list[Segment], list[int]]:
+    def _segments(self, row: int) -> tuple[list[int], list[int]]:
         """The segments of a critical span, and the children that it waited for, the last first."""
-        first, reached = self.starts[row], self.ends[row]
-        segments, awaited = [], []
-        for end, start, _, child in self._waits(row):
+        starts, ends = self.starts, self.ends
+        first = starts[row]
+        last = reached = ends[row]
+        bounds: list[int] = []  # from the end on
+        awaited: list[int] = []
+        for child in self._last_first(row):
+            end, start = min(ends[child], last), max(starts[child], first)
             if start < end <= reached:
                 if end < reached:
-                    segments.append((end, reached))
+                    bounds += (reached, end)
                 reached = start
                 awaited.append(child)
         if first < reached:
-            segments.append((first, reached))
-        return segments[::-1], awaited
+            bounds += (reached, first)
+        bounds.reverse()
+        return bounds, awaited
 
-    def _waits(self, row: int) -> list[tuple[int, int, str, int]]:
-        """For each child that a span can have waited for: the end and start of this time, the
-        child's id and its row; the last first."""
+    def _last_first(self, row: int) -> list[int]:
+        """The children that a span can have waited for: by their ends within the span, the last
+        first, then by their starts, then by their ids."""
         starts, ends, ids, next_siblings = self.starts, self.ends, self.ids, self.next_siblings
         first, last, is_client = starts[row], ends[row], self.codes[row] == CLIENT
-        waits = []
+        children = []
         child = self.first_children[row]
         while child != NONE:
             if is_client or ends[child] <= last:
-                end, start = min(ends[child], last), max(starts[child], first)
-                waits.append((end, start, ids[child], child))
+                children.append(child)
             child = next_siblings[child]
-        waits.sort(reverse=True)
-        return waits
+        limits = [min(ends[child], last) for child in children]
+        if all(map(lt, limits, limits[1:])):  # one after the other, as most are
+            children.reverse()
+        else:
+            children.sort(
+                key=lambda child: (min(ends[child], last), max(starts[child], first), ids[child]),
+                reverse=True,
+            )
+        return children
 
     def pre_order(self) -> tuple[list[int], list[int]]:
         """The rows of all spans, each before its children, and the depth of each. Spans without a
