@@ -185,8 +185,9 @@ def wait_for(port: int) -> None:
 def tree(pid: int) -> Iterator[int]:
     yield pid
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from tree(int(child))
+        with contextlib.suppress(FileNotFoundError):  # the thread has ended
+            for child in (task / "children").read_text().split():
+                yield from tree(int(child))
 
 
 def cpu(pid: int) -> float:
