@@ -52,20 +52,21 @@ export function Chart({ name, times, lines, format, marks, height = 140, onBrush
         cursor: { sync: { key: SYNC }, drag: { x: true, y: false, setScale: false }, points: { size: 5 } },
         select: { show: true, left: 0, top: 0, width: 0, height: 0 },
         legend: { show: true, live: true },
+        padding: [marks?.length ? 16 : 8, 8, 0, 0],
         scales: {
           x: { time: true, range: (_plot, low, high) => [from ?? low, to ?? high] },
           y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.05 : 1] },
         },
         axes: [timeAxis(colours), valueAxis(colours, format)],
         series: [
-          { label: "at", value: (_plot, value) => (value ? clockOf(value) : "–") },
+          { label: "at", value: (_plot, value) => (value ? clockOf(value) : "") },
           ...lines.map((line) => ({
             label: line.name,
             stroke: colours[line.colour],
             width: 1.5,
             dash: line.dashed ? [4, 3] : undefined,
             points: { show: times.length < 3, size: 4 },
-            value: (_plot: uPlot, value: number | null) => (value === null ? "–" : format(value)),
+            value: (_plot: uPlot, value: number | null) => (value === null ? "" : format(value)),
           })),
         ],
         hooks: {
@@ -99,6 +100,7 @@ function drawMarks(plot: uPlot, marks: readonly Mark[], colour: string) {
   ctx.setLineDash([3, 3])
   ctx.textAlign = "left"
   ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`
+  let free = bbox.left // right of the last name
   for (const mark of marks) {
     const x = plot.valToPos(mark.time / 1000, "x", true)
     if (x < bbox.left || x > bbox.left + bbox.width) continue
@@ -106,7 +108,12 @@ function drawMarks(plot: uPlot, marks: readonly Mark[], colour: string) {
     ctx.moveTo(x, bbox.top)
     ctx.lineTo(x, bbox.top + bbox.height)
     ctx.stroke()
-    ctx.fillText(`▼ ${mark.name}`.slice(0, 40), x + 3, bbox.top + 11 * devicePixelRatio)
+    const text = `▼ ${mark.name}`.slice(0, 40)
+    const long = ctx.measureText(text).width
+    const left = Math.min(x - 4 * devicePixelRatio, bbox.left + bbox.width - long)
+    if (left < free) continue
+    ctx.fillText(text, left, bbox.top - 3 * devicePixelRatio)
+    free = left + long + 8 * devicePixelRatio
   }
   ctx.restore()
 }

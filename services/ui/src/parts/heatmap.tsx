@@ -32,7 +32,7 @@ type Props = {
 
 const FAINTEST = 0.16
 
-export function Heatmap({ name, cells, height = 220, from, to, chosen, objective, onBrush }: Props) {
+export function Heatmap({ name, cells, height = 260, from, to, chosen, objective, onBrush }: Props) {
   const frame = useRef<HTMLDivElement>(null)
   const width = useWidth(frame)
   const colours = useColours()
@@ -49,6 +49,7 @@ export function Heatmap({ name, cells, height = 220, from, to, chosen, objective
         width,
         height,
         legend: { show: false },
+        padding: [8, 8, 0, 0],
         cursor: {
           sync: { key: "time", scales: ["x", null] },
           drag: { x: true, y: true, uni: 12, setScale: false },

@@ -29,7 +29,7 @@ export function duration(ms: number | null | undefined): string {
 /** A share from 0 to 1: 0 %, 0.02 %, 5.3 %. */
 export function percent(share: number | null | undefined): string {
   if (share === null || share === undefined || !Number.isFinite(share)) return "–"
-  return `${digits(share * 100)} %`
+  return `${digits(share * 100)} %`.replace("-", "−")
 }
 
 /** A change as a share: +310 %, −12 %, 0 %. */

@@ -57,7 +57,10 @@ export function clockWithMillis(time: string): string {
   return `${clock(Date.parse(time))}.${millis.padEnd(3, "0")}`
 }
 
+/** `28 Nov 12:01:03.204`. */
+export const moment = (time: string) => `${dateOf(Date.parse(time))} ${clockWithMillis(time)}`
+
 /** Date and time to the millisecond, with its zone, for a title. */
 export function exact(time: string): string {
-  return `${dateOf(Date.parse(time))} ${clockWithMillis(time)} (${time})`
+  return `${moment(time)} (${time})`
 }

@@ -55,7 +55,7 @@ function Differences({ read, ranks, other }: { read: Read; ranks: Props["ranks"]
   const columns: Column<Row>[] = [
     { name: "name", head: "Operation", cell: (row) => <span className="one-line cell-name">{row.name}</span> },
     { name: "service", head: "Service", narrow: "hide", cell: (row) => <Service name={row.service} rank={ranks.get(row.service) ?? 0} /> },
-    { name: "here", head: "Self time here", align: "end", cell: (row) => duration(row.here?.self ?? 0) },
+    { name: "here", head: "Self here", align: "end", cell: (row) => duration(row.here?.self ?? 0) },
     { name: "there", head: "there", align: "end", cell: (row) => duration(row.there?.self ?? 0) },
     {
       name: "change",

@@ -18,7 +18,7 @@ import { LogLines } from "~/parts/log-lines"
 import { Service } from "~/parts/service"
 import { Empty, Failure, Loading } from "~/parts/states"
 import { duration, measured, percent } from "~/view/format"
-import { exact } from "~/view/time"
+import { exact, moment } from "~/view/time"
 
 type Props = {
   tree: Tree
@@ -119,7 +119,7 @@ function Parts({ span, logs, ranks, trace, part, setPart }: PartsProps) {
         <code>{span.span_id}</code> <Copy text={span.span_id} name="the span id" />{" "}
         <Copy text={() => JSON.stringify(span, null, 2)} name="the span as JSON" label="JSON" />
         <Copy text={() => asText(span)} name="the span as text" label="text" />{" "}
-        <time>{exact(span.start)}</time>
+        <time title={exact(span.start)}>{moment(span.start)}</time>
         {span.flags.map((flag) => (
           <span key={flag} className="warn">
             {" "}
@@ -165,7 +165,7 @@ function Parts({ span, logs, ranks, trace, part, setPart }: PartsProps) {
           {span.events.map((event, index) => (
             <details key={index} open>
               <summary>
-                <span className="strong foreign">{event.name}</span> <time className="muted small">{exact(event.time)}</time>
+                <span className="strong foreign">{event.name}</span> <time className="muted small" title={exact(event.time)}>{moment(event.time)}</time>
               </summary>
               <Attributes attributes={event.attributes} />
             </details>

@@ -22,7 +22,7 @@ import { Splitter, useSideWidth } from "~/parts/splitter"
 import { Failure, Loading } from "~/parts/states"
 import { useKey } from "~/shell/keys"
 import { count, duration } from "~/view/format"
-import { exact } from "~/view/time"
+import { exact, moment } from "~/view/time"
 
 const route = getRouteApi("/traces/$id")
 
@@ -291,7 +291,7 @@ function Head({ id, read }: { id: string; read: Read }) {
         </span>
       ))}
       <span className="small muted">
-        <time>{exact(tree.start)}</time> · <code>{id}</code> <Copy text={id} name="the trace id" />
+        <time title={exact(tree.start)}>{moment(tree.start)}</time> · <code>{id}</code> <Copy text={id} name="the trace id" />
         <Copy text={() => location.href} name="the link" label="link" />{" "}
         <a href={pathOf(id)} target="_blank" rel="noreferrer">
           JSON

@@ -121,34 +121,30 @@ function decoded(document: Schemas["OutlineTree"], unit: number): Outline {
 
 export function timesOf(document: Schemas["OutlineTimes"], { outline, unit }: Tree): Times {
   const { size } = outline
-  const { whole, row, gap, length } = document.critical
-  const count = new Int32Array(size + 1)
-  eachRow(whole, (critical) => count[critical + 1]!++)
-  eachRow(row, (critical) => count[critical + 1]!++)
-  for (let index = 1; index <= size; index++) count[index]! += count[index - 1]!
-  const total = count[size] ?? 0
+  const { whole, row, count, gap, length } = document.critical
+  const first = new Int32Array(size + 1)
+  eachRow(whole, (critical) => (first[critical + 1] = 1))
+  eachRow(row, (critical, index) => (first[critical + 1] = count[index] ?? 0))
+  for (let index = 1; index <= size; index++) first[index]! += first[index - 1]!
+  const total = first[size] ?? 0
   const [from, to] = [new Float64Array(total), new Float64Array(total)]
-  const next = count.slice()
-  const add = (critical: number, start: number, end: number) => {
-    const place = next[critical]!++
-    from[place] = start
-    to[place] = end
-  }
   eachRow(whole, (critical) => {
-    const start = outline.start[critical] ?? 0
-    add(critical, start, start + (outline.duration[critical] ?? 0))
+    const place = first[critical] ?? 0
+    from[place] = outline.start[critical] ?? 0
+    to[place] = (outline.start[critical] ?? 0) + (outline.duration[critical] ?? 0)
   })
-  let [before, end] = [-1, 0]
+  let segment = 0 // of all rows together
   eachRow(row, (critical, index) => {
-    if (critical !== before) end = outline.start[critical] ?? 0
-    const start = end + (gap[index] ?? 0) * unit
-    end = start + (length[index] ?? 0) * unit
-    add(critical, start, end)
-    before = critical
+    let end = outline.start[critical] ?? 0
+    const place = first[critical] ?? 0
+    for (let number = 0; number < (count[index] ?? 0); number++, segment++) {
+      from[place + number] = end + (gap[segment] ?? 0) * unit
+      end = to[place + number] = (from[place + number] ?? 0) + (length[segment] ?? 0) * unit
+    }
   })
   const self = outline.duration.slice()
   eachRow(document.self.row, (parent, index) => (self[parent] = (document.self.time[index] ?? 0) * unit))
-  return { self, first: count, from, to }
+  return { self, first, from, to }
 }
 
 /** Rows are written as differences. */

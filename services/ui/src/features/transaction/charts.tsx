@@ -12,6 +12,8 @@ import { digits, duration } from "~/view/format"
 import { iso } from "~/view/time"
 import { useLive, useView } from "~/view/view"
 
+const NEAR = 50 // deployments closer than this part of the window have one mark
+
 type Props = {
   id: string
   view: Schemas["JoinedView"]
@@ -60,7 +62,7 @@ export function Charts(props: Props) {
           lines={counts}
           format={digits}
           marks={marks}
-          height={90}
+          height={140}
           from={from}
           to={to}
           onBrush={brush}
@@ -150,12 +152,26 @@ const countLines = (view: Schemas["JoinedView"]): Line[] => [
   { name: "errors", colour: "error", values: view.series.map((point) => point.errors) },
 ]
 
-/** New versions that came within the window, not those that were there before. */
+/** New versions that came within the window, not those that were there before. Those that came at
+ * almost the same time have one mark. */
 function deploymentMarks(view: Schemas["JoinedView"]): Mark[] {
   const start = Date.parse(view.start)
+  const near = (Date.parse(view.end) - start) / NEAR
   const byService = new Map<string, number>()
   for (const { service } of view.deployments) byService.set(service, (byService.get(service) ?? 0) + 1)
-  return view.deployments
-    .filter((one) => (byService.get(one.service) ?? 0) > 1 && Date.parse(one.first_seen) > start)
-    .map((one) => ({ time: Date.parse(one.first_seen), name: `${one.service} ${one.version}` }))
+  const marks: (Mark & { versions: Set<string>; services: number })[] = []
+  for (const one of [...view.deployments].sort((a, b) => Date.parse(a.first_seen) - Date.parse(b.first_seen))) {
+    const time = Date.parse(one.first_seen)
+    if ((byService.get(one.service) ?? 0) < 2 || !(time > start)) continue
+    const last = marks.at(-1)
+    if (last && time - last.time < near) {
+      last.versions.add(one.version)
+      last.services++
+      last.name = `${[...last.versions].join(", ")} of ${last.services} services`
+    } else {
+      const name = `${one.service} ${one.version}`
+      marks.push({ time, name, versions: new Set([one.version]), services: 1 })
+    }
+  }
+  return marks
 }

@@ -73,7 +73,7 @@ function Examples({ name, traces }: { name: string; traces: readonly Schemas["Tr
               {duration(trace.duration_ms)}
             </Link>{" "}
             <span className="muted">
-              {clock(Date.parse(trace.start))} · {trace.span_count} spans
+              {clock(Date.parse(trace.start))} · {trace.span_count} {trace.span_count === 1 ? "span" : "spans"}
               {trace.error_count ? ` · ✕ ${trace.error_count}` : ""}
             </span>
           </li>
