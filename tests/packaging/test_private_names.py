@@ -133,6 +133,22 @@ PRIVATE = {
         ),
         "opentelemetry.instrumentation.asgi:OpenTelemetryMiddleware.*_sem_conv_opt_in_mode",
     ],
+    "opentelemetry-instrumentation-django": [
+        *(
+            f"opentelemetry.instrumentation.django.middleware.otel_middleware:{name}"
+            for name in (
+                *("_is_asgi_request", "extract_attributes_from_object"),
+                *(
+                    f"_DjangoMiddleware.{attribute}"
+                    for attribute in (
+                        *("_active_request_counter", "_duration_histogram_new", "_excluded_urls"),
+                        *("_get_span_name", "_otel_request_hook", "_otel_response_hook"),
+                        *("_sem_conv_opt_in_mode", "_traced_request_attrs", "_tracer"),
+                    )
+                ),
+            )
+        ),
+    ],
     "opentelemetry-instrumentation-flask": [
         *(
             f"opentelemetry.instrumentation.flask:{name}"

@@ -79,10 +79,14 @@ class Recorded:
                     "exemplars": metric.unit != "{request}"
                     and any(exemplar.trace_id for exemplar in point.exemplars),
                 }
-                for point in sorted(metric.data.data_points, key=lambda p: str(p.attributes))
+                for point in sorted(metric.data.data_points, key=_attributes_of)
             ]
             for metric in sorted(metrics, key=lambda metric: metric.name)
         }
+
+
+def _attributes_of(point: Any) -> str:
+    return str(sorted((point.attributes or {}).items()))
 
 
 def _constant(attributes: Any) -> dict[str, Any]:

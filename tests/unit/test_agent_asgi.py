@@ -340,6 +340,20 @@ class ByName(Sampler):
         return "by name"
 
 
+def test_a_sampler_need_not_pass_attributes_on() -> None:
+    class Bare(ByName):
+        def should_sample(
+            self, parent_context: Any, trace_id: int, name: str, *_: Any, **__: Any
+        ) -> Any:
+            return ALWAYS_ON.should_sample(parent_context, trace_id, name)
+
+    expected, actual = both(
+        lambda kind, recorded: wrapped(kind, plain_app(), recorded), scope_of(), sampler=Bare()
+    )
+    assert actual == expected
+    assert actual[1][0]["attributes"]["url.path"] == "/items/7"
+
+
 def test_a_sampler_that_reads_names_gets_the_route(monkeypatch: pytest.MonkeyPatch) -> None:
     sampler = ByName()
     with Recorded(ParentBased(sampler)) as recorded:

@@ -204,6 +204,24 @@ def _response_hook(span: Any, status: str, headers: Any) -> None:
     span.set_attribute("status", status)
 
 
+class Bare(Sampler):
+    """Passes no attributes on."""
+
+    def should_sample(
+        self, parent_context: Any, trace_id: int, name: str, *_: Any, **__: Any
+    ) -> Any:
+        return ALWAYS_ON.should_sample(parent_context, trace_id, name)
+
+    def get_description(self) -> str:
+        return "bare"
+
+
+def test_a_sampler_need_not_pass_attributes_on(both: Callable[..., tuple[Any, Any]]) -> None:
+    expected, actual = both(ENVIRONS["plain"], sampler=Bare())
+    assert actual == expected
+    assert actual[1][0]["attributes"]["url.path"] == "/items/7"
+
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "request hook": {"request_hook": _request_hook},
     "response hook": {"response_hook": _response_hook},

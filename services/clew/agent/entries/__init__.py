@@ -20,16 +20,22 @@ from clew.agent import settings
 
 _log = logging.getLogger(__name__)
 _CONTRIB = "opentelemetry.instrumentation"
-# Modules of contrib's, by their names, which the modules of this package with these names replace.
-_REPLACED = ("asgi", "django", "flask", "wsgi")
+# Modules of contrib's, and those of this package that replace parts of them.
+_REPLACED = {
+    "asgi": "asgi",
+    "django": "django",
+    "django.middleware.otel_middleware": "django",
+    "flask": "flask",
+    "wsgi": "wsgi",
+}
 
 
 def replace_at_import() -> None:
     """Have parts of contrib's replaced once they are imported."""
     if settings.value(os.environ, "CLEW_FAST_REQUESTS").strip().lower() == "false":
         return
-    for name in _REPLACED:
-        wrapt.register_post_import_hook(_replacing(name), f"{_CONTRIB}.{name}")
+    for replaced, name in _REPLACED.items():
+        wrapt.register_post_import_hook(_replacing(name), f"{_CONTRIB}.{replaced}")
 
 
 def _replacing(name: str) -> Callable[[Any], None]:

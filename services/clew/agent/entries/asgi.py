@@ -63,8 +63,9 @@ class OpenTelemetryMiddleware(contrib.OpenTelemetryMiddleware):  # type: ignore[
             self._durations = RequestHistogram(self.duration_histogram_new)
             self._request_sizes = RequestHistogram(self.server_request_body_size_histogram)
             self._response_sizes = RequestHistogram(self.server_response_body_size_histogram)
+        self._samples_by_trace = request.samples_by_trace(self.tracer)
         self._routes: RouteMemory | None = None
-        if searches_routes(self.default_span_details) and request.samples_by_trace(self.tracer):
+        if self._samples_by_trace and searches_routes(self.default_span_details):
             self._routes = RouteMemory(self.default_span_details)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,12 +124,15 @@ class Entry:
         else:
             self._before = dict(scope)
         caller = extract(scope, getter=_headers)
+        attributes = LazyAttributes(self._attributes)
         self._span = middleware.tracer.start_span(
             connection.name if self._details is None else self._details[0],
             context=caller,
             kind=SpanKind.SERVER,
-            attributes=LazyAttributes(self._attributes),
+            attributes=attributes,
         )
+        if not middleware._samples_by_trace:
+            request.set_attributes(self._span, attributes)
         self._is_measured = middleware._durations.has_readers()
         if self._is_measured:
             middleware.active_requests_counter.add(1, connection.active)

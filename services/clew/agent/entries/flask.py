@@ -179,6 +179,7 @@ def wrapped_before_request(
         )
         return contribs
     excluded = excluded_urls if requests.excludes(excluded_urls) else None
+    is_by_trace = requests.samples_by_trace(tracer)
     comments = lru_cache(CACHE_SIZE)(_comment(commenter_options or {}))
 
     @guarded
@@ -186,7 +187,9 @@ def wrapped_before_request(
         request = flask.request
         if excluded is not None and excluded.url_disabled(request.url):
             return
-        _begin_span(tracer)
+        span, attributes = _begin_span(tracer)
+        if not is_by_trace:
+            requests.set_attributes(span, attributes)
         if enable_commenter:
             rule = request.url_rule
             comment = comments(request.endpoint, None if rule is None else rule.rule)
@@ -195,16 +198,17 @@ def wrapped_before_request(
     return before_request
 
 
-def _begin_span(tracer: Any) -> None:
+def _begin_span(tracer: Any) -> tuple[Any, LazyAttributes]:
     request = flask.request
     environ, rule = request.environ, request.url_rule
 
-    def attributes() -> dict[str, Any]:
+    def compute() -> dict[str, Any]:
         result = wsgi.collect_request_attributes(environ, wsgi.STABLE)
         if rule is not None:
             result["http.route"] = rule.rule
         return result
 
+    attributes = LazyAttributes(compute)
     span, token = contrib._start_internal_or_server_span(
         tracer=tracer,
         span_name=(
@@ -215,7 +219,7 @@ def _begin_span(tracer: Any) -> None:
         start_time=environ.get(contrib._ENVIRON_STARTTIME_KEY),
         context_carrier=environ,
         context_getter=wsgi.contrib.wsgi_getter,
-        attributes=LazyAttributes(attributes),
+        attributes=attributes,
     )
     activation = trace.use_span(span, end_on_exit=True)
     activation.__enter__()
@@ -223,6 +227,7 @@ def _begin_span(tracer: Any) -> None:
     environ[contrib._ENVIRON_REQCTX_REF_KEY] = contrib._request_ctx_ref()
     environ[contrib._ENVIRON_SPAN_KEY] = span
     environ[contrib._ENVIRON_TOKEN] = token
+    return span, attributes
 
 
 @lru_cache(CACHE_SIZE)

@@ -85,12 +85,19 @@ def is_entry() -> bool:
     )
 
 
+def set_attributes(span: Any, attributes: LazyAttributes) -> None:
+    """As contrib does after a span has begun with `attributes`: a sampler need not pass them on."""
+    if span.is_recording():
+        span.set_attributes(attributes)
+
+
 # Samplers of these modules decide about requests by trace id and parent alone.
 _SAMPLERS = (sampling.__name__, "clew.agent.polling")
 
 
 def samples_by_trace(tracer: Any) -> bool:
-    """Whether the tracer's sampler needs neither name nor attributes of a request's span."""
+    """Whether the tracer's sampler needs neither name nor attributes of a request's span, and
+    passes the attributes on."""
     return _is_usual(getattr(tracer, "sampler", None))
 
 
