@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
+import ssl
 import threading
 import time
 import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from clew.agent.transport import Client, configured_client
+from support.certificates import make_certificate
 
 
 class Post(NamedTuple):
@@ -26,7 +30,7 @@ class Post(NamedTuple):
 class Receiver:
     """Answers each request with the next of `answers`, a status with headers; 200 after them."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
         self.posts: list[Post] = []
         self.answers: list[tuple[int, dict[str, str]]] = []
         receiver = self
@@ -49,11 +53,21 @@ class Receiver:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            self.url = self.url.replace("http:", "https:")
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
+    with serving(Receiver()) as receiver:
+        yield receiver
+
+
+@contextlib.contextmanager
+def serving(receiver: Receiver) -> Iterator[Receiver]:
     thread = threading.Thread(target=receiver.server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield receiver
@@ -166,6 +180,21 @@ def test_a_receiver_that_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
         assert not client.send(b"data")
         client.shutdown()
     assert "timed out" in caplog.text.lower()
+
+
+def test_certificates_are_checked(tmp_path: Path) -> None:
+    make_certificate(tmp_path)
+    with serving(Receiver(tmp_path)) as receiver:
+        receiver.server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
+        unknown = configured_client("logs", environ | {"OTEL_EXPORTER_OTLP_TIMEOUT": "0.1"})
+        assert not unknown.send(b"data")
+        known = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(tmp_path / "cert.pem")}
+        client = configured_client("logs", environ | known)
+        assert client.send(b"data")
+        assert client.send(b"more")
+        client.shutdown()
+        assert [post.path for post in receiver.posts] == ["/v1/logs"] * 2
 
 
 def test_too_large_a_request_is_not_posted(receiver: Receiver, client: Client) -> None:
