@@ -83,7 +83,7 @@ def get_outline(trace_id: str, answer: AnswerDependency, span: SpanId = None) ->
     stored of a span. Of a trace with more than 100,000 spans the outline has the first ones."""
     tree = _read_tree(answer, trace_id)
     document = answer.document(
-        **tree_document(answer, full_trace_id(trace_id), tree), span=_place(tree, span)
+        **tree_document(full_trace_id(trace_id), tree), span=_place(tree, span)
     )
 
     def lines() -> Iterator[bytes]:

@@ -35,9 +35,9 @@ class TraceTree:
 
     `version`: another one when spans of the trace have come. `stored`: the columns of
     OUTLINE_SPANS, as they are stored. `spans`: as they are shown, by start. In pre-order are `rows`
-    (of `spans`), `indexes` (of `stored`) and `depths`. `is_cut`: the trace has more spans than
-    MAX_SPANS; only the first are here. `has_shared_ids`: a span is shown under another id than it
-    was sent with."""
+    (of `spans`), `indexes` (of `stored`) and `depths`. `whole`: members that describe the whole
+    trace, if it has more spans than MAX_SPANS; only the first are here. `has_shared_ids`: a span is
+    shown under another id than it was sent with."""
 
     version: str
     stored: Columns
@@ -45,7 +45,7 @@ class TraceTree:
     rows: list[int]
     indexes: list[int]
     depths: list[int]
-    is_cut: bool
+    whole: Mapping[str, Any]
     has_shared_ids: bool
 
     def column(self, name: str) -> list[Any]:
@@ -86,10 +86,12 @@ def read_tree(answer: Answer, trace_id: str) -> TraceTree | None:
     stored: Columns = answer.columns(queries.OUTLINE_SPANS, trace_id=trace_id, limit=MAX_SPANS + 1)
     if not stored:
         return None
-    is_cut = len(stored["id"]) > MAX_SPANS
-    if is_cut:
+    whole: Mapping[str, Any] = {}
+    if len(stored["id"]) > MAX_SPANS:
         answer.mark_truncated()
         stored = {name: column[:MAX_SPANS] for name, column in stored.items()}
+        (row,) = answer.rows(queries.TRACES_BY_ID, trace_ids=[trace_id])
+        whole = {name: value for name, value in row.items() if name in WHOLE_TRACE}
     ids, parent_ids, starts, kinds = (stored[name] for name in ("id", "parent_id", "began", "kind"))
     ends = _ends(starts, stored["lasted"])
     is_shared = False
@@ -105,7 +107,8 @@ def read_tree(answer: Answer, trace_id: str) -> TraceTree | None:
         spans = SpanColumns.from_spans([span for _, span in shown])
     rows, depths = spans.pre_order()
     indexes = list(map(order.__getitem__, rows))
-    return TraceTree(_version(ids), stored, spans, rows, indexes, depths, is_cut, is_shared)
+    version = _version(ids, whole.get("span_count", len(ids)))
+    return TraceTree(version, stored, spans, rows, indexes, depths, whole, is_shared)
 
 
 def _ends(starts: Sequence[int], lengths: Sequence[int]) -> list[int]:
@@ -117,23 +120,19 @@ def _ends(starts: Sequence[int], lengths: Sequence[int]) -> list[int]:
     return [end if end < PAST_INT64 else start for start, end in zip(starts, ends, strict=True)]
 
 
-def _version(ids: Sequence[str]) -> str:
-    """A text that is another one when spans of the trace have come."""
+def _version(ids: Sequence[str], count: int) -> str:
+    """A text that is another one when spans of the trace have come. `count`: of all its spans."""
     digest = blake2b("\n".join(ids).encode(errors="surrogateescape"), digest_size=8)
-    return f"{len(ids)}-{digest.hexdigest()}"
+    return f"{count}-{digest.hexdigest()}"
 
 
-def tree_document(answer: Answer, trace_id: str, tree: TraceTree) -> dict[str, Any]:
+def tree_document(trace_id: str, tree: TraceTree) -> dict[str, Any]:
     """The members of `models.OutlineTree` that a trace has whoever asks."""
     groups, members = _groups(tree)
     is_error = [status in ERRORS for status in members["status"]]
     start, unit = tree.start, tree.unit
     offsets = _in_units([began - start for began in tree.spans.starts], unit)
     starts = list(map(offsets.__getitem__, tree.rows))
-    whole_trace: dict[str, Any] = {}
-    if tree.is_cut:
-        (row,) = answer.rows(queries.TRACES_BY_ID, trace_ids=[trace_id])
-        whole_trace = {name: value for name, value in row.items() if name in WHOLE_TRACE}
     dictionaries = {name: list(dict.fromkeys(texts)) for name, texts in members.items()}
     return {
         "trace_id": trace_id,
@@ -154,7 +153,7 @@ def tree_document(answer: Answer, trace_id: str, tree: TraceTree) -> dict[str, A
             "duration": _in_units(tree.column("lasted"), unit),
             "flags": _flags(tree),
         },
-        **whole_trace,
+        **tree.whole,
     }
 
 
