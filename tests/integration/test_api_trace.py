@@ -357,9 +357,10 @@ SELECT {transaction:String}, {key:String}, {trace:String}, toDateTime64(17803080
 FROM (SELECT if({is_entry:Bool}, ['x'], []) AS entry)
 """
 INSERT_OCCURRENCE = """
-INSERT INTO otel.clew_occurrences (Transaction, Key, Timestamp, Start, End, Version, IsDeleted)
-SELECT {transaction:String}, {key:String}, toDateTime64(1780308000, 9), toDateTime64(1780308000, 9),
-    toDateTime64(1780308001, 9), {version:UInt64}, {deleted:Bool}
+INSERT INTO otel.clew_occurrences
+    (Transaction, Key, TraceIds, Timestamp, Start, End, Version, IsDeleted)
+SELECT {transaction:String}, {key:String}, [{trace:String}], toDateTime64(1780308000, 9),
+    toDateTime64(1780308000, 9), toDateTime64(1780308001, 9), {version:UInt64}, {deleted:Bool}
 """
 
 
@@ -388,11 +389,12 @@ def test_defined_transactions_come_before_the_automatic_one(
                     INSERT_OCCURRENCE_TRACE, parameters=parameters | {"version": 2, "deleted": True}
                 )
     answer = api.get(f"/api/v1/traces/{TRACE}")
+    own = {"trace_ids": [TRACE]}
     assert answer["transaction"] == {"id": "checkout", "name": "Check out", "key": "it's 7"}
     assert answer["transactions"] == [
-        {"id": "checkout", "name": "Check out", "key": "it's 7", "source": "defined"},
-        {"id": "ship", "name": "Ship", "key": "7", "source": "defined"},
-        auto | {"source": "auto"},
+        {"id": "checkout", "name": "Check out", "key": "it's 7", "source": "defined"} | own,
+        {"id": "ship", "name": "Ship", "key": "7", "source": "defined"} | own,
+        auto | {"source": "auto"} | own,
     ]
     window = {"start": "2026-06-01T09:00:00Z", "end": "2026-06-01T11:00:00Z"}
     for transaction, expected in (("checkout", [TRACE]), ("ship", [TRACE]), ("old", [])):

@@ -21,10 +21,12 @@ REQUIRED = [
     for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
     for text in group
 ]
+# The extra `browser` weighs 165 MB: `make test-browser` installs it from a file of its own.
 CONSTRAINTS = (ROOT / "constraints.txt").read_text()
+BROWSER = (ROOT / "tests/browser/requirements.txt").read_text()
 PINS = {
     canonicalize_name(name): version
-    for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", CONSTRAINTS, re.MULTILINE)
+    for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", BROWSER + CONSTRAINTS, re.MULTILINE)
 }
 PREFIX = "opentelemetry-instrumentation-"
 INSTRUMENTATIONS = [

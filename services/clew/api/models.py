@@ -280,6 +280,8 @@ class TraceTransaction(TransactionReference):
 
     source: Literal["auto", "defined"]
     """`auto`: an automatic transaction. `defined`: one with a definition."""
+    trace_ids: list[TraceId]
+    """Ids of the traces of the instance, this one among them; of more than 100 the first 100."""
 
 
 class WholeTrace(Model):

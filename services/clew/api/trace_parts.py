@@ -63,12 +63,15 @@ def read_transactions(
                 "name": row["name"] or row["id"],
                 "key": row["key"],
                 "source": "defined",
+                "trace_ids": row["trace_ids"],
             }
             for row in names
         ]
     if automatic is not None:
         id, name = automatic
-        transactions.append({"source": "auto", "id": id, "name": name, "key": trace_id})
+        transactions.append(
+            {"source": "auto", "id": id, "name": name, "key": trace_id, "trace_ids": [trace_id]}
+        )
     first = transactions[0] if transactions else None
     return {
         "transaction": first and {name: first[name] for name in ("id", "name", "key")},

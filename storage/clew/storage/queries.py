@@ -1018,6 +1018,7 @@ class TraceOccurrenceNamesRow(TypedDict):
     id: str
     key: str
     name: str
+    trace_ids: list[str]
 
 
 TRACE_OCCURRENCE_NAMES = Query[TraceOccurrenceNamesRow](STORAGE, "trace_occurrence_names")

@@ -288,6 +288,14 @@ function Head({ id, read }: { id: string; read: Read }) {
             {one.name}
           </Link>
           {one.source === "defined" && <span className="mono muted"> {one.key}</span>}
+          {one.trace_ids
+            .filter((other) => other !== tree.traceId)
+            .map((other, index) => (
+              <Link key={other} to="/traces/$id" params={{ id: other }} search={{}} title={other}>
+                {" "}
+                {index ? "" : "also "}trace {index + 2}
+              </Link>
+            ))}
         </span>
       ))}
       <span className="small muted">
