@@ -1,11 +1,13 @@
 """What the agent costs a service: CPU time of a request and of a start, latency, memory.
 
-    python bench/agent.py [--requests 4000] [--rounds 3] [--distro BIN] [--ddtrace BIN]
+    python bench/agent.py [--requests 4000] [--rounds 3] [--only TEXT]
+                          [--distro BIN] [--ddtrace BIN]
 
 Services of the extra `dev` run as they are (bare), under `clew run`, and under clew with 1 % of the
-traces sampled; with `--distro` or `--ddtrace`, a directory with `opentelemetry-instrument` or
-`ddtrace-run` and the same libraries, under those as well. The modes take turns, and the median of
-the rounds is printed. Exporters send to a receiver in this process, which reads and drops; its CPU
+traces sampled, with and without metrics; with `--distro` or `--ddtrace`, a directory with
+`opentelemetry-instrument` or `ddtrace-run` and the same libraries, under those as well. `--only`
+takes the services whose label has the text. The modes take turns, and the median of the rounds is
+printed. Exporters send to a receiver in this process, which reads and drops; its CPU
 time is not counted. Ratios carry from machine to machine, the figures themselves do not.
 """
 
@@ -45,6 +47,7 @@ async def item(number: int):
     log.info("done")
     return {{"number": number}}
 """
+QUIET = FASTAPI.replace('    log.info("item %s", number)\n    log.info("done")\n', "")
 FLASK = f"""{LOGS}
 from flask import Flask
 app = Flask(__name__)
@@ -59,6 +62,7 @@ UVICORN = "-m uvicorn shop:app --no-access-log --port {port}"
 GUNICORN = "-m gunicorn -w 1 --threads 1 -b 127.0.0.1:{port} --keep-alive 60 -k gthread shop:app"
 SERVICES = {
     "FastAPI on uvicorn, two log records": (FASTAPI, UVICORN),
+    "FastAPI on uvicorn, no log records": (QUIET, UVICORN),
     "Flask on gunicorn, two log records": (FLASK, GUNICORN),
 }
 
@@ -91,12 +95,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--distro", type=Path)
     parser.add_argument("--ddtrace", type=Path)
+    parser.add_argument("--only", default="")
     arguments = parser.parse_args()
     with dropping() as endpoint:
         modes = list(modes_of(endpoint, arguments.distro, arguments.ddtrace))
         print("| service | mode | CPU a request, µs | over bare | p50 / p99, ms | MB | start, s |")
         print("|-|-|-:|-:|-:|-:|-:|")
-        for label, (app, command) in SERVICES.items():
+        services = {label: run for label, run in SERVICES.items() if arguments.only in label}
+        for label, (app, command) in services.items():
             costs: dict[str, list[Cost]] = {mode.name: [] for mode in modes}
             for _ in range(arguments.rounds):
                 for mode in modes:
@@ -116,6 +122,8 @@ def modes_of(endpoint: str, distro: Path | None, ddtrace: Path | None) -> Iterat
         "OTEL_TRACES_SAMPLER_ARG": "0.01",
     }
     yield Mode("clew run, 1 % sampled", clew, sampling)
+    unmeasured = {**sampling, "OTEL_METRICS_EXPORTER": "none"}
+    yield Mode("clew run, 1 % sampled, no metrics", clew, unmeasured)
     if distro is not None:
         exporting = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,

@@ -415,6 +415,19 @@ def test_hooks_are_left_to_the_middleware_of_contrib(options: dict[str, Any]) ->
     assert actual == expected
 
 
+def test_a_subclass_is_left_to_contrib() -> None:
+    class Kept(wsgi.OpenTelemetryMiddleware):
+        @staticmethod
+        def _create_start_response(span: Any, *rest: Any) -> Any:
+            span.set_attribute("kept", True)
+            return wsgi.OpenTelemetryMiddleware._create_start_response(span, *rest)
+
+    with Recorded() as recorded:
+        call_middleware(Kept(plain_app(), tracer_provider=recorded.tracers), environ_of())
+        [span] = recorded.spans()
+    assert span["attributes"]["kept"]
+
+
 def test_a_response_is_sent_within_its_span_and_closed_before_the_span_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -47,15 +47,21 @@ class OpenTelemetryMiddleware(contrib.OpenTelemetryMiddleware):  # type: ignore[
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._is_usual = self._sem_conv_opt_in_mode is _STABLE and not any(
-            (
-                self.server_request_hook,
-                self.client_request_hook,
-                self.client_response_hook,
-                self.http_capture_headers_server_request,
-                self.http_capture_headers_server_response,
-                not self.exclude_receive_span,
-                not self.exclude_send_span,
+        # What a subclass overrides is to be called.
+        is_plain = type(self) is OpenTelemetryMiddleware
+        self._is_usual = (
+            is_plain
+            and self._sem_conv_opt_in_mode is _STABLE
+            and not any(
+                (
+                    self.server_request_hook,
+                    self.client_request_hook,
+                    self.client_response_hook,
+                    self.http_capture_headers_server_request,
+                    self.http_capture_headers_server_response,
+                    not self.exclude_receive_span,
+                    not self.exclude_send_span,
+                )
             )
         )
         self._has_exclusions = request.excludes(self.excluded_urls)
@@ -207,8 +213,10 @@ class Entry:
 
     def finish(self) -> None:
         """The application returned, or raised."""
+        duration = default_timer() - self._start
+        self._name_span()
         if self._is_measured:
-            self._measure(default_timer() - self._start)
+            self._measure(duration)
         context.detach(self._token)
         self._end_span()
 

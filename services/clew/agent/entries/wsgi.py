@@ -51,8 +51,10 @@ class OpenTelemetryMiddleware(contrib.OpenTelemetryMiddleware):  # type: ignore[
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         is_stable = self._sem_conv_opt_in_mode is STABLE
-        has_hooks = self.request_hook or self.response_hook
-        self._is_usual = is_stable and not has_hooks and not request.captures_headers()
+        # What a subclass overrides is to be called.
+        is_plain = type(self) is OpenTelemetryMiddleware
+        has_options = self.request_hook or self.response_hook or request.captures_headers()
+        self._is_usual = is_plain and is_stable and not has_options
         if is_stable:
             self.active_requests_counter = create_active_requests(self.meter)
             self._durations = RequestHistogram(self.duration_histogram_new)
