@@ -66,6 +66,7 @@ def test_an_instrumentation_has_the_range_of_all_and_is_switched_on(
 
 def test_what_contrib_instruments_is_switched_on_or_left_off_for_a_reason() -> None:
     known = {row.path.partition(":")[0] for row in TABLE} | LEFT_OFF.keys()
+    known |= {row.name for row in TABLE if not row.path}  # the agent's own
     known |= {row.instrumentation.path.partition(":")[0] for row in OUTSIDE}
     known |= {"asgi", "wsgi", "dbapi", "logging", "system_metrics"}  # used by others, or by name
     offered = [

@@ -246,7 +246,7 @@ TABLE: tuple[Instrumentation, ...] = (
     _row("aiobotocore", "botocore:AiobotocoreInstrumentor", "aiobotocore", "aiobotocore.client"),
     _row("botocore", "botocore:BotocoreInstrumentor", "botocore", "botocore.client"),
     _row("jinja2", "jinja2:Jinja2Instrumentor", "jinja2"),
-    _row("threading", "threading:ThreadingInstrumentor", "", "threading"),
+    _row("threading", "", "", "threading", switch_on=_from_agent("threads", "carry_context")),
 )
 
 # Known, and left off: what for.
