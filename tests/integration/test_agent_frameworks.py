@@ -18,6 +18,7 @@ from support.services import (
     DJANGO,
     FASTAPI,
     FLASK,
+    FLASK_IN_FASTAPI,
     MANAGE,
     STARLETTE,
     TORNADO,
@@ -81,6 +82,11 @@ SIMILAR_SERVICES = {
     "flask on granian": Service(
         FLASK,
         "python -m granian --interface wsgi --port {port} shop:app",
+        "GET /items/<int:number>",
+    ),
+    "flask within fastapi": Service(
+        FLASK_IN_FASTAPI,
+        "python -W ignore -m uvicorn shop:app --port {port}",
         "GET /items/<int:number>",
     ),
     "django's own server without its reloader": Service(

@@ -167,4 +167,8 @@ def test_a_job_is_in_the_trace_of_its_sender(
     check_jobs(capture, send=sent, run=ran, text="baked ")
     assert not {span.service for span in capture.spans} & {"celery", "dramatiq", "rq", "python"}
     answering = {span.resource["process.pid"] for span in capture.spans_named(ran)}
-    assert answering <= {m.resource["process.pid"] for m in capture.metrics_of_processes()}
+    measured = {metric.resource["process.pid"] for metric in capture.metrics_of_processes()}
+    if worker.startswith("rq "):  # its processes live for one job: too short to measure themselves
+        assert measured
+    else:
+        assert answering <= measured

@@ -23,6 +23,7 @@ def environment_with(
     subprocess.run([python, "-m", "venv", str(directory)], check=True, capture_output=True)
     programs = directory / "bin"
     pip = [str(programs / "python"), "-m", "pip", "--disable-pip-version-check", "install"]
+    subprocess.run([*pip, "--quiet", "--upgrade", "pip"], capture_output=True, timeout=300)
     result = subprocess.run(
         [*pip, "--quiet", str(ROOT), *packages], capture_output=True, text=True, timeout=900
     )

@@ -70,6 +70,14 @@ from work import work
 app = FastAPI()
 app.get("/items/{number}")(work)
 """
+FLASK_IN_FASTAPI = f"""
+{FLASK}
+inner = app
+from fastapi import FastAPI
+from starlette.middleware.wsgi import WSGIMiddleware
+app = FastAPI()
+app.mount("/", WSGIMiddleware(inner))
+"""
 AIOHTTP = """
 import sys
 from aiohttp import web

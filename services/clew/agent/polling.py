@@ -11,11 +11,14 @@ from opentelemetry.trace import SpanKind
 
 from clew.agent import logs
 
-# Queues, which ask for work all the time, and migrations, which change a database at the start.
+# Queues, which ask for work all the time, and what reads and changes the schema of a database.
 _MACHINERY = frozenset(
     {"alembic", "apscheduler", "arq", "celery", "dramatiq", "huey", "kombu", "rq", "taskiq"}
 )
-_MIGRATIONS = ("django.db.migrations.", "django.core.management.")
+_SCHEMA = (
+    *("django.db.migrations.", "django.core.management."),
+    *("sqlalchemy.engine.reflection", "sqlalchemy.sql.ddl"),
+)
 # Of jinja2: of interest only within a request.
 _PARTS = ("jinja2.load", "jinja2.compile", "jinja2.render")
 _DEEPEST = 100  # frames that are looked at
@@ -52,7 +55,7 @@ def _is_called_by_machinery(frame: Any) -> bool:
         if frame is None:
             return False
         module = str(frame.f_globals.get("__name__", ""))
-        if module.partition(".")[0] in _MACHINERY or module.startswith(_MIGRATIONS):
+        if module.partition(".")[0] in _MACHINERY or module.startswith(_SCHEMA):
             return True
         if not logs.is_of_library(frame.f_code.co_filename):
             return False

@@ -21,6 +21,11 @@ _INSTANCE = "service.instance.id"
 # It writes the route into the name, and into no attribute.
 _TORNADO = "opentelemetry.instrumentation.tornado"
 _JINJA2 = "opentelemetry.instrumentation.jinja2"
+_SQLALCHEMY = "opentelemetry.instrumentation.sqlalchemy"
+_FRAMEWORKS = frozenset(
+    f"opentelemetry.instrumentation.{name}"
+    for name in ("asgi", "django", "falcon", "fastapi", "flask", "pyramid", "starlette", "wsgi")
+)
 
 
 class Configurator(_configuration._OTelSDKConfigurator):
@@ -29,20 +34,40 @@ class Configurator(_configuration._OTelSDKConfigurator):
 
 class Corrections(SpanProcessor):
     """Names a request that no route of the application matched after its method alone: its path is
-    a name of its own for every address that somebody tries. And a template that is looked for in
-    several places is no error."""
+    a name of its own for every address that somebody tries. Where one framework's application calls
+    another's, the entry gets the route of the latter. The file of a database is no part of a name,
+    and a template that is looked for in several places is no error."""
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        if span.kind is SpanKind.INTERNAL and span.instrumentation_scope.name in _FRAMEWORKS:
+            caller: Any = trace.get_current_span(parent_context)
+            if getattr(caller, "kind", None) is SpanKind.SERVER:
+                span._clew_entry = caller
 
     def _on_ending(self, span: Any) -> None:
         scope = span.instrumentation_scope.name
-        if span.kind is SpanKind.SERVER:
-            if scope == _TORNADO:
-                span._name = _tornado_name(span)
-            elif "http.route" not in (span.attributes or {}):
-                method, _, path = span.name.partition(" ")
-                if path.startswith("/"):
-                    span._name = method
+        entry = getattr(span, "_clew_entry", None)
+        if entry is not None:
+            _hand_on_route(span, entry)
+        if entry is not None or span.kind is SpanKind.SERVER:
+            span._name = _tornado_name(span) if scope == _TORNADO else _routed_name(span)
+        elif scope == _SQLALCHEMY and "/" in span.name:
+            span._name = span.name.partition(" ")[0]
         elif scope == _JINJA2 and (span.status.description or "").startswith("TemplateNotFound"):
             span._status = Status()
+
+
+def _routed_name(span: Any) -> str:
+    method, _, path = span.name.partition(" ")
+    is_path = path.startswith("/") and "http.route" not in (span.attributes or {})
+    return str(method if is_path else span.name)
+
+
+def _hand_on_route(span: Any, entry: Any) -> None:
+    route = (span.attributes or {}).get("http.route")
+    if route and entry.is_recording() and "http.route" not in (entry.attributes or {}):
+        entry.set_attribute("http.route", route)
+        entry.update_name(f"{entry.name.partition(' ')[0]} {route}")
 
 
 def _tornado_name(span: Any) -> str:
