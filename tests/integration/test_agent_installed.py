@@ -159,7 +159,7 @@ def test_a_job_is_in_the_trace_of_its_sender(
         sent_by([str(programs / "python"), "shop.py"], tmp_path, capture, REDIS=address)
         program, *arguments = worker.format(redis=address).split()
         command = under_clew_run([str(programs / program), *arguments], endpoint=capture.url)
-        env = environment(REDIS=address, PYTHONPATH=str(tmp_path))
+        env = environment(REDIS=address, PYTHONPATH=str(tmp_path), CLEW_FLUSH_TIMEOUT="20")
         with running(command, env, tmp_path, "worker") as process:
             wait_for(lambda: len(capture.spans_named(ran)) == 4)
             with contextlib.suppress(subprocess.TimeoutExpired):

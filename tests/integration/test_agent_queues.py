@@ -55,9 +55,11 @@ def test_a_task_of_celery_is_in_the_trace_of_its_sender(tmp_path: Path) -> None:
         worker = [sys.executable, "-m", "celery", "-A", "jobs", "worker", "-c", "2"]
         quiet = ["--without-mingle", "--without-gossip", "-l", "WARNING"]
         command = under_clew_run([*worker, *quiet], endpoint=capture.url)
-        with running(command, environment(PYTHONPATH=str(tmp_path)), tmp_path) as process:
+        with running(
+            command, environment(PYTHONPATH=str(tmp_path), CLEW_FLUSH_TIMEOUT="20"), tmp_path
+        ) as process:
             wait_for(lambda: len(capture.spans_named("run/jobs.bake")) == 4)
-            assert process.stop() == os.EX_OK
+            assert process.stop(deadline_s=60) == os.EX_OK
     failed = capture.spans_named("apply_async/of a broker that refuses it")
     assert len(failed) == 1
     check_jobs(capture, send="apply_async/jobs.bake", run="run/jobs.bake", text="baked ")

@@ -154,6 +154,7 @@ def serve(
     env = environment(
         LEAF=f"{capture.url}/leaf",
         PYTHONPATH=str(home),
+        CLEW_FLUSH_TIMEOUT="20",  # a busy machine may need more than the 1.5 s of a service
         **({"OTEL_METRIC_EXPORT_INTERVAL": "500"} if service.is_killed else {}),
     )
     with running(command, env, home) as process:
@@ -163,7 +164,7 @@ def serve(
             assert httpx.get(f"{base}/no/such/{number}", timeout=30).status_code == 404
         if service.is_killed:
             wait_for(lambda: _has_arrived(capture))
-        process.stop(signal.SIGTERM)
+        process.stop(signal.SIGTERM, deadline_s=60)
         print(process.output.read_text())
 
 
@@ -218,7 +219,7 @@ def sent_by(program: list[str], directory: Path, capture: Capture, **env: str) -
     """What a program that sends jobs prints."""
     return subprocess.run(
         under_clew_run(program, endpoint=capture.url),
-        env=environment(**env),
+        env=environment(CLEW_FLUSH_TIMEOUT="20", **env),
         cwd=directory,
         capture_output=True,
         text=True,
