@@ -185,6 +185,7 @@ def _show(
 ) -> None:
     if sys.stdout.isatty():
         print("\x1b[H\x1b[2J", end="")
+    print(f"web UI     {endpoints['api']}")
     print(f"API        {endpoints['api']}   try {endpoints['api']}/api/v1/transactions")
     print(f"OTLP       {endpoints['otlp_http']} (HTTP)   {endpoints['otlp_grpc']} (gRPC)")
     if endpoints["clickhouse"]:

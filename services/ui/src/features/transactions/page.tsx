@@ -9,6 +9,7 @@ import { BASELINES, type Baseline } from "~/features/transactions/search"
 import { SearchField } from "~/parts/search-field"
 import { Panel } from "~/parts/panel"
 import { Empty, Failure, Loading, Part } from "~/parts/states"
+import { Sparkline } from "~/parts/sparkline"
 import { Status, type StatusName } from "~/parts/status"
 import { type Column, Table } from "~/parts/table"
 import { change, count, duration, money, percent, rate } from "~/view/format"
@@ -120,11 +121,25 @@ function columnsOf(rows: readonly Transaction[]): Column<Transaction>[] {
       align: "end",
       sort: "count",
       cell: (row) => (
-        <Occurrences row={row}>{rate(row.per_second)}</Occurrences>
+        <span className="with-line">
+          <Occurrences row={row}>{rate(row.per_second)}</Occurrences>
+          {row.series && <Sparkline values={row.series.per_second} name="Rate over time" />}
+        </span>
       ),
     },
     { name: "p50", head: "p50", align: "end", sort: "p50", narrow: "hide", cell: (row) => duration(row.duration_ms.p50) },
-    { name: "p95", head: "p95", align: "end", sort: "p95", cell: (row) => duration(row.duration_ms.p95) },
+    {
+      name: "p95",
+      head: "p95",
+      align: "end",
+      sort: "p95",
+      cell: (row) => (
+        <span className="with-line">
+          {duration(row.duration_ms.p95)}
+          {row.series && <Sparkline values={row.series.p95} name="p95 over time" />}
+        </span>
+      ),
+    },
     {
       name: "change",
       head: "Change of p95",
@@ -140,9 +155,14 @@ function columnsOf(rows: readonly Transaction[]): Column<Transaction>[] {
       sort: "error_rate",
       cell: (row) =>
         row.errors ? (
-          <Occurrences row={row} status="error">
-            {percent(row.error_rate)}
-          </Occurrences>
+          <span className="with-line">
+            <Occurrences row={row} status="error">
+              {percent(row.error_rate)}
+            </Occurrences>
+            {row.series && (
+              <Sparkline values={row.series.error_rate} name="Errors over time" tone="error" />
+            )}
+          </span>
         ) : (
           <span className="muted">0 %</span>
         ),

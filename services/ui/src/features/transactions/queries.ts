@@ -6,6 +6,7 @@ import { baseline } from "~/view/time"
 
 export const PATH = "/api/v1/transactions"
 const LIMIT = 200
+const POINTS = 30 // of a sparkline
 
 /** The query of the list. */
 export function listQuery(window: Window, { q, sort, vs = "before" }: Search) {
@@ -16,6 +17,7 @@ export function listQuery(window: Window, { q, sort, vs = "before" }: Search) {
     sort: sort ?? "impact",
     baseline_start: before.start,
     baseline_end: before.end,
+    series: POINTS,
     limit: LIMIT,
   }
 }
