@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+QUIET_LOOKS = 6  # so often a page must wait for nothing; each look is a turn of its main thread
 PATIENCE = 60_000  # milliseconds: for a machine that is busy with other work
 
 
@@ -107,6 +109,7 @@ class Visitor:
         self.url = url
         self.complaints: list[str] = []
         self.requests: list[str] = []
+        self._open: set[Any] = set()
         self.context = chromium.new_context(
             **{"viewport": DESKTOP, "timezone_id": "UTC", **options}
         )
@@ -115,6 +118,8 @@ class Visitor:
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", self._requested)
+        self.page.on("requestfinished", lambda request: self._open.discard(request))
+        self.page.on("requestfailed", lambda request: self._open.discard(request))
 
     def _heard(self, message: Any) -> None:
         # Chromium writes a line for every status that is not a success: tests of errors want those.
@@ -123,6 +128,7 @@ class Visitor:
 
     def _requested(self, request: Any) -> None:
         self.requests.append(request.url)
+        self._open.add(request)
         if not request.url.startswith((self.url, "data:", "blob:")):
             self.complaints.append(f"request to {request.url}")
 
@@ -132,11 +138,14 @@ class Visitor:
         return self.settle()
 
     def settle(self) -> Any:
-        """The page, once it waits for nothing more."""
-        self.page.wait_for_load_state("networkidle")
-        loading = self.page.locator(".loading")
-        while loading.count():
-            loading.first.wait_for(state="detached")
+        """The page, once it has waited for nothing for a while: no request is open, nothing loads."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        quiet = 0
+        while quiet < QUIET_LOOKS:
+            assert time.monotonic() < deadline, f"{self.page.url} still waits"
+            self.page.wait_for_timeout(50)
+            is_busy = self._open or self.page.locator(".loading").count()
+            quiet = 0 if is_busy else quiet + 1
         return self.page
 
     def tree(self) -> str:

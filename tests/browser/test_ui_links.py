@@ -3,79 +3,151 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 Visit = Callable[..., Any]
+Act = Callable[[Any, Any], None]  # of a page, and of what is stored
 
 pytestmark = pytest.mark.slow
 
 
-CHANGES: dict[str, tuple[str, list[tuple[str, str]]]] = {
-    "list, filtered": ("/", [("fill", "Filter transactions=GET")]),
-    "list, sorted": ("/", [("click", "p95")]),
-    "transaction, tab": (
-        "/transactions/checkout",
-        [("tab", "Occurrences"), ("click", "Errors only")],
+def click(name: str, role: str = "button") -> Act:
+    return lambda page, _: page.get_by_role(role, name=name, exact=True).first.click()
+
+
+def fill(label: str, text: str) -> Act:
+    return lambda page, _: page.get_by_label(label, exact=True).fill(text)
+
+
+def enter(label: str, text: str) -> Act:
+    def act(page: Any, seeded: Any) -> None:
+        page.get_by_label(label, exact=True).fill(text.replace("TRACE", seeded.trace))
+        page.keyboard.press("Enter")
+
+    return act
+
+
+def select(label: str, value: str) -> Act:
+    return lambda page, _: page.get_by_role("combobox", name=label).select_option(value)
+
+
+def choose(button: str, name: str, role: str) -> Act:
+    def act(page: Any, _: Any) -> None:
+        page.get_by_role(role if role == "combobox" else "button", name=re.compile(button)).click()
+        page.get_by_role("option" if role == "combobox" else "button", name=name).click()
+
+    return act
+
+
+def span(name: str) -> Act:
+    """A click on the line of the first span with the name."""
+    return lambda page, _: page.get_by_role("row", name=name).first.click()
+
+
+def drag(selector: str) -> Act:
+    """A brush over the middle of the first element that matches."""
+
+    def act(page: Any, _: Any) -> None:
+        page.locator(selector).first.scroll_into_view_if_needed()
+        box = page.locator(selector).first.bounding_box()
+        for share, press in ((0.1, page.mouse.down), (0.9, page.mouse.up)):
+            page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] * share)
+            page.mouse.move(
+                box["x"] + box["width"] * (share + 0.02), box["y"] + box["height"] * share
+            )
+            press()
+
+    return act
+
+
+CHECKOUT, DEEP = "/transactions/checkout", "/traces/DEEP"
+# What is done on a page, and what the URL says of it.
+CHANGES: dict[str, tuple[str, list[tuple[Act, str]]]] = {
+    "list, filtered": ("/", [(fill("Filter transactions", "GET"), "q=GET")]),
+    "list, sorted": ("/", [(click("p95"), "sort=p95")]),
+    "list, baseline": ("/", [(select("compared with", "-24h"), "vs=-24h")]),
+    "list, time range": ("/", [(choose("Time range", "last day", "button"), "start=-24h")]),
+    "list, environment": ("/", [(choose("Environment", "prod", "combobox"), "env=prod")]),
+    "transaction, occurrences in error": (
+        CHECKOUT,
+        [
+            (click("Occurrences", "tab"), "tab=occurrences"),
+            (click("Errors only"), "outcome=error"),
+            (click("Duration"), "sort=duration"),
+        ],
     ),
-    "transaction, percentiles": ("/transactions/checkout", [("click", "Percentiles")]),
-    "traces, errors": ("/traces", [("select", "Status=error")]),
-    "trace, span": ("/traces/TRACE", [("line", "1"), ("tab", "Resource")]),
-    "trace, levels": ("/traces/TRACE", [("click", "1")]),
-    "trace, closed": ("/traces/TRACE", [("close", "0")]),
-    "trace, search": ("/traces/TRACE", [("fill", "Find in the trace=stock")]),
-    "trace, flame graph": ("/traces/TRACE", [("click", "Flame graph")]),
+    "transaction, percentiles": (CHECKOUT, [(click("Percentiles"), "chart=percentiles")]),
+    "transaction, brushed heatmap": (CHECKOUT, [(drag(".heatmap .u-over"), "brush=")]),
+    "transaction, brushed chart": (
+        CHECKOUT,
+        [(drag(".chart:not(.heatmap) .u-over"), r"start=.*\.\d\d\dZ")],
+    ),
+    "traces, filtered": (
+        "/traces",
+        [
+            (select("Status", "error"), "status=error"),
+            (enter("Attribute: key=value, key~part, key>number", "amount>1"), "attr="),
+        ],
+    ),
+    "traces, sorted": ("/traces", [(click("Duration"), "sort=duration")]),
+    "trace, span": (
+        DEEP,
+        [(span("read file"), "span=0+2"), (click("Resource", "tab"), "part=resource")],
+    ),
+    "trace, second span": (
+        DEEP,
+        [(span("read file"), "span=0+2"), (span("POST /stock"), "span=0+4")],
+    ),
+    "trace, levels": (DEEP, [(click("1 levels"), "level=2")]),
+    "trace, closed": (DEEP, [(click("Close"), "closed=.*0")]),
+    "trace, opened fold": (DEEP, [(click("Show 8 spans"), "opened=.*3")]),
+    "trace, search": (DEEP, [(fill("Find in the trace", "stock"), "q=stock")]),
+    "trace, critical path": (DEEP, [(click("Critical path"), "critical=true")]),
+    "trace, without logs": (DEEP, [(click("Logs"), "logs=false")]),
+    "trace, brushed minimap": (DEEP, [(drag(".minimap"), "from=")]),
+    "trace, flame graph": (DEEP, [(click("Flame graph"), "view=flame")]),
+    "trace, compared": (
+        DEEP,
+        [
+            (click("Compare"), "view=compare"),
+            (enter("Id of the trace to compare with", "TRACE"), "with="),
+        ],
+    ),
 }
-
-
-def _act(page: Any, action: str, target: str) -> None:
-    name, _, value = target.partition("=")
-    if action == "fill":
-        page.get_by_label(name).fill(value)
-        page.wait_for_url(f"**q={value}*")
-    elif action == "select":
-        page.get_by_label(name, exact=True).select_option(value)
-    elif action == "tab":
-        page.get_by_role("tab", name=name).click()
-    elif action == "line":
-        page.locator(".line").nth(int(name)).click()
-        page.get_by_role("complementary", name="Span").get_by_role("tab").first.wait_for()
-        page.wait_for_url("**span=*")
-    elif action == "close":
-        page.get_by_role("treegrid").get_by_label("Close").nth(int(name)).click()
-    else:
-        page.get_by_role("button", name=name, exact=True).first.click()
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_link_shows_the_same_in_another_browser(visit: Visit, site: Any, name: str) -> None:
     path, actions = CHANGES[name]
-    path = path.replace("TRACE", site.seeded.trace)
-    window = f"start={_time(site.seeded.start)}&end={_time(site.seeded.end)}"
+    path = path.replace("DEEP", site.seeded.deep)
     visitor = visit()
-    visitor.open(f"{path}?{window}")
-    before, start = visitor.tree(), visitor.page.url
-    for action in actions:
-        _act(visitor.page, *action)
+    page = visitor.open(f"{path}?start={_time(site.seeded.start)}&end={_time(site.seeded.end)}")
+    seen = [(page.url, visitor.tree())]
+    for act, written in actions:
+        act(page, site.seeded)
+        page.wait_for_url(re.compile(f"[?&]{written}"))
         visitor.settle()
-    seen = visitor.tree()
-    assert seen != before
+        seen.append((page.url, visitor.tree()))
+    assert seen[-1][1] != seen[0][1]
     other = visit()
-    other.page.goto(visitor.page.url)
+    other.page.goto(page.url)
     other.settle()
-    assert other.tree() == seen
-    steps = 0
-    while visitor.page.url != start and steps < 5:
-        visitor.page.go_back()
-        steps += 1
-    if actions[0][0] != "fill":  # what is typed replaces the URL: it is no step of its own
+    assert other.tree() == seen[-1][1]
+    if "q=" in page.url:
+        return  # what is typed takes the place of the URL before it: it is no step to undo
+    undone, redone = seen[-2::-1], seen[1:]
+    for (url, tree), move in [
+        *((step, page.go_back) for step in undone),
+        *((step, page.go_forward) for step in redone),
+    ]:
+        move()
         visitor.settle()
-        assert visitor.tree() == before
-        visitor.page.go_forward()
-        visitor.settle()
-        assert visitor.page.url != start
+        assert page.url == url
+        assert visitor.tree() == tree
 
 
 def _time(seconds: int) -> str:

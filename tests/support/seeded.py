@@ -10,19 +10,23 @@ from itertools import count
 from pathlib import Path
 
 from clew.analysis import Occurrences, Registry
+from clew.analysis.steps import Interval
+from clew.analysis.traces.attributes import Attributes
 from clew.analysis.traces.settling import Settling
+from clew.analysis.traces.times import LAST_SECOND
 from clew.analysis.transactions.definitions import read
 from clew.collector.telemetry import DURATION_BOUNDS
 from clew.storage import Ingest, Store
 from clew.storage.ledger import LedgerRow, write_rows
-from support.loading import settle
+from support.loading import Running, settle
 from support.traffic import (
     CALL_TARGETS,
     CLIENT,
+    ERROR,
+    INTERNAL,
     MINUTE,
     SECOND,
     SERVER,
-    Attributes,
     Generator,
     Loader,
     Log,
@@ -31,6 +35,7 @@ from support.traffic import (
     Span,
     exception,
 )
+from support.traffic import Attributes as Values
 
 MINUTES = 30
 TRACES = 200
@@ -53,7 +58,7 @@ class Hosted(Process):
     host: str = "host-1"
 
     @property
-    def resource(self) -> Attributes:
+    def resource(self) -> Values:
         return super().resource | {"host.name": self.host}
 
 
@@ -67,11 +72,13 @@ def processes(version: str) -> list[Hosted]:
 
 @dataclass(frozen=True)
 class Seeded:
-    """The range of the telemetry in seconds since 1970, and the id of a trace with logs."""
+    """The range of the telemetry in seconds since 1970, the id of a trace with logs, and of one with
+    three levels and equal leaves."""
 
     start: int
     end: int
     trace: str
+    deep: str
 
 
 def seed(store: Store, directory: Path) -> Seeded:
@@ -80,7 +87,8 @@ def seed(store: Store, directory: Path) -> Seeded:
     registry = Registry(store)
     registry.replace(read(CHECKOUT))
     loader = Loader(Ingest(store), directory)
-    spans = list(traces(start * SECOND))
+    deep = list(deep_trace((end - 300) * SECOND))
+    spans = [*traces(start * SECOND), *deep]
     loader.spans(spans)
     loader.logs(logs(spans))
     loader.points(points(start * SECOND))
@@ -95,9 +103,10 @@ def seed(store: Store, directory: Path) -> Seeded:
         client.insert("clew_expired", expired, ["Time", *EXPIRED], database="otel")
     settling = Settling(store)
     settle(settling)
+    Attributes(store, settling.statements).run(Interval(0, LAST_SECOND, 0), Running())
     for _ in Occurrences(store, registry.definitions).backfill(_at(start), _at(end)):
         pass
-    return Seeded(start, end, spans[0].trace)
+    return Seeded(start, end, spans[0].trace, deep[0].trace)
 
 
 def _at(seconds: int) -> str:
@@ -118,6 +127,26 @@ def traces(start: int) -> Iterator[Span]:
             calls = [with_target(span, choice) for span in trace]
             servers = [span for span in calls if span.kind == SERVER]
             yield from calls[1:] if len(servers) > 2 and at % 9 == 0 else calls
+
+
+def deep_trace(start: int) -> Iterator[Span]:
+    """An import of one second: eight equal queries of the inventory, one of them in error."""
+    storefront, _, inventory = processes("1.1")
+
+    def span(number: int, parent: int, process: Process, name: str, kind: int, *ms: int) -> Span:
+        begin, end = (start + at * MINUTE // 60_000 for at in ms)
+        above = f"{parent:016x}" if parent else ""
+        return Span("5" * 32, f"{number:016x}", above, process, name, kind, begin, end)
+
+    yield span(1, 0, storefront, "POST /import", SERVER, 0, 1000)
+    yield span(2, 1, storefront, "read file", INTERNAL, 5, 100)
+    yield span(3, 1, storefront, "POST", CLIENT, 110, 900)
+    yield span(4, 3, inventory, "POST /stock", SERVER, 120, 890)
+    for query in range(8):
+        begin = 130 + query * 90
+        select = span(5 + query, 4, inventory, "SELECT stock", CLIENT, begin, begin + 80)
+        yield replace(select, status=ERROR) if query == 5 else select
+    yield span(13, 1, storefront, "write answer", INTERNAL, 910, 990)
 
 
 def with_target(span: Span, choice: random.Random) -> Span:
@@ -204,7 +233,7 @@ def clew_points(clew: Process, minute: int, at: int, gauge: Make, total: Make) -
     yield histogram(clew, "clew.spool.sync.duration", at, minute, {})
 
 
-def histogram(process: Process, name: str, at: int, minute: int, attributes: Attributes) -> Point:
+def histogram(process: Process, name: str, at: int, minute: int, attributes: Values) -> Point:
     buckets = tuple(minute * (number in (7, 8)) for number in range(len(DURATION_BOUNDS) + 1))
     return Point(
         name,
@@ -219,7 +248,7 @@ def histogram(process: Process, name: str, at: int, minute: int, attributes: Att
     )
 
 
-def _named(attributes: dict[str, str]) -> Attributes:
+def _named(attributes: dict[str, str]) -> Values:
     return {key.replace("__", "."): value for key, value in attributes.items()}
 
 

@@ -30,10 +30,14 @@ const LEVELS = [0, 2, 3, 4]
 
 export function TracePage() {
   const { id } = route.useParams()
+  return <OneTrace key={id} id={id} />
+}
+
+function OneTrace({ id }: { id: string }) {
   const search = route.useSearch()
-  // The span of the URL is looked up once; what is opened later is known by its row.
-  const [first] = useState(search.span)
-  const { data, error, refetch } = useQuery(outlineOf(useQueryClient(), id, first))
+  // The span of the URL is looked up with the outline; what is opened later is known by its row.
+  const [wanted, setWanted] = useState(search.span)
+  const { data, error, refetch } = useQuery(outlineOf(useQueryClient(), id, wanted))
   if (error && !data) {
     return (
       <div className="page">
@@ -48,10 +52,27 @@ export function TracePage() {
       </div>
     )
   }
-  return <Opened key={data.tree.version} id={id} read={data} again={() => void refetch()} />
+  return (
+    <Opened
+      key={`${data.tree.version} ${wanted}`}
+      id={id}
+      read={data}
+      wanted={wanted}
+      lookUp={setWanted}
+      again={() => void refetch()}
+    />
+  )
 }
 
-function Opened({ id, read, again }: { id: string; read: Read; again: () => void }) {
+type OpenedProps = {
+  id: string
+  read: Read
+  wanted: string | undefined // id of the span that the outline names
+  lookUp: (span: string) => void
+  again: () => void
+}
+
+function Opened({ id, read, wanted, lookUp, again }: OpenedProps) {
   const { tree, times } = read
   const { outline } = tree
   const search = route.useSearch()
@@ -79,26 +100,12 @@ function Opened({ id, read, again }: { id: string; read: Read; again: () => void
   const items = useMemo(() => itemsOf(outline, options), [outline, options])
   const found = useMemo(() => matches(outline, search.q ?? ""), [outline, search.q])
   const ranks = useMemo(() => serviceRanks(outline.services), [outline])
-  const [selected, setSelected] = useState<number | null>(tree.span)
+  const { selected, setOpening, named } = useSelected(read, search.span, wanted, lookUp, set)
   const [active, setActive] = useState(() => (tree.span === null ? 0 : lineOf(items, tree.span)))
   const [side, setSide] = useSideWidth()
   const whole = Math.max(tree.duration, 1e-6)
   const zoom = { from: search.from ?? 0, to: search.to ?? whole }
 
-  // Rows have no ids: the id of one is known when it was opened, so back and forward find it.
-  const rowOfSpan = useMemo(() => new Map<string, number>(), [])
-  useEffect(() => {
-    if (!search.span) setSelected(null)
-    else if (rowOfSpan.has(search.span)) setSelected(rowOfSpan.get(search.span) ?? null)
-  }, [search.span, rowOfSpan])
-
-  const named = useCallback(
-    (span: string, row: number) => {
-      rowOfSpan.set(span, row)
-      if (search.span !== span) set({ span })
-    },
-    [rowOfSpan, search.span, set],
-  )
   const toggle = (line: number) => {
     const row = items.row[line] ?? 0
     const parent = outline.parent[row] ?? -1
@@ -109,7 +116,7 @@ function Opened({ id, read, again }: { id: string; read: Read; again: () => void
   const open = (line: number) => {
     setActive(line)
     if ((items.count[line] ?? 1) > 1) toggle(line)
-    else setSelected(items.row[line] ?? 0)
+    else setOpening(items.row[line] ?? 0)
   }
 
   /** Shows a row, opening what hides it. */
@@ -246,7 +253,7 @@ function Opened({ id, read, again }: { id: string; read: Read; again: () => void
                 logs={placed}
                 ranks={ranks}
                 close={() => {
-                  setSelected(null)
+                  setOpening(null)
                   set({ span: undefined, part: undefined })
                 }}
                 again={again}
@@ -258,6 +265,33 @@ function Opened({ id, read, again }: { id: string; read: Read; again: () => void
       )}
     </div>
   )
+}
+
+/** The row of the span that the URL names, or of one that was clicked: rows have no ids, so a row's
+ * id comes with its details, and then it stands in the URL. */
+function useSelected(
+  { tree }: Read,
+  span: string | undefined,
+  wanted: string | undefined,
+  lookUp: (span: string) => void,
+  set: (next: Partial<Search>) => void,
+) {
+  const [opening, setOpening] = useState<number | null>(null)
+  const [rows] = useState(() => new Map<string, number | null>(wanted ? [[wanted, tree.span]] : []))
+  useEffect(() => {
+    setOpening(null)
+    if (span && !rows.has(span)) lookUp(span)
+  }, [span, rows, lookUp])
+  const named = useCallback(
+    (id: string, row: number) => {
+      rows.set(id, row)
+      if (row !== opening) return
+      if (id === span) setOpening(null)
+      else set({ span: id })
+    },
+    [rows, opening, span, set],
+  )
+  return { selected: opening ?? (span ? (rows.get(span) ?? null) : null), setOpening, named }
 }
 
 function Toggle({ on, name, set }: { on: boolean; name: string; set: (on: boolean) => void }) {
