@@ -486,6 +486,18 @@ class PortWithKeys(Port):
         return httpx.get(f"{self.clew.endpoints['api']}{path}", headers=header, timeout=30).json()
 
 
+def test_every_http_port_answers_to_its_own_names_alone(port: Port) -> None:
+    endpoints = port.clew.endpoints
+    paths = {"api": "/api/v1/services", "otlp_http": "/v1/traces", "clickhouse": "/?query=SELECT+1"}
+    for name, path in paths.items():
+        url = f"{endpoints[name]}{path}"
+        assert httpx.post(url, headers={"host": "evil.example"}).status_code == 421
+        assert httpx.post(url, headers={"origin": "http://evil.example"}).status_code == 403
+        own = url.replace("127.0.0.1", "localhost")
+        assert httpx.get(own).status_code not in (421, 403)
+    assert httpx.get(f"{endpoints['api']}/").headers["content-security-policy"]
+
+
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortWithKeys]:
     running = PortWithKeys(tmp_path_factory.mktemp("users"))
