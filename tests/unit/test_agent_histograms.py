@@ -33,6 +33,7 @@ def points(reader: InMemoryMetricReader) -> list[Any]:
         )
         for group in (data.resource_metrics if data is not None else ())
         for scope in group.scope_metrics
+        if scope.scope.name == "shop"  # others are of the SDK itself
         for metric in scope.metrics
         for point in metric.data.data_points
     ]  # fmt: skip

@@ -108,8 +108,8 @@ class Entry:
     """One request, from its arrival to the return of the application."""
 
     __slots__ = (
-        "_before", "_connection", "_context", "_details", "_is_measured", "_middleware", "_scope",
-        "_send", "_size", "_span", "_start", "_status", "_token",
+        "_before", "_connection", "_context", "_details", "_is_measured", "_is_watched",
+        "_middleware", "_scope", "_send", "_size", "_span", "_start", "_status", "_token",
     )  # fmt: skip
 
     def __init__(self, middleware: OpenTelemetryMiddleware, scope: Scope) -> None:
@@ -127,8 +127,6 @@ class Entry:
         self._details: Details | None = None
         if middleware._routes is None:
             self._details = middleware.default_span_details(scope)
-        else:
-            self._before = dict(scope)
         caller = extract(scope, getter=_headers)
         attributes = LazyAttributes(self._attributes)
         self._span = middleware.tracer.start_span(
@@ -140,6 +138,9 @@ class Entry:
         if not middleware._samples_by_trace:
             request.set_attributes(self._span, attributes)
         self._is_measured = middleware._durations.has_readers()
+        self._is_watched = self._is_measured or self._span.is_recording()
+        if self._is_watched and self._details is None:
+            self._before = dict(scope)
         if self._is_measured:
             middleware.active_requests_counter.add(1, connection.active)
         self._context = trace.set_span_in_context(self._span, caller)
@@ -155,7 +156,7 @@ class Entry:
     def watching(self, send: Send) -> Send:
         """A `send` that sees the response, where it is needed."""
         self._send = send
-        return self._watch if self._is_measured or self._span.is_recording() else send
+        return self._watch if self._is_watched else send
 
     async def _watch(self, message: Message) -> None:
         kind = message["type"]
@@ -213,12 +214,12 @@ class Entry:
 
     def finish(self) -> None:
         """The application returned, or raised."""
-        duration = default_timer() - self._start
-        self._name_span()
-        if self._is_measured:
-            self._measure(duration)
         context.detach(self._token)
-        self._end_span()
+        if self._is_watched:
+            duration = default_timer() - self._start
+            self._end_span()
+            if self._is_measured:
+                self._measure(duration)
 
     @guarded
     def _measure(self, duration: float) -> None:
