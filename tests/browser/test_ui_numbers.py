@@ -62,6 +62,70 @@ def _noted(page: Any) -> int:
     return int(panel.locator(".panel-head .small").inner_text().split()[0].replace(",", ""))
 
 
+def test_numbers_of_a_transaction_open_its_occurrences(visit: Visit, site: Any) -> None:
+    visitor = visit()
+    page = visitor.open(_path(site, "/transactions/checkout"))
+    answer = httpx.get(f"{site.url}/api/v1/transactions/checkout", params=_window(site)).json()
+    checkout = answer["transaction"]
+    links = dict(
+        page.locator(".facts > div:has(a)").evaluate_all(
+            """facts => facts.map(fact => [
+                fact.querySelector("dt").innerText, fact.querySelector("a").getAttribute("href")
+            ])"""
+        )
+    )
+    assert set(links) >= {"p95", "p50", "rate", "errors", "value lost"}
+    for name, number in (
+        ("rate", checkout["count"]),
+        ("errors", checkout["errors"]),
+        ("value lost", checkout["errors"]),
+    ):
+        visitor.open(links[name])
+        assert _noted(page) == number
+    visitor.open(links["p50"])
+    assert abs(_noted(page) - checkout["count"] / 2) <= 1
+
+
+def test_numbers_of_what_differs_open_the_occurrences_of_the_region(
+    visit: Visit, site: Any
+) -> None:
+    visitor = visit()
+    window = _window(site)
+    visitor.open(
+        _path(site, f"/transactions/checkout?brush={window['start']}~{window['end']}~100~")
+    )
+    panel = visitor.page.get_by_role("region", name="What differs there")
+    traces = panel.locator("h3 a")
+    number = int(traces.inner_text().split()[0])
+    shares = panel.locator(".shares li").evaluate_all(
+        """rows => rows.map(row => [
+            parseFloat(row.querySelector("a").innerText),
+            row.querySelector("a").getAttribute("href"),
+        ])"""
+    )
+    visitor.open(traces.get_attribute("href"))
+    assert _noted(visitor.page) == number
+    for share, link in shares:
+        visitor.open(link)
+        assert _noted(visitor.page) == round(share * number / 100)
+
+
+@pytest.mark.parametrize("tab", ["breakdown", "calls", "exceptions"])
+def test_rows_of_a_transaction_open_what_they_count(visit: Visit, site: Any, tab: str) -> None:
+    visitor = visit()
+    page = visitor.open(_path(site, f"/transactions/checkout?tab={tab}"))
+    links = (
+        page.locator(".tab-panel tbody")
+        .locator("a[href^='/traces?'], a.number")
+        .evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    )
+    assert links
+    for link in links[:4]:
+        visitor.open(link)
+        rows = page.get_by_role("table", name=re.compile("^(Traces|Occurrences)$"))
+        assert rows.locator("tbody tr").count() >= 1, link
+
+
 @pytest.mark.parametrize("path", PAGES[:-1])
 def test_the_sql_of_every_panel_runs_on_the_clickhouse_port(
     visit: Visit, site: Any, path: str

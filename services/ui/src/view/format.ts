@@ -14,11 +14,12 @@ export function digits(value: number): string {
 export const count = (value: number) =>
   Math.abs(value) < 10_000 ? WHOLE.format(value) : COMPACT.format(value)
 
-/** A duration: 420 µs, 4.2 ms, 1.3 s, 2 min 5 s. */
+/** A duration: 7 ns, 420 µs, 4.2 ms, 1.3 s, 2 min 5 s. */
 export function duration(ms: number | null | undefined): string {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return "–"
   const size = Math.abs(ms)
   if (size === 0) return "0 ms"
+  if (size < 0.001) return `${digits(ms * 1e6)} ns`
   if (size < 1) return `${digits(ms * 1000)} µs`
   if (size < 1000) return `${digits(ms)} ms`
   if (size < 60_000) return `${digits(ms / 1000)} s`

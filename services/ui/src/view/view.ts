@@ -27,6 +27,17 @@ export function text(value: unknown): string | undefined {
   return typeof value === "number" ? String(value) : undefined
 }
 
+/** A search parameter as texts; undefined if there is none. */
+export function texts(value: unknown): string[] | undefined {
+  return Array.isArray(value) && value.length ? value.map(String) : undefined
+}
+
+/** A search parameter as a number of at least 0. */
+export function number(value: unknown): number | undefined {
+  const read = typeof value === "number" ? value : Number.parseFloat(String(value))
+  return Number.isFinite(read) && read >= 0 ? read : undefined
+}
+
 /** One of the choices, or undefined. */
 export function oneOf<T extends string>(value: unknown, choices: readonly T[]): T | undefined {
   return choices.find((choice) => choice === value)

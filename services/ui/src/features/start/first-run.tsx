@@ -78,7 +78,7 @@ function Arrived() {
       {traced.length ? (
         <p>
           <Status status="ok" /> Spans arrive from{" "}
-          {traced.map((one) => one.service).join(", ")}. <Link to="/">Open the transactions</Link>
+          <span className="foreign">{traced.map((one) => one.service).join(", ")}</span>. <Link to="/">Open the transactions</Link>
         </p>
       ) : (
         <p className="muted">

@@ -209,7 +209,7 @@ function Opened({ id, read, wanted, lookUp, again }: OpenedProps) {
             </button>
           ))}
         </span>
-        <SqlButton title="the trace" source={{ path: pathOf(id) + "/outline", query: {} }} />
+        <SqlButton title="the trace" source={{ path: pathOf(id), query: {} }} />
       </div>
       {search.view === "flame" ? (
         <Flame outline={outline} times={times} />

@@ -6,6 +6,7 @@ import { type FormEvent, useMemo } from "react"
 import type { Schemas } from "~/api/client"
 import { found, PATH, searchQuery } from "~/features/traces/queries"
 import { readSearch, type Search } from "~/features/traces/search"
+import { Chip } from "~/parts/chip"
 import { Panel } from "~/parts/panel"
 import { Service, serviceRanks } from "~/parts/service"
 import { Empty, Failure, Loading, Part } from "~/parts/states"
@@ -184,13 +185,5 @@ function Filters({ search, set }: { search: Search; set: (next: Partial<Search>)
         <Chip key={attr} name={attr} remove={() => set({ attr: without(attr) })} />
       ))}
     </form>
-  )
-}
-
-function Chip({ name, remove }: { name: string; remove: () => void }) {
-  return (
-    <button type="button" className="button chip" onClick={remove} aria-label={`Remove ${name}`}>
-      <span className="one-line">{name} ✕</span>
-    </button>
   )
 }

@@ -1,4 +1,4 @@
-import { oneOf, text } from "~/view/view"
+import { number, oneOf, text, texts } from "~/view/view"
 
 /** What the URL of the search may say: the API's own parameters. */
 export type Search = {
@@ -19,11 +19,6 @@ export const readSearch = (search: Record<string, unknown>): Search => ({
   transaction: text(search.transaction),
   min: number(search.min),
   max: number(search.max),
-  attr: Array.isArray(search.attr) ? search.attr.map(String) : undefined,
+  attr: texts(search.attr),
   sort: text(search.sort),
 })
-
-const number = (value: unknown) => {
-  const read = typeof value === "number" ? value : Number.parseFloat(String(value))
-  return Number.isFinite(read) && read >= 0 ? read : undefined
-}

@@ -80,9 +80,28 @@ function Bar({ share }: { share: number }) {
   )
 }
 
-export function Dependencies({ view, ranks, source }: PartProps) {
+/** What is called, with a link to the traces in which it is: the spans of the service that is called,
+ * or of the caller; a database's statement is not the name of a span. */
+function Called({ id, call }: { id: string; call: Call }) {
+  const name = call.summary || call.name
+  const service = { service: call.name, external: call.source, queue: call.source }[call.type]
+  if (!service) return <span className="one-line cell-name">{name}</span>
+  return (
+    <Link
+      to="/traces"
+      search={{ transaction: id, service, operation: call.summary }}
+      className="one-line cell-name"
+      title={name}
+      data-row
+    >
+      {name}
+    </Link>
+  )
+}
+
+export function Dependencies({ id, view, ranks, source }: PartProps) {
   const columns: Column<Call>[] = [
-    { name: "what", head: "Called", cell: (call) => <span className="one-line cell-name">{call.summary || call.name}</span> },
+    { name: "what", head: "Called", cell: (call) => <Called id={id} call={call} /> },
     { name: "name", head: "Where", cell: (call) => <span className="one-line">{call.name}</span> },
     { name: "type", head: "Type", narrow: "hide", cell: (call) => call.type },
     { name: "source", head: "By", narrow: "hide", cell: (call) => <Service name={call.source} rank={ranks.get(call.source) ?? 0} /> },

@@ -1,6 +1,7 @@
 // What differs between a region of the heatmap and the rest: values of attributes, operations.
 import { useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
+import type { ReactNode } from "react"
 
 import type { Schemas } from "~/api/client"
 import { comparison, comparisonQuery } from "~/features/transaction/queries"
@@ -52,21 +53,23 @@ function Differences(props: { id: string; region: Region; comparison: Schemas["C
     <div className="two-halves">
       <div>
         <h3>
-          Values of attributes: in <Traces id={id} region={region} number={a.traces} /> there and{" "}
+          Values of attributes: in{" "}
+          <Within id={id} region={region}>
+            {count(a.traces)} traces
+          </Within>{" "}
+          there and{" "}
           {count(b.traces)} others
         </h3>
         {attributes.length ? (
           <ul className="shares">
             {attributes.map((one) => (
               <li key={`${one.source} ${one.key} ${one.value}`}>
-                <Link
-                  to="/traces"
-                  search={{ transaction: id, attr: [`${quoted(one.key)}=${one.value}`], start: region.start, end: region.end, min: region.min, max: region.max }}
-                  className="one-line"
-                >
+                <span className="one-line">
                   {one.key}={one.value}
-                </Link>
-                <span className="end">{percent(one.a_share)}</span>
+                </span>
+                <Within id={id} region={region} attr={[`${quoted(one.key)}=${one.value}`]} className="end">
+                  {percent(one.a_share)}
+                </Within>
                 <Share share={one.a_share} />
                 <span className="muted end">{percent(one.b_share)}</span>
               </li>
@@ -82,9 +85,13 @@ function Differences(props: { id: string; region: Region; comparison: Schemas["C
           <ul className="changes">
             {operations.map((one) => (
               <li key={`${one.service} ${one.operation} ${one.kind}`}>
-                <span className="one-line">
+                <Link
+                  to="/traces"
+                  search={{ transaction: id, service: one.service, operation: one.operation, start: region.start, end: region.end }}
+                  className="one-line"
+                >
                   {one.service}: {one.operation}
-                </span>
+                </Link>
                 <span className="error end">+{duration(one.change_ms)}</span>
                 <span className="muted end">
                   {digits(one.a.calls_per_trace)} calls, {digits(one.b.calls_per_trace)} otherwise
@@ -100,13 +107,19 @@ function Differences(props: { id: string; region: Region; comparison: Schemas["C
   )
 }
 
-function Traces({ id, region, number }: { id: string; region: Region; number: number }) {
+type WithinProps = { id: string; region: Region; attr?: string[]; className?: string; children: ReactNode }
+
+/** A number that opens the occurrences of the region. */
+function Within({ id, region, attr, className, children }: WithinProps) {
+  const { start, end, min, max } = region
   return (
     <Link
-      to="/traces"
-      search={{ transaction: id, start: region.start, end: region.end, min: region.min, max: region.max }}
+      to="/transactions/$id"
+      params={{ id }}
+      search={{ tab: "occurrences", start, end, min, max, attr }}
+      className={className}
     >
-      {count(number)} traces
+      {children}
     </Link>
   )
 }

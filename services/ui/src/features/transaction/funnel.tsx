@@ -1,5 +1,6 @@
 // How many occurrences reached each step, and what was lost on the way.
 import { useQuery } from "@tanstack/react-query"
+import { getRouteApi } from "@tanstack/react-router"
 
 import type { PartProps } from "~/features/transaction/page"
 import { funnel, pathOf } from "~/features/transaction/queries"
@@ -7,6 +8,8 @@ import { Panel } from "~/parts/panel"
 import { Empty, Failure, Loading, Part } from "~/parts/states"
 import { count, duration, money, percent } from "~/view/format"
 import { useView } from "~/view/view"
+
+const { Link } = getRouteApi("/transactions/$id")
 
 export function Funnel({ id }: PartProps) {
   const { window } = useView()
@@ -24,7 +27,15 @@ export function Funnel({ id }: PartProps) {
           {data.steps.map((step) => (
             <li key={step.name}>
               <span className="strong one-line">{step.name}</span>
-              <span className="end">{count(step.reached)}</span>
+              <span className="end">
+                {step === data.steps[0] ? (
+                  <Link to="." search={(search) => ({ ...search, tab: "occurrences" })}>
+                    {count(step.reached)}
+                  </Link>
+                ) : (
+                  count(step.reached)
+                )}
+              </span>
               <svg className="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden>
                 <rect width={(step.reached / most) * 100} height="8" />
               </svg>
@@ -32,9 +43,13 @@ export function Funnel({ id }: PartProps) {
                 {step.drop_off > 0 ? `${percent(step.drop_off)} did not come this far. ` : ""}
                 {step.from_previous_ms ? `p50 ${duration(step.from_previous_ms.p50)} from the step before. ` : ""}
                 {step.errors ? (
-                  <span className="error">
+                  <Link
+                    to="."
+                    search={(search) => ({ ...search, tab: "occurrences", outcome: "error" })}
+                    className="error"
+                  >
                     ✕ {count(step.errors)} ended here in an error, {money(step.lost_value)} lost.
-                  </span>
+                  </Link>
                 ) : null}
               </span>
             </li>

@@ -4,8 +4,9 @@ import { getRouteApi, Link } from "@tanstack/react-router"
 
 import type { Schemas } from "~/api/client"
 import type { PartProps } from "~/features/transaction/page"
-import { occurrences, type OccurrencesOf, occurrencesQuery, pathOf } from "~/features/transaction/queries"
-import type { Outcome } from "~/features/transaction/search"
+import { occurrences, occurrencesQuery, pathOf } from "~/features/transaction/queries"
+import type { Chosen } from "~/features/transaction/search"
+import { Chip } from "~/parts/chip"
 import { Panel } from "~/parts/panel"
 import { Empty, Failure, Loading, Part } from "~/parts/states"
 import { Status } from "~/parts/status"
@@ -20,10 +21,10 @@ type Row = Schemas["Instance"]
 
 export function Occurrences({ id, view }: PartProps) {
   const { window } = useView()
-  const { outcome, sort } = route.useSearch()
+  const { outcome, sort, min, max, attr } = route.useSearch()
   const navigate = route.useNavigate()
-  const of: OccurrencesOf = { status: outcome, sort }
-  const set = (next: { outcome?: Outcome; sort?: string }) =>
+  const of: Chosen = { outcome, sort, min, max, attr }
+  const set = (next: Chosen) =>
     void navigate({ search: (current) => ({ ...current, ...next }) })
   const { data, error, isPending, refetch } = useQuery(occurrences(id, window, of))
   const isDefined = view.transaction.source === "defined"
@@ -78,7 +79,7 @@ export function Occurrences({ id, view }: PartProps) {
         <button
           type="button"
           className="button quiet"
-          aria-pressed={of.status === "error"}
+          aria-pressed={outcome === "error"}
           onClick={() => set({ outcome: outcome ? undefined : "error" })}
         >
           Errors only
@@ -86,6 +87,14 @@ export function Occurrences({ id, view }: PartProps) {
       }
     >
       <Part answer={data} />
+      <p className="chips">
+        {(min !== undefined || max !== undefined) && (
+          <Chip name={lengths(min, max)} remove={() => set({ min: undefined, max: undefined })} />
+        )}
+        {attr?.map((one) => (
+          <Chip key={one} name={one} remove={() => set({ attr: attr.filter((other) => other !== one) })} />
+        ))}
+      </p>
       {isPending ? (
         <Loading rows={8} name="occurrences" />
       ) : error ? (
@@ -105,6 +114,9 @@ export function Occurrences({ id, view }: PartProps) {
     </Panel>
   )
 }
+
+const lengths = (min = 0, max?: number) =>
+  max === undefined ? `at least ${duration(min)}` : `${duration(min)} to ${duration(max)}`
 
 function Steps({ row }: { row: Row }) {
   return (

@@ -13,7 +13,7 @@ import { Metrics } from "~/features/transaction/metrics"
 import { Occurrences } from "~/features/transaction/occurrences"
 import { joined, pathOf } from "~/features/transaction/queries"
 import { readRegion, type Region, written } from "~/features/transaction/region"
-import { type Tab as TabName, TABS } from "~/features/transaction/search"
+import { type Chosen, type Tab as TabName, TABS } from "~/features/transaction/search"
 import { WhySlow } from "~/features/transaction/why-slow"
 import { Failure, Loading, Part } from "~/parts/states"
 import { serviceRanks } from "~/parts/service"
@@ -130,33 +130,32 @@ function Head({ transaction, answer }: { transaction: Schemas["Transaction"]; an
       <h1 className="foreign">{transaction.name}</h1>
       <dl className="facts">
         <Fact name="p95">
-          {duration(duration_ms.p95)}
+          <Of chosen={{ min: duration_ms.p95 ?? undefined, sort: "duration" }}>{duration(duration_ms.p95)}</Of>
           {slo?.latency_ms ? (
-            <span className="muted"> objective {duration(slo.latency_ms)}</span>
+            <span className="muted"> objective{" "}
+              <Of chosen={{ min: slo.latency_ms, sort: "duration" }}>{duration(slo.latency_ms)}</Of>
+            </span>
           ) : null}
         </Fact>
-        <Fact name="p50">{duration(duration_ms.p50)}</Fact>
+        <Fact name="p50">
+          <Of chosen={{ min: duration_ms.p50 ?? undefined, sort: "duration" }}>{duration(duration_ms.p50)}</Of>
+        </Fact>
         <Fact name="rate">
-          <Link to="." search={(search) => ({ ...search, tab: "occurrences", outcome: undefined })} className="number">
-            {rate(transaction.per_second)}
-          </Link>
+          <Of chosen={{}}>{rate(transaction.per_second)}</Of>
         </Fact>
         <Fact name="errors">
           {transaction.errors ? (
-            <Link
-              to="."
-              search={(search) => ({ ...search, tab: "occurrences", outcome: "error" })}
-              className="number error"
-            >
-              {percent(transaction.error_rate)}
-            </Link>
+            <Of chosen={{ outcome: "error" }}>{percent(transaction.error_rate)}</Of>
           ) : (
             "0 %"
           )}
         </Fact>
         {value && (
           <Fact name="value lost">
-            {money(value.lost)} <span className="muted">of {money(value.sum)}</span>
+            <Of chosen={{ outcome: "error", sort: "value" }}>{money(value.lost)}</Of>{" "}
+            <span className="muted">
+              of <Of chosen={{ sort: "value" }}>{money(value.sum)}</Of>
+            </span>
           </Fact>
         )}
         {slo && (
@@ -169,6 +168,23 @@ function Head({ transaction, answer }: { transaction: Schemas["Transaction"]; an
       </dl>
       <Part answer={answer} />
     </div>
+  )
+}
+
+/** A number that opens the occurrences behind it. */
+function Of({ chosen, children }: { chosen: Chosen; children: React.ReactNode }) {
+  return (
+    <Link
+      to="."
+      search={({ tab: _tab, outcome: _outcome, sort: _sort, min: _min, max: _max, attr: _attr, ...search }) => ({
+        ...search,
+        tab: "occurrences",
+        ...chosen,
+      })}
+      className={chosen.outcome === "error" ? "number error" : "number"}
+    >
+      {children}
+    </Link>
   )
 }
 

@@ -2,6 +2,7 @@ import { queryOptions } from "@tanstack/react-query"
 
 import { client, read, type Window } from "~/api/client"
 import type { Region } from "~/features/transaction/region"
+import type { Chosen } from "~/features/transaction/search"
 
 const LIST = 200
 
@@ -55,16 +56,17 @@ export const comparison = (id: string, window: Window, region: Region) =>
       ),
   })
 
-export type OccurrencesOf = { status?: "ok" | "error"; sort?: string }
-
-export const occurrencesQuery = (window: Window, { status, sort }: OccurrencesOf) => ({
+export const occurrencesQuery = (window: Window, { outcome, sort, min, max, attr }: Chosen) => ({
   ...window,
-  status,
+  status: outcome,
   sort,
+  min_duration_ms: min,
+  max_duration_ms: max,
+  attr,
   limit: LIST,
 })
 
-export const occurrences = (id: string, window: Window, of: OccurrencesOf) =>
+export const occurrences = (id: string, window: Window, of: Chosen) =>
   queryOptions({
     queryKey: ["occurrences", id, window, of],
     queryFn: ({ signal }) =>

@@ -25,7 +25,7 @@ export function Logs({ view, ranks, source }: PartProps) {
 
 type Group = Schemas["JoinedView"]["exceptions"][number]
 
-export function Exceptions({ view, ranks, source }: PartProps) {
+export function Exceptions({ id, view, ranks, source }: PartProps) {
   const columns: Column<Group>[] = [
     {
       name: "type",
@@ -43,7 +43,21 @@ export function Exceptions({ view, ranks, source }: PartProps) {
     },
     { name: "message", head: "Message", narrow: "hide", cell: (row) => <span className="one-line cell-name" title={row.message}>{row.message}</span> },
     { name: "service", head: "Service", cell: (row) => <Service name={row.service} rank={ranks.get(row.service) ?? 0} /> },
-    { name: "count", head: "Count", align: "end", cell: (row) => count(row.count) },
+    {
+      name: "count",
+      head: "Count",
+      align: "end",
+      cell: (row) => (
+        <Link
+          to="/transactions/$id"
+          params={{ id }}
+          search={{ tab: "occurrences", attr: [`exception.type=${row.type}`] }}
+          className="number"
+        >
+          {count(row.count)}
+        </Link>
+      ),
+    },
     { name: "last", head: "Last", align: "end", narrow: "hide", cell: (row) => <time title={exact(row.last)}>{clock(Date.parse(row.last))}</time> },
   ]
   return (
