@@ -42,11 +42,11 @@ class Corrections(SpanProcessor):
         if span.kind is SpanKind.INTERNAL and span.instrumentation_scope.name in _FRAMEWORKS:
             caller: Any = trace.get_current_span(parent_context)
             if getattr(caller, "kind", None) is SpanKind.SERVER:
-                span._clew_entry = caller
+                span.clew_entry = caller
 
     def _on_ending(self, span: Any) -> None:
         scope = span.instrumentation_scope.name
-        entry = getattr(span, "_clew_entry", None)
+        entry = getattr(span, "clew_entry", None)
         if entry is not None:
             _hand_on_route(span, entry)
         if entry is not None or span.kind is SpanKind.SERVER:
