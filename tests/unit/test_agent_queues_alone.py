@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
-from clew.agent import forks, polling, queues
+from clew.agent import exporting, forks, polling, queues
 
 
 @pytest.fixture
@@ -221,3 +221,15 @@ def test_functions_for_forked_children_are_kept_where_another_program_runs_pytho
         forks.os.register_at_fork(after_in_child=print)
         forks.os.register_at_fork(before=len, after_in_child=len)
     assert kept == [print]
+
+
+def test_where_another_program_forks_nothing_is_imported_by_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: list[Any] = []
+    monkeypatch.setattr(forks, "_in_child", kept)
+    monkeypatch.setattr(forks, "_IMPORTED_BY_THREADS", ("no.such.module", "clew.agent.otlp"))
+    monkeypatch.delitem(sys.modules, "clew.agent.otlp", raising=False)
+    forks.prepare()
+    assert "clew.agent.otlp" in sys.modules
+    assert kept == [exporting.importing.renew]

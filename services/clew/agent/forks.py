@@ -10,10 +10,17 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import wrapt
 
+from clew.agent import exporting
+
+_IMPORTED_BY_THREADS = (
+    *("clew.agent.copies", "clew.agent.otlp"),
+    "opentelemetry.instrumentation.system_metrics",
+)
 _in_child: list[Callable[[], Any]] = []
 _pid = os.getpid()
 
@@ -21,6 +28,15 @@ _pid = os.getpid()
 def is_embedded() -> bool:
     """Whether another program than Python runs Python: that one forks, and handles signals."""
     return not sys.orig_argv
+
+
+def prepare() -> None:
+    """Import at once what threads of the agent's import elsewhere: a worker that is forked in the
+    middle of an import could never import that module."""
+    for name in _IMPORTED_BY_THREADS:
+        with contextlib.suppress(Exception):
+            import_module(name)
+    _in_child.append(exporting.importing.renew)
 
 
 @contextlib.contextmanager

@@ -80,6 +80,8 @@ def _start() -> None:
     # FastAPI can attach exporters of its own to our providers, next to ours: everything would be
     # sent twice.
     os.environ["FASTAPI_OTEL_AUTO_CONFIGURE"] = "false"
+    if forks.is_embedded():
+        forks.prepare()
     with forks.registrations():
         sdk.set_up(name.text)
         delivery.limit_complaints()
