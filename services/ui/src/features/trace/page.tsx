@@ -104,7 +104,7 @@ function Opened({ id, read, wanted, lookUp, again }: OpenedProps) {
   const [active, setActive] = useState(() => (tree.span === null ? 0 : lineOf(items, tree.span)))
   const [side, setSide] = useSideWidth()
   const whole = Math.max(tree.duration, 1e-6)
-  const zoom = { from: search.from ?? 0, to: search.to ?? whole }
+  const zoom = useMemo(() => ({ from: search.from ?? 0, to: search.to ?? whole }), [search.from, search.to, whole])
 
   const toggle = (line: number) => {
     const row = items.row[line] ?? 0

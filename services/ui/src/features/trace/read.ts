@@ -30,6 +30,7 @@ export const outlineOf = (queries: QueryClient, id: string, span: string | undef
   return queryOptions({
     queryKey,
     staleTime: 60_000,
+    structuralSharing: false,
     queryFn: async ({ signal }): Promise<Read> => {
       const response = await fetched(address(`${pathOf(id)}/outline`, { span }), signal)
       const lines = linesOf(response)

@@ -61,15 +61,34 @@ export function Waterfall(props: Props) {
     event.stopPropagation()
   }
 
+  // A line gets what it shows and no more: those that stay in sight are not drawn again.
+  const latest = useRef(props)
+  latest.current = props
+  const act = useRef<Acts>({
+    select: (line) => latest.current.onSelect(line),
+    toggle: (line) => latest.current.onToggle(line),
+  }).current
+  const { times, logs, zoom, selected, marked } = props
   const lines = []
   for (let line = first; line < last; line++) {
-    lines.push(
-      items.count[line] === 0 ? (
-        <LogLine key={line} line={line} {...props} />
-      ) : (
-        <Line key={line} line={line} {...props} />
-      ),
-    )
+    const row = items.row[line] ?? 0
+    const number = items.count[line] ?? 1
+    const shared = { line, row, outline, zoom, act, isActive: line === active }
+    const log = number === 0 ? logs[items.log[line] ?? 0] : undefined
+    if (log) lines.push(<LogLine key={line} {...shared} log={log} />)
+    else if (number > 0) {
+      lines.push(
+        <Line
+          key={line}
+          {...shared}
+          number={number}
+          times={times}
+          isOpen={isOpen(row)}
+          isSelected={selected !== null && selected >= row && selected < row + number}
+          isMarked={marked(row)}
+        />,
+      )
+    }
   }
   return (
     <div
@@ -89,12 +108,20 @@ export function Waterfall(props: Props) {
   )
 }
 
-type LineProps = Props & { line: number }
+type Acts = { select: (line: number) => void; toggle: (line: number) => void }
 
-function Line(props: LineProps) {
-  const { outline, times, items, zoom, line, active, selected, isOpen, marked, onSelect, onToggle } = props
-  const row = items.row[line] ?? 0
-  const number = items.count[line] ?? 1
+type AnyLine = { line: number; row: number; outline: Outline; zoom: Zoom; act: Acts; isActive: boolean }
+
+type LineProps = AnyLine & {
+  number: number // of spans
+  times: Times | undefined
+  isOpen: boolean
+  isSelected: boolean
+  isMarked: boolean
+}
+
+const Line = memo(function Line(props: LineProps) {
+  const { line, row, number, outline, times, zoom, act, isActive, isOpen, isSelected, isMarked } = props
   const isFold = number > 1
   const totals = isFold ? foldTotals(outline, row, number) : undefined
   const start = totals?.start ?? outline.start[row] ?? 0
@@ -104,19 +131,18 @@ function Line(props: LineProps) {
   const service = outline.service[row] ?? 0
   const depth = outline.depth[row] ?? 0
   const canToggle = isFold || !isLeaf(outline, row)
-  const isSelected = selected !== null && selected >= row && selected < row + number
-  const state = [line === active ? "active" : "", isSelected ? "selected" : "", marked(row) ? "marked" : ""]
+  const state = [isActive ? "active" : "", isSelected ? "selected" : "", isMarked ? "marked" : ""]
   return (
     <div
       id={`line-${line}`}
       role="row"
       aria-rowindex={line + 1}
       aria-level={depth + 1}
-      aria-expanded={canToggle ? !isFold && isOpen(row) : undefined}
+      aria-expanded={canToggle ? !isFold && isOpen : undefined}
       aria-selected={isSelected}
       className={`line ${state.join(" ")}`}
       style={{ top: line * LINE }}
-      onClick={() => onSelect(line)}
+      onClick={() => act.select(line)}
     >
       <div role="gridcell" className="line-name" style={{ paddingLeft: Math.min(depth, DEEPEST) * INDENT }}>
         {canToggle ? (
@@ -124,13 +150,13 @@ function Line(props: LineProps) {
             type="button"
             tabIndex={-1}
             className="caret"
-            aria-label={isFold ? `Show ${number} spans` : isOpen(row) ? "Close" : "Open"}
+            aria-label={isFold ? `Show ${number} spans` : isOpen ? "Close" : "Open"}
             onClick={(event) => {
               event.stopPropagation()
-              onToggle(line)
+              act.toggle(line)
             }}
           >
-            {!isFold && isOpen(row) ? "▾" : "▸"}
+            {!isFold && isOpen ? "▾" : "▸"}
           </button>
         ) : (
           <span className="caret" />
@@ -157,7 +183,7 @@ function Line(props: LineProps) {
       </div>
     </div>
   )
-}
+})
 
 /** Percent of the zoomed width, never outside of it. */
 function placed(start: number, length: number, { from, to }: Zoom): { left: string; width: string } | null {
@@ -170,10 +196,10 @@ function placed(start: number, length: number, { from, to }: Zoom): { left: stri
 
 type BarProps = { start: number; length: number; zoom: Zoom; className: string; isFold: boolean }
 
-const Bar = memo(function Bar({ start, length, zoom, className, isFold }: BarProps) {
+function Bar({ start, length, zoom, className, isFold }: BarProps) {
   const place = placed(start, length, zoom)
   return place && <span className={`span-bar ${className} ${isFold ? "fold" : ""}`} style={place} />
-})
+}
 
 function Critical(props: { times: Times; row: number; count: number; zoom: Zoom }) {
   const { times, row, count: number, zoom } = props
@@ -187,10 +213,7 @@ function Critical(props: { times: Times; row: number; count: number; zoom: Zoom 
   return <>{segments}</>
 }
 
-function LogLine({ outline, items, logs, zoom, line, active, onSelect }: LineProps) {
-  const row = items.row[line] ?? 0
-  const log = logs[items.log[line] ?? 0]
-  if (!log) return null
+const LogLine = memo(function LogLine({ line, row, outline, zoom, act, isActive, log }: AnyLine & { log: PlacedLog }) {
   const depth = Math.min((outline.depth[row] ?? 0) + 1, DEEPEST)
   const tone = log.level === "error" || log.level === "fatal" ? "error" : log.level === "warn" ? "warn" : "muted"
   const at = placed(log.offset, 0, zoom)
@@ -200,9 +223,9 @@ function LogLine({ outline, items, logs, zoom, line, active, onSelect }: LinePro
       role="row"
       aria-rowindex={line + 1}
       aria-level={depth + 1}
-      className={`line log ${line === active ? "active" : ""}`}
+      className={`line log ${isActive ? "active" : ""}`}
       style={{ top: line * LINE }}
-      onClick={() => onSelect(line)}
+      onClick={() => act.select(line)}
     >
       <div role="gridcell" className="line-name" style={{ paddingLeft: depth * INDENT }}>
         <span className="caret muted" aria-hidden>
@@ -221,4 +244,4 @@ function LogLine({ outline, items, logs, zoom, line, active, onSelect }: LinePro
       </div>
     </div>
   )
-}
+})
