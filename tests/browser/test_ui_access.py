@@ -25,6 +25,7 @@ PAGES = (
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(visit: Visit, site: Any, scheme: str) -> None:
     visitor = visit(color_scheme=scheme, bypass_csp=True)
+    serious = set()
     for path in PAGES:
         page = visitor.open(path.replace("TRACE", site.seeded.trace))
         if path == "/traces/TRACE":
@@ -32,13 +33,13 @@ def test_axe_finds_nothing_serious(visit: Visit, site: Any, scheme: str) -> None
             visitor.settle()
         page.evaluate(AXE.read_text())
         results = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        serious = [
+        serious |= {
             f"{path}: {finding['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
             for finding in results["violations"]
             if finding["impact"] in ("serious", "critical")
             for node in finding["nodes"]
-        ]
-        assert not serious, "\n".join(serious)
+        }
+    assert not serious, "\n".join(sorted(serious))
 
 
 TOKEN = re.compile(r"--([\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);")

@@ -1,6 +1,6 @@
 // The API's client. Its types come from the OpenAPI document (`make ui-types`).
 import { queryOptions } from "@tanstack/react-query"
-import createClient from "openapi-fetch"
+import createClient, { type FetchResponse, type MaybeOptionalInit } from "openapi-fetch"
 
 import type { components, paths } from "~/api/schema"
 
@@ -20,11 +20,27 @@ export class Problem extends Error {
   }
 }
 
-export const client = createClient<paths>({
+const made = createClient<paths>({
   baseUrl: location.origin,
   headers: { "X-Clew": "1" },
   fetch: (request) => fetch(request).catch(refused),
 })
+
+type Reads = { [Path in keyof paths]: paths[Path] extends { get: object } ? Path : never }[keyof paths]
+type Known<Path extends Reads> = NonNullable<paths[Path]["get"]["parameters"]["query"]>
+
+/** Forbids parameters of the query that the path does not have: openapi-fetch lets them through. */
+type NoOther<Path extends Reads, Init> = Init extends { params: { query: infer Given } }
+  ? { params: { query: { [Name in Exclude<keyof Given, keyof Known<Path>>]?: never } } }
+  : unknown
+
+export const client = {
+  GET: <Path extends Reads, Init extends MaybeOptionalInit<paths[Path], "get">>(
+    path: Path,
+    init: Init & NoOther<Path, Init>,
+  ): Promise<FetchResponse<paths[Path]["get"], Init, `${string}/${string}`>> =>
+    made.GET(path, ...([init] as never)) as never,
+}
 
 function refused(error: unknown): never {
   if (error instanceof DOMException && error.name === "AbortError") throw error

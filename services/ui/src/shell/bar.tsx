@@ -35,9 +35,9 @@ export function Bar({ open }: { open: (overlay: Overlay) => void }) {
           type="button"
           className="icon-button"
           onClick={() => open("palette")}
-          aria-label="Go to anything (Ctrl K)"
         >
-          <Search size={16} aria-hidden /> <kbd>Ctrl K</kbd>
+          <Search size={16} aria-hidden /> <span className="hidden">Go to anything</span>{" "}
+          <kbd>Ctrl K</kbd>
         </button>
         <button
           type="button"

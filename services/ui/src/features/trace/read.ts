@@ -2,7 +2,7 @@
 import type { QueryClient } from "@tanstack/react-query"
 import { queryOptions } from "@tanstack/react-query"
 
-import { address, fetched, type Schemas } from "~/api/client"
+import { client, read, type Schemas } from "~/api/client"
 import { type Outline, shapeOf, type Times } from "~/features/trace/outline"
 
 export type Tree = {
@@ -32,8 +32,9 @@ export const outlineOf = (queries: QueryClient, id: string, span: string | undef
     staleTime: 60_000,
     structuralSharing: false,
     queryFn: async ({ signal }): Promise<Read> => {
-      const response = await fetched(address(`${pathOf(id)}/outline`, { span }), signal)
-      const lines = linesOf(response)
+      const path = "/api/v1/traces/{trace_id}/outline"
+      const params = { path: { trace_id: id }, query: { span } }
+      const lines = linesOf(await read(client.GET(path, { params, parseAs: "stream", signal })))
       const tree = treeOf(JSON.parse((await lines.next()).value ?? "null") as Schemas["OutlineTree"])
       queries.setQueryData<Read>(queryKey, { tree })
       const second = (await lines.next()).value
@@ -43,11 +44,12 @@ export const outlineOf = (queries: QueryClient, id: string, span: string | undef
   })
 }
 
-async function* linesOf(response: Response): AsyncGenerator<string, undefined> {
-  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
+async function* linesOf(body: ReadableStream<BufferSource> | null): AsyncGenerator<string, undefined> {
+  if (!body) return undefined
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader()
   let parts: string[] = []
   for (;;) {
-    const { value, done } = (await reader?.read()) ?? { value: undefined, done: true }
+    const { value, done } = await reader.read()
     if (done) break
     let rest = value ?? ""
     for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n")) {
