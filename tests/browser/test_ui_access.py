@@ -76,3 +76,141 @@ def test_colours_have_contrast(theme: int) -> None:
     assert _contrast(tokens["border"], tokens["surface"]) >= 3
     services = [tokens[f"service-{rank}"] for rank in range(1, 9)]
     assert min(_contrast(colour, tokens["surface"]) for colour in services) >= 2.9
+
+
+FOCUSED = """(() => {
+    const element = document.activeElement
+    const isNamedByText = element.matches("a, button, summary, [role=tab], [role=option]")
+    return element.getAttribute("aria-label") ?? (isNamedByText ? element.textContent : "")
+})()"""
+
+
+def _reach(page: Any, name: str, *, steps: int = 120) -> None:
+    """Moves the focus by Tab until it stands on what has this name."""
+    for _ in range(steps):
+        page.keyboard.press("Tab")
+        if name in page.evaluate(FOCUSED):
+            return
+    pytest.fail(f"Tab does not lead to {name!r}")
+
+
+@pytest.mark.slow
+def test_the_list_and_the_bar_by_keyboard(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.keyboard.press("/")
+    page.keyboard.type("Check")
+    page.wait_for_url("**q=Check*")
+    _reach(page, "p95")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**sort=p95*")
+    page.reload()
+    visitor.settle()
+    _reach(page, "Environment")
+    page.keyboard.press("Enter")
+    page.get_by_role("option", name="prod").wait_for()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**env=prod*")
+    _reach(page, "Time range")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="last 6 hours").wait_for()
+    _reach(page, "last 6 hours")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**start=-6h*")
+    page.keyboard.press("l")
+    page.wait_for_url("**live=true*")
+    page.keyboard.press("l")
+    _reach(page, "Theme")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.keyboard.press("s")
+    page.get_by_role("dialog", name="SQL of Transactions").get_by_text("SELECT").first.wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="hidden")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/transactions/*")
+
+
+@pytest.mark.slow
+def test_a_transaction_by_keyboard(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/transactions/checkout")
+    _reach(page, "Durations over time")
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowUp")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**brush=*")
+    page.get_by_role("region", name="What differs there").wait_for()
+    _reach(page, "Instances and errors")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**start=*")
+    visitor.settle()
+    _reach(page, "Breakdown")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**tab=occurrences*")
+
+
+@pytest.mark.slow
+def test_a_trace_by_keyboard(visit: Visit, site: Any) -> None:
+    visitor = visit()
+    page = visitor.open(f"/traces/{site.seeded.deep}")
+    _reach(page, "The whole trace")
+    page.keyboard.press("]")
+    page.wait_for_url("**from=*")
+    page.keyboard.press("[")
+    page.wait_for_url(lambda url: "from=" not in url)
+    page.keyboard.press("c")
+    page.wait_for_url("**critical=true*")
+    page.keyboard.press("c")
+    page.wait_for_url(lambda url: "critical=" not in url)
+    page.get_by_role("treegrid").focus()
+    page.keyboard.press("e")
+    page.locator(".line.active").get_by_text("SELECT stock").wait_for()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**span=*")
+    page.get_by_role("complementary", name="Span").get_by_text("SELECT stock").first.wait_for()
+    _reach(page, "Attributes")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**part=*")
+    page.get_by_role("separator").press("ArrowLeft")
+    _reach(page, "Close the span")
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: "span=" not in url)
+    page.get_by_role("treegrid").press("Home")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**closed=*")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(lambda url: "closed=" not in url)
+    _reach(page, "Flame graph")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**view=flame*")
+    _reach(page, "POST /stock")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Up").wait_for()
+
+
+@pytest.mark.slow
+def test_nothing_moves_where_motion_is_not_wanted(visit: Visit) -> None:
+    visitor = visit(reduced_motion="reduce")
+    visitor.page.route("**/api/v1/transactions?*", lambda route: None)
+    visitor.page.goto(f"{visitor.url}/?live=true")
+    visitor.page.locator(".loading .bone").first.wait_for()
+    moving = """[...document.querySelectorAll('*')].filter(element => {
+        const style = getComputedStyle(element)
+        return style.animationName !== 'none' || style.transitionDuration.split(', ').some(time => parseFloat(time) > 0)
+    }).map(element => element.className)"""
+    assert visitor.page.evaluate(moving) == []
+    visitor.page.unroute_all(behavior="ignoreErrors")

@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef } from "react"
 import uPlot from "uplot"
 
 import "uplot/dist/uPlot.min.css"
+import { brushByKeys } from "~/parts/brush-keys"
 import { clockOf, timeAxis, valueAxis } from "~/parts/axes"
 import { useColours, type ColourName } from "~/parts/colours"
 import { useWidth } from "~/parts/width"
@@ -86,11 +87,15 @@ export function Chart({ name, times, lines, format, marks, height = 140, onBrush
       data,
       element,
     )
-    return () => plot.destroy()
+    const stop = latest.current ? brushByKeys(element, plot, false) : undefined
+    return () => {
+      stop?.()
+      plot.destroy()
+    }
     // The lines' names and colours stand in `shape`.
   }, [width, height, colours, shape, data, from, to, marks, format])
 
-  return <div ref={frame} className="chart" role="img" aria-label={name} style={{ minHeight: height }} />
+  return <div ref={frame} className="chart" role="img" aria-label={name} tabIndex={onBrush ? 0 : undefined} style={{ minHeight: height }} />
 }
 
 function drawMarks(plot: uPlot, marks: readonly Mark[], colour: string) {

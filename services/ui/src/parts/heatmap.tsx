@@ -4,6 +4,7 @@ import uPlot from "uplot"
 
 import "uplot/dist/uPlot.min.css"
 import { logarithmicSteps, timeAxis, valueAxis } from "~/parts/axes"
+import { brushByKeys } from "~/parts/brush-keys"
 import { type Colours, useColours } from "~/parts/colours"
 import { useWidth } from "~/parts/width"
 import { duration } from "~/view/format"
@@ -88,10 +89,14 @@ export function Heatmap({ name, cells, height = 260, from, to, chosen, objective
       [[from, to], [low, high]],
       element,
     )
-    return () => plot.destroy()
+    const stop = brushByKeys(element, plot, true)
+    return () => {
+      stop()
+      plot.destroy()
+    }
   }, [width, height, colours, cells, from, to, chosen, objective])
 
-  return <div ref={frame} className="chart heatmap" role="img" aria-label={name} style={{ minHeight: height }} />
+  return <div ref={frame} className="chart heatmap" role="img" aria-label={name} tabIndex={0} style={{ minHeight: height }} />
 }
 
 function regionOf(plot: uPlot, left: number, top: number, width: number, height: number): Brushed {

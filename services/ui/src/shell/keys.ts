@@ -16,6 +16,7 @@ export const KEYS: readonly [string, string][] = [
   ["e", "next error"],
   ["c", "critical path only"],
   ["[  ]", "zoom out, in"],
+  ["← →", "on a chart: move; with Shift mark, Enter takes it"],
   ["s", "SQL of the first panel"],
   ["l", "live"],
   ["r", "ask again"],

@@ -1,5 +1,5 @@
 // The whole trace in a strip, with a brush that zooms the lines below.
-import { type PointerEvent, useEffect, useRef, useState } from "react"
+import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react"
 
 import type { Outline } from "~/features/trace/outline"
 import type { Zoom } from "~/features/trace/waterfall"
@@ -32,12 +32,24 @@ export function Minimap({ outline, whole, zoom, onZoom }: Props) {
   const chosen = drag ?? [(zoom.from / whole) * width, (zoom.to / whole) * width]
   const [left, right] = [Math.min(...chosen), Math.max(...chosen)]
   const isWhole = !drag && zoom.from <= 0 && zoom.to >= whole
+  const moved = (event: KeyboardEvent) => {
+    const step = { ArrowLeft: -0.25, ArrowRight: 0.25 }[event.key]
+    const length = zoom.to - zoom.from
+    if (event.key === "Escape") onZoom(undefined)
+    else if (step && !isWhole) {
+      const from = Math.min(Math.max(zoom.from + step * length, 0), whole - length)
+      onZoom({ from, to: from + length })
+      event.preventDefault()
+    }
+  }
   return (
     <div
       ref={frame}
       className="minimap"
       role="img"
       aria-label={`The whole trace, ${duration(whole)}; shown from ${duration(zoom.from)} to ${duration(zoom.to)}`}
+      tabIndex={0}
+      onKeyDown={moved}
       onPointerDown={(event) => {
         event.currentTarget.setPointerCapture(event.pointerId)
         setDrag([at(event), at(event)])
