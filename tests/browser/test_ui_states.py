@@ -17,6 +17,7 @@ PAGES = {
     "/transactions/checkout": "**/api/v1/transactions/checkout?*",
     "/traces": "**/api/v1/traces?*",
     "/traces/0123456789abcdef0123456789abcdef": "**/api/v1/traces/*/outline*",
+    "/start": "**/api/v1/setup",
 }
 PROBLEMS = {
     401: "An API key is needed",
@@ -82,18 +83,89 @@ def test_nothing_in_the_window(visit: Visit) -> None:
     assert "storefront" in visitor.tree()
 
 
-def test_a_part_of_an_answer_says_so(visit: Visit) -> None:
+def _changed(visitor: Any, pattern: str, change: Callable[[Any], Any]) -> None:
+    """Changes the JSON of answers, of a stream its first line."""
+
+    def answer(route: Any) -> None:
+        real = route.fetch()
+        first, *rest = real.text().split("\n", 1)
+        route.fulfill(response=real, body="\n".join([json.dumps(change(json.loads(first))), *rest]))
+
+    visitor.page.route(pattern, answer)
+
+
+CUT = {"truncated": True, "pending": 7, "settled_until": "2020-01-01T00:00:00.000000000Z"}
+PARTS = {
+    "/": (PAGES["/"], ["Not everything is shown", "7 items are received", "not joined yet"]),
+    "/transactions/checkout": (
+        PAGES["/transactions/checkout"],
+        ["Not everything is shown", "not joined yet"],
+    ),
+    "/transactions/checkout?tab=occurrences": (
+        "**/checkout/instances?*",
+        ["Not everything is shown", "not joined yet"],
+    ),
+    "/transactions/checkout?tab=funnel": ("**/checkout/funnel?*", ["not joined yet"]),
+    "/traces": (PAGES["/traces"], ["Not everything is shown"]),
+}
+
+
+@pytest.mark.parametrize("path", PARTS)
+def test_a_part_of_an_answer_says_so(visit: Visit, path: str) -> None:
+    pattern, notes = PARTS[path]
     visitor = visit()
+    _changed(visitor, pattern, lambda document: document | CUT)
+    page = visitor.open(path)
+    for note in notes:
+        page.locator(".part").get_by_text(note).first.wait_for()
 
-    def cut(route: Any) -> None:
-        answer = route.fetch()
-        document = answer.json() | {"truncated": True, "pending": 7}
-        document["settled_until"] = "2020-01-01T00:00:00.000000000Z"
-        route.fulfill(response=answer, json=document)
 
-    visitor.page.route(PAGES["/"], cut)
-    visitor.open("/")
-    text = visitor.page.locator(".part").inner_text()
-    assert "Not everything is shown" in text
-    assert "7 items are received" in text
-    assert "not joined yet" in text
+def test_a_sample_says_its_error(visit: Visit) -> None:
+    visitor = visit()
+    sample = {"traces": 10, "of": 4000, "error": 0.03}
+    _changed(
+        visitor, PAGES["/transactions/checkout"], lambda document: document | {"sample": sample}
+    )
+    page = visitor.open("/transactions/checkout")
+    page.get_by_text("from 10 of 4,000 traces, ± 3").first.wait_for()
+
+
+def test_a_part_of_a_trace_says_so(visit: Visit, site: Any) -> None:
+    visitor = visit()
+    cut = {"truncated": True, "complete": False, "span_count": 5000}
+    _changed(visitor, "**/outline*", lambda document: document | cut)
+    visitor.page.route("**/api/v1/traces/*/logs*", _problem(503))
+    page = visitor.open(f"/traces/{site.seeded.deep}")
+    page.get_by_text("Some parent spans have not come").wait_for()
+    page.get_by_text("The first 13 of 5,000 spans").wait_for()
+    page.get_by_text("Without log records: detail of 503").wait_for()
+
+
+def test_who_must_wait_is_told_how_long(visit: Visit) -> None:
+    visitor = visit()
+    body = {"status": 503, "detail": "merges are behind"}
+    headers = {"content-type": "application/problem+json", "retry-after": "7"}
+    asked = []
+
+    def busy(route: Any) -> None:
+        asked.append(route)
+        route.fulfill(status=503, headers=headers, body=json.dumps(body))
+
+    visitor.page.route(PAGES["/traces"], busy)
+    visitor.page.goto(f"{visitor.url}/traces")
+    alert = visitor.page.get_by_role("alert")
+    alert.get_by_text("merges are behind Try again in 7 s.").wait_for()
+    assert len(asked) == 1
+    visitor.page.unroute_all()
+    alert.get_by_role("button", name="Ask again").click()
+    visitor.page.get_by_role("table", name="Traces").wait_for()
+
+
+def test_what_was_read_stays_when_the_network_goes(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/?live=true")
+    page.route("**/api/**", lambda route: route.abort())
+    page.get_by_text("This page is not current: clew does not answer").wait_for()
+    page.get_by_role("table", name="Transactions").wait_for()
+    page.unroute_all(behavior="ignoreErrors")
+    page.get_by_text("This page is not current").wait_for(state="detached")

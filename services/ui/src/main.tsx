@@ -13,6 +13,7 @@ import "~/styles/pages.css"
 import "~/styles/trace.css"
 
 const RETRIES = 2
+const LONGEST_WAIT = 2 // seconds; who must wait longer is told so
 const FRESH_MS = 30_000
 
 const queries = new QueryClient({
@@ -22,7 +23,10 @@ const queries = new QueryClient({
       refetchOnWindowFocus: false,
       // What is busy says when to ask again; what is wrong stays wrong.
       retry: (failures, error) =>
-        failures < RETRIES && error instanceof Problem && [429, 503].includes(error.status),
+        failures < RETRIES &&
+        error instanceof Problem &&
+        [429, 503].includes(error.status) &&
+        (error.retryAfter ?? 0) <= LONGEST_WAIT,
       retryDelay: (_failures, error) =>
         error instanceof Problem && error.retryAfter !== null ? error.retryAfter * 1000 : 1000,
     },

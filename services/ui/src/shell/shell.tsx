@@ -6,6 +6,7 @@ import { Bar } from "~/shell/bar"
 import { Help } from "~/shell/help"
 import { useKeys } from "~/shell/keys"
 import { Palette } from "~/shell/palette"
+import { Stale } from "~/shell/stale"
 
 export type Overlay = "palette" | "help" | null
 
@@ -19,6 +20,7 @@ export function Shell() {
       </a>
       <Bar open={setOverlay} />
       <main id="main" tabIndex={-1}>
+        <Stale />
         <Outlet />
       </main>
       <Palette open={overlay === "palette"} close={() => setOverlay(null)} />

@@ -21,9 +21,9 @@ const services = {
 }
 
 export function FirstRun() {
-  const { data, error, isPending } = useQuery(setup)
+  const { data, error, isPending, refetch } = useQuery(setup)
   if (isPending) return <Loading name="the addresses" />
-  if (error) return <Failure error={error} />
+  if (error) return <Failure error={error} again={() => void refetch()} />
   const [http, grpc] = [here(data.endpoints.otlp_http), here(data.endpoints.otlp_grpc)]
   const key = data.api_keys ? " \\\n  CLEW_API_KEY=<key with the scope ingest>" : ""
   const isDefault = http === "http://127.0.0.1:4318"
@@ -70,7 +70,8 @@ function Command({ text }: { text: string }) {
 }
 
 function Arrived() {
-  const { data } = useQuery(services)
+  const { data, error, refetch } = useQuery(services)
+  if (error && !data) return <Failure error={error} again={() => void refetch()} />
   const traced = data?.services ?? []
   const silent = data?.without_spans ?? []
   return (

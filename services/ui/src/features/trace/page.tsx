@@ -209,6 +209,11 @@ function Opened({ id, read, wanted, lookUp, again }: OpenedProps) {
             </button>
           ))}
         </span>
+        {logs.error ? (
+          <span className="warn small">▲ Without log records: {logs.error.message}</span>
+        ) : (
+          logs.data?.truncated && <span className="warn small">▲ Not all of its log records.</span>
+        )}
         <SqlButton title="the trace" source={{ path: pathOf(id), query: {} }} />
       </div>
       {search.view === "flame" ? (
