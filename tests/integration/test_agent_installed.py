@@ -51,15 +51,15 @@ SERVICES = {
         DJANGO.replace("wsgi", "asgi"), "daphne -p {port} shop:app", "GET items/<int:number>"
     ),
 }
+# It runs no exit functions in a worker that is stopped in the middle of a request.
 UWSGI_SERVICES = {
-    "workers": Service(FLASK, f"{UWSGI} --processes 2", "GET /items/<int:number>"),
-    "workers that load the service themselves": Service(
-        FLASK, f"{UWSGI} --processes 2 --lazy-apps", "GET /items/<int:number>"
-    ),
-    "threads": Service(FLASK, f"{UWSGI} --threads 2", "GET /items/<int:number>"),
-    "decorators": Service(
-        f"import uwsgidecorators\n{FLASK}", f"{UWSGI} --processes 2", "GET /items/<int:number>"
-    ),
+    name: Service(text, f"{UWSGI} {options}", "GET /items/<int:number>", is_killed=True)
+    for name, text, options in (
+        ("workers", FLASK, "--processes 2"),
+        ("workers that load the service themselves", FLASK, "--processes 2 --lazy-apps"),
+        ("threads", FLASK, "--threads 2"),
+        ("decorators", f"import uwsgidecorators\n{FLASK}", "--processes 2"),
+    )
 }
 
 

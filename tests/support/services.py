@@ -108,7 +108,7 @@ tornado.ioloop.IOLoop.current().start()
 class Service:
     """app: the text of shop.py. command: a program of the environment with its arguments; {port} is
     replaced. name: of a request's span. files: further ones, by their names. is_killed: whether the
-    server kills the process that answers when it is stopped itself."""
+    process that answers may end without its exit functions when the server is stopped."""
 
     app: str
     command: str
@@ -170,7 +170,9 @@ def serve(
 
 def _has_arrived(capture: Capture) -> bool:
     items = [log for log in capture.logs if log.proto.body.string_value.startswith("item ")]
-    return (len(entries(capture)), len(items)) == (8, 4) and bool(durations(capture))
+    answering = {span.resource["process.pid"] for span in entries(capture)}
+    measured = {metric.resource["process.pid"] for metric in durations(capture)}
+    return (len(entries(capture)), len(items)) == (8, 4) and answering == measured
 
 
 def entries(capture: Capture) -> list[Item]:
