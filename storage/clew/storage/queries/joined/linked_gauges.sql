@@ -1,7 +1,8 @@
 -- with entries
 -- Gauges that have to do with the traces: of the processes that they ran in, of those processes' hosts
 -- (system.*), or with an attribute of the transaction in them. A point is the mean of {step} seconds;
--- correlation is Pearson's with the transaction's p95 ({latencies} at {times}). Of a frequent transaction
+-- correlation is Pearson's with the transaction's p95 ({latencies} at {times}): corr itself loses bytes of memory, which
+-- are large and vary little; rounded, so that the order of rows does not decide a rank. Of a frequent transaction
 -- exemplars are of traces in the first {part} of every {stride} nanoseconds.
 SELECT
     name, unit, service, resource, attributes, linked_by, points, correlation,
@@ -16,8 +17,8 @@ FROM
         any(attributes) AS attributes,
         multiIf(max(by_exemplar), 'exemplar', max(by_attribute), 'attribute', 'resource') AS linked_by,
         arraySort(groupArray((bin, point))) AS points,
-        corrIf(point, latency, NOT isNaN(latency)) AS pearson,
-        if(countIf(NOT isNaN(latency)) >= 3 AND isFinite(pearson), pearson, NULL) AS correlation,
+        corrStableIf(point, latency, NOT isNaN(latency)) AS pearson,
+        if(countIf(NOT isNaN(latency)) >= 3 AND isFinite(pearson), round(pearson, 6), NULL) AS correlation,
         if(any(host) = '', cityHash64(service, series), cityHash64(any(host), attributes)) AS source
     FROM
     (

@@ -15,8 +15,8 @@ FROM
         any(attributes) AS attributes,
         multiIf(max(by_exemplar), 'exemplar', max(by_attribute), 'attribute', 'resource') AS linked_by,
         arraySort(groupArray((bin, point))) AS points,
-        corrIf(point, latency, NOT isNaN(latency)) AS pearson,
-        if(countIf(NOT isNaN(latency)) >= 3 AND isFinite(pearson), pearson, NULL) AS correlation,
+        corrStableIf(point, latency, NOT isNaN(latency)) AS pearson,
+        if(countIf(NOT isNaN(latency)) >= 3 AND isFinite(pearson), round(pearson, 6), NULL) AS correlation,
         if(any(host) = '', cityHash64(service, series), cityHash64(any(host), attributes)) AS source
     FROM
     (
