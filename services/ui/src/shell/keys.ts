@@ -23,7 +23,7 @@ export const KEYS: readonly [string, string][] = [
   ["?", "these keys"],
 ]
 
-const SEQUENCE_MS = 1000
+const SEQUENCE_MS = 3000
 
 function isTyping(target: EventTarget | null): boolean {
   return (
@@ -52,7 +52,7 @@ export function useKeys(setOverlay: (overlay: Overlay) => void) {
   const router = useRouter()
   const changeView = useChangeView()
   const { live } = useView()
-  const leader = useRef(0)
+  const leader = useRef(-Infinity)
 
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
@@ -65,11 +65,11 @@ export function useKeys(setOverlay: (overlay: Overlay) => void) {
     return () => document.removeEventListener("keydown", pressed)
   }, [setOverlay])
 
-  const afterLeader = () => performance.now() - leader.current < SEQUENCE_MS
-  useKey("g", () => (leader.current = performance.now()))
-  useKey("t", () => afterLeader() && void navigate({ to: "/" }))
+  const follows = (event: KeyboardEvent) => event.timeStamp - leader.current < SEQUENCE_MS
+  useKey("g", (event) => (leader.current = event.timeStamp))
+  useKey("t", (event) => follows(event) && void navigate({ to: "/" }))
   useKey("s", (event) => {
-    if (afterLeader()) void navigate({ to: "/traces" })
+    if (follows(event)) void navigate({ to: "/traces" })
     else click("[data-sql]", event)
   })
   useKey("l", () => changeView({ live: live ? undefined : true }))
