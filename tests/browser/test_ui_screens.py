@@ -5,13 +5,16 @@ CLEW_SCREENS=write writes them to docs/screens."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-Visit = Callable[..., Any]
+from clew.storage import Store
+from conftest import Visitor, serving
+from support import shop
+from support.pictures import reduced
 
 pytestmark = pytest.mark.slow
 
@@ -28,21 +31,41 @@ PAGES = {
 }
 
 
+@pytest.fixture(scope="module")
+def shown(
+    emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
+    """The URL of an API over a shop's telemetry, and the id of a trace of it."""
+    store = emptied()
+    trace = shop.load(store, tmp_path_factory.mktemp("shop"))
+    with serving(store) as (url, _):
+        yield url, trace
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits(visit: Visit, site: Any, name: str, scheme: str, width: int) -> None:
+def test_pages_fit(chromium: Any, shown: tuple[str, str], scheme: str, width: int) -> None:
+    url, trace = shown
     viewport = {"width": width, "height": 900 if width > 500 else 844}
-    visitor = visit(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
-    page = visitor.open(PAGES[name].replace("TRACE", site.seeded.trace))
-    if name == "trace":
-        page.locator(".line").nth(2).click()
-        visitor.settle()
-    page.wait_for_timeout(300)
-    widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    assert widths[0] <= widths[1]
-    picture = page.screenshot()
-    assert len(picture) <= LARGEST
-    if os.environ.get("CLEW_SCREENS") == "write":
-        SCREENS.mkdir(exist_ok=True)
-        (SCREENS / f"{name}-{scheme}-{width}.png").write_bytes(picture)
+    visitor = Visitor(
+        chromium, url, viewport=viewport, color_scheme=scheme, reduced_motion="reduce"
+    )
+    page = visitor.page
+    for name, path in PAGES.items():
+        visitor.open(path.replace("TRACE", trace))
+        if name == "trace":
+            page.get_by_role("row").filter(has_text="POST cards.example").click()
+            page.get_by_role("complementary", name="Span").get_by_role("tab").first.wait_for()
+            visitor.settle()
+        widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert widths[0] <= widths[1], name
+        if os.environ.get("CLEW_SCREENS") == "write":
+            page.evaluate("() => new Promise(requestAnimationFrame)")
+            empty = visitor.context.new_page()
+            picture = reduced(empty, page.screenshot())
+            empty.close()
+            SCREENS.mkdir(exist_ok=True)
+            (SCREENS / f"{name}-{scheme}-{width}.png").write_bytes(picture)
+            assert len(picture) <= LARGEST, name
+    visitor.close()
+    assert visitor.complaints == []

@@ -9,6 +9,7 @@ import { duration } from "~/view/format"
 
 const HEIGHT = 48
 const MARKS = 2000 // drawn at most
+const ERROR = 5 // pixels of its mark
 const SMALLEST = 4 // pixels of a brush; less is a click
 
 type Props = { outline: Outline; whole: number; zoom: Zoom; onZoom: (zoom: Zoom | undefined) => void }
@@ -80,23 +81,23 @@ function draw(canvas: HTMLCanvasElement, outline: Outline, whole: number, width:
   context.scale(ratio, ratio)
   const rows = Math.max(outline.size, 1)
   const thickness = Math.max(HEIGHT / rows, 1)
-  const mark = (row: number, colour: string) => {
+  const mark = (row: number, colour: string, longest: number) => {
     const x = ((outline.start[row] ?? 0) / whole) * width
-    const length = Math.max(((outline.duration[row] ?? 0) / whole) * width, 0.75)
+    const length = Math.min(Math.max(((outline.duration[row] ?? 0) / whole) * width, 0.75), longest)
     context.fillStyle = colour
     context.fillRect(x, (row / rows) * (HEIGHT - thickness), length, thickness)
   }
   // So many marks are enough: of 100,000 spans most would be drawn over.
   const step = Math.max(1, Math.floor(rows / MARKS))
   for (let row = 0; row < outline.size; row += step) {
-    mark(row, colours[`service-${((outline.service[row] ?? 0) % 8) + 1}` as "service-1"])
+    mark(row, colours[`service-${((outline.service[row] ?? 0) % 8) + 1}` as "service-1"], width)
   }
-  // Errors stand on top; the first of many at one height is enough.
+  // Errors are marked at their starts; the first of many at one height is enough.
   let height = -1
   for (let row = 0; row < outline.size; row++) {
     const place = Math.floor((row / rows) * MARKS)
     if (!outline.isError[row] || place === height) continue
-    mark(row, colours.error)
+    mark(row, colours.error, ERROR)
     height = place
   }
 }

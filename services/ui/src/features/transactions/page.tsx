@@ -127,7 +127,7 @@ function columnsOf(rows: readonly Transaction[]): Column<Transaction>[] {
         </span>
       ),
     },
-    { name: "p50", head: "p50", align: "end", sort: "p50", narrow: "hide", cell: (row) => duration(row.duration_ms.p50) },
+    { name: "p50", head: "p50", align: "end", sort: "p50", narrow: "hide", cell: (row) => <Slower row={row} than={row.duration_ms.p50} /> },
     {
       name: "p95",
       head: "p95",
@@ -135,7 +135,7 @@ function columnsOf(rows: readonly Transaction[]): Column<Transaction>[] {
       sort: "p95",
       cell: (row) => (
         <span className="with-line">
-          {duration(row.duration_ms.p95)}
+          <Slower row={row} than={row.duration_ms.p95} />
           {row.series && <Sparkline values={row.series.p95} name="p95 over time" />}
         </span>
       ),
@@ -172,7 +172,14 @@ function columnsOf(rows: readonly Transaction[]): Column<Transaction>[] {
       head: "Value lost",
       align: "end",
       sort: "value_lost",
-      cell: (row) => (row.value ? money(row.value.lost) : ""),
+      cell: (row) =>
+        row.value?.lost ? (
+          <Occurrences row={row} status="error" sort="value">
+            {money(row.value.lost)}
+          </Occurrences>
+        ) : (
+          ""
+        ),
     },
     rows.some((row) => row.slo) && {
       name: "slo",
@@ -192,16 +199,27 @@ function columnsOf(rows: readonly Transaction[]): Column<Transaction>[] {
   return columns.filter((column) => column !== false)
 }
 
-function Occurrences({ row, status, children }: { row: Transaction; status?: "error"; children: string }) {
+type OccurrencesProps = { row: Transaction; status?: "error"; min?: number | null; sort?: string; children: string }
+
+/** A number that opens the occurrences behind it. `min`: milliseconds. */
+function Occurrences({ row, status, min, sort, children }: OccurrencesProps) {
   return (
     <Link
       to="/transactions/$id"
       params={{ id: row.id }}
-      search={{ tab: "occurrences", outcome: status }}
+      search={{ tab: "occurrences", outcome: status, min: min ?? undefined, sort }}
       className={status === "error" ? "number error" : "number"}
     >
       {children}
     </Link>
+  )
+}
+
+function Slower({ row, than }: { row: Transaction; than: number | null }) {
+  return (
+    <Occurrences row={row} min={than} sort="duration">
+      {duration(than)}
+    </Occurrences>
   )
 }
 
