@@ -68,6 +68,7 @@ test-all: setup ui lint  ## the longer suites too
 	$(BIN)/python -m pytest
 
 test-browser: setup ui $(BIN)/playwright  ## the tests of the web UI in a browser; needs Debian's package chromium
+	@tests/browser/chromium.sh
 	$(BIN)/python -m pytest tests/browser
 
 $(BIN)/playwright: tests/browser/requirements.txt

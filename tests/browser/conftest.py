@@ -96,7 +96,9 @@ def chromium() -> Iterator[Any]:
         pytest.skip("needs the built web UI: make ui, with Node.js 20.19 or newer")
     with playwright.sync_playwright() as running:
         # As root, Chromium runs without its sandbox or not at all.
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = running.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         yield browser
         browser.close()
 
