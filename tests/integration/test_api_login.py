@@ -70,6 +70,13 @@ def test_a_login_counts_as_its_key(site: Site) -> None:
     assert site.send("GET", "/openapi.json", headers=headers).status_code == 200
 
 
+def test_a_login_has_the_scopes_of_every_line_of_its_key(site: Site) -> None:
+    line = site.file.read_text().splitlines()[0]
+    site.file.write_text(f"{line}\n{line.replace(' read ', ' admin ')}\n")
+    logins = Logins(Keys(site.file), b"s" * 32)
+    assert logins.principal(logins.token(site.keys["anna"])).scopes == {"read", "admin"}
+
+
 def test_a_change_needs_more_than_the_cookie(site: Site) -> None:
     headers = site.log_in("admin") | {"content-type": "application/yaml"}
     put = {"method": "PUT", "path": "/api/v1/definitions", "content": "transactions: []"}

@@ -10,14 +10,13 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clew.access import AccessError, Authenticator, Logins, Principal, bearer_key
+from clew.access import READING, AccessError, Authenticator, Logins, Principal, bearer_key
 from clew.api.problems import refusal
 
 HEALTH = ("/healthz", "/readyz")
 OPEN = (*HEALTH, "/login", "/logout")
 DATA = ("/api/", "/openapi.json", "/docs", "/redoc", "/v1/")
 COOKIE = "__Host-clew"  # a browser sends it over TLS, or to this machine, and to this origin alone
-READING = frozenset(("GET", "HEAD", "OPTIONS"))
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 

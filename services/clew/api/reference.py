@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 from starlette.convertors import Convertor, register_url_convertor
 
-from clew.api.access import READING, ScopedRoute
+from clew.access import READING
+from clew.api.access import ScopedRoute
 from clew.api.parameters import common_parameters
 from clew.api.problems import UnknownParameters
 

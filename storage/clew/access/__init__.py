@@ -15,7 +15,7 @@ Errors:
 """
 
 from clew.access.errors import AccessError, Forbidden, KeysError, Unauthenticated
-from clew.access.hosts import HostGuard, Hosts
+from clew.access.hosts import READING, HostGuard, Hosts
 from clew.access.keys import Key, Keys, add_key, new_key
 from clew.access.logins import LIFETIME, Logins, login_secret
 from clew.access.principal import ANYONE, SCOPES, Authenticator, Principal, bearer_key
@@ -23,6 +23,7 @@ from clew.access.principal import ANYONE, SCOPES, Authenticator, Principal, bear
 __all__ = [
     "ANYONE",
     "LIFETIME",
+    "READING",
     "SCOPES",
     "AccessError",
     "Authenticator",

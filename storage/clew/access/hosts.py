@@ -14,7 +14,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
-READING = frozenset(("GET", "HEAD", "OPTIONS"))
+READING = frozenset(("GET", "HEAD", "OPTIONS"))  # methods that change nothing
 HEALTH = frozenset(("/healthz", "/readyz"))  # load balancers ask by any name
 
 

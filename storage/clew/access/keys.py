@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,27 +50,20 @@ class Keys:
 
     def principal(self, key: str, name: str | None = None) -> Principal | None:
         """The principal with this key, or None. With `name`, the key must have that name."""
+        lines = self.lines(key)
+        return _principal(lines if name is None else [line for line in lines if line.name == name])
+
+    def lines(self, key: str) -> list[Key]:
+        """The lines of this key."""
         self._reload_if_changed()
         digest = _hash(key)
         # All hashes are compared, in constant time, so that the time does not reveal anything.
-        matches = [line for line in self._keys if hmac.compare_digest(line.hash, digest)]
-        if name is not None:
-            matches = [line for line in matches if line.name == name]
-        if not matches:
-            return None
-        return Principal(matches[0].name, frozenset().union(*(line.scopes for line in matches)))
+        return [line for line in self._keys if hmac.compare_digest(line.hash, digest)]
 
-    def line(self, key: str) -> Key | None:
-        """The line of this key, or None."""
+    def principal_where(self, is_meant: Callable[[Key], bool]) -> Principal | None:
+        """The principal of the key whose lines are meant, or None."""
         self._reload_if_changed()
-        digest = _hash(key)
-        matches = [line for line in self._keys if hmac.compare_digest(line.hash, digest)]
-        return matches[0] if matches else None
-
-    def lines(self, name: str) -> list[Key]:
-        """The lines with this name."""
-        self._reload_if_changed()
-        return [line for line in self._keys if line.name == name]
+        return _principal([line for line in self._keys if is_meant(line)])
 
     def _reload_if_changed(self) -> None:
         if not self._watched.changed():
@@ -80,6 +74,13 @@ class Keys:
             logger.error("%s: the API keys do not change", error)
         else:
             logger.info("read %d API keys from %s", len(self._keys), self._path)
+
+
+def _principal(lines: list[Key]) -> Principal | None:
+    """The principal with the scopes of all lines of one key; None without any."""
+    if not lines:
+        return None
+    return Principal(lines[0].name, frozenset().union(*(line.scopes for line in lines)))
 
 
 def new_key(name: str, scopes: list[str]) -> tuple[str, Key]:

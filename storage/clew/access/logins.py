@@ -30,9 +30,10 @@ class Logins:
 
     def token(self, key: str) -> str:
         """A token for this API key. Raises Unauthenticated for an unknown one."""
-        line = self._keys.line(key)
-        if line is None:
+        lines = self._keys.lines(key)
+        if not lines:
             raise Unauthenticated
+        line = lines[0]
         name = urlsafe_b64encode(line.name.encode()).rstrip(b"=").decode()
         expiry = int(time.time()) + LIFETIME
         return f"{name}.{expiry}.{self._signature(line.name, expiry, line.hash)}"
@@ -47,11 +48,15 @@ class Logins:
             name = urlsafe_b64decode(parts["name"] + "==").decode()
         except ValueError as error:
             raise Unauthenticated from error
-        for line in self._keys.lines(name):
-            signature = self._signature(name, int(parts["expiry"]), line.hash)
-            if hmac.compare_digest(signature, parts["signature"]):
-                return Principal(name, line.scopes)
-        raise Unauthenticated
+        expiry = int(parts["expiry"])
+        principal = self._keys.principal_where(
+            lambda line: hmac.compare_digest(
+                self._signature(name, expiry, line.hash), parts["signature"]
+            )
+        )
+        if principal is None:
+            raise Unauthenticated
+        return principal
 
     def _signature(self, name: str, expiry: int, key_hash: bytes) -> str:
         message = b"%d %b %b" % (expiry, key_hash, name.encode())

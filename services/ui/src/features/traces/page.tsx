@@ -97,7 +97,7 @@ function columnsOf(traces: readonly Trace[]): Column<Trace>[] {
       sort: "start",
       cell: (trace) => (
         <time title={exact(trace.start)}>
-          <span className="wide-only-inline muted">{dateOf(Date.parse(trace.start))} </span>
+          <span className="wide-only muted">{dateOf(Date.parse(trace.start))} </span>
           {clockWithMillis(trace.start)}
         </time>
       ),
