@@ -165,12 +165,19 @@ def capturing(forward_to: str = "") -> Iterator[Capture]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with answering(Handler) as url:
+        capture.url = url
+        yield capture
+
+
+@contextlib.contextmanager
+def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The URL of a server on this machine whose requests the handler answers."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        capture.url = f"http://127.0.0.1:{server.server_address[1]}"
         try:
-            yield capture
+            yield f"http://127.0.0.1:{server.server_address[1]}"
         finally:
             server.shutdown()
             thread.join()

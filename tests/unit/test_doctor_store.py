@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from clew.cli.doctor.store import api_url, examine_store
 from clew.cli.doctor.verdicts import Verdict
 from clew.cli.main import main
 from clew.collector import deadletter
-from support.capture import free_port
+from support.capture import answering, free_port
 
 CHECKS = [{"check": "orphans", "status": "warn", "text": "many", "mend": "mend it", "services": []}]
 
@@ -39,14 +38,8 @@ def _api(answers: Mapping[str, tuple[int, Any]]) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering(Handler) as url:
+        yield url
 
 
 def _verdicts(url: str, data: Path | None = None, key: str = "") -> dict[str, Verdict]:
