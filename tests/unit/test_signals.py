@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from clew.api import models
+from clew.api.models import ledger as models
 from clew.cli import settings
 from clew.collector import grpc, http, ids, mending, otlp
 from clew.storage import SIGNALS
@@ -29,7 +29,7 @@ from support.loading import seal_segment
         ("storage/rights.py: EXPORTER_TABLES", EXPORTER_TABLES.values()),
         ("cli/settings.py: SIGNALS", settings.SIGNALS),
         (
-            "api/models.py: SignalAccount",
+            "api/models/ledger.py: SignalAccount",
             get_args(models.SignalAccount.model_fields["signal"].annotation),
         ),
         ("tests/support/every_field.py: REQUESTS", every_field.REQUESTS),

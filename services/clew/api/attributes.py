@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
 
-from clew.api import models
 from clew.api.answer import AnswerDependency
+from clew.api.models import attributes as models
 from clew.api.parameters import CommonDependency
 from clew.api.reference import routes
 from clew.api.sorting import Order, sort_parameter

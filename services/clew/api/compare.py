@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 from fastapi import Query
 
-from clew.api import models
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.compared_sets import (
     Condition,
@@ -19,6 +18,7 @@ from clew.api.compared_sets import (
     find_population,
     trace_sets,
 )
+from clew.api.models import compare as models
 from clew.api.parameters import (
     CommonDependency,
     Window,

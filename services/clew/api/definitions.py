@@ -13,9 +13,9 @@ from clew.analysis import Registry, Revision, RevisionConflict, documents
 from clew.analysis.documents import MAX_BYTES, Form
 from clew.analysis.transactions.definitions import json_schema, write
 from clew.analysis.transactions.registry import revision_from_rows
-from clew.api import models
 from clew.api.access import requires
 from clew.api.answer import AnswerDependency
+from clew.api.models import definitions as models
 from clew.api.problems import Problem
 from clew.api.reference import REFERENCE, request_body, routes
 from clew.storage import queries

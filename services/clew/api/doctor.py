@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import Request
 
-from clew.api import models
 from clew.api.answer import AnswerDependency
 from clew.api.doctor_checks import CHECKS, Check, Examination, Verdict
+from clew.api.models import services as models
 from clew.api.parameters import SECOND, CommonDependency, Window, rfc3339
 from clew.api.reference import routes
 from clew.storage import LimitExceeded

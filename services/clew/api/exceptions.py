@@ -11,9 +11,9 @@ from typing import Annotated, Any
 from fastapi import Query
 
 from clew.analysis.transactions.definitions import Definition
-from clew.api import models
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.defined_transactions import DefinitionsDependency
+from clew.api.models import exceptions as models
 from clew.api.parameters import (
     EARLIEST,
     SECOND,

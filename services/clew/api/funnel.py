@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import Query
 
 from clew.analysis.transactions.definitions import Definition
-from clew.api import models
 from clew.api.answer import AnswerDependency
 from clew.api.defined_transactions import DefinitionsDependency
+from clew.api.models import joined as models
 from clew.api.parameters import CommonDependency, rfc3339
 from clew.api.problems import Problem
 from clew.api.reference import routes

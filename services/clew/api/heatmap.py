@@ -6,9 +6,9 @@ from bisect import bisect_left
 from typing import Any
 
 from clew.analysis.transactions.definitions import Definition
-from clew.api import models
 from clew.api.answer import AnswerDependency
 from clew.api.defined_transactions import DefinitionsDependency
+from clew.api.models import transactions as models
 from clew.api.parameters import CommonDependency, read_rfc3339, rfc3339
 from clew.api.reference import routes
 from clew.api.selection import TraceSelection

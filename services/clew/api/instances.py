@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 
 from clew.analysis.transactions.definitions import Definition
-from clew.api import defined_transactions, models
+from clew.api import defined_transactions
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.breakdown import read_breakdown
 from clew.api.defined_transactions import DefinitionsDependency
@@ -22,6 +22,7 @@ from clew.api.joined import (
     read_trace_logs,
 )
 from clew.api.linked_metrics import read_linked_metrics
+from clew.api.models import joined as models
 from clew.api.parameters import (
     ANY_TIME,
     BAD_CURSOR,
@@ -298,7 +299,7 @@ def _view(
 
 
 def _trace_document(answer: Answer, trace_id: str) -> dict[str, Any]:
-    """A trace as `models.WholeTrace`."""
+    """A trace as `WholeTrace`."""
     trace = read_trace(answer, trace_id)
     return trace.document() if trace else {}
 

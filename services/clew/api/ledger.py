@@ -10,8 +10,8 @@ from typing import Any
 
 from fastapi import Request
 
-from clew.api import models
 from clew.api.answer import AnswerDependency
+from clew.api.models import ledger as models
 from clew.api.parameters import SECOND, CommonDependency, Window, rfc3339
 from clew.api.reference import routes
 from clew.storage import SIGNALS, LedgerRow, queries

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from fastapi import Query
 
-from clew.api import models
 from clew.api.answer import AnswerDependency
+from clew.api.models import logs as models
 from clew.api.parameters import (
     CommonDependency,
     CommonParameters,

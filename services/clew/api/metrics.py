@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query
 
-from clew.api import models
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.metric_series import Metric, Point, SeriesQuery, aggregations_of, read_points
+from clew.api.models import metrics as models
 from clew.api.parameters import (
     SECOND,
     CommonDependency,

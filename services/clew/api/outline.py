@@ -15,8 +15,8 @@ from fastapi import Query
 from fastapi.responses import StreamingResponse
 
 from clew.analysis.traces.paths import NONE
-from clew.api import models
 from clew.api.answer import Answer, AnswerDependency
+from clew.api.models import outline as models
 from clew.api.parameters import full_trace_id, sql_time
 from clew.api.problems import Problem
 from clew.api.reference import json_lines, routes

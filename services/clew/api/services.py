@@ -7,8 +7,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Annotated, Any
 
-from clew.api import models
 from clew.api.answer import AnswerDependency
+from clew.api.models import services as models
 from clew.api.parameters import SECOND, CommonDependency, Window, rfc3339
 from clew.api.reference import routes
 from clew.api.sorting import Order, SortValue, sort_parameter, sorted_entries
@@ -233,6 +233,6 @@ def _operation(row: queries.ServicesRow, window: Window) -> dict[str, Any]:
 def _durations(
     row: RateRow | queries.ServicesRow,
 ) -> dict[str, float | None]:
-    """The quantiles of a row as `models.Durations`."""
+    """The quantiles of a row as `Durations`."""
     p50, p90, p95, p99 = row["quantiles"]
     return {"p50": p50, "p90": p90, "p95": p95, "p99": p99, "max": row["max"]}

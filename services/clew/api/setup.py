@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import Request
 
-from clew.api import models
+from clew.api.models import setup as models
 from clew.api.reference import routes
 
 router = routes("setup")

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query, Response
 
-from clew.api import models
 from clew.api.answer import Answer, AnswerDependency
+from clew.api.models import traces as models
 from clew.api.parameters import (
     BAD_CURSOR,
     LATEST,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Query
 
 from clew.analysis.transactions.definitions import Definition
-from clew.api import defined_transactions, models
+from clew.api import defined_transactions
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.breakdown import read_breakdown
 from clew.api.changes import (
@@ -29,6 +29,8 @@ from clew.api.joined import (
     read_trace_logs,
 )
 from clew.api.linked_metrics import read_linked_metrics
+from clew.api.models import transactions as models
+from clew.api.models.joined import JoinedView
 from clew.api.parameters import (
     CommonDependency,
     CommonParameters,
@@ -126,7 +128,7 @@ def list_transactions(
     )
 
 
-@router.get("/{transaction_id}", response_model=models.JoinedView)
+@router.get("/{transaction_id}", response_model=JoinedView)
 def joined_view(
     transaction_id: str,
     common: CommonDependency,
