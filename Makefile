@@ -96,6 +96,7 @@ bench: setup  ## measure items per CPU-second, freshness, bytes on disk, and the
 	$(BIN)/python bench/disk.py
 	$(BIN)/python bench/reads.py
 	$(BIN)/python bench/outlines.py
+	$(BIN)/python bench/quiet.py
 
 grafana: setup  ## add the dashboards to an installed or running Grafana (docs/grafana.md); downloads nothing
 	@$(BIN)/python dashboards/provision.py

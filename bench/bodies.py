@@ -43,7 +43,7 @@ def traces(
     chance = random.Random(seed)
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
-    _set(resource.resource.attributes, RESOURCE | {"service.name": service})
+    set_attributes(resource.resource.attributes, RESOURCE | {"service.name": service})
     scope = resource.scope_spans.add()
     scope.scope.name, scope.scope.version = "opentelemetry.instrumentation.fastapi", "0.66b1"
     began = began or time.time_ns()
@@ -62,7 +62,7 @@ def traces(
         span.end_time_unix_nano = span.start_time_unix_nano + int(chance.lognormvariate(16, 1))
         if chance.random() < 0.02:
             span.status.code = ERROR
-        _set(span.attributes, _span_attributes(chance, route, attributes))
+        set_attributes(span.attributes, span_attributes(chance, route, attributes))
     return bytes(request.SerializeToString())
 
 
@@ -76,7 +76,7 @@ def logs(records: int, seed: int) -> bytes:
     chance = random.Random(seed)
     request = ExportLogsServiceRequest()
     resource = request.resource_logs.add()
-    _set(resource.resource.attributes, RESOURCE)
+    set_attributes(resource.resource.attributes, RESOURCE)
     scope = resource.scope_logs.add()
     scope.scope.name = "shop.orders"
     began = time.time_ns()
@@ -95,7 +95,7 @@ def logs(records: int, seed: int) -> bytes:
             f"{'failed: the card was declined' if severe else 'was paid'} after "
             f"{chance.randrange(2000)} ms; {chance.choice(WORDS)} {chance.choice(WORDS)}"
         )
-        _set(
+        set_attributes(
             record.attributes,
             {
                 "code.function.name": "shop.orders.pay",
@@ -107,13 +107,13 @@ def logs(records: int, seed: int) -> bytes:
     return bytes(request.SerializeToString())
 
 
-def metrics(points: int, seed: int) -> bytes:
+def metrics(points: int, seed: int, service: str = "checkout") -> bytes:
     """A request of about a third each of gauges, sums, and histograms of 10 buckets with an
     exemplar; 16 points to a metric."""
     chance = random.Random(seed)
     request = ExportMetricsServiceRequest()
     resource = request.resource_metrics.add()
-    _set(resource.resource.attributes, RESOURCE)
+    set_attributes(resource.resource.attributes, RESOURCE | {"service.name": service})
     scope = resource.scope_metrics.add()
     scope.scope.name = "shop.orders"
     now = time.time_ns()
@@ -136,7 +136,7 @@ def metrics(points: int, seed: int) -> bytes:
             else:
                 point = metric.gauge.data_points.add(as_double=chance.random())
             point.start_time_unix_nano, point.time_unix_nano = now - 60 * 10**9, now
-            _set(
+            set_attributes(
                 point.attributes,
                 {
                     "http.request.method": "GET",
@@ -147,7 +147,7 @@ def metrics(points: int, seed: int) -> bytes:
     return bytes(request.SerializeToString())
 
 
-def _span_attributes(chance: random.Random, route: int, count: int) -> dict[str, Any]:
+def span_attributes(chance: random.Random, route: int, count: int) -> dict[str, Any]:
     """The first `count` of what HTTP instrumentation puts on a span, business data behind it."""
     every: dict[str, Any] = {
         "http.request.method": "GET",
@@ -174,7 +174,8 @@ def _span_attributes(chance: random.Random, route: int, count: int) -> dict[str,
     return dict(list(every.items())[:count])
 
 
-def _set(attributes: Any, values: dict[str, Any]) -> None:
+def set_attributes(attributes: Any, values: dict[str, Any]) -> None:
+    """Add these to the attributes of a message."""
     for key, value in values.items():
         kind = {bool: "bool_value", int: "int_value", float: "double_value", str: "string_value"}
         setattr(attributes.add(key=key).value, kind[type(value)], value)

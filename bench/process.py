@@ -31,21 +31,22 @@ SIDE_VIEWS = ("clew_traces_view", "clew_operations_1m_view")
 class Measured:
     """A process: what it takes."""
 
-    _process: subprocess.Popen[bytes]
+    pid: int
 
     def cpu(self) -> float:
         """Seconds, user and system, of all its threads."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def memory(self, field: str = "VmRSS") -> int:
-        """Bytes of resident memory; VmHWM for the most there ever was."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        """Bytes of resident memory; RssAnon for what is not of files, VmHWM for the most there ever
+        was."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.split(f"{field}:")[1].split()[0]) * 1024
 
     def forget_most_memory(self) -> None:
         """Let VmHWM begin again at what there is now."""
-        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
 
 class Up(Measured):
@@ -71,6 +72,7 @@ class Up(Measured):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        self.pid = self._process.pid
         path = self._data / "endpoints.json"
         while not path.exists():
             time.sleep(0.1)

@@ -262,7 +262,7 @@ def work(kind: str, way: str, tenants: int, directory: Path) -> dict[str, Any]:
     """Some of the figures of a way, measured in this process."""
     if kind == "idle" and way == "process":
         with Up(directory) as up:
-            return idle(up.cpu, Path(f"/proc/{up._process.pid}/status"))
+            return idle(up.cpu, Path(f"/proc/{up.pid}/status"))
     trial = Trial(way, tenants, directory)
     status = Path("/proc/self/status")
     return measure(trial) if kind == "measure" else idle(time.process_time, status)
