@@ -17,6 +17,7 @@
         registry    the definitions in force
         rules       what agents need of them, to take business context from requests
         occurrences what they make of the traces
+    alerts/         rules of alerts, and the states that they bring series into
     queries/        the statements of traces and transactions
 
 Stands on storage. The API reads its types; it knows neither the API nor the collector.
