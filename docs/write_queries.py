@@ -167,6 +167,8 @@ class Classes:
                 return "float | None" if self._from_json else "float"
             case "LowCardinality":
                 return self._python(arguments[0], name)
+            case "SimpleAggregateFunction":
+                return self._python(arguments[1], name)
             case "Nullable":
                 return f"{self._python(arguments[0], name).removesuffix(' | None')} | None"
             case "Array":

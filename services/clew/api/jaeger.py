@@ -1,7 +1,7 @@
 """Jaeger's HTTP query API, for clients such as Grafana's Jaeger data source: `/api/…`, which most
 clients use, and the newer `/api/v3/…`, whose traces are OTLP in JSON.
 
-The database writes whole traces in these forms, with the types that values were sent with.
+Whole traces in these forms are in clew.api.jaeger_traces.
 """
 
 from __future__ import annotations
@@ -18,21 +18,27 @@ from fastapi.responses import JSONResponse
 
 from clew.api.access import ScopedRoute
 from clew.api.answer import Answer, AnswerDependency
+from clew.api.jaeger_traces import (
+    UNKNOWN_SERVICE,
+    Extent,
+    newer_forms,
+    older_forms,
+    read_extents,
+    read_summaries,
+)
 from clew.api.parameters import (
     EARLIEST,
     LATEST,
     SECOND,
     CommonParameters,
     Window,
-    extent_parameters,
     full_trace_id,
     read_rfc3339,
 )
 from clew.api.reference import JSON, json_response
-from clew.api.traces import newest_traces, trace_summaries
+from clew.api.traces import newest_traces
 from clew.storage import (
     ExpressionError,
-    Query,
     SpanExpression,
     StorageError,
     UnsupportedExpression,
@@ -45,10 +51,8 @@ from clew.storage import (
 router = APIRouter(include_in_schema=False, route_class=ScopedRoute)
 
 DAY = 86400 * SECOND
-UNKNOWN_SERVICE = "unknown_service"  # the name in Jaeger of a service without a name
 MAX_NAMES = 10_000
 MAX_EDGES = 5_000
-MAX_SPANS = 10_000  # of a trace
 DEFAULT_LIMIT, MAX_LIMIT = 20, 1000  # traces of a search
 # Tags that are shown though they are no attributes, and the field of a span that each is.
 FIELD_TAGS = {
@@ -187,13 +191,13 @@ def find_traces(query: QueryDependency, answer: AnswerDependency) -> Response:
             max_duration_ns=query.duration("maxDuration"),
             limit=query.limit("limit"),
         )
-    return _data(_trace_lines(answer, queries.JAEGER_TRACES, ids))
+    return _data(older_forms(answer, _extents(answer, ids)))
 
 
 @router.get("/api/traces/{trace_id}")
 def get_trace(trace_id: str, answer: AnswerDependency) -> Response:
-    lines = _trace_lines(answer, queries.JAEGER_TRACES, [trace_id])
-    return _data(lines) if lines else _error(404, "trace not found")
+    forms = older_forms(answer, _extents(answer, [trace_id]))
+    return _data(forms) if forms else _error(404, "trace not found")
 
 
 @router.get("/api/dependencies")
@@ -217,29 +221,19 @@ def operations_v3(query: QueryDependency, answer: AnswerDependency) -> Response:
 @router.get("/api/v3/traces")
 def find_traces_v3(query: QueryDependency, answer: AnswerDependency) -> Response:
     ids = _search_v3(query, answer)
-    return _result(_trace_lines(answer, queries.JAEGER_RESOURCE_SPANS, ids))
+    return _result(newer_forms(answer, _extents(answer, ids)))
 
 
 @router.get("/api/v3/trace-summaries")
 def find_trace_summaries(query: QueryDependency, answer: AnswerDependency) -> Response:
     ids = _search_v3(query, answer)
-    traces = trace_summaries(answer, ids)
-    if not traces:
-        return json_response({"summaries": []})
-    extent = extent_parameters(traces.values())
-    rows = answer.rows(queries.JAEGER_SUMMARIES, trace_ids=sorted(traces), **extent)
-    by_id = {row["traceId"]: row for row in rows}
-    summaries = [
-        {name: value for name, value in by_id[id].items() if name != "root"}
-        for id in ids
-        if id in by_id
-    ]
-    return json_response({"summaries": summaries})
+    summaries = read_summaries(answer, _extents(answer, ids))
+    return json_response({"summaries": [summaries[id] for id in ids if id in summaries]})
 
 
 @router.get("/api/v3/traces/{trace_id}")
 def get_trace_v3(trace_id: str, answer: AnswerDependency) -> Response:
-    return _result(_trace_lines(answer, queries.JAEGER_RESOURCE_SPANS, [trace_id]))
+    return _result(newer_forms(answer, _extents(answer, [trace_id])))
 
 
 @router.get("/api/v3/dependencies")
@@ -397,15 +391,9 @@ def _clamped_window(start: int, end: int) -> Window:
     return Window(start, end)
 
 
-def _trace_lines(answer: Answer, query: Query[Any], ids: Iterable[str]) -> list[bytes]:
-    """The query's lines of JSON for the stored traces with these ids. Leading zeros of an id may be
-    missing."""
-    summaries = trace_summaries(answer, map(full_trace_id, ids))
-    if not summaries:
-        return []
-    extent = extent_parameters(summaries.values())
-    text = answer.text(query, trace_ids=sorted(summaries), most=MAX_SPANS, **extent)
-    return text.splitlines()
+def _extents(answer: Answer, trace_ids: Iterable[str]) -> dict[str, Extent]:
+    """The extents of the stored traces with these ids. Leading zeros of an id may be missing."""
+    return read_extents(answer, map(full_trace_id, trace_ids))
 
 
 def _text(value: Any) -> str:

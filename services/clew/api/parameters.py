@@ -216,10 +216,15 @@ class Extent(TypedDict):
 
 def extent_parameters(traces: Collection[Extent], margin: int = 0) -> dict[str, Any]:
     """The parameters `start` and `end` of queries: from the first start to the last end, with
-    `margin` nanoseconds more on both sides. ANY_TIME if a clock was so wrong that a trace lies
-    outside the range of the tables' keys."""
+    `margin` nanoseconds more on both sides; see `time_range`."""
     start = min(read_rfc3339(trace["start"]) for trace in traces) - margin
     end = max(read_rfc3339(trace["end"]) for trace in traces) + margin
+    return time_range(start, end)
+
+
+def time_range(start: int, end: int) -> dict[str, Any]:
+    """The parameters `start` and `end` of queries, from nanoseconds since 1970. ANY_TIME if a clock
+    was so wrong that they lie outside the range of the tables' keys."""
     if start < EARLIEST or end > LATEST:
         return ANY_TIME
     return Window(start, end).parameters

@@ -173,9 +173,8 @@ def _span_heads(text: bytes) -> Iterator[SpanHead]:
 
 def _span_head(row: queries.TraceSpansRow, rest: slice) -> SpanHead:
     # Strings that repeat in many spans are stored once.
-    timed = TimedSpan(
-        row["span_id"], row["parent_span_id"], intern(row["kind"]), row["began"], _span_end(row)
-    )
+    end = span_end(row["began"], row["lasted"])
+    timed = TimedSpan(row["span_id"], row["parent_span_id"], intern(row["kind"]), row["began"], end)
     return SpanHead(
         timed,
         sent_id=None,
@@ -190,11 +189,11 @@ def _span_head(row: queries.TraceSpansRow, rest: slice) -> SpanHead:
     )
 
 
-def _span_end(row: queries.TraceSpansRow) -> int:
+def span_end(start: int, lasted: int) -> int:
     """The end as clew_end computes it: a span that ends after the last time that can be stored ends
-    when it starts."""
-    end = row["began"] + row["lasted"]
-    return end if end < PAST_INT64 else row["began"]
+    when it starts. All in nanoseconds."""
+    end = start + lasted
+    return end if end < PAST_INT64 else start
 
 
 def _computed_members(head: SpanHead, times: SpanTimes, trace_start: int) -> bytes:

@@ -417,87 +417,6 @@ class JaegerPatternRow(TypedDict):
 JAEGER_PATTERN = Query[JaegerPatternRow](STORAGE, "jaeger_pattern")
 
 
-class JaegerResourceSpansResourceAttributes(TypedDict):
-    key: str
-    value: dict[str, bool | float | int | str | None]
-
-
-class JaegerResourceSpansResource(TypedDict):
-    attributes: list[JaegerResourceSpansResourceAttributes]
-
-
-class JaegerResourceSpansScopeSpansScopeAttributes(TypedDict):
-    key: str
-    value: dict[str, bool | float | int | str | None]
-
-
-class JaegerResourceSpansScopeSpansScope(TypedDict):
-    name: str
-    version: str
-    attributes: list[JaegerResourceSpansScopeSpansScopeAttributes]
-
-
-class JaegerResourceSpansScopeSpansSpansAttributes(TypedDict):
-    key: str
-    value: dict[str, bool | float | int | str | None]
-
-
-class JaegerResourceSpansScopeSpansSpansEventsAttributes(TypedDict):
-    key: str
-    value: dict[str, bool | float | int | str | None]
-
-
-class JaegerResourceSpansScopeSpansSpansEvents(TypedDict):
-    timeUnixNano: str
-    name: str
-    attributes: list[JaegerResourceSpansScopeSpansSpansEventsAttributes]
-
-
-class JaegerResourceSpansScopeSpansSpansLinksAttributes(TypedDict):
-    key: str
-    value: dict[str, bool | float | int | str | None]
-
-
-class JaegerResourceSpansScopeSpansSpansLinks(TypedDict):
-    traceId: str
-    spanId: str
-    traceState: str
-    attributes: list[JaegerResourceSpansScopeSpansSpansLinksAttributes]
-
-
-class JaegerResourceSpansScopeSpansSpansStatus(TypedDict):
-    message: str
-    code: int
-
-
-class JaegerResourceSpansScopeSpansSpans(TypedDict):
-    traceId: str
-    spanId: str
-    parentSpanId: str | None
-    traceState: str
-    name: str
-    kind: int
-    startTimeUnixNano: str
-    endTimeUnixNano: str
-    attributes: list[JaegerResourceSpansScopeSpansSpansAttributes]
-    events: list[JaegerResourceSpansScopeSpansSpansEvents]
-    links: list[JaegerResourceSpansScopeSpansSpansLinks]
-    status: JaegerResourceSpansScopeSpansSpansStatus
-
-
-class JaegerResourceSpansScopeSpans(TypedDict):
-    scope: JaegerResourceSpansScopeSpansScope
-    spans: list[JaegerResourceSpansScopeSpansSpans]
-
-
-class JaegerResourceSpansRow(TypedDict):
-    resource: JaegerResourceSpansResource
-    scopeSpans: list[JaegerResourceSpansScopeSpans]
-
-
-JAEGER_RESOURCE_SPANS = Query[JaegerResourceSpansRow](STORAGE, "jaeger_resource_spans")
-
-
 class JaegerServicesRow(TypedDict):
     service: str
 
@@ -505,84 +424,50 @@ class JaegerServicesRow(TypedDict):
 JAEGER_SERVICES = Query[JaegerServicesRow](STORAGE, "jaeger_services")
 
 
-class JaegerSummariesServices(TypedDict):
+class JaegerSpansRow(TypedDict):
+    trace_id: str
+    span_id: str
+    parent_span_id: str
+    trace_state: str
     name: str
-    spanCount: int
-    errorSpanCount: int
+    kind: str
+    service: str
+    began: int
+    lasted: int
+    ends_before_start: bool
+    status: str
+    status_message: str
+    scope: str
+    scope_version: str
+    resource_attributes: list[tuple[str, str]]
+    scope_attributes: list[tuple[str, str]]
+    attributes: list[tuple[str, str]]
+    event_times: list[int]
+    event_names: list[str]
+    event_attributes: list[list[tuple[str, str]]]
+    link_trace_ids: list[str]
+    link_span_ids: list[str]
+    link_trace_states: list[str]
+    link_attributes: list[list[tuple[str, str]]]
+    attribute_types: str
+
+
+JAEGER_SPANS = Query[JaegerSpansRow](STORAGE, "jaeger_spans")
 
 
 class JaegerSummariesRow(TypedDict):
-    traceId: str
-    root: tuple[int, str, str, str]
-    rootServiceName: str
-    rootOperationName: str
-    minStartTimeUnixNano: str
-    maxEndTimeUnixNano: str
-    spanCount: int
-    errorSpanCount: int
-    orphanSpanCount: int
-    services: list[JaegerSummariesServices]
+    trace_id: str
+    span_id: str
+    parent_span_id: str
+    name: str
+    kind: str
+    service: str
+    began: int
+    lasted: int
+    is_error: int
 
 
 JAEGER_SUMMARIES = Query[JaegerSummariesRow](STORAGE, "jaeger_summaries")
-
-
-class JaegerTracesSpansReferences(TypedDict):
-    refType: str
-    traceID: str
-    spanID: str
-
-
-class JaegerTracesSpansTags(TypedDict):
-    key: str
-    type: str
-    value: bool | float | int | str | None
-
-
-class JaegerTracesSpansLogsFields(TypedDict):
-    key: str
-    type: str
-    value: bool | float | int | str | None
-
-
-class JaegerTracesSpansLogs(TypedDict):
-    timestamp: int
-    fields: list[JaegerTracesSpansLogsFields]
-
-
-class JaegerTracesSpans(TypedDict):
-    traceID: str
-    spanID: str
-    flags: int
-    operationName: str
-    references: list[JaegerTracesSpansReferences]
-    startTime: int
-    duration: int
-    tags: list[JaegerTracesSpansTags]
-    logs: list[JaegerTracesSpansLogs]
-    processID: str
-    warnings: list[str]
-
-
-class JaegerTracesProcessesTags(TypedDict):
-    key: str
-    type: str
-    value: bool | float | int | str | None
-
-
-class JaegerTracesProcesses(TypedDict):
-    serviceName: str
-    tags: list[JaegerTracesProcessesTags]
-
-
-class JaegerTracesRow(TypedDict):
-    traceID: str
-    spans: list[JaegerTracesSpans]
-    processes: dict[str, JaegerTracesProcesses]
-    warnings: list[str]
-
-
-JAEGER_TRACES = Query[JaegerTracesRow](STORAGE, "jaeger_traces")
 
 
 class LedgerRow(TypedDict):
@@ -983,6 +868,16 @@ class TraceExemplarsRow(TypedDict):
 
 
 TRACE_EXEMPLARS = Query[TraceExemplarsRow](STORAGE, "trace_exemplars")
+
+
+class TraceExtentsRow(TypedDict):
+    trace_id: str
+    start: int
+    end: int
+    spans: int
+
+
+TRACE_EXTENTS = Query[TraceExtentsRow](STORAGE, "trace_extents")
 
 
 class TraceGaugesRow(TypedDict):

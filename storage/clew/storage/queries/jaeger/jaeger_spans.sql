@@ -1,32 +1,33 @@
--- The spans of some traces, each once. A server's span that shares its id with a client's has an id of its own and
--- is the client's child; the children of that id are the server's.
-WITH
-shared AS
-(
-    SELECT TraceId, SpanId
-    FROM otel.otel_traces
-    WHERE TraceId IN {trace_ids:Array(String)}
-        AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
-    GROUP BY TraceId, SpanId
-    HAVING hasAll(groupUniqArray(clew_kind_name(SpanKind)), ['client', 'server'])
-),
-unique_spans AS
-(
-    SELECT * EXCEPT (SpanId, ParentSpanId), unique_id AS SpanId, unique_parent_id AS ParentSpanId
-    FROM
-    (
-        SELECT
-            *,
-            clew_kind_name(SpanKind) = 'server' AND (TraceId, SpanId) IN shared AS is_shared_server,
-            if(is_shared_server, clew_server_span_id(SpanId), SpanId) AS unique_id,
-            multiIf(
-                is_shared_server, SpanId,
-                (TraceId, ParentSpanId) IN shared, clew_server_span_id(ParentSpanId),
-                ParentSpanId) AS unique_parent_id
-        FROM otel.otel_traces
-        WHERE TraceId IN {trace_ids:Array(String)}
-            AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
-        ORDER BY TraceId, Timestamp, clew_duration(Duration) DESC, ParentSpanId, SpanKind
-        LIMIT 1 BY TraceId, unique_id
-    )
-)
+-- The spans of some traces, trace by trace, as they are stored: api/jaeger_traces.py writes them in Jaeger's forms. Flat,
+-- because it is planned in 4 ms; a statement that wrote those forms took 48. Attributes are pairs in an array: as an
+-- object of JSON a map would lose a key that is in it twice.
+SELECT
+    TraceId AS trace_id,
+    SpanId AS span_id,
+    ParentSpanId AS parent_span_id,
+    TraceState AS trace_state,
+    SpanName AS name,
+    SpanKind AS kind,
+    ServiceName AS service,
+    toUnixTimestamp64Nano(Timestamp) AS began,
+    clew_duration(Duration) AS lasted,
+    EndsBeforeStart AS ends_before_start,
+    StatusCode AS status,
+    StatusMessage AS status_message,
+    ScopeName AS scope,
+    ScopeVersion AS scope_version,
+    CAST(ResourceAttributes, 'Array(Tuple(String, String))') AS resource_attributes,
+    CAST(ScopeAttributes, 'Array(Tuple(String, String))') AS scope_attributes,
+    CAST(SpanAttributes, 'Array(Tuple(String, String))') AS attributes,
+    arrayMap(time -> toUnixTimestamp64Nano(time), Events.Timestamp) AS event_times,
+    Events.Name AS event_names,
+    CAST(Events.Attributes, 'Array(Array(Tuple(String, String)))') AS event_attributes,
+    Links.TraceId AS link_trace_ids,
+    Links.SpanId AS link_span_ids,
+    Links.TraceState AS link_trace_states,
+    CAST(Links.Attributes, 'Array(Array(Tuple(String, String)))') AS link_attributes,
+    AttributeTypes AS attribute_types
+FROM otel.otel_traces
+WHERE TraceId IN {trace_ids:Array(String)}
+    AND Timestamp >= {start:DateTime64(9)} AND Timestamp <= {end:DateTime64(9)}
+ORDER BY trace_id
