@@ -52,7 +52,7 @@ def _served(make: Callable[[str], Any]) -> Iterator[str]:
     try:
         yield url
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join()
 
 

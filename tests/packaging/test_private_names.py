@@ -37,14 +37,14 @@ PRIVATE = {
                 *("connection_made", "connection_lost", "data_received"),
                 *("on_headers_complete", "on_body", "on_message_complete"),
                 *("timeout_keep_alive_handler", "*timeout_keep_alive", "*timeout_keep_alive_task"),
-                *("*connections", "*cycle", "*loop", "*server", "*transport"),
+                *("*connections", "*cycle", "*loop", "*server", "*server_state", "*transport"),
             )
         ),
         "uvicorn.protocols.http.httptools_impl:RequestResponseCycle.*response_complete",
         "uvicorn.protocols.http.httptools_impl:RequestResponseCycle.*response_started",
         "uvicorn:Server.capture_signals",
-        "uvicorn:Config.__init__(callback_notify)",
-        "uvicorn:Config.__init__(timeout_notify)",
+        "uvicorn:Server.main_loop",
+        "uvicorn.server:ServerState.*default_headers",
     ],
     "chdb-core": [
         *(

@@ -92,7 +92,7 @@ def serving(store: Store, directory: Path) -> Iterator[str]:
         yield f"clickhouse://other:{key}@127.0.0.1:{listening.getsockname()[1]}/"
     finally:
         app.close()
-        server.should_exit = True
+        server.stop()
         thread.join()
         store.shared = False
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 import socket
+import threading
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +44,7 @@ def talk(*said: bytes) -> bytes:
             return await asyncio.wait_for(reader.read(), 20)
         finally:
             writer.close()
-            server.should_exit = True
+            server.stop()
             await serving
 
     return asyncio.run(conversation())
@@ -157,3 +161,31 @@ def test_half_of_what_tls_needs_is_refused(settings: Settings, tmp_path: Path) -
     for each, why in ((half, "TLS needs both"), (whole, "No such file")):
         with pytest.raises(UsageError, match=why):
             platform.run(each, platform.UP, lambda endpoints: None)
+
+
+def test_an_answer_has_the_date() -> None:
+    answer = talk(WHOLE + b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    dates = re.findall(rb"\r\ndate: ([^\r]+)\r\n", answer)
+    assert len(dates) == 2
+    for date in dates:
+        sent = parsedate_to_datetime(date.decode())
+        assert abs(datetime.now(UTC) - sent) < timedelta(minutes=1)
+
+
+def test_another_thread_stops_a_server() -> None:
+    server = Server(app, None, 1)
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
+    thread.start()
+    with socket.create_connection(listening.getsockname()) as client:
+        client.sendall(WHOLE)
+        assert OK in client.recv(1000)  # so it waits in its main loop, or will
+        server.stop()
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_a_server_that_was_stopped_before_it_served_ends() -> None:
+    server = Server(app, None, 1)
+    server.stop()
+    asyncio.run(server.serve([socket.create_server(("127.0.0.1", 0))]))

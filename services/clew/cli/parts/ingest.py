@@ -103,7 +103,7 @@ async def ingest(shared: Shared) -> AsyncIterator[dict[str, str]]:
                 **addresses,
             }
     finally:
-        http.should_exit = True
+        http.stop()
         await grpc.stop()
         await statsd.stop()
         await serving

@@ -110,7 +110,7 @@ def served(app: Any, listening: socket.socket, access: Access, name: str) -> Ite
     try:
         yield access.url(*listening.getsockname()[:2])
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join()
 
 
