@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -172,6 +173,9 @@ def _serve(variant: str, flags: list[str]) -> int:
     from clew.cli import main
     from clew.storage import Ingest, Store, StoredItems, migrate
 
+    class Never(Settler):
+        def start(self) -> None: ...
+
     changed: dict[str, Any] = {}
     module = "clew.cli.platform"
     if variant == "base":
@@ -184,10 +188,6 @@ def _serve(variant: str, flags: list[str]) -> int:
 
         changed["migrate"] = without_sides
     elif variant == "unsettled":
-
-        class Never(Settler):
-            def start(self) -> None: ...
-
         module, changed["Settler"] = "clew.cli.parts.analysis", Never
     elif variant == "receiver":
 
@@ -195,8 +195,14 @@ def _serve(variant: str, flags: list[str]) -> int:
             def load(self, *arguments: Any) -> dict[str, StoredItems]:
                 return {"": StoredItems(arguments[3], 0)}
 
+            def write_ledger(self, *arguments: Any) -> None: ...
+
         module, changed["Ingest"] = "clew.cli.parts.ingest", Nowhere
-    with patch.multiple(module, **changed):
+    without_settler = patch("clew.cli.parts.analysis.Settler", Never)
+    with (
+        patch.multiple(module, **changed),
+        without_settler if variant == "receiver" else nullcontext(),
+    ):
         return main.main(["up", *flags])
 
 

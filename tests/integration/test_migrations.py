@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from clew.storage import SchemaError, Store, migrate, migrations
+from clew.storage.migrations import TABLE_SETTINGS
 from support.loading import rows
 
 Edit = Callable[[str, str, str], None]
@@ -293,3 +294,17 @@ def test_side_tables_are_merged_once_their_day_is_over(store: Store) -> None:
     assert {name for name, statement in rows if merged in statement} == {
         name for name, _ in rows if name.startswith("clew_")
     }
+
+
+def test_the_tables_of_an_older_clew_get_the_settings_too(store: Store) -> None:
+    def statement() -> str:
+        return str(client.command("SHOW CREATE TABLE otel.clew_ledger"))
+
+    with store.client() as client:
+        before = statement()
+        for name, _, _ in TABLE_SETTINGS:
+            client.command(f"ALTER TABLE otel.clew_ledger RESET SETTING {name}")
+        assert "force_merge" not in statement()
+    assert migrate(store) == []
+    with store.client() as client:
+        assert statement() == before

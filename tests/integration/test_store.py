@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,15 @@ def test_an_incomplete_mutation_is_removed(tmp_path: Path) -> None:
     (tmp_path / "status").unlink()  # like an engine that was closed
     _remove_torn_mutations(tmp_path)
     assert (complete.exists(), empty.exists()) == (True, False)
+
+
+def test_an_engine_does_without_pandas_and_pyarrow(tmp_path: Path) -> None:
+    """chdb imports them where it finds them; they can be uninstalled (ADR 0027)."""
+    program = f"""
+import sys
+from clew.storage import Store
+with Store("chdb://{tmp_path}/db").client() as client:
+    assert client.query("SELECT 1, [1.5], now64(9)").result_rows[0][0] == 1
+assert not {{"pandas", "pyarrow"}} & set(sys.modules), "imported"
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

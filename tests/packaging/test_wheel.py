@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 # What only the server needs, by the names of the distributions.
 SERVER_ONLY = {
-    "chdb", "chdb-core", "clickhouse-cityhash", "clickhouse-connect", "fastapi", "grpcio",
+    "chdb-core", "clickhouse-cityhash", "clickhouse-connect", "fastapi", "grpcio",
     "httptools", "numpy", "pandas", "pyarrow", "sqlalchemy", "starlette", "uvicorn", "uvloop", "xxhash", "zstandard",
 }  # fmt: skip
 
@@ -166,7 +166,14 @@ def test_constraints_name_versions_and_hashes_and_no_place() -> None:
     assert "--index" not in text
     assert "--find-links" not in text
     pinned = {line.partition("==")[0] for line in text.splitlines() if "==" in line}
-    assert {"chdb", "fastapi", "hatchling", "editables", "opentelemetry-sdk", "pytest"} <= pinned
+    assert {
+        "chdb-core",
+        "fastapi",
+        "hatchling",
+        "editables",
+        "opentelemetry-sdk",
+        "pytest",
+    } <= pinned
     for block in text.split("\n\n")[-1].replace("\\\n", "").splitlines():
         if "==" in block:
             assert "--hash=sha256:" in block

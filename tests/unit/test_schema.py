@@ -11,7 +11,7 @@ import pytest
 
 from clew.storage import SIGNALS
 from clew.storage.cluster import SHARDED
-from clew.storage.migrations import known_migrations
+from clew.storage.migrations import _with_settings, known_migrations
 from support.loading import sides_equal_their_base
 
 # Small tables: complete on every node of a cluster, and not freed with a signal's rows.
@@ -43,6 +43,16 @@ VIEWS = [
 SIDES = {side.name: signal for signal in SIGNALS.values() for side in signal.sides}
 DERIVED = {table for signal in SIGNALS.values() for table in signal.derived}
 BASES = {table: signal for signal in SIGNALS.values() for table in signal.tables}
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_the_settings_of_a_table_are_its_last_clause(table: str) -> None:
+    """A migration adds to them."""
+    complete = _with_settings(TABLES[table], [("more", 1, "")])
+    if "MergeTree" in TABLES[table]:
+        assert re.search(r"^SETTINGS [^()]*\w, more = 1\Z", complete, re.M)
+    else:
+        assert complete == TABLES[table]
 
 
 @pytest.mark.parametrize("table", sorted(TABLES))

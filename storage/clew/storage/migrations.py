@@ -40,19 +40,22 @@ VIEW_HEAD = re.compile(
     r"^CREATE (?:MATERIALIZED )?VIEW IF NOT EXISTS otel\.(?P<name>\w+)(?P<target> TO \S+)? AS\n",
     re.MULTILINE,
 )
+# Of a MergeTree, whose last clause is its settings.
+TABLE_HEAD = re.compile(
+    r"^CREATE TABLE IF NOT EXISTS otel\.(\w+)(?=[\s\S]*^SETTINGS [^()]+\Z)", re.MULTILINE
+)
 VIEW_DROP = re.compile(r"^DROP VIEW IF EXISTS otel\.\w+\n", re.MULTILINE)
 
-# Settings of the tables whose names are LIKE the third value. They are set after the tables were
-# created, and only where the server knows them, because a server refuses a CREATE TABLE with an
-# unknown setting.
+# Settings of the tables whose names begin with the third value. They are not in the schema's files,
+# because a server refuses a CREATE TABLE with a setting that it does not know.
 # The first: since 26.3 the lengths of strings inside a Map are 8-byte numbers in a stream of their
 # own by default. They take 10.7 of 59.4 bytes a span, because ZSTD(1) finds no period in them, and
 # a seventh of the CPU time of inserts and merges.
 # The others: one hour after the last insert into a day, the side tables' parts of that day are
 # merged into one. Then each trace or minute has one row, and reads need not aggregate several.
-CLEW_TABLES = r"clew\_%"
+CLEW_TABLES = "clew_"
 TABLE_SETTINGS = (
-    ("propagate_types_serialization_versions_to_nested_types", 0, "%"),
+    ("propagate_types_serialization_versions_to_nested_types", 0, ""),
     ("min_age_to_force_merge_seconds", 3600, CLEW_TABLES),
     ("min_age_to_force_merge_on_partition_only", 1, CLEW_TABLES),
 )
@@ -129,9 +132,10 @@ def migrate(store: Store, *, dry_run: bool = False, views: bool = True) -> list[
         ]
         if not dry_run:
             statements = _create_statements(client, cluster) if pending else {}
+            settings = _known_settings(client)
             for migration in pending:
-                _apply(client, cluster, migration.sql, statements)
-            _apply_table_settings(client, cluster)
+                _apply(client, cluster, _with_settings(migration.sql, settings), statements)
+            _complete_table_settings(client, cluster, settings)
             _record(client, pending)
     return pending
 
@@ -186,18 +190,42 @@ def _record(client: Client, migrations: list[Migration]) -> None:
     )
 
 
-def _apply_table_settings(client: Client, cluster: Cluster) -> None:
-    for name, value, table_pattern in TABLE_SETTINGS:
-        tables = client.query(
-            "SELECT name FROM system.tables WHERE has({databases:Array(String)}, database) "
-            "AND engine LIKE '%MergeTree' AND name LIKE {pattern:String} "
-            "AND position(create_table_query, {name:String}) = 0 "
-            "AND (SELECT count() FROM system.merge_tree_settings WHERE name = {name:String})",
-            parameters={"databases": cluster.databases, "name": name, "pattern": table_pattern},
-        ).result_rows
-        for (table,) in tables:
+def _known_settings(client: Client) -> list[tuple[str, int, str]]:
+    """Those of TABLE_SETTINGS that the server knows."""
+    names = client.query(
+        "SELECT name FROM system.merge_tree_settings WHERE has({names:Array(String)}, name)",
+        parameters={"names": [name for name, _, _ in TABLE_SETTINGS]},
+    ).result_columns[0]
+    return [setting for setting in TABLE_SETTINGS if setting[0] in names]
+
+
+def _with_settings(sql: str, settings: list[tuple[str, int, str]]) -> str:
+    """The CREATE statement of a MergeTree with these too; another statement as it is."""
+    head = TABLE_HEAD.search(sql)
+    if head is None:
+        return sql
+    more = [f"{name} = {value}" for name, value, prefix in settings if head[1].startswith(prefix)]
+    return ", ".join((sql.rstrip(), *more))
+
+
+def _complete_table_settings(
+    client: Client, cluster: Cluster, settings: list[tuple[str, int, str]]
+) -> None:
+    """Set these on the tables that do not have them: tables of an older clew."""
+    rows = client.query(
+        "SELECT name, create_table_query FROM system.tables "
+        "WHERE has({databases:Array(String)}, database) AND engine LIKE '%MergeTree'",
+        parameters={"databases": cluster.databases},
+    ).result_rows
+    for table, statement in rows:
+        missing = [
+            f"{name} = {value}"
+            for name, value, prefix in settings
+            if table.startswith(prefix) and name not in statement
+        ]
+        if missing:
             client.command(
-                f"ALTER TABLE {cluster.shard_table(table)} MODIFY SETTING {name} = {value}"
+                f"ALTER TABLE {cluster.shard_table(table)} MODIFY SETTING {', '.join(missing)}"
             )
 
 
