@@ -45,6 +45,7 @@ from clew.api.compression import Compression
 from clew.api.docs import add_docs
 from clew.api.problems import add_problem_handlers, problem_response
 from clew.api.reference import describe
+from clew.api.rooted_traces import RootedTraces
 from clew.storage import Reader
 
 ROUTES = (  # modules with a router, in the order of the document
@@ -103,6 +104,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.reader = reader
+    app.state.rooted_traces = RootedTraces()
     app.state.definitions = registry or Registry(reader.store)
     app.state.pending = pending
     app.state.logins = logins

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi import Query as Parameter
 
+from clew.api.rooted_traces import RootedTraces
 from clew.storage import Forms, Query, Reader, Reading, RowT, queries
 
 SETTLER_ROW = "pass"  # the row of clew_settler that says how far traces are settled
@@ -17,8 +18,9 @@ SETTLER_ROW = "pass"  # the row of clew_settler that says how far traces are set
 class Answer:
     """The answer to one request."""
 
-    def __init__(self, reading: Reading, explain: bool) -> None:
+    def __init__(self, reading: Reading, explain: bool, rooted_traces: RootedTraces) -> None:
         self.in_parallel = reading.in_parallel
+        self.rooted_traces = rooted_traces
         self._reading = reading
         self._explain = explain
         self._truncated = False
@@ -84,7 +86,7 @@ def get_answer(
     reader: Reader = request.app.state.reader
     reading = reader.begin()
     request.state.readings.append(reading)
-    return Answer(reading, explain)
+    return Answer(reading, explain, request.app.state.rooted_traces)
 
 
 AnswerDependency = Annotated[Answer, Depends(get_answer)]

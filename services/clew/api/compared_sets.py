@@ -11,6 +11,7 @@ from clew.api.answer import Answer
 from clew.api.parameters import Window, sql_time
 from clew.api.problems import Problem
 from clew.api.traces import entry_parameters, is_automatic
+from clew.api.transaction_names import transaction_names
 from clew.storage import (
     ENTRIES_TAKING,
     ENTRY_FILTER,
@@ -19,7 +20,6 @@ from clew.storage import (
     AttributeFilter,
     occurrences_with_span,
     occurrences_without_span,
-    queries,
     span_filters,
     traces_with_span,
     traces_without_span,
@@ -98,8 +98,8 @@ def find_population(
     Raises Problem 404 for an unknown automatic transaction."""
     parameters: dict[str, Any] = {"environment": environment}
     filters = ""
-    if is_automatic(transaction):
-        names = answer.first_row(queries.TRANSACTION_NAMES, id=transaction)
+    if transaction is not None and is_automatic(transaction):
+        names = transaction_names(answer, transaction)
         if names is None:
             raise Problem(404, f"no transaction has the id {transaction!r}")
         filters = f" AND Rank < 2{ENTRY_FILTER}"

@@ -20,10 +20,8 @@ from clew.api.access import ScopedRoute
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.jaeger_traces import (
     UNKNOWN_SERVICE,
-    Extent,
     newer_forms,
     older_forms,
-    read_extents,
     read_summaries,
 )
 from clew.api.parameters import (
@@ -36,7 +34,8 @@ from clew.api.parameters import (
     read_rfc3339,
 )
 from clew.api.reference import JSON, json_response
-from clew.api.traces import newest_traces
+from clew.api.trace_extents import Extent, read_extents
+from clew.api.traces import newest_matches
 from clew.storage import (
     ExpressionError,
     SpanExpression,
@@ -307,8 +306,15 @@ def _search(
     common = CommonParameters(window, None, limit)
     spans = [fields + shown + fragment for fragment in tag_filters]
     parameters |= shown_parameters | tag_parameters
-    traces = newest_traces(answer, common, spans, "", parameters)
-    return [trace["trace_id"] for trace in islice(traces, limit)]
+    selective = bool(operation or tags)
+    return _first_ids(
+        newest_matches(answer, common, spans, "", parameters, selective=selective), limit
+    )
+
+
+def _first_ids(pages: Iterable[dict[str, int]], limit: int) -> list[str]:
+    """The first `limit` ids of the traces of a search."""
+    return list(islice((id for page in pages for id in page), limit))
 
 
 def _tags_of_fields(tags: dict[str, str]) -> tuple[str, dict[str, Any]]:
@@ -363,8 +369,8 @@ def _search_v3(query: JaegerQuery, answer: Answer) -> list[str]:
     if window.start >= window.end:
         return []
     common = CommonParameters(window, None, limit)
-    traces = newest_traces(answer, common, [expression.fragment], "", expression.parameters)
-    return [trace["trace_id"] for trace in islice(traces, limit)]
+    pages = newest_matches(answer, common, [expression.fragment], "", expression.parameters)
+    return _first_ids(pages, limit)
 
 
 def _read_filter(answer: Answer, text: str) -> SpanExpression:

@@ -7,7 +7,7 @@ planning a statement that writes them takes as long as 1,000 spans take here.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import groupby
 from math import isfinite
@@ -19,6 +19,7 @@ import pydantic_core
 from clew.analysis.traces.paths import TimedSpan, shown_spans
 from clew.api.answer import Answer
 from clew.api.parameters import time_range
+from clew.api.trace_extents import Extent
 from clew.api.trace_view import ERRORS, MAX_SPANS, span_end
 from clew.storage import Query, queries
 
@@ -37,32 +38,11 @@ Value = bool | int | float | str
 RowT = TypeVar("RowT", queries.JaegerSpansRow, queries.JaegerSummariesRow)
 
 
-class Extent(NamedTuple):
-    """From when to when the spans of a trace are, in nanoseconds since 1970, and the number of
-    their rows."""
-
-    start: int
-    end: int
-    spans: int
-
-
 class Shown(NamedTuple, Generic[RowT]):
     """The spans of a trace as they are shown, by start: each row, and the ids that it has here."""
 
     trace_id: str
     spans: list[tuple[RowT, TimedSpan]]
-
-
-def read_extents(answer: Answer, trace_ids: Iterable[str]) -> dict[str, Extent]:
-    """The extents of the traces that are stored, by trace id."""
-    ids = sorted(set(trace_ids))
-    extents: dict[str, Extent] = {}
-    for row in answer.rows(queries.TRACE_EXTENTS, trace_ids=ids) if ids else ():
-        known = extents.get(row["trace_id"], Extent(row["start"], row["end"], 0))
-        extents[row["trace_id"]] = Extent(
-            min(known.start, row["start"]), max(known.end, row["end"]), known.spans + row["spans"]
-        )
-    return extents
 
 
 def older_forms(answer: Answer, extents: Mapping[str, Extent]) -> list[bytes]:

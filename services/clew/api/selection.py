@@ -72,16 +72,17 @@ class TraceSelection:
 
     @property
     def forms(self) -> Forms:
-        """The files for `entries` and `settled`. There is one for each kind of selection, because
-        the engine also plans the branches that a parameter turns off: half of a statement's
-        time."""
+        """The files for `entries`, `settled` and `outside`. There is one for each kind of
+        selection, because the engine also plans the branches that a parameter turns off: half of a
+        statement's time."""
         if not self.service:
             entries = "entries_defined" if self.defined else "entries_traces"
             return {"entries": entries, "settled": "settled_traces"}
+        outside = "outside_rootless" if self.rootless else "outside_rooted"
         if not self.named:
-            return {"entries": "entries_other", "settled": "settled_other"}
+            return {"entries": "entries_other", "settled": "settled_other", "outside": outside}
         entries = "entries_rootless" if self.rootless else "entries_roots"
-        return {"entries": entries, "settled": "settled_named"}
+        return {"entries": entries, "settled": "settled_named", "outside": outside}
 
 
 @dataclass(frozen=True)

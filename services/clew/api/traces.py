@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -27,7 +27,9 @@ from clew.api.parameters import (
 from clew.api.problems import Problem
 from clew.api.reference import routes
 from clew.api.sorting import Order, sort_parameter
+from clew.api.trace_extents import read_extents
 from clew.api.trace_view import read_trace
+from clew.api.transaction_names import transaction_names
 from clew.storage import (
     LONG_TRACES,
     SHORT_TRACES,
@@ -43,6 +45,7 @@ router = routes("traces")
 SORTS = ("start", "duration", "errors", "span_count")
 FIRST_STRETCH = 300 * SECOND
 GROWTH = 8
+MAX_GROWTH = 512
 NO_LIMIT = float("inf")
 CLOCK_AHEAD = 86400 * SECOND  # of a client, by which its spans may lie in the future
 NO_TRANSACTION: queries.TransactionNamesRow = {
@@ -90,8 +93,9 @@ def search_traces(
     clock is ahead by up to a day. `sort=start` means `matched_at`; another order reads all traces
     of the window."""
     order = Order.parse(sort, SORTS, "start", common.position)
+    attributes = [AttributeFilter.parse(text) for text in attr]
     spans, parameters = span_filters(
-        [AttributeFilter.parse(text) for text in attr],
+        attributes,
         service=service,
         operation=operation,
         is_error=None if status is None else status == "error",
@@ -110,7 +114,10 @@ def search_traces(
         parameters["max_duration_ms"] = longest
     ranks: dict[str, int] = {}
     if str(order) == "start":
-        traces = newest_traces(answer, common, [spans], filters, parameters)
+        selective = operation is not None or any(attribute.is_indexed for attribute in attributes)
+        traces = newest_traces(
+            answer, common, [spans], filters, parameters, selective=selective and not filters
+        )
     else:
         traces = sorted_traces(answer, common, order, spans + filters, parameters, ranks)
     matches = (
@@ -147,7 +154,7 @@ def _transaction_filter(answer: Answer, transaction: str) -> tuple[str, dict[str
     transaction it also lets traces pass that have such a span but enter elsewhere."""
     if not is_automatic(transaction):
         return TRACES_IN_OCCURRENCES, {"transaction": transaction}
-    names = answer.first_row(queries.TRANSACTION_NAMES, id=transaction)
+    names = transaction_names(answer, transaction)
     return TRACES_WITH_ENTRY, entry_parameters(names or NO_TRANSACTION)
 
 
@@ -240,55 +247,110 @@ def newest_traces(
     spans: Sequence[str],
     filters: str,
     parameters: dict[str, Any],
+    *,
+    selective: bool = False,
 ) -> Iterator[MatchingTrace]:
-    """Traces with a span in the window that matches one of the fragments of SQL `spans`, and for
-    which the fragment `filters` holds: the newest such span first, from the cursor's position on.
-    """
+    """The traces of `newest_matches`, with what is known of them."""
+    for page in newest_matches(answer, common, spans, filters, parameters, selective=selective):
+        summaries = trace_summaries(answer, page)
+        for trace_id, matched_at in page.items():
+            if trace_id in summaries:
+                yield {**summaries[trace_id], "matched_at": rfc3339(matched_at)}
+
+
+def newest_matches(
+    answer: Answer,
+    common: CommonParameters,
+    spans: Sequence[str],
+    filters: str,
+    parameters: dict[str, Any],
+    *,
+    selective: bool = False,
+) -> Iterator[dict[str, int]]:
+    """The ids of the traces with a span in the window that matches one of the fragments of SQL
+    `spans`, and for which the fragment `filters` holds, each with the start of its newest such span
+    in nanoseconds: the newest first, from the cursor's position on, in pages.
+
+    `selective`: the key or the indexes of the table find such spans, so that a long stretch without
+    one costs little."""
     position = (str(common.position.get("time", "")), str(common.position.get("id", "")))
     last = _last(common)
     seen: set[str] = set()
-    for stretch in stretches(common.window):
+    stretch_end, length = common.window.end, FIRST_STRETCH
+    while stretch_end > common.window.start:
+        stretch = Window(max(common.window.start, stretch_end - length), stretch_end)
         end = last if stretch.end == common.window.end else stretch.end
         since, until = sql_time(stretch.start), sql_time(end)
-        time, id = position if "" < position[0] < until else (until, "")
-        while time > since:
-            rows = _matching_rows(
-                answer,
-                [fragment + filters for fragment in spans],
-                **parameters,
-                since=since,
-                until=until,
-                after_time=time,
-                after_id=id,
-                limit=common.limit + 1,
-            )
-            matched_at = {row["trace_id"]: row["matched_at"] for row in rows}
-            summaries = trace_summaries(answer, matched_at.keys() - seen)
+        matches: int | None = None  # None: the cursor's position is before the stretch
+        for rows in _pages(
+            answer, spans, filters, parameters, since, until, position, common.limit
+        ):
+            matches = (matches or 0) + len(rows)
             later = _matching_later(
-                answer, spans, parameters, summaries.values(), Window(end, last)
+                answer, spans, parameters, rows.keys() - seen, Window(end, last)
             )
-            for trace_id, matched in matched_at.items():
-                if trace_id in summaries and trace_id not in later:
-                    yield {**summaries[trace_id], "matched_at": matched}
-            seen |= matched_at.keys()
-            if len(rows) <= common.limit:
-                break
-            time, id = sql_time_from_rfc3339(rows[-1]["matched_at"]), rows[-1]["trace_id"]
+            yield {id: time for id, time in rows.items() if id not in seen and id not in later}
+            seen |= rows.keys()
+        stretch_end = stretch.start
+        is_sparse = selective and matches is not None
+        length *= _growth(matches or 0, common.limit) if is_sparse else GROWTH
+
+
+def _growth(matches: int, limit: int) -> int:
+    """How many times as long the next stretch is, where this one had `matches` of `limit` traces:
+    twice what it takes if there are as many everywhere."""
+    return min(MAX_GROWTH, max(GROWTH, 2 * (limit + 1) // matches)) if matches else MAX_GROWTH
+
+
+def _pages(
+    answer: Answer,
+    spans: Sequence[str],
+    filters: str,
+    parameters: dict[str, Any],
+    since: str,
+    until: str,
+    position: tuple[str, str],
+    limit: int,
+) -> Iterator[dict[str, int]]:
+    """The traces of a stretch in pages, after a position if it lies in the stretch: their ids, each
+    with the start of its newest matching span in nanoseconds."""
+    after = position if "" < position[0] < until else None
+    while after is None or after[0] > since:
+        rows = _matching_rows(
+            answer,
+            [fragment + filters for fragment in spans],
+            after,
+            **parameters,
+            since=since,
+            until=until,
+            limit=limit + 1,
+        )
+        yield {row["trace_id"]: row["newest"] for row in rows}
+        if len(rows) <= limit:
+            return
+        after = sql_time(rows[-1]["newest"]), rows[-1]["trace_id"]
 
 
 def _matching_rows(
-    answer: Answer, filters: Sequence[str], limit: int, **parameters: Any
-) -> list[queries.TraceSearchRow]:
+    answer: Answer,
+    filters: Sequence[str],
+    after: tuple[str, str] | None,
+    limit: int,
+    **parameters: Any,
+) -> Sequence[queries.TraceSearchRow]:
     """The rows of the search for each of the fragments, merged: at most `limit`."""
-    rows = [
-        row
-        for fragment in filters
-        for row in answer.rows(queries.TRACE_SEARCH, fragment, **parameters, limit=limit)
-    ]
+    rows: list[queries.TraceSearchRow] = []
+    for fragment in filters:
+        if after is None:
+            rows += answer.rows(queries.TRACE_SEARCH, fragment, **parameters, limit=limit)
+        else:
+            time, id = after
+            page = parameters | {"after_time": time, "after_id": id, "limit": limit}
+            rows += answer.rows(queries.TRACE_SEARCH_AFTER, fragment, **page)
     if len(filters) > 1:
-        newest = {row["trace_id"]: row for row in sorted(rows, key=lambda row: row["matched_at"])}
+        newest = {row["trace_id"]: row for row in sorted(rows, key=lambda row: row["newest"])}
         rows = sorted(
-            newest.values(), key=lambda row: (row["matched_at"], row["trace_id"]), reverse=True
+            newest.values(), key=lambda row: (row["newest"], row["trace_id"]), reverse=True
         )
     return rows[:limit]
 
@@ -297,14 +359,16 @@ def _matching_later(
     answer: Answer,
     spans: Sequence[str],
     parameters: dict[str, Any],
-    traces: Iterable[queries.TracesByIdRow],
+    trace_ids: Collection[str],
     window: Window,
 ) -> set[str]:
-    """The ids of the traces that have a matching span in this window, which is the later part of
-    the search's: they were listed there."""
-    since, until = rfc3339(window.start), sql_time(window.end)
-    ids = sorted(trace["trace_id"] for trace in traces if trace["end"] >= since)
-    if window.start >= window.end or not ids:
+    """The ids of those of the traces that have a matching span in this window, which is the later
+    part of the search's: they were listed there."""
+    if window.start >= window.end or not trace_ids:
+        return set()
+    extents = read_extents(answer, trace_ids)
+    ids = sorted(id for id, extent in extents.items() if extent.end >= window.start)
+    if not ids:
         return set()
     return {
         row["trace_id"]
@@ -315,7 +379,7 @@ def _matching_later(
             **parameters,
             trace_ids=ids,
             since=sql_time(window.start),
-            until=until,
+            until=sql_time(window.end),
         )
     }
 

@@ -44,12 +44,14 @@ from clew.api.selection import Processes, TraceSelection, find_processes
 from clew.api.sorting import Order, SortValue, page_of, sort_parameter
 from clew.api.sparklines import Points, add_series
 from clew.api.traces import trace_summaries
+from clew.api.transaction_names import transaction_names
 from clew.storage import queries
 
 router = routes("transactions")
 
 QUANTILE_ERROR = 0.01  # relative error of the sketches that quantiles are computed from
 MAX_OVERFLOW = 100
+MAX_ROOTLESS = 10_000  # traces that are looked at one by one for a root
 MAX_TRANSACTIONS = 20_000  # automatic ones of a window, of which a page is chosen
 
 # Keys of the list's order, and the value of each in a transaction.
@@ -100,12 +102,16 @@ def list_transactions(
     if baseline is None and order.key == "change":
         baseline = window_before(common.window)
     answer.rests_on_settled_traces()
-    transactions, before, overflow = answer.in_parallel(
-        lambda: _transactions(answer, definitions, common),
+    overflow = answer.limited_rows(queries.OVERFLOW, MAX_OVERFLOW)
+    transactions, before = answer.in_parallel(
+        lambda: _transactions(answer, definitions, common, has_others=bool(overflow)),
         lambda: (
-            _transactions(answer, definitions, replace(common, window=baseline)) if baseline else []
+            _transactions(
+                answer, definitions, replace(common, window=baseline), has_others=bool(overflow)
+            )
+            if baseline
+            else []
         ),
-        lambda: answer.limited_rows(queries.OVERFLOW, MAX_OVERFLOW),
     )
     if baseline:
         before_by_id = {document["id"]: document for document in before}
@@ -161,7 +167,9 @@ def _automatic_view(
             **common.window.rollup_parameters,
             step=common.window.step,
         ),
-        lambda: _services_by_operation(answer, common, names["service"]),
+        lambda: _services_by_operation(
+            answer, common, names["service"], has_others=not names["named"]
+        ),
         lambda: find_processes(answer, selection),
         lambda: read_exceptions(answer, selection, common.limit),
     )
@@ -257,7 +265,7 @@ def find_transaction(
     Problem 404 for an unknown id."""
     if transaction_id in definitions:
         return definitions[transaction_id]
-    names = answer.first_row(queries.TRANSACTION_NAMES, id=transaction_id)
+    names = transaction_names(answer, transaction_id)
     if names is None:
         raise Problem(
             404,
@@ -281,22 +289,21 @@ def automatic_selection(
 
 
 def _transactions(
-    answer: Answer, definitions: Mapping[str, Definition], common: CommonParameters
+    answer: Answer,
+    definitions: Mapping[str, Definition],
+    common: CommonParameters,
+    *,
+    has_others: bool,
 ) -> list[dict[str, Any]]:
-    """All transactions of the window, as `models.Transaction`."""
+    """All transactions of the window, as `models.Transaction`. `has_others`: some service has more
+    names than transactions."""
     window = common.window
     automatic, defined, services = answer.in_parallel(
-        lambda: answer.limited_rows(
-            queries.TRANSACTIONS,
-            MAX_TRANSACTIONS,
-            **window.parameters,
-            **window.rollup_parameters,
-            environment=common.environment,
-        ),
+        lambda: _automatic_rows(answer, common, has_others=has_others),
         lambda: defined_transactions.read_counts(
             answer, definitions.values(), window, common.environment
         ),
-        lambda: _services_by_operation(answer, common),
+        lambda: _services_by_operation(answer, common, has_others=has_others),
     )
     return [
         _automatic_document(row["id"], row["service"], row["operation"], row, window, services)
@@ -308,6 +315,33 @@ def _transactions(
     ]
 
 
+def _automatic_rows(
+    answer: Answer, common: CommonParameters, *, has_others: bool
+) -> list[queries.TransactionsRow]:
+    is_whole = has_others or _may_have_rootless(answer, common.window)
+    return answer.limited_rows(
+        queries.TRANSACTIONS,
+        MAX_TRANSACTIONS,
+        forms={"counted": "counted_all" if is_whole else "counted_rooted"},
+        **common.window.parameters,
+        **common.window.rollup_parameters,
+        environment=common.environment,
+    )
+
+
+def _may_have_rootless(answer: Answer, window: Window) -> bool:
+    """Whether a trace without a root span may have its entry in the window. False is certain."""
+    rows = answer.rows(queries.ROOTLESS, **window.parameters, limit=MAX_ROOTLESS + 1)
+    if len(rows) > MAX_ROOTLESS:
+        return True
+    unknown = answer.rooted_traces.unknown({row["trace_id"] for row in rows})
+    if not unknown:
+        return False
+    rooted = {row["trace_id"] for row in answer.rows(queries.ROOTED, trace_ids=sorted(unknown))}
+    answer.rooted_traces.add(rooted)
+    return rooted != unknown
+
+
 def _contains(transaction: Mapping[str, Any], text: str | None) -> bool:
     """Whether the name, service or operation contains the text, without regard to case."""
     folded = (text or "").strip().casefold()
@@ -315,11 +349,12 @@ def _contains(transaction: Mapping[str, Any], text: str | None) -> bool:
 
 
 def _services_by_operation(
-    answer: Answer, common: CommonParameters, service: str | None = None
+    answer: Answer, common: CommonParameters, service: str | None = None, *, has_others: bool
 ) -> ServicesByOperation:
     """The services that traces of automatic transactions went through, by their entry."""
     rows = answer.rows(
         queries.TRANSACTION_SERVICES,
+        forms={"other_names": "other_names_some" if has_others else "other_names_none"},
         **common.window.parameters,
         **common.window.rollup_parameters,
         service=service,

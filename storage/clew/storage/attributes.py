@@ -49,6 +49,12 @@ class AttributeFilter:
     values: tuple[str, ...] = ()
     prefix: str = ""
 
+    @property
+    def is_indexed(self) -> bool:
+        """Whether indexes find the rows that it holds of."""
+        values = self.values or (self.value,)
+        return self.operator in ("=", "in") and not self.prefix and all(values)
+
     @classmethod
     def parse(cls, text: str) -> AttributeFilter:
         """Parse `http.route=/checkout`, `http.route~check`, `http.response.status_code>=500`, ….

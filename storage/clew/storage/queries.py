@@ -697,6 +697,20 @@ class ProcessesRow(TypedDict):
 PROCESSES = Query[ProcessesRow](STORAGE, "processes")
 
 
+class RootedRow(TypedDict):
+    trace_id: str
+
+
+ROOTED = Query[RootedRow](STORAGE, "rooted")
+
+
+class RootlessRow(TypedDict):
+    trace_id: str
+
+
+ROOTLESS = Query[RootlessRow](STORAGE, "rootless")
+
+
 class SeriesExponentialRow(TypedDict):
     service: str
     labels: list[str]
@@ -940,11 +954,18 @@ TRACE_PROCESSES = Query[TraceProcessesRow](STORAGE, "trace_processes")
 
 class TraceSearchRow(TypedDict):
     trace_id: str
-    newest: str
-    matched_at: str
+    newest: int
 
 
 TRACE_SEARCH = Query[TraceSearchRow](STORAGE, "trace_search")
+
+
+class TraceSearchAfterRow(TypedDict):
+    trace_id: str
+    newest: int
+
+
+TRACE_SEARCH_AFTER = Query[TraceSearchAfterRow](STORAGE, "trace_search_after")
 
 
 class TraceSpansEvents(TypedDict):
@@ -1062,6 +1083,17 @@ class TransactionNamesRow(TypedDict):
 
 
 TRANSACTION_NAMES = Query[TransactionNamesRow](STORAGE, "transaction_names")
+
+
+class TransactionNamesOtherRow(TypedDict):
+    service: str
+    operation: str
+    names: list[str]
+    named: bool
+    rootless: bool
+
+
+TRANSACTION_NAMES_OTHER = Query[TransactionNamesOtherRow](STORAGE, "transaction_names_other")
 
 
 class TransactionSeriesRow(TypedDict):

@@ -1,9 +1,10 @@
+-- with other_names
 -- The services that the traces of automatic transactions went through: whole hours from the rollup, what
 -- the window cuts of an hour from the settled traces. Without FINAL: of a trace that was settled again
 -- the earlier services are among the later ones.
 SELECT
     ServiceName AS service,
-    if((ServiceName, SpanName) IN (SELECT ServiceName, SpanName FROM otel.clew_other_operations), '(other)', SpanName) AS operation,
+    if(is_other, '(other)', SpanName) AS operation,
     arraySort(groupUniqArrayArray(through.Services)) AS services
 FROM
 (
