@@ -34,7 +34,9 @@ import bodies
 from process import Up
 
 from clew.storage import Store, rights
-from clew.storage.ingest import INSERT_SETTINGS, OTLP_PROTO, TRACES
+from clew.storage.ingest import TRACES
+from clew.storage.inserts import INSERT_SETTINGS
+from clew.storage.messages import OTLP_PROTO
 from clew.storage.migrations import FUNCTION, known_migrations
 from clew.storage.sql import STORAGE, sql_of
 

@@ -12,7 +12,7 @@ import bodies
 import pytest
 
 from clew.storage import SIGNALS, Store
-from clew.storage.ingest import OTLP_PROTO
+from clew.storage.messages import OTLP_PROTO
 from clew.storage.migrations import known_migrations
 from support.loading import seal_segment
 

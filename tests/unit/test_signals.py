@@ -13,7 +13,7 @@ from clew.cli import settings
 from clew.collector import grpc, http, ids, mending, otlp
 from clew.storage import SIGNALS
 from clew.storage.cluster import SHARDED
-from clew.storage.ingest import OTLP_PROTO
+from clew.storage.messages import OTLP_PROTO
 from clew.storage.rights import EXPORTER_TABLES
 from support import every_field
 from support.loading import seal_segment

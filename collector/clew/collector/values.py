@@ -15,13 +15,13 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from decimal import Decimal
 from functools import cache
 from typing import Any
 
 from google.protobuf.message import Message
 
 from clew.collector.descriptors import Field, derive_message
+from clew.storage.rows import double_text
 
 NESTED = ("array_value", "kvlist_value")
 
@@ -109,14 +109,8 @@ def _string(value: str) -> str:
 
 
 def _number(value: float) -> str:
-    """A double as ECMAScript prints it."""
-    if not math.isfinite(value):
-        return '"NaN"' if math.isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
-    if value == 0 or 1e-6 <= abs(value) < 1e21:
-        plain = format(Decimal(repr(value)), "f")
-        return plain.removesuffix(".0")
-    mantissa, _, exponent = repr(value).partition("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent):+d}"
+    text = double_text(value)
+    return text if math.isfinite(value) else f'"{text}"'
 
 
 def _outermost(paths: list[str]) -> list[str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from clew.storage.formats import encode_string
+
 HELLO_QUERY = re.compile(
     r"\s*SELECT\s+displayName\(\)\s*,\s*version\(\)\s*,\s*revision\(\)\s*,\s*timezone\(\)\s*;?\s*",
     re.IGNORECASE,
@@ -33,10 +35,4 @@ def hello_block(version: str, timezone: str, revision: int) -> bytes:
 
 
 def _string(text: str) -> bytes:
-    """A String: its length as LEB128, and its bytes."""
-    data = text.encode()
-    length, prefix = len(data), b""
-    while length >= 0x80:
-        prefix += bytes((length & 0x7F | 0x80,))
-        length >>= 7
-    return prefix + bytes((length,)) + data
+    return encode_string(text.encode())

@@ -1,37 +1,32 @@
 """Loads segments of OTLP bytes into the tables, exactly once.
 
 The engine decodes them: a segment is one valid export request. Its file is inserted into a landing
-table, and views turn the request into rows (schema/004*.sql).
+table, and views turn the request into rows (schema/004*.sql). A small segment is decoded in Python,
+which costs less than to plan those views (clew.storage.rows).
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import Error as ClickHouseError
+from google.protobuf.message import DecodeError
 
-from clew.storage.errors import InsertError, NestedValues, StorageError, Unacceptable
+from clew.storage.errors import InsertError, NestedValues, StorageError
+from clew.storage.inserts import insert_requests, insert_rows, query_id
 from clew.storage.kinds import METRIC_KINDS, kinds_in
 from clew.storage.ledger import LATE_AFTER, LedgerRow, write_rows
 from clew.storage.migrations import statement
-from clew.storage.quoting import assignments, literal
+from clew.storage.quoting import literal
+from clew.storage.rows import Rows, decode
 from clew.storage.store import Store
 
 logger = logging.getLogger(__name__)
-
-# ClickHouse's error codes for data that it cannot decode: parsing, conversion, arguments out of
-# range, throwIf, and those of Protobuf.
-BAD_DATA_CODES = frozenset(
-    (6, 26, 27, 32, 33, 36, 38, 41, 43, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 395, 407)
-) | frozenset(range(432, 446))
 
 LONGEST_INSERT = 30.0  # seconds to wait for inserts of other processes
 RUNNING_INSERTS = """
@@ -43,23 +38,10 @@ PARTS_SINCE = """
 SELECT table, name FROM system.parts
 WHERE database = 'otel' AND active AND modification_time >= toDateTime({since:UInt32})
 """
+# A segment of up to so many bytes is decoded in Python. That pays up to twice this size
+# (bench/segments.py), but other threads wait for Python meanwhile: 10 ms for this much.
+DIRECT_BYTES = 256 << 10
 KEYS_PER_STATEMENT = 1000  # a server accepts 128 KiB for a parameter
-
-OTLP_PROTO = files("clew.storage").joinpath("otlp.proto")
-
-INSERT_SETTINGS: dict[str, int | str] = {
-    # Rows of any age are stored: a batch may span more days than the default limit of 100.
-    "throw_on_max_partitions_per_insert_block": 0,
-    "max_partitions_per_insert_block": 0,
-    "async_insert": 0,
-    # The first merge builds the indexes on attributes, not the insert: for the 39 strings of a span
-    # with its resource they took a quarter of the insert's time, and unmerged parts are small.
-    "exclude_materialize_skip_indexes_on_insert": ", ".join(
-        f"idx_{owner}attr_{part}"
-        for owner in ("", "res_", "span_", "scope_", "log_")
-        for part in ("key", "value")
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -179,9 +161,10 @@ class Ingest:
         """
         self._check_free_space(path)
         with self._store.client() as client:
-            self._insert(client, signal, path, segment)
+            tables = self._insert(client, signal, path, segment, direct=True)
             self._check_free_space(path)
-            return _checked(items, segment, _count(client, signal, segment, received_at))
+            stored = _count(client, signal, segment, received_at, tables)
+        return _checked(items, segment, stored)
 
     def reload(
         self, signal: Signal, path: Path, segment: int, items: int, received_at: float
@@ -200,7 +183,7 @@ class Ingest:
                     f"KILL QUERY{self._store.cluster.on_cluster} "
                     "WHERE initial_query_id = {id:String} "
                     "OR Settings['log_comment'] = {id:String} SYNC",
-                    parameters={"id": _query_id(segment)},
+                    parameters={"id": query_id(segment)},
                 )
             self._check_free_space(path)
             self._whole_parts = set()
@@ -267,54 +250,27 @@ class Ingest:
             self._whole_parts.add((table, part))
         return True
 
-    def _insert(self, client: Client, signal: Signal, path: Path, segment: int) -> None:
+    def _insert(
+        self, client: Client, signal: Signal, path: Path, segment: int, *, direct: bool = False
+    ) -> Sequence[str]:
+        """Insert the segment; returns the tables that have its rows. With `direct`, a small one is
+        decoded in Python and inserted into its base tables, not its landing tables."""
+        if direct and (decoded := _decode_small(signal, path)) is not None:
+            for rows in decoded:
+                insert_rows(self._store, client, rows, path.parent, segment)
+            return [rows.table for rows in decoded]
         landings = list(signal.landings)
         if signal is METRICS:
             kinds = kinds_in(path.read_bytes())
             landings = [f"clew_landing_metrics_{kind}" for kind in kinds]
         for number, landing in enumerate(landings):
             try:
-                self._insert_into(client, landing, signal.message, path, segment)
+                insert_requests(self._store, client, landing, signal.message, path, segment)
             except NestedValues:
                 for inserted in landings[:number]:
                     self._delete(client, signal.landings[inserted], f"Segment = {segment}")
                 raise
-
-    def _insert_into(
-        self, client: Client, landing: str, message: str, path: Path, segment: int
-    ) -> None:
-        table = f"otel.{landing}"
-        try:
-            if self._store.embedded:
-                # If the schema is given as a string, the engine leaves a copy of it in the working
-                # directory.
-                settings = INSERT_SETTINGS | {"format_schema": f"{OTLP_PROTO}:{message}"}
-                client.command(
-                    f"INSERT INTO {table} FROM INFILE {literal(str(path))} "
-                    f"SETTINGS {assignments(settings)} FORMAT ProtobufSingle"
-                )
-            else:
-                settings = INSERT_SETTINGS | {
-                    "wait_end_of_query": 1,
-                    "format_schema_source": "string",
-                    "format_schema": OTLP_PROTO.read_text(encoding="utf-8"),
-                    "format_schema_message_name": message,
-                }
-                with path.open("rb") as body:
-                    client.raw_insert(
-                        table,
-                        insert_block=body,
-                        fmt="ProtobufSingle",
-                        settings=settings | _tags(segment),
-                    )
-        except ClickHouseError as error:
-            if "clew: nested value" in str(error):
-                raise NestedValues(f"segment {segment} has nested values") from error
-            code = re.search(r"Code: (\d+)", str(error))
-            is_bad_data = code is not None and int(code[1]) in BAD_DATA_CODES
-            raise (Unacceptable if is_bad_data else InsertError)(
-                f"segment {segment}: {error}"
-            ) from error
+        return [signal.landings[landing] for landing in landings]
 
     def _rebuild_side_rows(
         self, client: Client, signal: Signal, side: SideTable, segment: int
@@ -404,22 +360,30 @@ def _key_lists(client: Client, select: str) -> list[tuple[str, str]]:
     return [(f"CAST({{keys:String}}, '{type}')", text) for type, text in rows]
 
 
-def _query_id(segment: int) -> str:
-    return f"clew-segment-{segment}"
-
-
-def _tags(segment: int) -> dict[str, int | str]:
-    return dict.fromkeys(("query_id", "log_comment"), _query_id(segment))
+def _decode_small(signal: Signal, path: Path) -> list[Rows] | None:
+    """The rows of a small segment; None if it is not small. Raises NestedValues."""
+    if path.stat().st_size > DIRECT_BYTES:
+        return None
+    try:
+        return decode(signal.name, path.read_bytes())
+    except DecodeError:  # the engine may read it, and says what is wrong with it if not
+        return None
 
 
 def _count(
-    client: Client, signal: Signal, segment: int, received_at: float
+    client: Client,
+    signal: Signal,
+    segment: int,
+    received_at: float,
+    tables: Sequence[str] | None = None,
 ) -> dict[str, StoredItems]:
+    """The stored items of a segment, by service. `tables`: those that it was inserted into, since
+    reading a table takes 3 ms; by default all of the signal."""
     counts = " UNION ALL ".join(
         f"SELECT toString(ServiceName) AS service, {signal.time} NOT BETWEEN "
         "{from:DateTime64(3)} AND {to:DateTime64(3)} AS late "
         f"FROM otel.{table} WHERE Segment = {{segment:UInt64}}"
-        for table in signal.tables
+        for table in tables or signal.tables
     )
     rows = client.query(
         f"SELECT service, count(), countIf(late) FROM ({counts}) GROUP BY service",

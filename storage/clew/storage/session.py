@@ -21,7 +21,7 @@ from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 from clew.storage.errors import EngineError, ErrorCode, StorageError, refusal
 from clew.storage.examination import PEER_RULES, READ_RULES, check_setting, examine
 from clew.storage.formats import STREAMED, STREAMED_WITH_HEADER, chunk_header
-from clew.storage.ingest import INSERT_SETTINGS
+from clew.storage.inserts import INSERT_SETTINGS
 from clew.storage.quoting import assignments, identifier, literal, parameter_value
 from clew.storage.rights import (
     BODIES,
