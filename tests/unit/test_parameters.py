@@ -24,6 +24,7 @@ from clew.api.parameters import (
     sql_time_from_rfc3339,
 )
 from clew.api.problems import Problem
+from clew.api.rooted_traces import RootedTraces
 from clew.storage.sql import STORAGE, Query
 
 NOW = 1_780_308_000 * SECOND + 5
@@ -266,9 +267,9 @@ class FixedReading:
 
 def test_an_answer_is_truncated_when_there_are_more_rows() -> None:
     rows = [{"n": n} for n in range(3)]
-    complete = Answer(FixedReading(rows), explain=False)  # type: ignore[arg-type]
+    complete = Answer(FixedReading(rows), False, RootedTraces())  # type: ignore[arg-type]
     assert complete.limited_rows(NUMBERS, 3) == rows
     assert complete.document(rows=rows) == {"rows": rows, "truncated": False}
-    truncated = Answer(FixedReading(rows), explain=True)  # type: ignore[arg-type]
+    truncated = Answer(FixedReading(rows), True, RootedTraces())  # type: ignore[arg-type]
     assert truncated.limited_rows(NUMBERS, 2) == rows[:2]
     assert truncated.document() == {"truncated": True, "sql": ["SELECT 1"]}
