@@ -75,7 +75,7 @@ class TraceSelection:
         """The files for `entries`, `settled` and `outside`. There is one for each kind of
         selection, because the engine also plans the branches that a parameter turns off: half of a
         statement's time."""
-        if not self.service:
+        if not self.names:  # a service can have an empty name
             entries = "entries_defined" if self.defined else "entries_traces"
             return {"entries": entries, "settled": "settled_traces"}
         outside = "outside_rootless" if self.rootless else "outside_rooted"
