@@ -1,7 +1,8 @@
 -- with other_names_none
 -- What the automatic transactions of a window are counted from: root spans, from the rollups for whole hours and minutes and
 -- from the spans for the rest of the window. For a window in which every trace has its root, and while no service
--- has more than its 200 names: what counted_all has beside this is two thirds of the CPU time of the list.
+-- has more than its 200 names: what counted_all has beside this takes 10 of 22 ms to plan.
+-- It stands here again, because a common table expression for both takes 2 ms more. (tests/unit/test_rules_once.py compares them.)
 , counted AS
 (
     SELECT ServiceName, SpanName, Count, Errors, Satisfied, Tolerating, DurationSum, Sketch, DurationMax

@@ -1,11 +1,2 @@
--- What a transaction's series has beside whole minutes: the roots in the parts of minutes at the window's ends.
-WITH outside AS
-(
-    SELECT Timestamp, clew_duration(Duration) AS Took, clew_is_error(StatusCode) AS IsError
-    FROM otel.otel_traces
-    WHERE ServiceName = {service:String} AND ParentSpanId = ''
-        AND ({named:Bool} AND SpanName IN {names:Array(String)} OR NOT {named:Bool} AND SpanName NOT IN {names:Array(String)})
-        AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
-        AND (Timestamp < {first_minute:DateTime} OR Timestamp >= {last_minute:DateTime})
-        AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
-)
+-- with roots_outside
+, outside AS (SELECT * FROM roots_outside)

@@ -1,13 +1,8 @@
--- As outside_rooted, and the traces without a root, of a transaction that a trace can be known by without its root.
-WITH outside AS
+-- with roots_outside
+-- Of a transaction that a trace can be known by without its root: the traces without one, too.
+, outside AS
 (
-    SELECT Timestamp, clew_duration(Duration) AS Took, clew_is_error(StatusCode) AS IsError
-    FROM otel.otel_traces
-    WHERE ServiceName = {service:String} AND ParentSpanId = ''
-        AND ({named:Bool} AND SpanName IN {names:Array(String)} OR NOT {named:Bool} AND SpanName NOT IN {names:Array(String)})
-        AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
-        AND (Timestamp < {first_minute:DateTime} OR Timestamp >= {last_minute:DateTime})
-        AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
+    SELECT * FROM roots_outside
     UNION ALL
     SELECT clew_entry_start(min(EntryKey)),
         argMinMerge(Entry).Duration, argMinMerge(Entry).IsError
