@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 
 from clew.delivery.addresses import Networks
@@ -57,16 +59,30 @@ class Deadline:
                 self._connection.shutdown(socket.SHUT_RDWR)
 
 
-def connect(host: str, port: int, networks: Networks, deadline: Deadline) -> socket.socket:
-    """A connection to a host, at one of its addresses, all of which were checked. The name is not
-    resolved a second time. Raises AddressRefused, and OSError when none answers."""
-    failure = OSError(f"{host} has no address")
-    for address in networks.resolve(host, port):
-        try:
-            connection = socket.create_connection((address, port), CONNECT_SECONDS)
-        except OSError as error:
-            failure = error
-        else:
-            connection.settimeout(STEP_SECONDS)
-            return deadline.guard(connection)
-    raise failure
+@dataclass(frozen=True)
+class Dialer:
+    """Connects to hosts in allowed networks, until a deadline; over TLS if there is a `context`."""
+
+    networks: Networks
+    deadline: Deadline
+    context: ssl.SSLContext | None = None
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """A connection to a host, at one of its addresses, all of which were checked. The name is
+        not resolved a second time. Raises AddressRefused, and OSError when none answers."""
+        connection = self._connect(host, port)
+        if self.context is None:
+            return connection
+        return self.deadline.guard(self.context.wrap_socket(connection, server_hostname=host))
+
+    def _connect(self, host: str, port: int) -> socket.socket:
+        failure = OSError(f"{host} has no address")
+        for address in self.networks.resolve(host, port):
+            try:
+                connection = socket.create_connection((address, port), CONNECT_SECONDS)
+            except OSError as error:
+                failure = error
+            else:
+                connection.settimeout(STEP_SECONDS)
+                return self.deadline.guard(connection)
+        raise failure

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from clew.analysis.alerts.receivers import Email
 from clew.delivery.addresses import Networks
-from clew.delivery.connections import Deadline, connect
+from clew.delivery.connections import Deadline, Dialer
 from clew.delivery.errors import DeliveryError
 from clew.delivery.messages import Message
 
@@ -25,10 +25,11 @@ def send_mail(
     host, is_secure = parts.hostname or "", parts.scheme == "smtps"
     port = parts.port or (smtplib.SMTP_SSL_PORT if is_secure else smtplib.SMTP_PORT)
     context = ssl.create_default_context()
+    tls = context if is_secure else None  # from the first byte
     try:
         with (
             Deadline(TOTAL_SECONDS) as deadline,
-            _Smtp(host, port, networks, deadline, context if is_secure else None) as server,
+            _Smtp(host, port, Dialer(networks, deadline, tls)) as server,
         ):
             server.ehlo_or_helo_if_needed()
             if not is_secure and server.has_extn("starttls"):
@@ -57,28 +58,14 @@ def _one_line(text: str) -> str:
 
 
 class _Smtp(smtplib.SMTP):
-    """A conversation with a server, with TLS from the first byte if there is a `context`."""
-
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        networks: Networks,
-        deadline: Deadline,
-        context: ssl.SSLContext | None,
-    ) -> None:
-        self._networks = networks
-        self._deadline = deadline
-        self._context = context
+    def __init__(self, host: str, port: int, dialer: Dialer) -> None:
+        self._dialer = dialer
         super().__init__(host, port)
 
     def connect(
         self, host: str = "localhost", port: int = 0, source_address: object = None
     ) -> tuple[int, bytes]:
         """Called by the constructor."""
-        self.sock = connect(host, port, self._networks, self._deadline)
-        if self._context is not None:
-            self.sock = self._context.wrap_socket(self.sock, server_hostname=host)
-            self._deadline.guard(self.sock)
+        self.sock = self._dialer.connect(host, port)
         self.file = None
         return self.getreply()

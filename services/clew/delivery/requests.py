@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from clew.delivery.addresses import Networks
-from clew.delivery.connections import Deadline, connect
+from clew.delivery.connections import Deadline, Dialer
 from clew.delivery.errors import DeliveryError
 
 TOTAL_SECONDS = 20.0  # for all of it
@@ -69,27 +69,15 @@ def _connection(parts: SplitResult, networks: Networks, deadline: Deadline) -> _
         raise ValueError("an address begins with https:// or http://, and a host")
     context = ssl.create_default_context() if parts.scheme == "https" else None
     port = parts.port or (http.client.HTTPS_PORT if context else http.client.HTTP_PORT)
-    return _Connection(parts.hostname, port, networks, deadline, context)
+    return _Connection(parts.hostname, port, Dialer(networks, deadline, context))
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        networks: Networks,
-        deadline: Deadline,
-        context: ssl.SSLContext | None,
-    ) -> None:
+    def __init__(self, host: str, port: int, dialer: Dialer) -> None:
         super().__init__(host, port)
-        if context is not None:
+        if dialer.context is not None:
             self.default_port = http.client.HTTPS_PORT  # the header Host leaves it out
-        self._networks = networks
-        self._deadline = deadline
-        self._context = context
+        self._dialer = dialer
 
     def connect(self) -> None:
-        self.sock = connect(self.host, self.port, self._networks, self._deadline)
-        if self._context is not None:
-            self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)
-            self._deadline.guard(self.sock)
+        self.sock = self._dialer.connect(self.host, self.port)
