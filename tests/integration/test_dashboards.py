@@ -293,6 +293,7 @@ def test_the_lists_say_what_the_api_says(shop: Shop) -> None:
     no_hours = {"first_hour": str(seeded.start), "last_hour": str(seeded.start)}
     rows = reading.rows(
         queries.TRANSACTIONS,
+        forms={"counted": "counted_all"},
         **window,
         **minutes,
         **no_hours,
