@@ -57,10 +57,16 @@ class _Report:
 
     def begin(self) -> None:
         self._samples = Counter()
-        start_new_thread(self._run, (os.getpid(),))
+        pid = os.getpid()
+        try:
+            self._write(pid)  # before a short process can end
+        except Exception as error:
+            _give_up(error)
+        else:
+            start_new_thread(self._run, (pid,))
 
     def _run(self, pid: int) -> None:
-        due = 0.0
+        due = monotonic() + _WRITE_EVERY_S
         while True:
             try:
                 self._look()
@@ -68,7 +74,7 @@ class _Report:
                     self._write(pid)
                     due = monotonic() + _WRITE_EVERY_S
             except Exception as error:
-                sys.stderr.write(f"clew: the report for clew doctor ends: {error!r}\n")
+                _give_up(error)
                 return
             sleep(INTERVAL_S)
 
@@ -94,6 +100,10 @@ class _Report:
         new = path.with_suffix(".new")
         new.write_text(json.dumps(document))
         new.replace(path)
+
+
+def _give_up(error: Exception) -> None:
+    sys.stderr.write(f"clew: the report for clew doctor ends: {error!r}\n")
 
 
 def called_library(frame: FrameType | None) -> str | None:

@@ -128,7 +128,7 @@ class Receiver(Fields):
     apprise: Apprise | None = None
     """Apprise."""
     template: Annotated[str, Field(max_length=4000)] | None = None
-    """The text of messages: `{headline}` and other fields of docs/alerts.md."""
+    """The text of messages, with `{headline}` and other fields in it (clew.delivery.messages)."""
     resolved: bool = True
     """Whether to tell when an alert is over."""
     per_minute: Annotated[int, Field(ge=1, le=600)] = 20

@@ -1,6 +1,5 @@
 """What a file of alert rules may say: rules, routes, receivers and maintenance windows.
-
-docs/alerts.md describes every field for users; `json_schema` describes them for editors.
+`json_schema` describes every field for editors.
 """
 
 from __future__ import annotations
