@@ -202,6 +202,66 @@ def test_a_trace_by_keyboard(visit: Visit, site: Any) -> None:
     page.get_by_role("button", name="Up").wait_for()
 
 
+# A letter is typed at the moment when what was typed before goes into the URL.
+TYPE_WHILE_THE_URL_CHANGES = """letters => {
+    const field = document.activeElement
+    const setValue = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set
+    const replace = history.replaceState.bind(history)
+    history.replaceState = (...change) => {
+        replace(...change)
+        const letter = letters.shift()
+        if (!letter) return
+        setValue.call(field, field.value + letter)
+        field.dispatchEvent(new Event("input", { bubbles: true }))
+    }
+}"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/", "/traces/DEEP"])
+def test_no_letter_is_lost_while_one_types(visit: Visit, site: Any, path: str) -> None:
+    visitor = visit()
+    page = visitor.open(path.replace("DEEP", site.seeded.deep))
+    field = page.get_by_role("searchbox").first
+    page.keyboard.press("/")
+    page.evaluate(TYPE_WHILE_THE_URL_CHANGES, ["o", "c", "k"])
+    page.keyboard.type("st")
+    page.wait_for_url("**q=stock*")
+    visitor.settle()
+    assert field.input_value() == "stock"
+    field.fill("")  # matches everything again: until then nothing matched on the list
+    page.keyboard.type("GET")
+    page.wait_for_url("**q=GET*")
+    assert field.input_value() == "GET"
+    page.go_back()
+    page.go_forward()
+    visitor.settle()
+    assert field.input_value() == "GET"
+
+
+PRESS = "key => document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("key", "name"), [("l", "Live"), ("c", "Critical path")])
+def test_a_key_that_switches_acts_once(visit: Visit, site: Any, key: str, name: str) -> None:
+    page = visit().open(f"/traces/{site.seeded.deep}")
+
+    def switched(on: bool) -> None:
+        page.get_by_role("button", name=name, exact=True, pressed=on).wait_for()
+
+    page.keyboard.down(key)
+    page.keyboard.down(key)  # held: the keyboard repeats it
+    page.keyboard.up(key)
+    switched(True)
+    # Twice before the page is drawn: off and on again.
+    page.evaluate(f"key => {{ ({PRESS})(key); ({PRESS})(key) }}", key)
+    page.evaluate("() => new Promise(drawn => requestAnimationFrame(() => setTimeout(drawn)))")
+    switched(True)
+    page.keyboard.press(key)
+    switched(False)
+
+
 @pytest.mark.slow
 def test_nothing_moves_where_motion_is_not_wanted(visit: Visit) -> None:
     visitor = visit(reduced_motion="reduce")

@@ -1,5 +1,5 @@
 // A field that filters while one types, without a request for each letter.
-import { useEffect, useState } from "react"
+import { useEffect, useRef, useState } from "react"
 
 const PAUSE_MS = 250
 
@@ -7,12 +7,24 @@ type Props = { value: string | undefined; onChange: (text: string | undefined) =
 
 export function SearchField({ value, onChange, name }: Props) {
   const [typed, setTyped] = useState(value ?? "")
-  useEffect(() => setTyped(value ?? ""), [value])
+  // A text of ours comes back as the value when more may have been typed already: only a value from
+  // elsewhere (going back, a link) takes the place of what is typed.
+  const sent = useRef<string[]>([])
+  useEffect(() => {
+    const place = sent.current.indexOf(value ?? "")
+    sent.current = sent.current.slice(place + 1)
+    if (place < 0) setTyped(value ?? "")
+  }, [value])
+  const latest = useRef(onChange)
+  latest.current = onChange
   useEffect(() => {
     if (typed === (value ?? "")) return
-    const timer = setTimeout(() => onChange(typed || undefined), PAUSE_MS)
+    const timer = setTimeout(() => {
+      sent.current.push(typed)
+      latest.current(typed || undefined)
+    }, PAUSE_MS)
     return () => clearTimeout(timer)
-  }, [typed, value, onChange])
+  }, [typed, value])
   return (
     <input
       type="search"

@@ -7,7 +7,7 @@ import { Environment } from "~/shell/environment"
 import type { Overlay } from "~/shell/shell"
 import { chooseTheme, currentTheme, type Theme } from "~/shell/theme"
 import { TimeRange } from "~/shell/time-range"
-import { useChangeView, useView } from "~/view/view"
+import { toggleLive, useChangeView, useView } from "~/view/view"
 
 const PAGES = [
   { to: "/", name: "Transactions", below: "/transactions/$id" },
@@ -71,7 +71,7 @@ function Live() {
       type="button"
       className="button live"
       aria-pressed={live === true}
-      onClick={() => changeView({ live: live ? undefined : true })}
+      onClick={() => changeView(toggleLive)}
     >
       <span className="live-dot" aria-hidden /> Live
     </button>

@@ -3,7 +3,7 @@ import { useNavigate, useRouter } from "@tanstack/react-router"
 import { useEffect, useRef } from "react"
 
 import type { Overlay } from "~/shell/shell"
-import { useChangeView, useView } from "~/view/view"
+import { toggleLive, useChangeView } from "~/view/view"
 
 export const KEYS: readonly [string, string][] = [
   ["Ctrl K", "palette: go to anything"],
@@ -14,6 +14,7 @@ export const KEYS: readonly [string, string][] = [
   ["Enter", "open the row"],
   ["o", "open or close a fold"],
   ["e", "next error"],
+  ["n", "next match of the search"],
   ["c", "critical path only"],
   ["[  ]", "zoom out, in"],
   ["← →", "on a chart: move; with Shift mark, Enter takes it"],
@@ -32,26 +33,27 @@ function isTyping(target: EventTarget | null): boolean {
   )
 }
 
-/** Calls `act` when the key is pressed outside a field and a dialog. */
-export function useKey(key: string, act: (event: KeyboardEvent) => void) {
+/** Calls `act` when the key is pressed outside a field and a dialog. `repeats`: again and again while
+ * it is held. */
+export function useKey(key: string, act: (event: KeyboardEvent) => void, repeats = false) {
   const latest = useRef(act)
   latest.current = act
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       if (event.key !== key || event.ctrlKey || event.metaKey || event.altKey) return
+      if (event.repeat && !repeats) return
       if (isTyping(event.target) || document.querySelector("[role=dialog]:not([hidden])")) return
       latest.current(event)
     }
     document.addEventListener("keydown", pressed)
     return () => document.removeEventListener("keydown", pressed)
-  }, [key])
+  }, [key, repeats])
 }
 
 export function useKeys(setOverlay: (overlay: Overlay) => void) {
   const navigate = useNavigate()
   const router = useRouter()
   const changeView = useChangeView()
-  const { live } = useView()
   const leader = useRef(-Infinity)
 
   useEffect(() => {
@@ -72,15 +74,15 @@ export function useKeys(setOverlay: (overlay: Overlay) => void) {
     if (follows(event)) void navigate({ to: "/traces" })
     else click("[data-sql]", event)
   })
-  useKey("l", () => changeView({ live: live ? undefined : true }))
+  useKey("l", () => changeView(toggleLive))
   useKey("?", () => setOverlay("help"))
   useKey("r", () => void router.invalidate())
   useKey("/", (event) => {
     event.preventDefault()
     document.querySelector<HTMLInputElement>("main input[type=search]")?.focus()
   })
-  useKey("j", () => moveRow(1))
-  useKey("k", () => moveRow(-1))
+  useKey("j", () => moveRow(1), true)
+  useKey("k", () => moveRow(-1), true)
 }
 
 function click(selector: string, event: KeyboardEvent) {

@@ -49,14 +49,20 @@ export function useView(): View & { window: Window } {
   return { env, start, end, live, window }
 }
 
-/** Changes the view, on the same page. */
-export function useChangeView(): (change: View) => void {
+/** Changes the view, on the same page. A function gets the view as it is by then. */
+export function useChangeView(): (change: View | ((view: View) => View)) => void {
   const navigate = useNavigate()
   return useCallback(
-    (change) => void navigate({ to: ".", search: (search: object) => ({ ...search, ...change }) }),
+    (change) =>
+      void navigate({
+        to: ".",
+        search: (search: View) => ({ ...search, ...(typeof change === "function" ? change(search) : change) }),
+      }),
     [navigate],
   )
 }
+
+export const toggleLive = ({ live }: View): View => ({ live: live ? undefined : true })
 
 /** A query whose answer is asked for again while the view is live, and stays until the next. */
 export function useLive<Answer, Key extends QueryKey>(

@@ -78,8 +78,11 @@ function Opened({ id, read, wanted, lookUp, again }: OpenedProps) {
   const search = route.useSearch()
   const navigate = route.useNavigate()
   const set = useCallback(
-    (next: Partial<Search>, replace = false) =>
-      void navigate({ search: (current) => ({ ...current, ...next }), replace }),
+    (next: Partial<Search> | ((now: Search) => Partial<Search>), replace = false) =>
+      void navigate({
+        search: (now) => ({ ...now, ...(typeof next === "function" ? next(now) : next) }),
+        replace,
+      }),
     [navigate],
   )
   const logs = useQuery(logsOf(id))
@@ -155,11 +158,11 @@ function Opened({ id, read, wanted, lookUp, again }: OpenedProps) {
     const next = { from: Math.max(0, middle - half), to: Math.min(whole, middle + half) }
     set(next.to - next.from >= whole ? { from: undefined, to: undefined } : next)
   }
-  useKey("e", () => step(errorRows(read), true))
-  useKey("c", () => set({ critical: search.critical ? undefined : true }))
-  useKey("[", () => zoomBy(2))
-  useKey("]", () => zoomBy(0.5))
-  useKey("n", () => step(found, true))
+  useKey("e", () => step(errorRows(read), true), true)
+  useKey("c", () => set((now) => ({ critical: now.critical ? undefined : true })))
+  useKey("[", () => zoomBy(2), true)
+  useKey("]", () => zoomBy(0.5), true)
+  useKey("n", () => step(found, true), true)
 
   return (
     <div className="trace">

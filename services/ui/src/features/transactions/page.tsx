@@ -34,7 +34,7 @@ export function TransactionsPage() {
   const navigate = route.useNavigate()
   const { window } = useView()
   const { live } = useView()
-  const { data, error, isPending, refetch } = useLive({
+  const { data, error, isPending, isPlaceholderData, refetch } = useLive({
     ...listOptions(window, search),
     // Until the first transaction comes, it is waited for.
     refetchInterval: ({ state }) =>
@@ -52,7 +52,9 @@ export function TransactionsPage() {
       </div>
     )
   }
-  const isFirst = data && !data.transactions.length && !search.q && !window.environment
+  // What is shown until the answer comes may be of another filter.
+  const isFirst =
+    data && !isPlaceholderData && !data.transactions.length && !search.q && !window.environment
   if (isFirst) return <FirstRun />
   return (
     <div className="page">
