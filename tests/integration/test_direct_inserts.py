@@ -212,7 +212,10 @@ def bodies(data: st.DataObject, signal: str) -> list[bytes]:
     return made
 
 
-AGGREGATED = ("clew_traces", "clew_operations_1m", "clew_operations_1h", "clew_operations")
+AGGREGATED = (
+    *("clew_traces", "clew_operations_1m", "clew_operations_1h", "clew_operations"),
+    "clew_watch_1m",
+)
 
 
 class Ways:

@@ -11,10 +11,10 @@ import pytest
 from clew.analysis.traces import settler as settlers
 from clew.analysis.traces.settler import Settler
 from clew.storage import SIGNALS, Limit, Store, default_limit, make_room, set_retention
-from clew.storage.retention import Guard, signal_tables
+from clew.storage.retention import HISTORY, Guard, signal_tables
 from support.loading import rows, sides_equal_their_base
 
-DAYS = {"traces": 14, "logs": 14, "metrics": 14}
+DAYS = {"traces": 14, "logs": 14, "metrics": 14, "rollups": 14}
 
 
 def insert(
@@ -60,7 +60,7 @@ def retained(store: Store) -> Iterator[Store]:
 
 
 def test_every_signal_is_kept_for_its_own_number_of_days(retained: Store) -> None:
-    set_retention(retained, {"traces": 5, "logs": 20, "metrics": 3})
+    set_retention(retained, {"traces": 5, "logs": 20, "metrics": 3, "rollups": 30})
     insert(retained, "now64(9) - toIntervalDay(10)", age="toIntervalDay(10)")
     insert(retained, "now64(9) - toIntervalDay(4)", age="toIntervalDay(4)", seed="y")
     insert(retained, "toDateTime64(1, 9)", spans=100, seed="z")
@@ -135,6 +135,7 @@ def test_the_oldest_days_are_dropped_first_from_all_tables(store: Store) -> None
     assert sum(row["Rows"] for row in expired if row["Table"] == "otel_traces") == 3000
     assert {row["Table"] for row in expired} == {
         "otel_traces", "otel_logs", "otel_metrics_gauge", "clew_traces", "clew_operations_1m", "clew_operations_1h",
+        "clew_watch_1m",
     }  # fmt: skip
 
 
@@ -215,6 +216,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 DERIVED = {
     "clew_settled": "Timestamp",
     "clew_edges_1m": "Minute",
+    "clew_watch_1h": "Hour",
     "clew_entry_services": "Hour",
     "clew_attributes": "Hour",
     "clew_occurrence_traces": "Start",
@@ -246,7 +248,7 @@ def ages(store: Store, table: str, column: str) -> list[int]:
 def test_derived_tables_are_kept_as_long_as_traces(retained: Store) -> None:
     assert DERIVED.keys() == set(SIGNALS["traces"].derived)
     tables = DERIVED | {"clew_operations": "LastSeen"}
-    set_retention(retained, {"traces": 5, "logs": 20, "metrics": 20})
+    set_retention(retained, {"traces": 5, "logs": 20, "metrics": 20, "rollups": 5})
     for ago in (10, 4):
         derive(retained, ago, ago)
     with retained.client() as client:
@@ -269,10 +271,11 @@ def test_derived_rows_of_a_day_are_dropped_with_it(store: Store) -> None:
     eviction = make_room(store, Limit(size(store) - 1), nullcontext)
     assert eviction.dropped_partitions == [two_days_ago["id"]]
     remaining = {table: ages(store, table, column) for table, column in DERIVED.items()}
-    assert remaining == {table: [0, 1] for table in DERIVED}
+    dropped = [table for table in DERIVED if table != HISTORY]
+    assert remaining == {key: [0, 1] for key in dropped} | {HISTORY: [0, 1, 2]}
     query = f"SELECT Table, Rows FROM otel.clew_expired WHERE Table IN {tuple(DERIVED)}"
     expired = rows(store, query)
-    assert {row["Table"]: row["Rows"] for row in expired} == dict.fromkeys(DERIVED, 1)
+    assert {row["Table"]: row["Rows"] for row in expired} == dict.fromkeys(dropped, 1)
 
 
 def test_a_day_is_dropped_to_leave_space_of_the_disk_free(store: Store) -> None:

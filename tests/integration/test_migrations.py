@@ -238,6 +238,10 @@ def test_a_newer_side_table_is_filled_from_the_stored_rows(store: Store) -> None
         "SELECT Hour, SpanName, sum(Count) AS n, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(Sketch) "
         "AS q FROM otel.clew_operations_1h GROUP BY 1, 2 ORDER BY 1, 2"
     )
+    minutes = (
+        "SELECT Minute, SpanName, sum(Count) AS n, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(Sketch) "
+        "AS q FROM otel.clew_watch_1m GROUP BY 1, 2 ORDER BY 1, 2"
+    )
     operations = (
         "SELECT SpanName, min(FirstSeen) AS first, max(LastSeen) AS last "
         "FROM otel.clew_operations GROUP BY 1 ORDER BY 1"
@@ -246,9 +250,9 @@ def test_a_newer_side_table_is_filled_from_the_stored_rows(store: Store) -> None
         f"SELECT Timestamp, SpanId, Type FROM otel.{table} ORDER BY ALL"
         for table in ("clew_span_exceptions", "clew_log_exceptions")
     ]
-    queries = (hours, operations, *exceptions)
+    queries = (hours, minutes, operations, *exceptions)
     expected = [rows(store, query) for query in queries]
-    assert [len(result) for result in expected] == [5, 3, 6, 4]
+    assert [len(result) for result in expected] == [5, 6, 3, 6, 4]
     for _ in range(2):  # twice, as after an interrupted run
         with store.client() as client:
             client.command(
@@ -260,6 +264,7 @@ def test_a_newer_side_table_is_filled_from_the_stored_rows(store: Store) -> None
         with store.client() as client:
             for table in (
                 "clew_operations_1h",
+                "clew_watch_1m",
                 "clew_operations",
                 "clew_span_exceptions",
                 "clew_log_exceptions",

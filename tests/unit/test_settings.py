@@ -36,7 +36,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         otlp_grpc=("127.0.0.1", 4317),
         api=("127.0.0.1", 4319),
         clickhouse=("127.0.0.1", 8123),
-        retention={"traces": 14, "logs": 14, "metrics": 14},
+        retention={"traces": 14, "logs": 14, "metrics": 14, "rollups": 90},
     )
 
 
@@ -44,7 +44,7 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_default(tmp_path
     environ = {"CLEW_API": "0.0.0.0:1", "CLEW_RETENTION": "3d", "CLEW_DATA": str(tmp_path)}
     settings = _resolve("--api", "127.0.0.1:2", **environ)
     assert settings.api == ("127.0.0.1", 2)
-    assert settings.retention == {"traces": 3, "logs": 3, "metrics": 3}
+    assert settings.retention == {"traces": 3, "logs": 3, "metrics": 3, "rollups": 90}
     assert settings.data == tmp_path
     assert settings.dsn == f"chdb://{tmp_path}/db"
 
@@ -175,10 +175,12 @@ def test_the_clickhouse_address_can_be_none() -> None:
 
 
 def test_retention_is_one_for_all_or_by_signal() -> None:
-    assert _resolve().retention == {"traces": 14, "logs": 14, "metrics": 14}
+    assert _resolve().retention == {"traces": 14, "logs": 14, "metrics": 14, "rollups": 90}
     assert _resolve("--retention", "traces=2d, logs=7").retention == {
-        "traces": 2, "logs": 7, "metrics": 14,
+        "traces": 2, "logs": 7, "metrics": 14, "rollups": 90,
     }  # fmt: skip
+    assert _resolve("--retention", "365d").retention["rollups"] == 365
+    assert _resolve("--retention", "rollups=30d").retention["rollups"] == 30
 
 
 @pytest.mark.parametrize(

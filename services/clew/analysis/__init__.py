@@ -18,7 +18,8 @@
         rules       what agents need of them, to take business context from requests
         occurrences what they make of the traces
     alerts/         rules of alerts, and the states that they bring series into
-    queries/        the statements of traces and transactions
+    watching/       series of what is stored, by the minute and by the hour
+    queries/        the statements of traces, transactions and watching
 
 Stands on storage. The API reads its types; it knows neither the API nor the collector.
 

@@ -193,3 +193,42 @@ SETTLE_THINNED = Query[SettleThinnedRow](ANALYSIS, "settle_thinned")
 
 
 SETTLE_TRACES = Query[Never](ANALYSIS, "settle_traces")
+
+
+class WatchHistoryRow(TypedDict):
+    series: int
+    kind: str
+    environment: str
+    service: str
+    name: str
+    hours: list[int]
+    counts: list[int]
+    errors: list[int]
+    p50: list[float]
+    p75: list[float]
+    p95: list[float]
+    values: list[float]
+    values_lost: list[float]
+
+
+WATCH_HISTORY = Query[WatchHistoryRow](ANALYSIS, "watch_history")
+
+
+WATCH_HOURS = Query[Never](ANALYSIS, "watch_hours")
+
+
+class WatchMinutesRow(TypedDict):
+    series: int
+    kind: str
+    environment: str
+    service: str
+    name: str
+    minute: int
+    count: int
+    errors: int
+    levels: list[float]
+    value: float
+    value_lost: float
+
+
+WATCH_MINUTES = Query[WatchMinutesRow](ANALYSIS, "watch_minutes")

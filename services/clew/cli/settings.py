@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 SIGNALS = ("traces", "logs", "metrics")
+ROLLUPS = "rollups"
 DEFAULT_DAYS = 14
+ROLLUP_DAYS = 90
 MAX_DAYS = 36_500
 SHIFTS = {"": 20, "MiB": 20, "GiB": 30, "TiB": 40}  # of a number of bytes; alone it is MiB
 
@@ -102,19 +104,22 @@ def read_headers(text: str) -> tuple[str, ...]:
 
 
 def read_retention(text: str) -> dict[str, int]:
-    """Days by signal; a signal that is not named has the default."""
+    """Days by signal, and of the rollups by the hour. What is not named has its default.
+    A number alone is that of every signal; rollups are kept at least as long."""
     named = [entry.strip().partition("=") for entry in text.split(",")]
     if "=" not in text:
         named = [(signal, "=", text) for signal in SIGNALS]
     days = {signal: _read_days(value) for signal, _, value in named}
-    if len(days) < len(named) or not days.keys() <= set(SIGNALS) or None in days.values():
+    known = {*SIGNALS, ROLLUPS}
+    if len(days) < len(named) or not days.keys() <= known or None in days.values():
         raise UsageError(
             "write a number of days, such as 14d, or some by signal, such as "
-            "traces=14d,logs=7d,metrics=30d"
+            "traces=14d,logs=7d,metrics=30d,rollups=90d"
         )
-    return dict.fromkeys(SIGNALS, DEFAULT_DAYS) | {
-        signal: number for signal, number in days.items() if number is not None
+    by_signal = dict.fromkeys(SIGNALS, DEFAULT_DAYS) | {
+        name: number for name, number in days.items() if number is not None
     }
+    return {ROLLUPS: max(ROLLUP_DAYS, *by_signal.values())} | by_signal
 
 
 def _read_days(text: str) -> int | None:
@@ -245,7 +250,8 @@ SETTINGS = (
     Setting(
         "retention",
         f"{DEFAULT_DAYS}d",
-        "how long rows are kept, in days: 30d, or by signal: traces=14d,logs=7d,metrics=30d",
+        "how long rows are kept, in days: 30d, or by signal: traces=14d,logs=7d,metrics=30d; the "
+        "rollups by the hour, which baselines need, are kept longer: rollups=90d",
         read_retention,
     ),
     Setting(
@@ -287,7 +293,7 @@ class Settings:
     otlp_http: tuple[str, int]
     otlp_grpc: tuple[str, int]
     api: tuple[str, int]
-    retention: Mapping[str, int]  # days, by signal
+    retention: Mapping[str, int]  # days, by signal and of "rollups"
     statsd: tuple[tuple[str, int] | Path, ...] = ()
     statsd_service: str = "statsd"
     redact: frozenset[str] | None = None  # further names; None is off

@@ -39,6 +39,8 @@ SHARDED = {
     "clew_operations_1m": _OPERATION,
     "clew_operations_1h": _OPERATION,
     "clew_operations": _OPERATION,
+    "clew_watch_1m": _OPERATION,
+    "clew_watch_1h": "Series",
     "clew_settled": _TRACE,
     "clew_entry_services": _OPERATION,
     "clew_edges_1m": "cityHash64(Minute)",

@@ -102,11 +102,21 @@ TRACES = Signal(
             source="clew_operations_1m",
             source_key="(ServiceName, toStartOfHour(Minute))",
         ),
+        # After clew_operations_1m, as the one before.
+        SideTable(
+            "clew_watch_1m",
+            "(ServiceName, Minute)",
+            "(ServiceName, clew_minute(Timestamp))",
+            "Count",
+            source="clew_operations_1m",
+            source_key="(ServiceName, Minute)",
+        ),
         SideTable("clew_span_exceptions", "Segment", "Segment"),
     ),
     (
         "clew_settled",
         "clew_edges_1m",
+        "clew_watch_1h",
         "clew_entry_services",
         "clew_attributes",
         "clew_occurrence_traces",

@@ -24,6 +24,10 @@ DATABASE_SHARE = 0.8
 # requests, but 10 GiB at most: when other data has filled 95 % of a large disk, no day is dropped.
 FREE_SHARE = 0.05
 MAX_FREE = 10 << 30
+ROLLUPS = "rollups"  # beside the signals, what has a retention of its own: these tables
+HISTORY = "clew_watch_1h"  # small, and worth more the longer it is: no day of it makes room
+ROLLUP_TABLES = ("clew_operations_1h", HISTORY)
+WATCH_DAYS = 3  # of clew_watch_1m: the watcher looks back a day
 BATCH_IDS = 1000  # ids in the parameter of one statement
 DELETE = (
     "DELETE FROM otel.{table} WHERE has({{ids:Array(String)}}, TraceId) "
@@ -32,20 +36,27 @@ DELETE = (
 
 
 def set_retention(store: Store, days: Mapping[str, int]) -> None:
-    """Set the TTL of all tables. `days`: by signal, how long rows are kept after their insert.
+    """Set the TTL of all tables. `days`: by signal, and for ROLLUPS, how long rows are kept after
+    their insert.
 
-    Side tables are kept as long as their base table, the ledger as long as the longest signal. The
+    Side tables are kept as long as their base table, rollups by the hour as long as ROLLUPS says,
+    the ledger as long as the longest of all. The
     engine drops a part in the background once all its rows have expired, usually at most a day
     late, because a part holds rows of one day. Only the rows of clew_operations, which are all in
     one part, are deleted one by one.
 
     The TTL counts from InsertedAt: by the event's time, a row with timestamp 0 would expire during
     its insert."""
-    days_by_table = {
-        table: days[signal.name]
-        for signal in SIGNALS.values()
-        for table in (*signal_tables(signal), *signal.derived)
-    } | {"clew_operations": days[TRACES.name], "clew_ledger": max(days.values())}
+    days_by_table = (
+        {
+            table: days[signal.name]
+            for signal in SIGNALS.values()
+            for table in (*signal_tables(signal), *signal.derived)
+        }
+        | dict.fromkeys(ROLLUP_TABLES, days[ROLLUPS])
+        | {"clew_operations": days[TRACES.name], "clew_ledger": max(days.values())}
+        | {"clew_watch_1m": min(WATCH_DAYS, days[TRACES.name])}
+    )
     with store.client() as client:
         for table, table_days in days_by_table.items():
             ttl = f"TTL InsertedAt + toIntervalDay({int(table_days)})"
@@ -131,7 +142,7 @@ class Guard:
 def make_room(
     store: Store, limit: Limit, pause: Callable[[], AbstractContextManager[object]]
 ) -> Eviction:
-    """Drop whole partitions of all tables until the database is within `limit`.
+    """Drop whole partitions of all tables but HISTORY until the database is within `limit`.
 
     The past is dropped first, its oldest day first, then days in the future. Today is never
     dropped: when the disk fills up, the spool refuses requests and clients send them again. A day
@@ -175,6 +186,7 @@ def _partitions(client: Client) -> list[tuple[str, int]]:
                 table
                 for signal in SIGNALS.values()
                 for table in (*signal_tables(signal), *signal.derived)
+                if table not in ROLLUP_TABLES
             ]
         },
     ).result_rows
@@ -194,7 +206,8 @@ def _drop(client: Client, partition: str) -> list[str]:
     shortened_traces = _rebuild_shortened_traces(client, partition)
     for signal in SIGNALS.values():
         for table in (*(side.name for side in signal.sides), *signal.derived):
-            _drop_from(client, table, partition)
+            if table != HISTORY:
+                _drop_from(client, table, partition)
     return shortened_traces
 
 

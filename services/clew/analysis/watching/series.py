@@ -1,0 +1,186 @@
+"""The series that are watched, read from the tables by the minute and by the hour.
+
+`clew_watch_1m` has the last minutes of all operations; `clew_watch_1h` the hours of every series,
+which `fill_hours` computes from the rollups once an hour is over, and again when late rows came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from clew.analysis import queries
+from clew.analysis.traces.times import HOUR, datetime_text
+from clew.storage.statements import Statements
+
+SeriesKind = Literal["transaction", "defined", "operation", "service", "dependency", "process"]
+MINUTE = 60  # seconds
+# The quantiles of a minute's durations, as watch_minutes.sql has them.
+LEVELS = (*(level / 100 for level in range(5, 100, 5)), 0.975, 0.99)
+HOURS_AT_ONCE = 24 * HOUR  # seconds; of one statement that fills hours
+
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Series:
+    """What is watched. `id` is the same everywhere and for good: cityHash64 of the other fields.
+
+    kind         service                  name
+    transaction  of the root span         its operation
+    defined      ''                       the id of the definition
+    operation    the service              the span's name
+    service      the service              ''
+    dependency   the service that calls   database, external host or queue
+    process      the service              the metric"""
+
+    id: int
+    kind: SeriesKind
+    environment: str
+    service: str
+    name: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels by which rules select it and alerts are named."""
+        labels = {"environment": self.environment, "service": self.service}
+        match self.kind:
+            case "transaction":
+                labels |= {
+                    "transaction": f"{self.service}: {self.name}",
+                    "operation": self.name,
+                }
+            case "defined":
+                labels["transaction"] = self.name
+            case "operation" | "dependency":
+                labels[self.kind] = self.name
+            case "process":
+                labels["metric"] = self.name
+        return {name: value for name, value in labels.items() if value}
+
+
+@dataclass(frozen=True)
+class Minute:
+    """What a series did in a minute, which begins at `at`, in seconds since 1970. `levels`: the
+    durations in nanoseconds at LEVELS; `value` and `value_lost`: sums of business value."""
+
+    series: Series
+    at: int
+    count: int
+    errors: int
+    levels: Numbers
+    value: float = 0.0
+    value_lost: float = 0.0
+
+    def slower_than(self, duration: float) -> float:
+        """How many requests took longer than `duration` nanoseconds, from the distribution's
+        quantiles: exact at a quantile, interpolated between two of them."""
+        if not self.count:
+            return 0.0
+        below = np.interp(duration, self.levels, LEVELS, left=0.0, right=1.0)
+        return float(self.count * (1.0 - below))
+
+
+@dataclass(frozen=True)
+class History:
+    """The hours of a series, one element an hour from `start` on, in seconds since 1970. Hours
+    without a row have a count of 0 and quantiles that are NaN. Quantiles are milliseconds."""
+
+    series: Series
+    start: int
+    count: Numbers
+    errors: Numbers
+    p50: Numbers
+    p75: Numbers
+    p95: Numbers
+    value: Numbers
+    value_lost: Numbers
+
+
+class WatchedSeries:
+    """Reads and fills the tables of the watcher. For one thread; raises StorageError."""
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    def minutes(self, start: float, end: float) -> list[Minute]:
+        """The minutes of all series in [start, end), in the order of their times."""
+        rows = self._statements.rows(
+            queries.WATCH_MINUTES, start=datetime_text(start), end=datetime_text(end)
+        )
+        return [
+            Minute(
+                _series(row),
+                row["minute"],
+                row["count"],
+                row["errors"],
+                np.asarray(row["levels"], np.float64),
+                row["value"],
+                row["value_lost"],
+            )
+            for row in rows
+        ]
+
+    def fill_hours(self, start: float, end: float, version: int) -> None:
+        """Compute the whole hours that [start, end) touches. `version` is greater than that of any
+        run before; a run that is repeated leaves the same rows."""
+        hour = int(start) // HOUR * HOUR
+        while hour < end:
+            until = min(hour + HOURS_AT_ONCE, -(-int(end) // HOUR) * HOUR)
+            self._statements.insert(
+                "clew_watch_1h",
+                queries.WATCH_HOURS,
+                COLUMNS,
+                start=datetime_text(hour),
+                end=datetime_text(until),
+                version=version,
+            )
+            hour = until
+
+    def history(self, start: float, end: float, ids: Iterable[int] = ()) -> list[History]:
+        """The hours in [start, end) of the series with these ids, of all if there are none."""
+        first = int(start) // HOUR * HOUR
+        length = max(0, -(-(int(end) - first) // HOUR))
+        rows = self._statements.rows(
+            queries.WATCH_HISTORY,
+            start=datetime_text(first),
+            end=datetime_text(end),
+            series=list(ids),
+        )
+        return [_history(row, first, length) for row in rows]
+
+
+COLUMNS = (
+    "Hour, Series, Kind, Environment, ServiceName, Name, Count, Errors, P50, P75, P95, Value, "
+    "ValueLost, Version"
+)
+
+
+def _series(row: queries.WatchMinutesRow | queries.WatchHistoryRow) -> Series:
+    kind: SeriesKind = row["kind"]  # type: ignore[assignment]
+    return Series(row["series"], kind, row["environment"], row["service"], row["name"])
+
+
+def _history(row: queries.WatchHistoryRow, start: int, length: int) -> History:
+    places = (np.asarray(row["hours"], np.int64) - start) // HOUR
+
+    def spread(values: Sequence[float], missing: float) -> Numbers:
+        numbers = np.full(length, missing)
+        numbers[places] = values
+        return numbers
+
+    return History(
+        _series(row),
+        start,
+        spread(row["counts"], 0.0),
+        spread(row["errors"], 0.0),
+        spread(row["p50"], np.nan),
+        spread(row["p75"], np.nan),
+        spread(row["p95"], np.nan),
+        spread(row["values"], 0.0),
+        spread(row["values_lost"], 0.0),
+    )
