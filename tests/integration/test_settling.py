@@ -27,6 +27,7 @@ from clew.analysis.traces.settling import (
     settler_statements,
 )
 from clew.storage import Ingest, Store
+from clew.storage.rows import Rows
 from clew.storage.statements import Statements
 from support.loading import Running, rows, settle
 from support.reference import Trace, calls, counted_spans, critical_path, self_times, traces_of
@@ -113,36 +114,57 @@ def expected(trace: Trace) -> dict[str, Any]:
     }
 
 
+# How many traces a pass expects: a statement computes many, Python computes few.
+MANY, FEW = None, 0
+BOTH_WAYS = pytest.mark.parametrize("traces", [MANY, FEW], ids=["statement", "python"])
+
+
+@BOTH_WAYS
 @pytest.mark.parametrize("size", [1, 3, 8, 40])
 def test_a_trace_equals_the_reference(
-    store: Store, loader: Loader, settling: Settling, size: int
+    store: Store, loader: Loader, settling: Settling, size: int, traces: int | None
 ) -> None:
     spans = tangles(size, 60, size)
     loader.spans(spans)
-    settle(settling)
+    settle(settling, traces=traces)
     settled_rows = settled(store)
     for trace in traces_of(spans):
         assert settled_rows[trace.id] == expected(trace)
+    (planned,) = rows(store, "SELECT count() AS traces FROM otel.clew_settling")
+    assert planned["traces"] == (0 if traces == FEW else 60)
 
 
+@BOTH_WAYS
 def test_a_large_trace_equals_the_reference(
-    store: Store, loader: Loader, settling: Settling
+    store: Store, loader: Loader, settling: Settling, traces: int | None
 ) -> None:
     spans = tangle(random.Random(1), PROCESSES, 2 * LARGE_TRACE, T0)
     loader.spans(spans)
-    settle(settling)
+    settle(settling, traces=traces)
     (trace,) = traces_of(spans)
     assert settled(store) == {trace.id: expected(trace)}
 
 
+def test_a_pass_with_more_spans_than_python_computes_is_left_to_the_statement(
+    store: Store, loader: Loader, settling: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clew.analysis.traces.settling.FEW_SPANS", 10)
+    spans = tangles(2, 20, 5)
+    loader.spans(spans)
+    settle(settling, traces=FEW)
+    assert settled(store) == {trace.id: expected(trace) for trace in traces_of(spans)}
+    assert rows(store, "SELECT * FROM otel.clew_settling")
+
+
+@pytest.mark.parametrize("ways", [[MANY], [FEW], [MANY, FEW]], ids=["statement", "python", "both"])
 def test_rows_do_not_depend_on_the_order_in_which_spans_arrive(
-    store: Store, loader: Loader, settling: Settling
+    store: Store, loader: Loader, settling: Settling, ways: list[int | None]
 ) -> None:
     spans = tangles(3, 40, 12)
     random.Random(4).shuffle(spans)
-    for first in range(0, len(spans), 70):
+    for number, first in enumerate(range(0, len(spans), 70)):
         loader.spans(spans[first : first + 70])
-        settle(settling)
+        settle(settling, traces=ways[number % len(ways)])
     assert settled(store) == {trace.id: expected(trace) for trace in traces_of(spans)}
     assert edges(store) == expected_edges(spans)
 
@@ -197,8 +219,9 @@ def test_a_root_that_arrives_late_replaces_the_entry(
     ]
 
 
+@BOTH_WAYS
 def test_interrupted_work_is_repeated(
-    store: Store, loader: Loader, monkeypatch: pytest.MonkeyPatch
+    store: Store, loader: Loader, monkeypatch: pytest.MonkeyPatch, traces: int | None
 ) -> None:
     spans = tangles(5, 20, 8)
     loader.spans(spans[: len(spans) // 2])
@@ -211,18 +234,25 @@ def test_interrupted_work_is_repeated(
         remaining = 0
 
         def insert(self, *arguments: Any, **parameters: Any) -> None:
+            self._count()
+            super().insert(*arguments, **parameters)
+
+        def insert_rows(self, rows: Rows) -> None:
+            self._count()
+            super().insert_rows(rows)
+
+        def _count(self) -> None:
             if Interrupted.remaining == 0:
                 raise InterruptedError
             Interrupted.remaining -= 1
-            super().insert(*arguments, **parameters)
 
     with monkeypatch.context() as patched:
         patched.setattr("clew.analysis.traces.settling.Statements", Interrupted)
-        for inserts in range(4):
+        for inserts in range(4 if traces is MANY else 2):
             Interrupted.remaining = inserts
             with pytest.raises(InterruptedError):
-                settle(Settling(store))
-    settle(Settling(store))
+                settle(Settling(store), traces=traces)
+    settle(Settling(store), traces=traces)
     assert settled(store) == {trace.id: expected(trace) for trace in traces_of(spans)}
     assert edges(store) == expected_edges(spans)
 

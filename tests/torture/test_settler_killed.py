@@ -31,9 +31,10 @@ transactions:
 """
 (CHECKOUT,) = read(YAML.encode())
 INSERT = "clew.storage.statements:Statements.insert 1"
+INSERT_ROWS = "clew.storage.statements:Statements.insert_rows 1"
 MOMENTS = {
-    "before the traces are settled": f"before {INSERT} settle_traces",
-    "after the traces are settled": f"after {INSERT} settle_traces",
+    "before the traces are settled": f"before {INSERT_ROWS} clew_settled",
+    "after the traces are settled": f"after {INSERT_ROWS} clew_settled",
     "after the traces of occurrences are written": f"after {INSERT} 'occurrence_traces'",
     "after the occurrences are written": f"after {INSERT} 'occurrences'",
 }

@@ -110,6 +110,17 @@ SETTLE_DIRTY = Query[Never](ANALYSIS, "settle_dirty")
 SETTLE_EDGES = Query[Never](ANALYSIS, "settle_edges")
 
 
+class SettleFewRow(TypedDict):
+    trace_ids: list[str]
+    spans: int
+    most_spans: int
+    start: str
+    end: str
+
+
+SETTLE_FEW = Query[SettleFewRow](ANALYSIS, "settle_few")
+
+
 class SettleIdsRow(TypedDict):
     trace_id: str
 
@@ -180,7 +191,37 @@ class SettleProgressRow(TypedDict):
 SETTLE_PROGRESS = Query[SettleProgressRow](ANALYSIS, "settle_progress")
 
 
+class SettleRowsRow(TypedDict):
+    trace_id: str
+    id: int
+    parent: int
+    began: int
+    ended: int
+    failed: bool
+    service: str
+    name: str
+    kind: str
+    environment: str
+    inserted: int
+    attributes: list[tuple[str, str]]
+    domains: list[str]
+
+
+SETTLE_ROWS = Query[SettleRowsRow](ANALYSIS, "settle_rows")
+
+
 SETTLE_STALE = Query[Never](ANALYSIS, "settle_stale")
+
+
+class SettleStoredRow(TypedDict):
+    service: str
+    name: str
+    began: int
+    trace_id: str
+    now: int
+
+
+SETTLE_STORED = Query[SettleStoredRow](ANALYSIS, "settle_stored")
 
 
 class SettleThinnedRow(TypedDict):

@@ -58,8 +58,8 @@ def _binary_header_size(chunk: bytes, rows: int) -> int:
 
 # Types of numbers, and their codes in `struct`. Times are numbers: seconds, or nanoseconds.
 _NUMBERS = {
-    "Bool": "?", "UInt8": "B", "UInt32": "I", "UInt64": "Q", "Int32": "i", "Float64": "d",
-    "DateTime": "I", "DateTime64(9)": "Q",
+    "Bool": "?", "UInt8": "B", "UInt16": "H", "UInt32": "I", "UInt64": "Q", "Int32": "i",
+    "Float64": "d", "DateTime": "I", "DateTime64(9)": "Q",
 }  # fmt: skip
 MAP = "Map(String, String)"
 Map = tuple[int, bytes, bytes]  # the number of its entries; their keys and their values, encoded

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,28 +72,39 @@ def insert_requests(
 
 
 def insert_rows(store: Store, client: Client, rows: Rows, directory: Path, segment: int) -> None:
-    """Insert rows of a segment into their base table. The embedded engine reads them from a file
-    without a name in `directory`. Raises InsertError and Unacceptable."""
-    block = native_block(rows.columns, rows.rows)
+    """Insert rows of a segment into their base table. Raises InsertError and Unacceptable."""
+    settings = INSERT_SETTINGS if store.embedded else INSERT_SETTINGS | _tags(segment)
     with _insert_errors(segment):
-        if store.embedded:
-            columns = ", ".join(map(identifier, rows.columns))
-            with tempfile.TemporaryFile(dir=directory) as file:
-                file.write(block)
-                file.flush()
-                client.command(
-                    f"INSERT INTO otel.{rows.table} ({columns}) "
-                    f"FROM INFILE '/dev/fd/{file.fileno()}' "
-                    f"SETTINGS {assignments(INSERT_SETTINGS)} FORMAT Native"
-                )
-        else:
-            client.raw_insert(
-                f"otel.{rows.table}",
-                column_names=list(rows.columns),
-                insert_block=block,
-                fmt="Native",
-                settings=INSERT_SETTINGS | {"wait_end_of_query": 1} | _tags(segment),
+        insert_block(store, client, rows, settings, directory)
+
+
+def insert_block(
+    store: Store,
+    client: Client,
+    rows: Rows,
+    settings: Mapping[str, int | str],
+    directory: Path | None,
+) -> None:
+    """Insert rows as one block. The embedded engine reads them from a file without a name in
+    `directory`. Raises ClickHouse's errors."""
+    block = native_block(rows.columns, rows.rows)
+    if store.embedded:
+        columns = ", ".join(map(identifier, rows.columns))
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(block)
+            file.flush()
+            client.command(
+                f"INSERT INTO otel.{rows.table} ({columns}) FROM INFILE '/dev/fd/{file.fileno()}' "
+                f"SETTINGS {assignments(settings)} FORMAT Native"
             )
+    else:
+        client.raw_insert(
+            f"otel.{rows.table}",
+            column_names=list(rows.columns),
+            insert_block=block,
+            fmt="Native",
+            settings=dict(settings) | {"wait_end_of_query": 1},
+        )
 
 
 def query_id(segment: int) -> str:

@@ -12,7 +12,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.storage.errors import StorageError
+from clew.storage.inserts import insert_block
 from clew.storage.quoting import assignments
+from clew.storage.rows import Rows
 from clew.storage.sql import Query, RowT, sql_of
 from clew.storage.store import Store
 
@@ -37,12 +39,12 @@ class Statements:
         self._store = store
         self._tag = f"clew {secrets.token_hex(16)}"
         self._stopped = False
-        all_settings = SETTINGS | dict(settings or {}) | {"log_comment": self._tag}
-        self._settings = assignments(all_settings)
+        self._all_settings = SETTINGS | dict(settings or {}) | {"log_comment": self._tag}
+        self._settings = assignments(self._all_settings)
 
     def rows(self, query: Query[RowT], **parameters: Any) -> list[RowT]:
         """The rows of a query, each a dict by column."""
-        with self._client(query) as client:
+        with self._client(query.name) as client:
             sql = self._store.cluster.over_all_nodes(sql_of(query.package, query.name))
             answer = client.query(f"{sql}\nSETTINGS {self._settings}", parameters=parameters)
             rows: Iterator[Any] = answer.named_results()
@@ -53,10 +55,16 @@ class Statements:
     ) -> None:
         """Insert the rows of a query into a table of the database otel. `columns`: a list of
         columns as SQL text."""
-        with self._client(query) as client:
+        with self._client(query.name) as client:
             insert = f"INSERT INTO otel.{table} ({columns}) SETTINGS {self._settings}\n"
             # client.command would put the parameters, however long, into the URL.
             client.raw_query(insert + sql_of(query.package, query.name), parameters=parameters)
+
+    def insert_rows(self, rows: Rows) -> None:
+        """Insert rows, if there are any, as one block."""
+        if rows.rows:
+            with self._client(rows.table) as client:
+                insert_block(self._store, client, rows, self._all_settings, self._store.directory)
 
     def stop(self) -> None:
         """Start no further statement and end the running one. For another thread."""
@@ -69,11 +77,11 @@ class Statements:
             client.command(self._store.cluster.kill, parameters={"tag": self._tag})
 
     @contextmanager
-    def _client(self, query: Query[Any]) -> Iterator[Client]:
+    def _client(self, name: str) -> Iterator[Client]:
         if self._stopped:
-            raise StorageError(f"{query.name}: clew is stopping")
+            raise StorageError(f"{name}: clew is stopping")
         with self._store.client() as client:
             try:
                 yield client
             except ClickHouseError as error:
-                raise StorageError(f"{query.name}: {error}") from error
+                raise StorageError(f"{name}: {error}") from error

@@ -64,6 +64,7 @@ class InsertCursor:
             quiet_until=max(self.quiet_up_to, self._settled_up_to(until, now) - QUIET_SECONDS),
             one_in=self.one_in,
             sampling=self._sampling,
+            traces=sum(traces for _, traces in pending),
         )
 
     def advance(self, window: Window, now: float, oldest_insert: float) -> None:

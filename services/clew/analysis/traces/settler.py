@@ -15,7 +15,7 @@ import threading
 import uuid
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
@@ -44,7 +44,6 @@ PASS_ATTEMPTS = 3  # before the traces that make a pass fail are searched
 MAX_SKIPPED = 20  # traces of a chunk that are searched one by one
 MAX_PASS_PAUSE = 30.0  # seconds before the next attempt of a pass,
 MAX_STEP_PAUSE = 600.0  # and of a step
-NO_CHUNK = (1 << 32) - 1
 SETTLER_ROW = "pass"  # the name of the row of clew_settler that has the progress of passes
 
 
@@ -210,7 +209,7 @@ class Settler:
             return
         if len(trace_ids) == 1 or self._skipped >= MAX_SKIPPED:
             # A chunk without traces: raises when the engine fails whatever it is given.
-            self._settle(replace(chunk, number=NO_CHUNK))
+            self._settle(chunk.without_traces())
             self._skipped += 1
             more = f" and {len(trace_ids) - 1} more" if len(trace_ids) > 1 else ""
             logger.error(

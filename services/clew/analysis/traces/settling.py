@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from clew.analysis import queries
+from clew.analysis.traces import few
 from clew.analysis.traces.times import LAST_SECOND, datetime64_text, datetime_text
-from clew.analysis.traces.trace_row import SpanRow, settled_row
+from clew.analysis.traces.trace_row import SpanRow
 from clew.storage.statements import Statements
 from clew.storage.store import Store
 
@@ -21,20 +22,17 @@ from clew.storage.store import Store
 # it for planning.
 CHUNK_WEIGHT = 250_000  # spans of a chunk; the weight of a trace grows with the square of its spans
 LARGE_TRACE = 200  # spans; a larger trace is computed by itself, in Python
+# A pass over up to so many traces with so many spans is computed in Python, and a larger one by the
+# statements.
+FEW_TRACES, FEW_SPANS = 500, 2000
 MAX_TRACE = 100_000  # spans; a larger trace is not settled and has no row
+NO_CHUNK = (1 << 32) - 1  # the number of none
 MAX_REQUEUED = 1000  # trace ids in one statement: a server takes 128 KiB for a parameter
 
 # With short circuits, the engine evaluates again inside a lambda what the lambda uses: the
 # statement over whole traces takes five times as long.
 SETTINGS = {"short_circuit_function_evaluation": "disable"}
 
-COLUMNS = (
-    *("ServiceName", "SpanName", "Timestamp", "TraceId", "Environment", "Duration", "IsError"),
-    *("Rank", "Services", "SpanCount"),
-    *(f"Path.{name}" for name in ("Service", "Operation", "Kind", "Calls", "Self", "Critical")),
-    *(f"Call.{name}" for name in ("Source", "Target", "Type", "Summary", "Duration", "IsError")),
-    *("OneIn", "Version", "IsDeleted", "InsertedAt"),
-)
 CANCELLING_COLUMNS = "ServiceName, SpanName, Timestamp, TraceId, Version, IsDeleted"
 
 
@@ -56,7 +54,9 @@ class Window:
     until), and a second time those of [quiet_since, quiet_until), which got no rows since.
 
     One trace in `one_in` is settled. After a `sampling`, traces that were settled in it keep their
-    weight, and of the other traces that started in it one in `sampling.one_in` is settled."""
+    weight, and of the other traces that started in it one in `sampling.one_in` is settled.
+
+    `traces`: how many are settled, approximately; None if that is unknown."""
 
     since: float
     until: float
@@ -64,6 +64,13 @@ class Window:
     quiet_until: float
     one_in: int = 1
     sampling: Sampling | None = None
+    traces: int | None = None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether Python may settle the traces: few of them, each of which counts for itself."""
+        is_sampled = self.one_in > 1 or self.sampling is not None
+        return self.traces is not None and self.traces <= FEW_TRACES and not is_sampled
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,8 @@ class Chunk:
 
     `version` is that of the pass. `most_spans` is the span count of the largest trace. `start` and
     `end` are the times between which the traces lie. `part` of `parts`: only the traces whose hash
-    falls into this part."""
+    falls into this part. `trace_ids`: the traces, if they are settled in Python; else they are in
+    the table clew_settling."""
 
     version: int
     number: int
@@ -84,6 +92,7 @@ class Chunk:
     end: str
     parts: int = 1
     part: int = 0
+    trace_ids: tuple[str, ...] | None = None
 
     @property
     def is_large(self) -> bool:
@@ -92,14 +101,28 @@ class Chunk:
 
     def halves(self) -> tuple[Chunk, Chunk]:
         """Two chunks, each with half of the traces."""
+        if self.trace_ids is not None:
+            half = len(self.trace_ids) // 2
+            return (
+                replace(self, trace_ids=self.trace_ids[:half]),
+                replace(self, trace_ids=self.trace_ids[half:]),
+            )
         return (
             replace(self, parts=2 * self.parts),
             replace(self, parts=2 * self.parts, part=self.part + self.parts),
         )
 
+    def without_traces(self) -> Chunk:
+        """A chunk like this one that has no traces."""
+        if self.trace_ids is not None:
+            return replace(self, trace_ids=())
+        return replace(self, number=NO_CHUNK)
+
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters by which a statement selects the traces."""
+        if self.trace_ids is not None:
+            return {"trace_ids": list(self.trace_ids), "start": self.start, "end": self.end}
         return {
             "of_pass": self.version,
             "chunk": self.number,
@@ -191,30 +214,42 @@ class Settling:
         """Divide the traces of a pass into chunks; returns them, the newest first. `requeued`: the
         ids of further traces, at most MAX_REQUEUED."""
         version = self.next_version()
+        selection: dict[str, Any] = {
+            "since": datetime_text(window.since),
+            "until": datetime_text(window.until),
+            "quiet_since": datetime_text(window.quiet_since),
+            "quiet_until": datetime_text(window.quiet_until),
+            "large": LARGE_TRACE,
+            "requeued": list(requeued),
+        }
+        if window.is_small:
+            chunks = [
+                _chunk_of_few(version, number, row)
+                for number, row in enumerate(self._rows(queries.SETTLE_FEW, **selection), 1)
+            ]
+            if sum(chunk.spans for chunk in chunks) <= FEW_SPANS:
+                return chunks
         sampling = window.sampling or NO_SAMPLING
         with self._store.client() as client:
             client.command("TRUNCATE TABLE otel.clew_settling")
         self._insert(
             "clew_settling",
             queries.SETTLE_DIRTY,
+            **selection,
             of_pass=version,
-            since=datetime_text(window.since),
-            until=datetime_text(window.until),
-            quiet_since=datetime_text(window.quiet_since),
-            quiet_until=datetime_text(window.quiet_until),
             one_in=window.one_in,
             thinned=sampling.one_in,
             thinned_since=datetime_text(sampling.since),
             thinned_until=datetime64_text(sampling.until),
-            large=LARGE_TRACE,
             chunk_weight=CHUNK_WEIGHT,
-            requeued=list(requeued),
         )
         rows = self._rows(queries.SETTLE_CHUNKS, of_pass=version)
         return [Chunk(version, **row) for row in rows]
 
     def trace_ids(self, chunk: Chunk) -> list[str]:
         """The ids of the chunk's traces."""
+        if chunk.trace_ids is not None:
+            return list(chunk.trace_ids)
         return [row["trace_id"] for row in self._rows(queries.SETTLE_IDS, **chunk.parameters)]
 
     def traces_with_logs(
@@ -230,6 +265,7 @@ class Settling:
             since=datetime_text(window.since),
             until=datetime_text(window.until),
             names=list(attributes),
+            trace_ids=[trace_id for chunk in chunks for trace_id in chunk.trace_ids or ()],
         )
         return [TraceGroup(**row) for row in rows]
 
@@ -240,6 +276,9 @@ class Settling:
 
     def settle(self, chunk: Chunk) -> None:
         """Write the rows of the chunk's traces, and cancel the rows that they replace."""
+        if chunk.trace_ids is not None:
+            self._settle_few(chunk)
+            return
         if chunk.is_large and chunk.spans > MAX_TRACE:
             return
         version = self.next_version()
@@ -255,17 +294,34 @@ class Settling:
         """End the statement that is running. For another thread."""
         self.statements.cancel()
 
+    def _settle_few(self, chunk: Chunk) -> None:
+        spans = self._rows(queries.SETTLE_ROWS, **chunk.parameters, **few.SPAN_PARAMETERS)
+        stored = self._rows(queries.SETTLE_STORED, **chunk.parameters)
+        self.statements.insert_rows(few.settled_rows(spans, stored, self.next_version()))
+
     def _settle_large(self, chunk: Chunk, version: int) -> None:
         rows = self._rows(queries.SETTLE_LARGE, **chunk.parameters, limit=MAX_TRACE)
         spans = [SpanRow(**row) for row in rows]
         for trace_id in self.trace_ids(chunk):
-            inserted = max(span.inserted for span in spans)
-            row = [*settled_row(trace_id, spans), chunk.one_in, version, False, inserted]
-            with self._store.client() as client:
-                client.insert("otel.clew_settled", [row], column_names=COLUMNS)
+            row = few.full_row(trace_id, spans, chunk.one_in, version)
+            self.statements.insert_rows(few.native_rows([row]))
 
     def next_version(self) -> int:
         """A version greater than any before, even if the clock was set back. The version after it
         is not given out, so that the caller may use it too."""
         self._version = max(time.time_ns(), self._version + 2)
         return self._version
+
+
+def _chunk_of_few(version: int, number: int, row: queries.SettleFewRow) -> Chunk:
+    return Chunk(
+        version,
+        number,
+        traces=len(row["trace_ids"]),
+        spans=row["spans"],
+        most_spans=row["most_spans"],
+        one_in=1,
+        start=row["start"],
+        end=row["end"],
+        trace_ids=tuple(row["trace_ids"]),
+    )

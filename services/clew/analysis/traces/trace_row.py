@@ -1,7 +1,7 @@
 """The row of clew_settled for one trace, computed in Python.
 
-The settler uses it for large traces, and tests compare with it. For many small traces at once,
-queries/settling/settle_traces.sql computes the same.
+The settler uses it for large traces and for few traces (clew.analysis.traces.few). For many small
+traces at once, queries/settling/settle_traces.sql computes the same.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from clew.analysis.traces.paths import (
     index_spans,
     unique_ids,
 )
+from clew.analysis.traces.targets import CONSUMED, DATABASE, EXTERNAL, QUEUE
 
 
 class SpanRow(NamedTuple):
@@ -41,9 +42,6 @@ class SpanRow(NamedTuple):
     inserted: int
 
 
-# What a span's attributes name as its target: an external host, a database, a queue that it sends
-# to, a queue that it consumes from.
-EXTERNAL, DATABASE, QUEUE, CONSUMED = 1, 2, 3, 4
 TYPES = {EXTERNAL: "external", DATABASE: "database", QUEUE: "queue", CONSUMED: "consumed"}
 
 

@@ -1,6 +1,5 @@
--- The traces that a pass settles, each with the number of its chunk: traces that got spans between two times and
--- whose row in clew_settled is not of all their spans, among them traces that were quiet for a while and are looked at
--- a second time; and the traces in `requeued`, which have lost spans.
+-- with settle_changed
+-- The traces that a pass settles, each with the number of its chunk.
 --
 -- A chunk bounds a statement's memory and the rows that it reads: it holds traces of one hour, in the order of their
 -- starts, of a limited weight (the work for a trace grows with the square of its spans). Traces longer than an hour
@@ -10,26 +9,7 @@
 -- Where more traces come in than are settled, one trace in one_in is sampled. A trace that has a row keeps its weight.
 -- A trace without a row that began before thinned_until may have been left out by the earlier sampling: it is sampled
 -- as it was then. Traces that are not sampled are in chunk 0.
-WITH
-changed AS
-(
-    SELECT
-        TraceId,
-        min(traces.Start) AS Start,
-        max(traces.End) AS End,
-        sum(traces.SpanCount) AS SpanCount,
-        max(traces.InsertedAt) AS InsertedAt
-    FROM otel.clew_traces AS traces
-    WHERE TraceId IN (
-        SELECT TraceId FROM otel.clew_traces
-        WHERE (InsertedAt >= {since:DateTime} AND InsertedAt < {until:DateTime})
-            OR (InsertedAt >= {quiet_since:DateTime} AND InsertedAt < {quiet_until:DateTime}))
-        OR TraceId IN {requeued:Array(String)}
-    GROUP BY TraceId
-    HAVING (TraceId, SpanCount) NOT IN (
-        SELECT TraceId, toUInt64(SpanCount) FROM otel.clew_settled
-        WHERE InsertedAt >= {quiet_since:DateTime} AND NOT IsDeleted)
-),
+,
 sampled AS
 (
     SELECT

@@ -25,6 +25,7 @@ FROM
         WHERE TraceId IN (SELECT TraceId FROM records)
     )
     WHERE TraceId NOT IN (SELECT TraceId FROM otel.clew_settling WHERE Pass = {of_pass:UInt64})
+        AND TraceId NOT IN {trace_ids:Array(String)}
     GROUP BY TraceId
 )
 GROUP BY last >= first + toIntervalHour(1), toStartOfHour(first)
