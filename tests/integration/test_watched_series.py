@@ -84,7 +84,7 @@ def test_minutes_and_hours_count_the_spans(store: Store, spans: list[Span]) -> N
 
     watched.fill_hours(BEGAN - 600, BEGAN + 600, version=1)
     watched.fill_hours(BEGAN - 600, BEGAN + 600, version=2)
-    history = watched.history(BEGAN - 7200, BEGAN + 3600)
+    history = watched.history(BEGAN - 7200, BEGAN + 3600, (0.5, 0.95))
     assert {
         (h.series.kind, h.series.service, h.series.name, h.start + hour * 3600): (count, errors)
         for h in history
@@ -92,11 +92,11 @@ def test_minutes_and_hours_count_the_spans(store: Store, spans: list[Span]) -> N
         for hour, (count, errors) in enumerate(zip(h.count, h.errors, strict=True))
         if count
     } == counted(spans, 3600)
-    (one,) = watched.history(BEGAN - 7200, BEGAN + 3600, [tick.series.id])
+    (one,) = watched.history(BEGAN - 7200, BEGAN + 3600, (0.5, 0.95), [tick.series.id])
     assert one.series == tick.series
     assert one.count.tolist() == [0, 2, 2]
-    assert np.isnan(one.p50[0])
-    assert one.p95[2] == pytest.approx(1000, rel=0.011)
+    assert np.isnan(one.levels[0]).all()
+    assert one.levels[2] == pytest.approx([1e9, 1e9], rel=0.011)
 
 
 def test_dependencies_are_series(store: Store, spans: list[Span]) -> None:
@@ -107,7 +107,7 @@ def test_dependencies_are_series(store: Store, spans: list[Span]) -> None:
     assert dependencies
     assert all(each.labels["dependency"] and each.labels["service"] for each in dependencies)
     watched.fill_hours(BEGAN - 600, BEGAN + 600, version=1)
-    by_hour = watched.history(BEGAN - 3600, BEGAN + 3600)
+    by_hour = watched.history(BEGAN - 3600, BEGAN + 3600, ())
     assert {h.series for h in by_hour if h.series.kind == "dependency"} == dependencies
     assert sum(h.count.sum() for h in by_hour if h.series.kind == "dependency") == sum(
         m.count for m in minutes if m.series.kind == "dependency"

@@ -245,9 +245,7 @@ class WatchHistoryRow(TypedDict):
     hours: list[int]
     counts: list[int]
     errors: list[int]
-    p50: list[float]
-    p75: list[float]
-    p95: list[float]
+    levels: list[list[float]]
     values: list[float]
     values_lost: list[float]
 

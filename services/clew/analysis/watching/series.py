@@ -19,8 +19,8 @@ from clew.storage.statements import Statements
 
 SeriesKind = Literal["transaction", "defined", "operation", "service", "dependency", "process"]
 MINUTE = 60  # seconds
-# The quantiles of a minute's durations, as watch_minutes.sql has them.
-LEVELS = (*(level / 100 for level in range(5, 100, 5)), 0.975, 0.99)
+# The quantiles of durations that watch_minutes.sql and watch_hours.sql compute.
+LEVELS = (*(level / 100 for level in range(5, 100, 5)), 0.98, 0.99)
 HOURS_AT_ONCE = 24 * HOUR  # seconds; of one statement that fills hours
 
 Numbers = npt.NDArray[np.float64]
@@ -88,15 +88,14 @@ class Minute:
 @dataclass(frozen=True)
 class History:
     """The hours of a series, one element an hour from `start` on, in seconds since 1970. Hours
-    without a row have a count of 0 and quantiles that are NaN. Quantiles are milliseconds."""
+    without a row have a count of 0 and quantiles that are NaN. `levels`: [hours, quantiles that
+    were asked for], nanoseconds."""
 
     series: Series
     start: int
     count: Numbers
     errors: Numbers
-    p50: Numbers
-    p75: Numbers
-    p95: Numbers
+    levels: Numbers
     value: Numbers
     value_lost: Numbers
 
@@ -141,21 +140,25 @@ class WatchedSeries:
             )
             hour = until
 
-    def history(self, start: float, end: float, ids: Iterable[int] = ()) -> list[History]:
-        """The hours in [start, end) of the series with these ids, of all if there are none."""
+    def history(
+        self, start: float, end: float, levels: Sequence[float], ids: Iterable[int] = ()
+    ) -> list[History]:
+        """The hours in [start, end) of the series with these ids, of all if there are none.
+        `levels`: which of LEVELS to read."""
         first = int(start) // HOUR * HOUR
         length = max(0, -(-(int(end) - first) // HOUR))
         rows = self._statements.rows(
             queries.WATCH_HISTORY,
             start=datetime_text(first),
             end=datetime_text(end),
+            places=[LEVELS.index(level) + 1 for level in levels],
             series=list(ids),
         )
-        return [_history(row, first, length) for row in rows]
+        return [_history(row, first, length, len(levels)) for row in rows]
 
 
 COLUMNS = (
-    "Hour, Series, Kind, Environment, ServiceName, Name, Count, Errors, P50, P75, P95, Value, "
+    "Hour, Series, Kind, Environment, ServiceName, Name, Count, Errors, Levels, Value, "
     "ValueLost, Version"
 )
 
@@ -165,22 +168,22 @@ def _series(row: queries.WatchMinutesRow | queries.WatchHistoryRow) -> Series:
     return Series(row["series"], kind, row["environment"], row["service"], row["name"])
 
 
-def _history(row: queries.WatchHistoryRow, start: int, length: int) -> History:
+def _history(row: queries.WatchHistoryRow, start: int, length: int, levels: int) -> History:
     places = (np.asarray(row["hours"], np.int64) - start) // HOUR
 
-    def spread(values: Sequence[float], missing: float) -> Numbers:
-        numbers = np.full(length, missing)
+    def spread(values: Sequence[float]) -> Numbers:
+        numbers = np.zeros(length)
         numbers[places] = values
         return numbers
 
+    durations = np.full((length, levels), np.nan)
+    durations[places] = row["levels"]
     return History(
         _series(row),
         start,
-        spread(row["counts"], 0.0),
-        spread(row["errors"], 0.0),
-        spread(row["p50"], np.nan),
-        spread(row["p75"], np.nan),
-        spread(row["p95"], np.nan),
-        spread(row["values"], 0.0),
-        spread(row["values_lost"], 0.0),
+        spread(row["counts"]),
+        spread(row["errors"]),
+        durations,
+        spread(row["values"]),
+        spread(row["values_lost"]),
     )

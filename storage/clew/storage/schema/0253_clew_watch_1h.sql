@@ -5,8 +5,8 @@
 -- Series is cityHash64(Kind, Environment, ServiceName, Name). Kind: 'transaction' (the root spans of an
 -- operation), 'defined' (the occurrences of a defined transaction), 'operation' (all spans of an operation),
 -- 'service' (what comes in to a service), 'dependency' (calls of ServiceName to Name), 'process' (the metric
--- Name of a service). P50, P75 and P95 are milliseconds; of a process Value is the metric's mean. Of the
--- others Value and ValueLost are sums of business value.
+-- Name of a service). Levels: the durations in nanoseconds at the quantiles of watch_hours.sql. Value of a process
+-- is the metric's mean; of the others Value and ValueLost are sums of business value.
 CREATE TABLE IF NOT EXISTS otel.clew_watch_1h
 (
     Hour DateTime CODEC(Delta, ZSTD(1)),
@@ -17,9 +17,7 @@ CREATE TABLE IF NOT EXISTS otel.clew_watch_1h
     Name LowCardinality(String) CODEC(ZSTD(1)),
     Count UInt64 CODEC(T64, ZSTD(1)),
     Errors UInt64 CODEC(T64, ZSTD(1)),
-    P50 Float32 CODEC(ZSTD(1)),
-    P75 Float32 CODEC(ZSTD(1)),
-    P95 Float32 CODEC(ZSTD(1)),
+    Levels Array(Float32) CODEC(ZSTD(1)),
     Value Float64 CODEC(ZSTD(1)),
     ValueLost Float64 CODEC(ZSTD(1)),
     Version UInt64 CODEC(Delta, ZSTD(1)),

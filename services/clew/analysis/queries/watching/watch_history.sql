@@ -1,5 +1,6 @@
 -- The hours of some series in a window, for baselines: the columns of each series as arrays, by ascending hour.
--- An empty `series` selects all.
+-- An empty `series` selects all. `levels`: for each hour the nanoseconds at
+-- these places of Levels.
 SELECT
     Series AS series,
     any(Kind) AS kind,
@@ -9,14 +10,12 @@ SELECT
     groupArray(toUnixTimestamp(Hour)) AS hours,
     groupArray(Count) AS counts,
     groupArray(rows.Errors) AS errors,
-    groupArray(toFloat64(P50)) AS p50,
-    groupArray(toFloat64(P75)) AS p75,
-    groupArray(toFloat64(P95)) AS p95,
+    groupArray(arrayMap(place -> toFloat64(Levels[place]), {places:Array(UInt8)})) AS levels,
     groupArray(Value) AS values,
     groupArray(ValueLost) AS values_lost
 FROM
 (
-    SELECT Series, Kind, Environment, ServiceName, Name, Hour, Count, Errors, P50, P75, P95, Value, ValueLost
+    SELECT Series, Kind, Environment, ServiceName, Name, Hour, Count, Errors, Levels, Value, ValueLost
     FROM otel.clew_watch_1h FINAL
     WHERE Hour >= {start:DateTime} AND Hour < {end:DateTime}
         AND (empty({series:Array(UInt64)}) OR Series IN {series:Array(UInt64)})

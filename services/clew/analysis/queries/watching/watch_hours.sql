@@ -8,9 +8,8 @@ SELECT
     Name,
     sum(Requests) AS Count,
     sum(Failed) AS Errors,
-    quantilesDDMerge(0.01, 0.5, 0.75, 0.95)(States)[1] / 1e6 AS P50,
-    quantilesDDMerge(0.01, 0.5, 0.75, 0.95)(States)[2] / 1e6 AS P75,
-    quantilesDDMerge(0.01, 0.5, 0.75, 0.95)(States)[3] / 1e6 AS P95,
+    quantilesDDMerge(0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85,
+        0.9, 0.95, 0.98, 0.99)(States) AS Levels,
     sum(Worth) AS Value,
     sum(Lost) AS ValueLost,
     {version:UInt64} AS Version

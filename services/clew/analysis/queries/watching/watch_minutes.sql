@@ -1,5 +1,5 @@
 -- What each series did in each minute of a window: the rows that the watcher judges. `levels`: nanoseconds, at
--- the quantiles 0.05 to 0.95 in steps of 0.05, then 0.975 and 0.99. Series as in clew_watch_1h.
+-- the quantiles 0.05 to 0.95 in steps of 0.05, then 0.98 and 0.99. Series as in clew_watch_1h.
 SELECT
     cityHash64(kind, environment, service, name) AS series,
     any(Kind) AS kind,
@@ -10,7 +10,7 @@ SELECT
     sum(Requests) AS count,
     sum(Failed) AS errors,
     quantilesDDMerge(0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85,
-        0.9, 0.95, 0.975, 0.99)(States) AS levels,
+        0.9, 0.95, 0.98, 0.99)(States) AS levels,
     sum(Worth) AS value,
     sum(Lost) AS value_lost
 FROM
