@@ -21,6 +21,8 @@ PAGES = (
     *("/traces", "/traces/TRACE", "/start"),
 )
 
+ROWS = 3  # of a table, whose numbers are opened
+
 
 def _time(seconds: int) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -110,20 +112,27 @@ def test_numbers_of_what_differs_open_the_occurrences_of_the_region(
         assert _noted(visitor.page) == round(share * number / 100)
 
 
-@pytest.mark.parametrize("tab", ["breakdown", "calls", "exceptions"])
+@pytest.mark.parametrize("tab", ["breakdown", "calls", "exceptions", "funnel"])
 def test_rows_of_a_transaction_open_what_they_count(visit: Visit, site: Any, tab: str) -> None:
     visitor = visit()
     page = visitor.open(_path(site, f"/transactions/checkout?tab={tab}"))
-    links = (
-        page.locator(".tab-panel tbody")
-        .locator("a[href^='/traces?'], a.number")
-        .evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    numbers = page.locator(".tab-panel a.number").evaluate_all(
+        "links => links.map(link => [link.innerText, link.getAttribute('href')])"
     )
-    assert links
-    for link in links[:4]:
+    assert numbers
+    for text, link in numbers[: 2 * ROWS : 2] + numbers[1 : 2 * ROWS : 2]:
         visitor.open(link)
-        rows = page.get_by_role("table", name=re.compile("^(Traces|Occurrences)$"))
-        assert rows.locator("tbody tr").count() >= 1, link
+        assert _noted(page) == int(re.findall(r"[\d,]+", text)[0].replace(",", "")), link
+
+
+def test_bad_occurrences_open_as_many(visit: Visit, site: Any) -> None:
+    visitor = visit()
+    page = visitor.open(_path(site, "/transactions/checkout"))
+    bad = page.get_by_role("link", name=re.compile("bad$"))
+    number = int(bad.inner_text().split()[0])
+    bad.click()
+    visitor.settle()
+    assert _noted(page) == number > 0
 
 
 @pytest.mark.parametrize("path", PAGES[:-1])

@@ -14,6 +14,7 @@ from clew.api import defined_transactions
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.breakdown import read_breakdown
 from clew.api.defined_transactions import DefinitionsDependency
+from clew.api.instance_filters import InstanceFilters, InstanceFiltersDependency
 from clew.api.joined import (
     joined_logs,
     read_deployments,
@@ -47,6 +48,9 @@ from clew.api.transactions import automatic_selection, find_transaction
 from clew.storage import (
     OF_A_TRACE,
     OF_SEVERAL_TRACES,
+    SETTLED,
+    SETTLED_OF_SEVERAL_TRACES,
+    SETTLED_OTHER,
     AttributeFilter,
     occurrences_that_carry,
     queries,
@@ -113,6 +117,8 @@ def list_instances(
     by: By = "entry",
     user: User = None,
     attr: Carried = [],  # noqa: B006 (FastAPI copies it)
+    *,
+    counted: InstanceFiltersDependency,
     sort: Annotated[str | None, sort_parameter(SORTS, "start")] = None,
 ) -> dict[str, Any]:
     """The instances (occurrences) of a transaction, newest first. Each trace of an automatic
@@ -130,10 +136,13 @@ def list_instances(
     attributes = [AttributeFilter.parse(text) for text in attr]
     if isinstance(transaction, Definition):
         parameters |= {"user": user, "by": by}
-        return _defined_instances(answer, common, transaction, order, parameters, attributes)
+        return _defined_instances(
+            answer, common, transaction, order, parameters, attributes, counted
+        )
+    counted.check_automatic()
     if user is not None:
         return answer.document(instances=[], next_cursor=None)
-    return _automatic_instances(answer, common, transaction, order, parameters, attributes)
+    return _automatic_instances(answer, common, transaction, order, parameters, attributes, counted)
 
 
 def _order_parameters(order: Order, position: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,6 +168,7 @@ def _defined_instances(
     order: Order,
     parameters: dict[str, Any],
     attributes: list[AttributeFilter],
+    counted: InstanceFilters,
 ) -> dict[str, Any]:
     occurrences = {
         **common.window.parameters,
@@ -166,12 +176,16 @@ def _defined_instances(
         "defined": definition.id,
     }
     filters, values = occurrences_that_carry(attributes, OF_SEVERAL_TRACES)
-    if attributes:
+    by_outcome, outcome_values = counted.by_outcome(definition)
+    by_traces, trace_values = counted.by_traces(SETTLED_OF_SEVERAL_TRACES, OF_SEVERAL_TRACES)
+    filters += by_outcome + by_traces
+    values |= outcome_values | trace_values
+    if attributes or by_traces:
         extent = answer.first_row(queries.OCCURRENCE_EXTENT, **occurrences)
         if extent is None or not extent["occurrences"]:
             return answer.document(instances=[], next_cursor=None)
-        values["carried_from"] = sql_time_from_rfc3339(extent["start"])
-        values["carried_to"] = sql_time_from_rfc3339(extent["end"])
+        values["carried_from"] = values["from"] = sql_time_from_rfc3339(extent["start"])
+        values["carried_to"] = values["to"] = sql_time_from_rfc3339(extent["end"])
     rows = answer.rows(
         queries.DEFINED_INSTANCES, filters, **values, **occurrences, key=None, **parameters
     )
@@ -191,14 +205,22 @@ def _automatic_instances(
     order: Order,
     parameters: dict[str, Any],
     attributes: list[AttributeFilter],
+    counted: InstanceFilters,
 ) -> dict[str, Any]:
     selection = automatic_selection(names, common)
     filters, values = occurrences_that_carry(attributes, OF_A_TRACE)
     if attributes:
         values["carried_from"] = sql_time(max(EARLIEST, common.window.start - TRACE_MARGIN))
         values["carried_to"] = sql_time(common.window.end + TRACE_MARGIN)
+    settled = SETTLED if selection.named else SETTLED_OTHER
+    by_traces, trace_values = counted.by_traces(settled, OF_A_TRACE)
     rows = answer.rows(
-        queries.TRANSACTION_ENTRIES, filters, **values, **selection.parameters, **parameters
+        queries.TRANSACTION_ENTRIES,
+        filters + by_traces,
+        **values,
+        **trace_values,
+        **selection.parameters,
+        **parameters,
     )
     page, has_more = split_page(rows, common.limit)
     summaries = trace_summaries(answer, {row["trace_id"] for row in page})

@@ -29,14 +29,25 @@ Errors, all under StorageError:
 
 from clew.storage.attributes import AttributeFilter, FilterError
 from clew.storage.carriers import (
+    CALL,
     ENTRIES_TAKING,
+    FAILED_CALL,
     IN_WINDOW,
+    IS_GOOD,
+    LAST_STEP,
     OF_A_TRACE,
     OF_SEVERAL_TRACES,
+    OPERATION,
+    REACHED,
+    SETTLED,
+    SETTLED_OF_SEVERAL_TRACES,
+    SETTLED_OTHER,
     TRACES_TAKING,
     occurrences_that_carry,
     occurrences_with_span,
     occurrences_without_span,
+    settled_traces_with,
+    traces_with_exception,
 )
 from clew.storage.cluster import Cluster
 from clew.storage.engine_paths import check_segment_directory
@@ -85,15 +96,24 @@ from clew.storage.sql import Query, RowT
 from clew.storage.store import Store
 
 __all__ = [
+    "CALL",
     "DESCRIBE",
     "ENTRIES_TAKING",
     "ENTRY_FILTER",
+    "FAILED_CALL",
     "IN_WINDOW",
+    "IS_GOOD",
+    "LAST_STEP",
     "LONG_TRACES",
     "OF_A_TRACE",
     "OF_SEVERAL_TRACES",
+    "OPERATION",
     "PEER",
+    "REACHED",
     "READ",
+    "SETTLED",
+    "SETTLED_OF_SEVERAL_TRACES",
+    "SETTLED_OTHER",
     "SHORT_TRACES",
     "SIGNALS",
     "TRACES_IN_OCCURRENCES",
@@ -149,9 +169,11 @@ __all__ = [
     "occurrences_without_span",
     "refusal",
     "set_retention",
+    "settled_traces_with",
     "span_expression",
     "span_filters",
     "spans_with_tags",
+    "traces_with_exception",
     "traces_with_span",
     "traces_without_span",
 ]

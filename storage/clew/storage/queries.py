@@ -41,6 +41,7 @@ class BreakdownRow(TypedDict):
     slow_self_ns: int
     slow_critical_ns: int
     traces: int
+    instances: int
     deviation: float | None
     covariance: float | None
     parts: tuple[list[int], list[int]]
@@ -198,6 +199,8 @@ class DependenciesRow(TypedDict):
     summary: str
     calls: int
     errors: int
+    instances: int
+    failed_instances: int
     total_ns: int
     quantiles: list[float | None]
 
@@ -341,6 +344,7 @@ class ExceptionsRow(TypedDict):
     service: str
     frame: str
     count: int
+    instances: int
     first: str
     last: str
     example_trace_id: str

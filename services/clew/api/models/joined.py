@@ -52,6 +52,10 @@ class BreakdownRow(Model):
     kind: Kind
     calls: Count
     """Number of calls."""
+    instances: Count
+    """Number of instances with such a call; `operation` of `GET
+    /api/v1/transactions/{transaction_id}/instances` selects them. An estimate where `sample` says
+    that not all traces were read."""
     self_time_ms: Millis
     """Self time of all calls, in milliseconds."""
     share: Share
@@ -80,6 +84,12 @@ class Dependency(Model):
     """Number of calls."""
     errors: Count
     """Number of calls in error."""
+    instances: Count
+    """Number of instances with such a call; `call` of `GET
+    /api/v1/transactions/{transaction_id}/instances` selects them. An estimate where `sample` says
+    that not all traces were read."""
+    failed_instances: Count
+    """Number of instances with such a call in error, which `failed_call` selects."""
     error_rate: Share
     """Share of calls in error, from 0 to 1."""
     calls_per_trace: Annotated[float, Field(ge=0)]
@@ -124,6 +134,9 @@ class ExceptionGroup(Model):
     """Innermost stack frame in the service's own code; null if there is none."""
     count: Count
     """Number of exceptions."""
+    instances: Count
+    """Number of instances with such an exception; `exception` of `GET
+    /api/v1/transactions/{transaction_id}/instances` selects them."""
     first: Time
     """Time of the first one."""
     last: Time

@@ -1,7 +1,6 @@
 // Where the time goes, by operation; and what is called.
-import { Link } from "@tanstack/react-router"
-
 import type { Schemas } from "~/api/client"
+import { Of } from "~/features/transaction/of"
 import type { PartProps } from "~/features/transaction/page"
 import { Panel } from "~/parts/panel"
 import { Service } from "~/parts/service"
@@ -12,21 +11,18 @@ import { count, digits, duration, percent } from "~/view/format"
 type Row = Schemas["BreakdownRow"]
 type Call = Schemas["Dependency"]
 
-export function Breakdown({ id, view, ranks, source }: PartProps) {
+const texts = (row: Row) => [row.service, row.operation, row.kind]
+const textsOf = (call: Call) => [call.type, call.name, call.source, call.summary]
+
+export function Breakdown({ view, ranks, source }: PartProps) {
   const columns: Column<Row>[] = [
     {
       name: "operation",
       head: "Operation",
       cell: (row) => (
-        <Link
-          to="/traces"
-          search={{ transaction: id, service: row.service, operation: row.operation }}
-          className="one-line cell-name"
-          title={row.operation}
-          data-row
-        >
+        <Of chosen={{ operation: texts(row) }} className="one-line cell-name" title={row.operation} isRow>
           {row.operation}
-        </Link>
+        </Of>
       ),
     },
     {
@@ -49,7 +45,8 @@ export function Breakdown({ id, view, ranks, source }: PartProps) {
     { name: "typical", head: "otherwise", align: "end", narrow: "hide", cell: (row) => percent(row.typical.critical_share) },
     { name: "without", head: "p95 without", align: "end", narrow: "hide", cell: (row) => duration(row.p95_without_ms) },
     { name: "self", head: "Self time", align: "end", narrow: "hide", cell: (row) => duration(row.self_time_ms / Math.max(row.calls, 1)) },
-    { name: "calls", head: "Calls", align: "end", narrow: "hide", cell: (row) => count(row.calls) },
+    { name: "calls", head: "Calls", align: "end", narrow: "hide", cell: (row) => <span className="muted">{count(row.calls)}</span> },
+    { name: "in", head: "Occurrences", align: "end", cell: (row) => <Of chosen={{ operation: texts(row) }}>{count(row.instances)}</Of> },
   ]
   return (
     <Panel title="Breakdown" source={source} note={sampleNote(view)}>
@@ -80,41 +77,36 @@ function Bar({ share }: { share: number }) {
   )
 }
 
-/** What is called, with a link to the traces in which it is: the spans of the service that is called,
- * or of the caller; a database's statement is not the name of a span. */
-function Called({ id, call }: { id: string; call: Call }) {
+function Called({ call }: { call: Call }) {
   const name = call.summary || call.name
-  const service = { service: call.name, external: call.source, queue: call.source }[call.type]
-  if (!service) return <span className="one-line cell-name">{name}</span>
   return (
-    <Link
-      to="/traces"
-      search={{ transaction: id, service, operation: call.summary }}
-      className="one-line cell-name"
-      title={name}
-      data-row
-    >
+    <Of chosen={{ call: textsOf(call) }} className="one-line cell-name" title={name} isRow>
       {name}
-    </Link>
+    </Of>
   )
 }
 
-export function Dependencies({ id, view, ranks, source }: PartProps) {
+export function Dependencies({ view, ranks, source }: PartProps) {
   const columns: Column<Call>[] = [
-    { name: "what", head: "Called", cell: (call) => <Called id={id} call={call} /> },
+    { name: "what", head: "Called", cell: (call) => <Called call={call} /> },
     { name: "name", head: "Where", cell: (call) => <span className="one-line">{call.name}</span> },
     { name: "type", head: "Type", narrow: "hide", cell: (call) => call.type },
     { name: "source", head: "By", narrow: "hide", cell: (call) => <Service name={call.source} rank={ranks.get(call.source) ?? 0} /> },
-    { name: "each", head: "Calls a trace", align: "end", narrow: "hide", cell: (call) => digits(call.calls_per_trace) },
+    { name: "each", head: "Calls a trace", align: "end", narrow: "hide", cell: (call) => <span className="muted">{digits(call.calls_per_trace)}</span> },
     { name: "p50", head: "p50", align: "end", narrow: "hide", cell: (call) => duration(call.duration_ms.p50) },
     { name: "p95", head: "p95", align: "end", cell: (call) => duration(call.duration_ms.p95) },
+    { name: "rate", head: "Errors", align: "end", narrow: "hide", cell: (call) => <span className="muted">{percent(call.error_rate)}</span> },
+    { name: "in", head: "Occurrences", align: "end", cell: (call) => <Of chosen={{ call: textsOf(call) }}>{count(call.instances)}</Of> },
     {
-      name: "errors",
-      head: "Errors",
+      name: "failed",
+      head: "with errors",
       align: "end",
-      cell: (call) => (
-        <span className={call.errors ? "error" : "muted"}>{percent(call.error_rate)}</span>
-      ),
+      cell: (call) =>
+        call.failed_instances ? (
+          <Of chosen={{ failed_call: textsOf(call) }}>{count(call.failed_instances)}</Of>
+        ) : (
+          <span className="muted">0</span>
+        ),
     },
   ]
   return (

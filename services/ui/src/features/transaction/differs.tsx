@@ -6,6 +6,7 @@ import type { ReactNode } from "react"
 import type { Schemas } from "~/api/client"
 import { comparison, comparisonQuery } from "~/features/transaction/queries"
 import type { Region } from "~/features/transaction/region"
+import type { Chosen } from "~/features/transaction/search"
 import { Panel } from "~/parts/panel"
 import { Empty, Failure, Loading, Part } from "~/parts/states"
 import { count, digits, duration, percent } from "~/view/format"
@@ -67,7 +68,7 @@ function Differences(props: { id: string; region: Region; comparison: Schemas["C
                 <span className="one-line">
                   {one.key}={one.value}
                 </span>
-                <Within id={id} region={region} attr={[`${quoted(one.key)}=${one.value}`]} className="end">
+                <Within id={id} region={region} chosen={{ attr: [`${quoted(one.key)}=${one.value}`] }} className="end">
                   {percent(one.a_share)}
                 </Within>
                 <Share share={one.a_share} />
@@ -85,13 +86,14 @@ function Differences(props: { id: string; region: Region; comparison: Schemas["C
           <ul className="changes">
             {operations.map((one) => (
               <li key={`${one.service} ${one.operation} ${one.kind}`}>
-                <Link
-                  to="/traces"
-                  search={{ transaction: id, service: one.service, operation: one.operation, start: region.start, end: region.end }}
+                <Within
+                  id={id}
+                  region={region}
+                  chosen={{ operation: [one.service, one.operation, one.kind] }}
                   className="one-line"
                 >
                   {one.service}: {one.operation}
-                </Link>
+                </Within>
                 <span className="error end">+{duration(one.change_ms)}</span>
                 <span className="muted end">
                   {digits(one.a.calls_per_trace)} calls, {digits(one.b.calls_per_trace)} otherwise
@@ -107,16 +109,16 @@ function Differences(props: { id: string; region: Region; comparison: Schemas["C
   )
 }
 
-type WithinProps = { id: string; region: Region; attr?: string[]; className?: string; children: ReactNode }
+type WithinProps = { id: string; region: Region; chosen?: Chosen; className?: string; children: ReactNode }
 
 /** A number that opens the occurrences of the region. */
-function Within({ id, region, attr, className, children }: WithinProps) {
+function Within({ id, region, chosen, className, children }: WithinProps) {
   const { start, end, min, max } = region
   return (
     <Link
       to="/transactions/$id"
       params={{ id }}
-      search={{ tab: "occurrences", start, end, min, max, attr }}
+      search={{ tab: "occurrences", start, end, min, max, ...chosen }}
       className={className}
     >
       {children}

@@ -1,15 +1,13 @@
 // How many occurrences reached each step, and what was lost on the way.
 import { useQuery } from "@tanstack/react-query"
-import { getRouteApi } from "@tanstack/react-router"
 
+import { Of } from "~/features/transaction/of"
 import type { PartProps } from "~/features/transaction/page"
 import { funnel, pathOf } from "~/features/transaction/queries"
 import { Panel } from "~/parts/panel"
 import { Empty, Failure, Loading, Part } from "~/parts/states"
 import { count, duration, money, percent } from "~/view/format"
 import { useView } from "~/view/view"
-
-const { Link } = getRouteApi("/transactions/$id")
 
 export function Funnel({ id }: PartProps) {
   const { window } = useView()
@@ -28,13 +26,7 @@ export function Funnel({ id }: PartProps) {
             <li key={step.name}>
               <span className="strong one-line">{step.name}</span>
               <span className="end">
-                {step === data.steps[0] ? (
-                  <Link to="." search={(search) => ({ ...search, tab: "occurrences" })}>
-                    {count(step.reached)}
-                  </Link>
-                ) : (
-                  count(step.reached)
-                )}
+                <Of chosen={{ reached: step.name }}>{count(step.reached)}</Of>
               </span>
               <svg className="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden>
                 <rect width={(step.reached / most) * 100} height="8" />
@@ -43,13 +35,9 @@ export function Funnel({ id }: PartProps) {
                 {step.drop_off > 0 ? `${percent(step.drop_off)} did not come this far. ` : ""}
                 {step.from_previous_ms ? `p50 ${duration(step.from_previous_ms.p50)} from the step before. ` : ""}
                 {step.errors ? (
-                  <Link
-                    to="."
-                    search={(search) => ({ ...search, tab: "occurrences", outcome: "error" })}
-                    className="error"
-                  >
+                  <Of chosen={{ last_step: step.name, outcome: "error" }}>
                     ✕ {count(step.errors)} ended here in an error, {money(step.lost_value)} lost.
-                  </Link>
+                  </Of>
                 ) : null}
               </span>
             </li>

@@ -5,7 +5,7 @@ import { getRouteApi, Link } from "@tanstack/react-router"
 import type { Schemas } from "~/api/client"
 import type { PartProps } from "~/features/transaction/page"
 import { occurrences, occurrencesQuery, pathOf } from "~/features/transaction/queries"
-import type { Chosen } from "~/features/transaction/search"
+import { type Chosen, readChosen, ROW_FILTERS, type RowFilter } from "~/features/transaction/search"
 import { Chip } from "~/parts/chip"
 import { Panel } from "~/parts/panel"
 import { Empty, Failure, Loading, Part } from "~/parts/states"
@@ -21,9 +21,9 @@ type Row = Schemas["Instance"]
 
 export function Occurrences({ id, view }: PartProps) {
   const { window } = useView()
-  const { outcome, sort, min, max, attr } = route.useSearch()
+  const of = readChosen(route.useSearch())
+  const { outcome } = of
   const navigate = route.useNavigate()
-  const of: Chosen = { outcome, sort, min, max, attr }
   const set = (next: Chosen) =>
     void navigate({ search: (current) => ({ ...current, ...next }) })
   const { data, error, isPending, refetch } = useQuery(occurrences(id, window, of))
@@ -87,14 +87,7 @@ export function Occurrences({ id, view }: PartProps) {
       }
     >
       <Part answer={data} />
-      <p className="chips">
-        {(min !== undefined || max !== undefined) && (
-          <Chip name={lengths(min, max)} remove={() => set({ min: undefined, max: undefined })} />
-        )}
-        {attr?.map((one) => (
-          <Chip key={one} name={one} remove={() => set({ attr: attr.filter((other) => other !== one) })} />
-        ))}
-      </p>
+      <Chips of={of} set={set} />
       {isPending ? (
         <Loading rows={8} name="occurrences" />
       ) : error ? (
@@ -113,6 +106,35 @@ export function Occurrences({ id, view }: PartProps) {
       )}
     </Panel>
   )
+}
+
+/** What is listed, in words; a click on one of them lists it no longer. */
+function Chips({ of, set }: { of: Chosen; set: (next: Chosen) => void }) {
+  const { min, max, attr, reached, last_step, slo } = of
+  return (
+    <p className="chips">
+      {(min !== undefined || max !== undefined) && (
+        <Chip name={lengths(min, max)} remove={() => set({ min: undefined, max: undefined })} />
+      )}
+      {reached && <Chip name={`reached ${reached}`} remove={() => set({ reached: undefined })} />}
+      {last_step && <Chip name={`no further than ${last_step}`} remove={() => set({ last_step: undefined })} />}
+      {slo && <Chip name={`${slo} by the objective`} remove={() => set({ slo: undefined })} />}
+      {ROW_FILTERS.map((name) => {
+        const texts = of[name]?.filter((text) => text !== "")
+        return texts && <Chip key={name} name={`${ROW_NAMES[name]} ${texts.join(" · ")}`} remove={() => set({ [name]: undefined })} />
+      })}
+      {attr?.map((one) => (
+        <Chip key={one} name={one} remove={() => set({ attr: attr.filter((other) => other !== one) })} />
+      ))}
+    </p>
+  )
+}
+
+const ROW_NAMES: Record<RowFilter, string> = {
+  operation: "with",
+  call: "call of",
+  failed_call: "failed call of",
+  exception: "exception",
 }
 
 const lengths = (min = 0, max?: number) =>

@@ -1,6 +1,6 @@
 // One transaction: how long it takes, why, and everything that belongs to it.
 import { Tab, TabList, TabPanel, TabProvider } from "@ariakit/react"
-import { getRouteApi, Link } from "@tanstack/react-router"
+import { getRouteApi } from "@tanstack/react-router"
 import { useMemo } from "react"
 
 import type { Schemas } from "~/api/client"
@@ -10,14 +10,15 @@ import { Breakdown, Dependencies } from "~/features/transaction/breakdown"
 import { Exceptions, Logs } from "~/features/transaction/records"
 import { Funnel } from "~/features/transaction/funnel"
 import { Metrics } from "~/features/transaction/metrics"
+import { Of } from "~/features/transaction/of"
 import { Occurrences } from "~/features/transaction/occurrences"
 import { joined, pathOf } from "~/features/transaction/queries"
 import { readRegion, type Region, written } from "~/features/transaction/region"
-import { type Chosen, type Tab as TabName, TABS } from "~/features/transaction/search"
+import { type Tab as TabName, TABS } from "~/features/transaction/search"
 import { WhySlow } from "~/features/transaction/why-slow"
 import { Failure, Loading, Part } from "~/parts/states"
 import { serviceRanks } from "~/parts/service"
-import { duration, money, percent, rate } from "~/view/format"
+import { count, duration, money, percent, rate } from "~/view/format"
 import { useChangeView, useLive, useView } from "~/view/view"
 
 const route = getRouteApi("/transactions/$id")
@@ -163,28 +164,14 @@ function Head({ transaction, answer }: { transaction: Schemas["Transaction"]; an
             <span className={slo.error_budget_left < 0 ? "error" : ""}>
               {percent(slo.error_budget_left)} left
             </span>
+            {slo.good < slo.total && (
+              <span className="muted"> <Of chosen={{ slo: "bad" }}>{count(slo.total - slo.good)} bad</Of></span>
+            )}
           </Fact>
         )}
       </dl>
       <Part answer={answer} />
     </div>
-  )
-}
-
-/** A number that opens the occurrences behind it. */
-function Of({ chosen, children }: { chosen: Chosen; children: React.ReactNode }) {
-  return (
-    <Link
-      to="."
-      search={({ tab: _tab, outcome: _outcome, sort: _sort, min: _min, max: _max, attr: _attr, ...search }) => ({
-        ...search,
-        tab: "occurrences",
-        ...chosen,
-      })}
-      className={chosen.outcome === "error" ? "number error" : "number"}
-    >
-      {children}
-    </Link>
   )
 }
 

@@ -56,15 +56,20 @@ export const comparison = (id: string, window: Window, region: Region) =>
       ),
   })
 
-export const occurrencesQuery = (window: Window, { outcome, sort, min, max, attr }: Chosen) => ({
+export const occurrencesQuery = (window: Window, { outcome, min, max, ...chosen }: Chosen) => ({
   ...window,
+  ...chosen,
   status: outcome,
-  sort,
   min_duration_ms: min,
   max_duration_ms: max,
-  attr,
+  operation: array(chosen.operation),
+  call: array(chosen.call),
+  failed_call: array(chosen.failed_call),
+  exception: array(chosen.exception),
   limit: LIST,
 })
+
+const array = (texts: string[] | undefined) => texts && JSON.stringify(texts)
 
 export const occurrences = (id: string, window: Window, of: Chosen) =>
   queryOptions({

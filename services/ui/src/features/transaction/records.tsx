@@ -2,6 +2,7 @@
 import { Link } from "@tanstack/react-router"
 
 import type { Schemas } from "~/api/client"
+import { Of } from "~/features/transaction/of"
 import type { PartProps } from "~/features/transaction/page"
 import { LogLines } from "~/parts/log-lines"
 import { Panel } from "~/parts/panel"
@@ -25,7 +26,7 @@ export function Logs({ view, ranks, source }: PartProps) {
 
 type Group = Schemas["JoinedView"]["exceptions"][number]
 
-export function Exceptions({ id, view, ranks, source }: PartProps) {
+export function Exceptions({ view, ranks, source }: PartProps) {
   const columns: Column<Group>[] = [
     {
       name: "type",
@@ -47,15 +48,17 @@ export function Exceptions({ id, view, ranks, source }: PartProps) {
       name: "count",
       head: "Count",
       align: "end",
+      narrow: "hide",
+      cell: (row) => <span className="muted">{count(row.count)}</span>,
+    },
+    {
+      name: "in",
+      head: "Occurrences",
+      align: "end",
       cell: (row) => (
-        <Link
-          to="/transactions/$id"
-          params={{ id }}
-          search={{ tab: "occurrences", attr: [`exception.type=${row.type}`] }}
-          className="number"
-        >
-          {count(row.count)}
-        </Link>
+        <Of chosen={{ exception: [row.service, row.type, row.message, row.frame ?? ""] }}>
+          {count(row.instances)}
+        </Of>
       ),
     },
     { name: "last", head: "Last", align: "end", narrow: "hide", cell: (row) => <time title={exact(row.last)}>{clock(Date.parse(row.last))}</time> },

@@ -2,6 +2,7 @@
 import { Link } from "@tanstack/react-router"
 
 import type { Schemas } from "~/api/client"
+import { Of } from "~/features/transaction/of"
 import { Panel, type Source } from "~/parts/panel"
 import { Service } from "~/parts/service"
 import { Empty } from "~/parts/states"
@@ -28,13 +29,12 @@ export function WhySlow({ view, ranks, source }: Props) {
           {worst.map((row) => (
             <li key={`${row.service} ${row.operation} ${row.kind}`}>
               <p>
-                <Link
-                  to="/traces"
-                  search={{ transaction: view.transaction.id, service: row.service, operation: row.operation, sort: "duration" }}
+                <Of
+                  chosen={{ operation: [row.service, row.operation, row.kind], sort: "duration" }}
                   className="one-line strong"
                 >
                   {row.operation}
-                </Link>
+                </Of>
                 <Service name={row.service} rank={ranks.get(row.service) ?? 0} />
               </p>
               <p>

@@ -1,6 +1,6 @@
 -- with settled
 -- What the settled traces called: databases, external hosts, queues and services, with the caller and what was
--- called there.
+-- called there. instances: how many occurrences have such a call, and failed_instances one in error; not weighted.
 SELECT
     type,
     name,
@@ -8,6 +8,8 @@ SELECT
     summary,
     sum(weight) AS calls,
     sumIf(weight, is_error) AS errors,
+    uniqExactArray(keys) AS instances,
+    uniqExactArrayIf(keys, is_error) AS failed_instances,
     sum(duration * weight) AS total_ns,
     arrayMap(nanoseconds -> nanoseconds / 1e6, quantilesDD(0.01, 0.5, 0.95)(duration)) AS quantiles
 FROM settled

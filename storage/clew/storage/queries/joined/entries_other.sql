@@ -2,14 +2,14 @@
 WITH entries AS
 (
     SELECT TraceId, Timestamp, clew_duration(Duration) AS Took, clew_is_error(StatusCode) AS IsError,
-        toUInt8(1) AS Last, toUInt8(1) AS Failed
+        toUInt8(1) AS Last, toUInt8(1) AS Failed, cityHash64(TraceId) AS Instance
     FROM otel.otel_traces
     WHERE ServiceName = {service:String} AND ParentSpanId = '' AND SpanName NOT IN {names:Array(String)}
         AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
         AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
     UNION ALL
     SELECT TraceId, clew_entry_start(min(EntryKey)),
-        argMinMerge(Entry).Duration, argMinMerge(Entry).IsError, 1, 1
+        argMinMerge(Entry).Duration, argMinMerge(Entry).IsError, 1, 1, cityHash64(TraceId)
     FROM otel.clew_traces
     WHERE TraceId IN (
         SELECT TraceId FROM otel.clew_traces

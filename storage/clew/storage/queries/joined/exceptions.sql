@@ -8,6 +8,7 @@ SELECT
     service,
     clew_exception_place(innermost) AS frame,
     count() AS count,
+    uniqExactArray(keys) AS instances,
     clew_time(min(earliest)) AS first,
     clew_time(max(latest)) AS last,
     argMax(trace_id, latest) AS example_trace_id
@@ -18,12 +19,13 @@ FROM
         type,
         clew_exception_message(text) AS message,
         trace_id,
+        groupUniqArray(Instance) AS keys,
         max(innermost) AS innermost,
         min(at) AS earliest,
         max(at) AS latest
     FROM
     (
-        SELECT service, trace_id, span_id, at, type, text,
+        SELECT Instance, service, trace_id, span_id, at, type, text,
             clew_exception_frame(stack) AS innermost
         FROM entries
         INNER JOIN

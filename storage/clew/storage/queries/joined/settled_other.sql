@@ -2,7 +2,7 @@
 WITH settled AS
 (
     SELECT
-        toUInt64(OneIn) AS weight, Duration AS took, took > {slower_than:Float64} AS slow, toUInt8(1) AS last,
+        toUInt64(OneIn) AS weight, Duration AS took, took > {slower_than:Float64} AS slow, toUInt8(1) AS last, [cityHash64(TraceId)] AS keys,
         intDiv(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {stride:UInt64}) AS slice,
         Path.Service AS services, Path.Operation AS operations, Path.Kind AS kinds,
         Path.Calls AS calls, Path.Self AS selves, Path.Critical AS criticals,
