@@ -30,9 +30,9 @@ class Sink:
 
 
 @contextmanager
-def sink(answer: bytes | Callable[[socket.socket], None] = OK) -> Iterator[Sink]:
+def sink(answer: bytes | Callable[[socket.socket], None] = OK, port: int = 0) -> Iterator[Sink]:
     """A receiver that answers every request with these bytes, or as a function does."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", port)) as listening:
         receiver = Sink(listening.getsockname()[1])
         thread = threading.Thread(target=_serve, args=(listening, receiver, answer), daemon=True)
         thread.start()

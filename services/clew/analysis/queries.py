@@ -59,6 +59,20 @@ OCCURRENCE_TRACES_STORED = Query[Never](ANALYSIS, "occurrence_traces_stored")
 OCCURRENCES = Query[Never](ANALYSIS, "occurrences")
 
 
+class OutboxWaitingRow(TypedDict):
+    key: str
+    receiver: str
+    created_at: float
+    notification: str
+    attempts: int
+    due_at: float
+    batch: str
+    version: int
+
+
+OUTBOX_WAITING = Query[OutboxWaitingRow](ANALYSIS, "outbox_waiting")
+
+
 SETTLE_ADVANCE = Query[Never](ANALYSIS, "settle_advance")
 
 

@@ -5,6 +5,8 @@
     quantities  durations, shares and conditions as people write them
     rules       what a file of rules may say
     receivers   whom it can name
+    notifications  what people are told of an alert
+    outbox      what is to be told to whom, stored before it is sent
 
 Times are seconds since 1970, of events: nothing here reads a clock. The functions have no memory
 but what they are handed.
