@@ -12,6 +12,15 @@ from typing import Never, TypedDict
 from clew.storage.sql import ANALYSIS, Query
 
 
+class AlertRulesRow(TypedDict):
+    origin: str
+    revision: int
+    document: str
+
+
+ALERT_RULES = Query[AlertRulesRow](ANALYSIS, "alert_rules")
+
+
 class BackfillTracesRow(TypedDict):
     trace_id: str
     start: str

@@ -6,6 +6,7 @@
     rules       what a file of rules may say
     receivers   whom it can name
     notifications  what people are told of an alert
+    rulebook    the rules in force, of a file and of the API
     outbox      what is to be told to whom, stored before it is sent
 
 Times are seconds since 1970, of events: nothing here reads a clock. The functions have no memory
