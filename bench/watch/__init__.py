@@ -1,0 +1,1 @@
+"""How well clew's detectors find what they should: a synthetic suite, NAB and TCPD."""
