@@ -17,7 +17,7 @@ UI := services/ui
 PAGE := services/clew/web/static/index.html
 HAS_NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(+a > 20 || (+a === 20 && +b >= 19) ? 0 : 1)' 2> /dev/null
 
-.PHONY: help setup demo ui ui-types ui-check ui-dev test test-all test-browser test-elsewhere lint format bench grafana clean
+.PHONY: help setup demo ui ui-types ui-check ui-dev browser test test-all test-browser test-elsewhere lint format bench grafana clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,15 +61,20 @@ ui-dev: ui-types  ## serve the web UI with live reload, over the API at 127.0.0.
 demo: setup ui  ## start clew, an instrumented demo shop and a load on it; Ctrl-C stops all of it
 	@$(BIN)/python -m clew.cli demo
 
-test: setup ui lint  ## what must pass on every change (under 8 minutes on 2 cores)
+test: setup ui browser lint  ## what must pass on every change (under 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'not slow' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --suite-times
 
-test-all: setup ui lint  ## the longer suites too
+test-all: setup ui browser lint  ## the longer suites too
 	$(BIN)/python -m pytest
 
-test-browser: setup ui $(BIN)/playwright  ## the tests of the web UI in a browser; needs Debian's package chromium
+test-browser: setup ui  ## the tests of the web UI in a browser; needs Debian's package chromium and Node.js
 	@tests/browser/chromium.sh
-	$(BIN)/python -m pytest tests/browser
+	@$(MAKE) --no-print-directory $(BIN)/playwright
+	CLEW_BROWSER=required $(BIN)/python -m pytest tests/browser -n 2 --dist loadfile --suite-times
+
+# What the tests in a browser need, where it is there or can be installed. Without it they are skipped.
+browser: setup
+	@! tests/browser/chromium.sh || $(MAKE) --no-print-directory $(BIN)/playwright
 
 $(BIN)/playwright: tests/browser/requirements.txt
 	@$(PIP) install --quiet --require-hashes --no-deps -r $<

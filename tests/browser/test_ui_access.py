@@ -9,15 +9,11 @@ from typing import Any
 
 import pytest
 
+from support.ui_pages import PAGES
+
 Visit = Callable[..., Any]
 UI = Path(__file__).resolve().parents[2] / "services/ui"
 AXE = UI / "node_modules/axe-core/axe.min.js"
-PAGES = (
-    *("/", "/transactions/checkout", "/transactions/checkout?tab=occurrences"),
-    *("/transactions/checkout?tab=funnel", "/transactions/checkout?tab=logs"),
-    *("/transactions/checkout?tab=metrics", "/traces", "/traces/TRACE", "/traces/TRACE?view=flame"),
-    *("/start", "/login"),
-)
 
 
 @pytest.mark.slow
@@ -26,9 +22,9 @@ PAGES = (
 def test_axe_finds_nothing_serious(visit: Visit, site: Any, scheme: str) -> None:
     visitor = visit(color_scheme=scheme, bypass_csp=True)
     serious = set()
-    for path in PAGES:
-        page = visitor.open(path.replace("TRACE", site.seeded.trace))
-        if path == "/traces/TRACE":
+    for path in (address for page in PAGES for address in page.addresses):
+        page = visitor.open(path.format(trace=site.seeded.trace, transaction="checkout"))
+        if path == "/traces/{trace}":
             page.locator(".line").nth(1).click()
             visitor.settle()
         page.evaluate(AXE.read_text())

@@ -14,6 +14,7 @@ from clew.storage import Ingest, Store
 from conftest import PHONE, Visitor, serving
 from support.loading import settle
 from support.traffic import SECOND, SERVER, Loader, Log, Process, Span, exception
+from support.ui_pages import PAGES
 
 pytestmark = pytest.mark.slow
 
@@ -85,10 +86,14 @@ def test_hostile_text_is_only_text(chromium: Any, hostile: str, viewport: Any) -
     )
     transactions = sorted({link.partition("?")[0] for link in links})
     assert transactions
-    paths = ["/", "/traces", f"/traces/{TRACE}", f"/traces/{TRACE}?view=flame", "/start"]
-    for transaction in transactions[:2]:
-        paths += [f"{transaction}?tab={tab}" for tab in ("breakdown", "logs", "exceptions")]
-    for path in paths:
+    ids = [transaction.removeprefix("/transactions/") for transaction in transactions[:2]]
+    paths = {
+        address.format(trace=TRACE, transaction=id)
+        for page in PAGES
+        for address in page.addresses
+        for id in ids
+    }
+    for path in sorted(paths):
         visitor.open(path)
         assert page.evaluate("window.hacked") is None
         widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from support.ui_pages import PAGES
+
 Visit = Callable[..., Any]
 Act = Callable[[Any, Any], None]  # of a page, and of what is stored
 
@@ -118,6 +120,17 @@ CHANGES: dict[str, tuple[str, list[tuple[Act, str]]]] = {
         ],
     ),
 }
+
+
+def test_something_is_done_on_every_page() -> None:
+    paths = {path for path, _ in CHANGES.values()}
+    undone = [
+        page.route
+        for page in PAGES
+        if page.has_state
+        and not any(re.fullmatch(re.sub(r"\$\w+", "[^/]+", page.route), path) for path in paths)
+    ]
+    assert undone == []
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -11,15 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
+from support.ui_pages import PAGES
+
 Visit = Callable[..., Any]
 
 pytestmark = pytest.mark.slow
 
-PAGES = (
-    *("/", "/transactions/checkout", "/transactions/checkout?tab=occurrences"),
-    *("/transactions/checkout?tab=funnel", "/transactions/checkout?tab=metrics"),
-    *("/traces", "/traces/TRACE", "/start"),
-)
+ADDRESSES = [address for page in PAGES for address in page.addresses]
+WITH_PANELS = [address for page in PAGES if page.has_state for address in page.addresses]
 
 ROWS = 3  # of a table, whose numbers are opened
 
@@ -30,7 +29,8 @@ def _time(seconds: int) -> str:
 
 def _path(site: Any, path: str) -> str:
     window = f"start={_time(site.seeded.start)}&end={_time(site.seeded.end)}"
-    return path.replace("TRACE", site.seeded.trace) + ("&" if "?" in path else "?") + window
+    address = path.format(trace=site.seeded.trace, transaction="checkout")
+    return address + ("&" if "?" in path else "?") + window
 
 
 def test_counts_and_errors_of_the_list_open_as_many_occurrences(visit: Visit, site: Any) -> None:
@@ -135,7 +135,7 @@ def test_bad_occurrences_open_as_many(visit: Visit, site: Any) -> None:
     assert _noted(page) == number > 0
 
 
-@pytest.mark.parametrize("path", PAGES[:-1])
+@pytest.mark.parametrize("path", WITH_PANELS)
 def test_the_sql_of_every_panel_runs_on_the_clickhouse_port(
     visit: Visit, site: Any, path: str
 ) -> None:
@@ -161,7 +161,7 @@ def test_the_sql_of_every_panel_runs_on_the_clickhouse_port(
         page.keyboard.press("Escape")
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", ADDRESSES)
 def test_no_page_asks_for_much(visit: Visit, site: Any, path: str) -> None:
     visitor = visit()
     at_once = most = 0
@@ -201,11 +201,12 @@ def test_leaving_a_page_ends_its_requests(visit: Visit, site: Any) -> None:
 
 def test_live_asks_again_in_a_visible_tab_alone(visit: Visit) -> None:
     visitor = visit()
+    visitor.page.clock.install()
     page = visitor.open("/?live=true")
     lists = lambda: len([url for url in visitor.requests if "/api/v1/transactions?" in url])  # noqa: E731
     before = lists()
     with page.expect_request("**/api/v1/transactions?*"):
-        pass
+        page.clock.run_for(6000)
     assert lists() > before
     page.evaluate(
         """() => {
@@ -215,5 +216,6 @@ def test_live_asks_again_in_a_visible_tab_alone(visit: Visit) -> None:
     )
     visitor.settle()
     hidden = lists()
-    page.wait_for_timeout(7000)
+    page.clock.run_for(60_000)
+    visitor.settle()
     assert lists() <= hidden + 1

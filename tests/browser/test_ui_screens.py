@@ -15,20 +15,13 @@ from clew.storage import Store
 from conftest import Visitor, serving
 from support import shop
 from support.pictures import reduced
+from support.ui_pages import PAGES
 
 pytestmark = pytest.mark.slow
 
 SCREENS = Path(__file__).resolve().parents[2] / "docs/screens"
 LARGEST = 150_000  # bytes
-PAGES = {
-    "transactions": "/",
-    "transaction": "/transactions/checkout",
-    "traces": "/traces",
-    "trace": "/traces/TRACE",
-    "flame": "/traces/TRACE?view=flame",
-    "start": "/start",
-    "login": "/login",
-}
+PICTURES = {name: path for page in PAGES for name, path in page.pictures.items()}
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +44,8 @@ def test_pages_fit(chromium: Any, shown: tuple[str, str], scheme: str, width: in
         chromium, url, viewport=viewport, color_scheme=scheme, reduced_motion="reduce"
     )
     page = visitor.page
-    for name, path in PAGES.items():
-        visitor.open(path.replace("TRACE", trace))
+    for name, path in PICTURES.items():
+        visitor.open(path.format(trace=trace, transaction="checkout"))
         if name == "trace":
             page.get_by_role("row").filter(has_text="POST cards.example").click()
             page.get_by_role("complementary", name="Span").get_by_role("tab").first.wait_for()

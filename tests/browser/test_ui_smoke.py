@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from conftest import DESKTOP, PHONE
+from support.ui_pages import PAGES
 
 Visit = Callable[..., Any]
 
@@ -26,18 +27,11 @@ def test_three_clicks_lead_from_the_list_to_a_span(visit: Visit, viewport: dict[
     assert "span=" in page.url
 
 
-def test_the_headers_and_the_console_of_every_page(visit: Visit) -> None:
+def test_the_headers_and_the_console_of_every_page(visit: Visit, site: Any) -> None:
     visitor = visit()
-    for path in (
-        "/",
-        "/traces",
-        "/transactions/none",
-        "/traces/abc",
-        "/start",
-        "/login",
-        "/nothing",
-    ):
-        response = visitor.page.goto(visitor.url + path)
+    for page in PAGES:
+        address = page.absent or page.address
+        response = visitor.page.goto(visitor.url + address)
         assert "require-trusted-types-for 'script'" in response.headers["content-security-policy"]
         visitor.settle()
 

@@ -8,17 +8,15 @@ from typing import Any
 
 import pytest
 
+from support.ui_pages import PAGES, Page
+
 Visit = Callable[..., Any]
 
 pytestmark = pytest.mark.slow
 
-PAGES = {
-    "/": "**/api/v1/transactions?*",
-    "/transactions/checkout": "**/api/v1/transactions/checkout?*",
-    "/traces": "**/api/v1/traces?*",
-    "/traces/0123456789abcdef0123456789abcdef": "**/api/v1/traces/*/outline*",
-    "/start": "**/api/v1/setup",
-}
+ANSWERS = {page.route: page.answer for page in PAGES if page.answer}
+ASKING = [page for page in PAGES if page.answer]
+of_each_page = pytest.mark.parametrize("shown", ASKING, ids=lambda page: page.route)
 PROBLEMS = {
     401: "An API key is needed",
     403: "Your key does not allow this",
@@ -34,36 +32,38 @@ def _problem(status: int) -> Callable[[Any], None]:
     return lambda route: route.fulfill(status=status, headers=headers, body=json.dumps(body))
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_errors_say_what_to_do(visit: Visit, path: str) -> None:
+@of_each_page
+def test_errors_say_what_to_do(visit: Visit, site: Any, shown: Page) -> None:
     visitor = visit()
+    address = visitor.url + shown.address.format(trace=site.seeded.trace, transaction="checkout")
     for status, title in PROBLEMS.items():
         visitor.page.unroute_all()
-        visitor.page.route(PAGES[path], _problem(status))
-        visitor.page.goto(visitor.url + path)
+        visitor.page.route(shown.answer, _problem(status))
+        visitor.page.goto(address)
         alert = visitor.page.get_by_role("alert").first
         alert.get_by_text(title).wait_for()
         alert.get_by_text(f"detail of {status}").wait_for()
     visitor.page.unroute_all()
-    visitor.page.route(PAGES[path], lambda route: route.abort())
-    visitor.page.goto(visitor.url + path)
+    visitor.page.route(shown.answer, lambda route: route.abort())
+    visitor.page.goto(address)
     visitor.page.get_by_role("alert").get_by_text("No answer").first.wait_for()
     visitor.page.unroute_all()
     visitor.page.get_by_role("button", name="Ask again").first.wait_for()
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_loading_has_a_shape(visit: Visit, path: str) -> None:
+@of_each_page
+def test_loading_has_a_shape(visit: Visit, site: Any, shown: Page) -> None:
     visitor = visit()
-    visitor.page.route(PAGES[path], lambda route: None)
-    visitor.page.goto(visitor.url + path)
+    visitor.page.route(shown.answer, lambda route: None)
+    address = shown.address.format(trace=site.seeded.trace, transaction="checkout")
+    visitor.page.goto(visitor.url + address)
     visitor.page.locator(".loading .bone").first.wait_for()
     visitor.page.unroute_all(behavior="ignoreErrors")
 
 
-def test_an_unknown_trace_and_transaction(visit: Visit) -> None:
+def test_what_does_not_exist_says_so(visit: Visit) -> None:
     visitor = visit()
-    for path in ("/traces/0123456789abcdef0123456789abcdef", "/transactions/none"):
+    for path in filter(None, (page.absent for page in PAGES)):
         visitor.page.goto(visitor.url + path)
         visitor.page.get_by_role("alert").get_by_text("There is no such thing").wait_for()
     visitor.open("/nothing")
@@ -96,9 +96,9 @@ def _changed(visitor: Any, pattern: str, change: Callable[[Any], Any]) -> None:
 
 CUT = {"truncated": True, "pending": 7, "settled_until": "2020-01-01T00:00:00.000000000Z"}
 PARTS = {
-    "/": (PAGES["/"], ["Not everything is shown", "7 items are received", "not joined yet"]),
+    "/": (ANSWERS["/"], ["Not everything is shown", "7 items are received", "not joined yet"]),
     "/transactions/checkout": (
-        PAGES["/transactions/checkout"],
+        ANSWERS["/transactions/$id"],
         ["Not everything is shown", "not joined yet"],
     ),
     "/transactions/checkout?tab=occurrences": (
@@ -106,7 +106,7 @@ PARTS = {
         ["Not everything is shown", "not joined yet"],
     ),
     "/transactions/checkout?tab=funnel": ("**/checkout/funnel?*", ["not joined yet"]),
-    "/traces": (PAGES["/traces"], ["Not everything is shown"]),
+    "/traces": (ANSWERS["/traces"], ["Not everything is shown"]),
 }
 
 
@@ -123,9 +123,7 @@ def test_a_part_of_an_answer_says_so(visit: Visit, path: str) -> None:
 def test_a_sample_says_its_error(visit: Visit) -> None:
     visitor = visit()
     sample = {"traces": 10, "of": 4000, "error": 0.03}
-    _changed(
-        visitor, PAGES["/transactions/checkout"], lambda document: document | {"sample": sample}
-    )
+    _changed(visitor, ANSWERS["/transactions/$id"], lambda document: document | {"sample": sample})
     page = visitor.open("/transactions/checkout")
     page.get_by_text("from 10 of 4,000 traces, ± 3").first.wait_for()
 
@@ -151,7 +149,7 @@ def test_who_must_wait_is_told_how_long(visit: Visit) -> None:
         asked.append(route)
         route.fulfill(status=503, headers=headers, body=json.dumps(body))
 
-    visitor.page.route(PAGES["/traces"], busy)
+    visitor.page.route(ANSWERS["/traces"], busy)
     visitor.page.goto(f"{visitor.url}/traces")
     alert = visitor.page.get_by_role("alert")
     alert.get_by_text("merges are behind Try again in 7 s.").wait_for()
