@@ -37,7 +37,7 @@ function OneTrace({ id }: { id: string }) {
   const search = route.useSearch()
   // The span of the URL is looked up with the outline; what is opened later is known by its row.
   const [wanted, setWanted] = useState(search.span)
-  const { data, error, refetch } = useQuery(outlineOf(useQueryClient(), id, wanted))
+  const { data, error, isFetching, refetch } = useQuery(outlineOf(useQueryClient(), id, wanted))
   if (error && !data) {
     return (
       <div className="page">
@@ -57,6 +57,7 @@ function OneTrace({ id }: { id: string }) {
       key={`${data.tree.version} ${wanted}`}
       id={id}
       read={data}
+      isWhole={!isFetching}
       wanted={wanted}
       lookUp={setWanted}
       again={() => void refetch()}
@@ -67,12 +68,13 @@ function OneTrace({ id }: { id: string }) {
 type OpenedProps = {
   id: string
   read: Read
+  isWhole: boolean // the times have come too, if they come at all
   wanted: string | undefined // id of the span that the outline names
   lookUp: (span: string) => void
   again: () => void
 }
 
-function Opened({ id, read, wanted, lookUp, again }: OpenedProps) {
+function Opened({ id, read, isWhole, wanted, lookUp, again }: OpenedProps) {
   const { tree, times } = read
   const { outline } = tree
   const search = route.useSearch()
@@ -85,7 +87,7 @@ function Opened({ id, read, wanted, lookUp, again }: OpenedProps) {
       }),
     [navigate],
   )
-  const logs = useQuery(logsOf(id))
+  const logs = useQuery({ ...logsOf(id), enabled: isWhole }) // the lines of spans come first
   const placed = useMemo(() => placedLogs(logs.data?.logs ?? [], tree.start), [logs.data, tree.start])
   const showsLogs = search.logs !== false
   const options = useMemo<Options>(
