@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from clew.analysis.transactions import occurrences
+from clew.analysis.transactions.contributions import extract, first_number
 from clew.analysis.transactions.definitions import (
     Definition,
     Match,
@@ -209,11 +211,30 @@ def settling(store: Store, tmp_path: Path) -> Settling:
     return Settling(store, tmp_path)
 
 
-@pytest.mark.parametrize("seed", range(2))
+class Ways:
+    """Which way a settling took: Python or the statements, in their order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, chosen: Callable[[], bool]) -> None:
+        settle_few = Occurrences._settle_few
+        self.python: list[bool] = []
+
+        def settle(occurrences: Occurrences, *arguments: Any) -> bool:
+            self.python.append(chosen() and settle_few(occurrences, *arguments))
+            return self.python[-1]
+
+        monkeypatch.setattr(Occurrences, "_settle_few", settle)
+
+
+@pytest.mark.parametrize(
+    ("seed", "way"),
+    [(0, "statements"), (1, "small statements"), (0, "python"), (1, "python"), (2, "both")],
+)
 def test_every_column_equals_the_reference_in_any_order_of_arrival(
-    settling: Settling, seed: int, monkeypatch: pytest.MonkeyPatch
+    settling: Settling, seed: int, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if seed == 1:  # small statements, many of them in one call
+    choice = random.Random(seed)
+    ways = Ways(monkeypatch, lambda: way == "python" or (way == "both" and choice.random() < 0.5))
+    if way == "small statements":  # many of them in one call
         monkeypatch.setattr(occurrences, "BATCH_TRACES", 30)
         monkeypatch.setattr(occurrences, "BATCH_SPANS", 200)
         monkeypatch.setattr(occurrences, "BATCH_CHARACTERS", 700)
@@ -233,6 +254,7 @@ def test_every_column_equals_the_reference_in_any_order_of_arrival(
     _compare(settling.rows(), expected)
     settling.settle({span.trace for span in spans})
     _compare(settling.rows(), expected)
+    assert set(ways.python) == {"python": {True}, "both": {True, False}}.get(way, {False})
 
 
 def test_a_backfill_applies_changed_definitions_to_stored_traces(
@@ -287,7 +309,11 @@ def test_a_backfill_of_a_window_leaves_older_traces_as_they_are(settling: Settli
     }
 
 
-def test_no_text_of_a_definition_or_of_telemetry_becomes_sql(settling: Settling) -> None:
+@pytest.mark.parametrize("is_few", [False, True], ids=["statements", "python"])
+def test_no_text_of_a_definition_or_of_telemetry_becomes_sql(
+    settling: Settling, is_few: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = Ways(monkeypatch, lambda: is_few)
     hostile = Match(service=HOSTILE, operation=HOSTILE, attr={HOSTILE: HOSTILE})
     path = AttributeSource(attr="path", pattern=f"{HOSTILE}{{}}{HOSTILE}")
     settling.definitions = (
@@ -332,13 +358,47 @@ def test_no_text_of_a_definition_or_of_telemetry_becomes_sql(settling: Settling)
     assert len(expected[HOSTILE]) == 2 + 6
     assert len(expected["by-path"]) == 10
     _compare(settling.rows(), expected)
+    assert ways.python == [is_few]
     list(settling.occurrences.backfill("1970-01-01 00:00:00", "2100-01-01 00:00:00", HOSTILE))
     _compare(settling.rows(), expected)
+
+
+@pytest.mark.parametrize("is_few", [False, True], ids=["statements", "python"])
+def test_a_settling_that_was_cut_short_is_repeated(
+    settling: Settling, is_few: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Ways(monkeypatch, lambda: is_few)
+    settling.definitions = (DEFINITIONS[2],)
+    (root,) = _traces("o-1", [1])
+    child = replace(root, id="c" * 16, parent=root.id, attributes={})
+    settling.load([child])
+    settling.settle()
+    assert list(settling.rows()["paid"]) == [root.trace]
+    settling.load([root])
+    owner: Any = settling.occurrences._statements if is_few else settling.occurrences
+    name = "insert_rows" if is_few else "_insert"
+    insert = getattr(owner, name)
+
+    class Killed(BaseException):
+        pass
+
+    def insert_or_die(target: Any, *arguments: Any, **parameters: Any) -> None:
+        if "clew_occurrences" in (target, getattr(target, "table", "")):
+            raise Killed
+        insert(target, *arguments, **parameters)
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(owner, name, insert_or_die)
+        settling.settle()
+    settling.settle({root.trace})
+    _compare(settling.rows(), settling.expected())
 
 
 @pytest.mark.parametrize(
     ("query", "table", "columns"),
     [
+        ("occurrence_records", "clew_occurrence_traces", "*"),
+        ("occurrence_keys", "clew_occurrence_traces", "*"),
         ("occurrence_candidates", "clew_candidates", "*"),
         ("occurrence_traces", "clew_occurrence_traces", "* EXCEPT (InsertedAt)"),
         ("occurrences", "clew_occurrences", "* EXCEPT (InsertedAt)"),
@@ -352,6 +412,8 @@ def test_stop_ends_the_running_statement_and_no_other_one_starts(
     table: str,
     columns: str,
 ) -> None:
+    is_few = query in ("occurrence_records", "occurrence_parts", "occurrence_keys")
+    Ways(monkeypatch, lambda: is_few)
     settling.load(_traces("o-1", range(1, 5)))
     endless = f"""
         SELECT {columns} FROM otel.{table}
@@ -404,9 +466,14 @@ def _traces(key: str, numbers: Iterable[int]) -> list[Span]:
     ]
 
 
+@pytest.mark.parametrize("is_few", [False, True], ids=["statements", "python"])
 def test_an_occurrence_has_a_limit_of_traces_and_the_log_names_the_key(
-    settling: Settling, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    settling: Settling,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    is_few: bool,
 ) -> None:
+    Ways(monkeypatch, lambda: is_few)
     monkeypatch.setattr(occurrences, "MAX_TRACES", 3)
     settling.definitions = (DEFINITIONS[2],)
     for first in (1, 3, 5, 7):
@@ -418,6 +485,39 @@ def test_an_occurrence_has_a_limit_of_traces_and_the_log_names_the_key(
     settling.load(_traces("another", [9]))
     settling.settle()
     assert settling.rows()["paid"]["another"]["Attempts"] == 1
+
+
+def test_python_finds_values_in_attributes_as_the_statements_do(store: Store) -> None:
+    choice = random.Random(1)
+
+    def text(letters: str, length: int) -> str:
+        return "".join(choice.choice(letters) for _ in range(choice.randint(0, length)))
+
+    patterns = [f"{text('ab/?é', 2)}{{}}{text('ab/#.', 2)}" for _ in range(40)]
+    texts = [text("aab/?#é.\n", 12) for _ in range(100)]
+    numbers = [text("0123456789.eE+-", 12) for _ in range(300)]
+    sources = [AttributeSource(attr="a", pattern=pattern) for pattern in patterns]
+    with store.client() as client:
+        ((extracted, floats),) = client.query(
+            "SELECT arrayMap(text -> arrayMap(expression -> clew_taken(map('a', text), [('a', expression)]), "
+            "{expressions:Array(String)}), {texts:Array(String)}), "
+            "arrayMap(text -> toFloat64OrNull(text), {numbers:Array(String)})",
+            parameters={
+                "expressions": [source.expression for source in sources],
+                "texts": texts,
+                "numbers": numbers,
+            },
+        ).result_rows
+    assert extracted == [[extract([source], {"a": text}) for source in sources] for text in texts]
+    value = (AttributeSource(attr="a"),)
+    assert [number if number is None or math.isfinite(number) else None for number in floats] == [
+        first_number(value, {"a": text}) for text in numbers
+    ]
+
+
+def test_a_pattern_is_found_in_a_long_text_in_time_that_grows_with_it() -> None:
+    source = AttributeSource(attr="a", pattern="x{}y")
+    assert extract([source], {"a": "x" * 1_000_000}) == ""
 
 
 def test_a_long_key_is_shortened_and_still_tells_occurrences_apart(settling: Settling) -> None:

@@ -30,13 +30,12 @@ transactions:
   - {name: Checkout, match: {service: shop}, key: order.id, steps: [{name: take, match: {service: stock}}]}
 """
 (CHECKOUT,) = read(YAML.encode())
-INSERT = "clew.storage.statements:Statements.insert 1"
 INSERT_ROWS = "clew.storage.statements:Statements.insert_rows 1"
 MOMENTS = {
-    "before the traces are settled": f"before {INSERT_ROWS} clew_settled",
-    "after the traces are settled": f"after {INSERT_ROWS} clew_settled",
-    "after the traces of occurrences are written": f"after {INSERT} 'occurrence_traces'",
-    "after the occurrences are written": f"after {INSERT} 'occurrences'",
+    "before the traces are settled": f"before {INSERT_ROWS} 'clew_settled'",
+    "after the traces are settled": f"after {INSERT_ROWS} 'clew_settled'",
+    "after the traces of occurrences are written": f"after {INSERT_ROWS} 'clew_occurrence_traces'",
+    "after the occurrences are written": f"after {INSERT_ROWS} 'clew_occurrences'",
 }
 SHORT = ("before the traces are settled", "after the traces of occurrences are written")
 

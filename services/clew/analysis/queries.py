@@ -49,6 +49,58 @@ OCCURRENCE_BATCHES = Query[OccurrenceBatchesRow](ANALYSIS, "occurrence_batches")
 OCCURRENCE_CANDIDATES = Query[Never](ANALYSIS, "occurrence_candidates")
 
 
+class OccurrenceKeysRow(TypedDict):
+    transaction: str
+    time: int
+    key: str
+    start: int
+    end: int
+
+
+OCCURRENCE_KEYS = Query[OccurrenceKeysRow](ANALYSIS, "occurrence_keys")
+
+
+class OccurrencePartsRow(TypedDict):
+    transaction: str
+    key: str
+    trace_id: str
+    start: int
+    end: int
+    environment: str
+    entries: list[tuple[int, str, str, str, int, bool]]
+    root_is_error: bool
+    span_count: int
+    error_count: int
+    services: list[str]
+    busy: list[tuple[int, int]]
+    user: str
+    value: float | None
+    steps: list[tuple[int, int, str, int, bool]]
+    version: int
+    is_deleted: int
+
+
+OCCURRENCE_PARTS = Query[OccurrencePartsRow](ANALYSIS, "occurrence_parts")
+
+
+class OccurrenceRecordsRow(TypedDict):
+    trace_id: str
+    span_id: str
+    start: int
+    end: int
+    duration: int
+    service: str
+    operation: str
+    environment: str
+    is_error: bool
+    rank: int
+    attributes: list[tuple[str, str]]
+    is_span: bool
+
+
+OCCURRENCE_RECORDS = Query[OccurrenceRecordsRow](ANALYSIS, "occurrence_records")
+
+
 class OccurrenceTouchedRow(TypedDict):
     occurrences: int
     start: str

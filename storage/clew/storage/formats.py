@@ -59,7 +59,7 @@ def _binary_header_size(chunk: bytes, rows: int) -> int:
 # Types of numbers, and their codes in `struct`. Times are numbers: seconds, or nanoseconds.
 _NUMBERS = {
     "Bool": "?", "UInt8": "B", "UInt16": "H", "UInt32": "I", "UInt64": "Q", "Int32": "i",
-    "Float64": "d", "DateTime": "I", "DateTime64(9)": "Q",
+    "Int64": "q", "Float64": "d", "DateTime": "I", "DateTime64(9)": "Q",
 }  # fmt: skip
 MAP = "Map(String, String)"
 Map = tuple[int, bytes, bytes]  # the number of its entries; their keys and their values, encoded
@@ -69,7 +69,8 @@ def native_block(columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> b
     """Rows, at least one, as a block in the Native format, of revision 0.
 
     `columns` are the types by name, in the order of a row's values. Values are numbers (unsigned in
-    a DateTime64: its bits are what counts), bytes for a String, lists for an Array, and a Map."""
+    a DateTime64: its bits are what counts), bytes for a String, lists for an Array, tuples for a
+    Tuple of simple types, None or a number for a Nullable number, and a Map."""
     values = list(zip(*rows, strict=True))
     parts = [encode_varint(len(columns)), encode_varint(len(values[0]))]
     for (name, kind), column in zip(columns.items(), values, strict=True):
@@ -109,6 +110,14 @@ def _encode_column(kind: str, values: Sequence[Any]) -> bytes:
             keys.append(encoded_keys)
             texts.append(encoded_texts)
         return struct.pack(f"<{len(values)}Q", *ends) + b"".join((*keys, *texts))
+    if kind.startswith("Nullable("):
+        inner = kind.removeprefix("Nullable(").removesuffix(")")
+        are_null = bytes(value is None for value in values)
+        return are_null + _encode_column(inner, [value or 0 for value in values])
+    if kind.startswith("Tuple("):
+        kinds = kind.removeprefix("Tuple(").removesuffix(")").split(", ")
+        elements = zip(*values, strict=True) if values else ((),) * len(kinds)
+        return b"".join(map(_encode_column, kinds, elements))
     inner = kind.removeprefix("Array(").removesuffix(")")
     ends = accumulate(map(len, values))
     return struct.pack(f"<{len(values)}Q", *ends) + _encode_column(

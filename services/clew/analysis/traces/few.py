@@ -10,11 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from clew.analysis.native_rows import native_rows
 from clew.analysis.queries import SettleRowsRow, SettleStoredRow
 from clew.analysis.traces.paths import CODES
 from clew.analysis.traces.targets import BARE_NAMES, NAMES, target_of
 from clew.analysis.traces.trace_row import SpanRow, settled_row
-from clew.storage.rows import WORD, Rows
+from clew.storage.rows import Rows
 
 TEXTS = "Array(String)"
 TABLE = "clew_settled"
@@ -56,18 +57,13 @@ def settled_rows(
     for old in stored:
         key = (old["service"], old["name"], old["began"], old["trace_id"])
         rows.setdefault(key, _cancelling_row(old, version))
-    return native_rows(list(rows.values()))
+    return native_rows(TABLE, COLUMNS, rows.values())
 
 
 def full_row(trace_id: str, spans: Sequence[SpanRow], one_in: int, version: int) -> list[Any]:
     """The row of a trace with all COLUMNS. `spans` must not be empty."""
     inserted = max(span.inserted for span in spans)
     return [*settled_row(trace_id, spans), one_in, version, 0, inserted]
-
-
-def native_rows(rows: Sequence[Sequence[Any]]) -> Rows:
-    """Rows with all COLUMNS, ready to be inserted."""
-    return Rows(TABLE, COLUMNS, list(map(_native, rows)))
 
 
 def span_rows(spans: Iterable[SettleRowsRow]) -> Mapping[str, Sequence[SpanRow]]:
@@ -120,15 +116,3 @@ def _cancelling_row(stored: SettleStoredRow, version: int) -> list[Any]:
         values.get(name, "" if kind == "String" else empty[kind.startswith("Array")])
         for name, kind in COLUMNS.items()
     ]
-
-
-def _native(row: Sequence[Any]) -> tuple[Any, ...]:
-    """The row with its texts encoded and the bits of its start as an unsigned number."""
-    service, name, start, *others = row
-    return tuple(map(_encoded, (service, name, start % WORD, *others)))
-
-
-def _encoded(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode()
-    return list(map(_encoded, value)) if isinstance(value, list) else value

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from clew.analysis import queries
+from clew.analysis.native_rows import native_rows
 from clew.analysis.traces import few
 from clew.analysis.traces.times import LAST_SECOND, datetime64_text, datetime_text
 from clew.analysis.traces.trace_row import SpanRow
@@ -304,7 +305,7 @@ class Settling:
         spans = [SpanRow(**row) for row in rows]
         for trace_id in self.trace_ids(chunk):
             row = few.full_row(trace_id, spans, chunk.one_in, version)
-            self.statements.insert_rows(few.native_rows([row]))
+            self.statements.insert_rows(native_rows(few.TABLE, few.COLUMNS, [row]))
 
     def next_version(self) -> int:
         """A version greater than any before, even if the clock was set back. The version after it

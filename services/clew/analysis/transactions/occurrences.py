@@ -21,6 +21,7 @@ from typing import Any
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from clew.analysis import queries
+from clew.analysis.transactions import few
 from clew.analysis.transactions.definitions import Definition, Match
 from clew.analysis.transactions.sources import AttributeSource
 from clew.storage.errors import StorageError
@@ -86,6 +87,8 @@ class Occurrences:
         Raises StorageError. The same call can be repeated."""
         definitions = self._definitions()
         with self._lock:
+            if self._settle_few(definitions, trace_ids, _extent(start, end), version):
+                return
             for group in _definition_groups(definitions):
                 for first in range(0, len(trace_ids), BATCH_TRACES):
                     batch = list(trace_ids[first : first + BATCH_TRACES])
@@ -139,6 +142,31 @@ class Occurrences:
                 client.command(
                     DELETE_OTHER_TRANSACTIONS.format(table=shard_table), parameters={"ids": ids}
                 )
+
+    def _settle_few(
+        self,
+        definitions: Sequence[Definition],
+        trace_ids: Sequence[str],
+        extent: dict[str, str],
+        version: int,
+    ) -> bool:
+        """Settle in Python, if there is little to compute; returns whether there was."""
+        if len(trace_ids) > few.FEW_TRACES or len(list(_definition_groups(definitions))) > 1:
+            return False
+        if not (definitions and trace_ids):
+            return True
+        selection = extent | {
+            "trace_ids": list(trace_ids),
+            "names": _attribute_names(definitions),
+        }
+        try:
+            overflowing = few.settle_few(
+                self._statements, definitions, selection, version, self._overflowing, MAX_TRACES
+            )
+        except few.TooMany:
+            return False
+        self._report_overflow(overflowing)
+        return True
 
     def _settle(
         self,
