@@ -198,6 +198,42 @@ def test_a_trace_by_keyboard(visit: Visit, site: Any) -> None:
     page.get_by_role("button", name="Up").wait_for()
 
 
+def _focused(page: Any) -> str:
+    return str(page.evaluate("document.activeElement.outerHTML.slice(0, 200)"))
+
+
+@pytest.mark.slow
+def test_focus_returns_to_where_it_was(visit: Visit, site: Any) -> None:
+    visitor = visit()
+    page = visitor.open("/")
+    page.keyboard.press("j")
+    row = _focused(page)
+    assert "data-row" in row
+    for key in ("s", "?", "Control+k"):
+        page.keyboard.press(key)
+        page.get_by_role("dialog").wait_for()
+        page.keyboard.press("Escape")
+        page.get_by_role("dialog").wait_for(state="hidden")
+        visitor.settle()
+        assert _focused(page) == row, key
+    time = page.get_by_role("button", name=re.compile("Time range"))
+    time.press("Enter")
+    page.get_by_role("button", name="last 6 hours").wait_for()
+    page.keyboard.press("Escape")
+    visitor.settle()
+    assert "Time range" in _focused(page)
+    window = "2020-01-01T00:00:00Z~2100-01-01T00:00:00Z~~"
+    page = visitor.open(f"/transactions/checkout?brush={window}")
+    panel = page.get_by_role("region", name="What differs there")
+    panel.get_by_role("button", name="Close").press("Enter")
+    assert "heatmap" in _focused(page)
+    page = visitor.open(f"/traces/{site.seeded.deep}")
+    page.get_by_role("treegrid").press("Enter")
+    page.get_by_role("complementary", name="Span").get_by_role("tab").first.press("Escape")
+    page.get_by_role("complementary", name="Span").wait_for(state="detached")
+    assert "waterfall" in _focused(page)
+
+
 # A letter is typed at the moment when what was typed before goes into the URL.
 TYPE_WHILE_THE_URL_CHANGES = """letters => {
     const field = document.activeElement

@@ -146,6 +146,7 @@ def test_a_link_shows_the_same_in_another_browser(visit: Visit, site: Any, name:
         visitor.settle()
         seen.append((page.url, visitor.tree()))
     assert seen[-1][1] != seen[0][1]
+    assert not re.search(r"%22|=(&|$)", page.url), "plain texts, and only what is set"
     other = visit()
     other.page.goto(page.url)
     other.settle()

@@ -135,6 +135,34 @@ def test_bad_occurrences_open_as_many(visit: Visit, site: Any) -> None:
     assert _noted(page) == number > 0
 
 
+def test_a_cell_of_the_heatmap_opens_the_occurrences_that_it_counts(
+    visit: Visit, site: Any
+) -> None:
+    visitor = visit()
+    page = visitor.open(_path(site, "/transactions/checkout"))
+    path = f"{site.url}/api/v1/transactions/checkout/heatmap"
+    heatmap = httpx.get(path, params=_window(site)).json()
+    counts = heatmap["counts"]
+    count, column, row = max(
+        (count, column, row)
+        for column, cells in enumerate(counts)
+        for row, count in enumerate(cells)
+    )
+    box = page.locator(".heatmap .u-over").bounding_box()
+    starts = [datetime.datetime.fromisoformat(heatmap[name][:19]) for name in ("start", "end")]
+    length = (starts[1] - starts[0]).total_seconds()
+    middle = datetime.datetime.fromisoformat(heatmap["times"][column][:19]) - starts[0]
+    across = (middle.total_seconds() + heatmap["step_seconds"] / 2) / length
+    up = (row + 0.5) / len(counts[0])
+    page.mouse.click(box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"])
+    panel = page.get_by_role("region", name="What differs there")
+    traces = panel.locator("h3 a")
+    assert int(traces.inner_text().split()[0]) == count
+    traces.click()
+    visitor.settle()
+    assert _noted(page) == count
+
+
 @pytest.mark.parametrize("path", WITH_PANELS)
 def test_the_sql_of_every_panel_runs_on_the_clickhouse_port(
     visit: Visit, site: Any, path: str

@@ -95,29 +95,46 @@ def _changed(visitor: Any, pattern: str, change: Callable[[Any], Any]) -> None:
 
 
 CUT = {"truncated": True, "pending": 7, "settled_until": "2020-01-01T00:00:00.000000000Z"}
+JOINED, PENDING = "is not joined yet", "7 items are received"
+# By page: answers of it, and what its note says of them.
 PARTS = {
-    "/": (ANSWERS["/"], ["Not everything is shown", "7 items are received", "not joined yet"]),
+    "/": (ANSWERS["/"], ["Not everything is shown of the list", PENDING, JOINED]),
     "/transactions/checkout": (
         ANSWERS["/transactions/$id"],
-        ["Not everything is shown", "not joined yet"],
+        ["the transaction: ", PENDING, JOINED],
+    ),
+    "/transactions/checkout?": (
+        "**/checkout/heatmap?*",
+        ["Not everything is shown of the heatmap", PENDING, JOINED],
     ),
     "/transactions/checkout?tab=occurrences": (
         "**/checkout/instances?*",
-        ["Not everything is shown", "not joined yet"],
+        ["Cut in the occurrences: occurrences to", PENDING, JOINED],
     ),
-    "/transactions/checkout?tab=funnel": ("**/checkout/funnel?*", ["not joined yet"]),
-    "/traces": (ANSWERS["/traces"], ["Not everything is shown"]),
+    "/transactions/checkout?tab=funnel": ("**/checkout/funnel?*", [PENDING, JOINED]),
+    "/traces": (ANSWERS["/traces"], ["Cut in the search: traces to", PENDING]),
+    "/traces/DEEP": ("**/api/v1/traces/*/logs*", ["Cut in the trace's log records: logs to"]),
 }
 
 
 @pytest.mark.parametrize("path", PARTS)
-def test_a_part_of_an_answer_says_so(visit: Visit, path: str) -> None:
+def test_a_part_of_an_answer_says_so(visit: Visit, site: Any, path: str) -> None:
     pattern, notes = PARTS[path]
     visitor = visit()
     _changed(visitor, pattern, lambda document: document | CUT)
-    page = visitor.open(path)
+    page = visitor.open(path.replace("DEEP", site.seeded.deep))
     for note in notes:
-        page.locator(".part").get_by_text(note).first.wait_for()
+        page.get_by_role("status").get_by_text(note).first.wait_for()
+
+
+def test_a_list_that_was_cut_is_named(visit: Visit) -> None:
+    visitor = visit()
+    log = {"level": "info", "severity": "INFO", "service": "x", "body": "x", "attributes": {}}
+    log |= {"time": "2020-01-01T00:00:00Z", "trace_id": "", "span_id": "", "linked_by": "trace"}
+    cut = {"truncated": True, "logs": [log] * 200}
+    _changed(visitor, ANSWERS["/transactions/$id"], lambda document: document | cut)
+    page = visitor.open("/transactions/checkout")
+    page.get_by_text("Cut in the transaction: logs to 200.").wait_for()
 
 
 def test_a_sample_says_its_error(visit: Visit) -> None:

@@ -13,6 +13,7 @@ import { readSearch as readTransaction } from "~/features/transaction/search"
 import { readSearch as readTransactions } from "~/features/transactions/search"
 import { NoPage } from "~/parts/states"
 import { Shell } from "~/shell/shell"
+import { parseSearch, stringifySearch } from "~/view/url"
 import { readView, VIEW } from "~/view/view"
 
 const root = createRootRoute({
@@ -68,7 +69,7 @@ const login = createRoute({
 const routeTree = root.addChildren([transactions, transaction, traces, trace, start, login])
 
 export const createRouting = () =>
-  createRouter({ routeTree, defaultPreload: "intent", scrollRestoration: true })
+  createRouter({ routeTree, parseSearch, stringifySearch, defaultPreload: "intent", scrollRestoration: true })
 
 declare module "@tanstack/react-router" {
   interface Register {

@@ -80,7 +80,7 @@ export function Heatmap({ name, cells, height = 260, from, to, chosen, objective
           setSelect: [
             (plot) => {
               const { left, top, width, height } = plot.select
-              if (width > 4 && height > 0) latest.current(regionOf(plot, left, top, width, height))
+              if (width > 4 && height > 0) latest.current(regionOf(plot, cells, left, top, width, height))
               plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false)
             },
           ],
@@ -90,8 +90,15 @@ export function Heatmap({ name, cells, height = 260, from, to, chosen, objective
       element,
     )
     const stop = brushByKeys(element, plot, true)
+    // A click that is no brush chooses the cell below it.
+    const clicked = (event: MouseEvent) => {
+      const region = regionOf(plot, cells, event.offsetX, event.offsetY, 0, 0)
+      if (countOf(cells, region)) latest.current(region)
+    }
+    plot.over.addEventListener("click", clicked)
     return () => {
       stop()
+      plot.over.removeEventListener("click", clicked)
       plot.destroy()
     }
   }, [width, height, colours, cells, from, to, chosen, objective])
@@ -99,15 +106,33 @@ export function Heatmap({ name, cells, height = 260, from, to, chosen, objective
   return <div ref={frame} className="chart heatmap" role="img" aria-label={name} tabIndex={0} style={{ minHeight: height }} />
 }
 
-function regionOf(plot: uPlot, left: number, top: number, width: number, height: number): Brushed {
-  const full = plot.over.clientHeight
+/** The cells that a brush touches, within the heatmap's times. A brush over the whole height means
+ * every duration. */
+function regionOf(plot: uPlot, cells: Cells, left: number, top: number, width: number, height: number): Brushed {
+  const { times, step, bounds } = cells
+  const first = placeOf(times, plot.posToVal(left, "x"))
+  const last = placeOf(times, plot.posToVal(left + width, "x"))
+  const rows = bounds.slice(0, -1)
+  const lowest = placeOf(rows, plot.posToVal(top + height, "y"))
+  const highest = placeOf(rows, plot.posToVal(top, "y"))
+  const [from, to] = [plot.scales.x?.min ?? 0, plot.scales.x?.max ?? Infinity]
+  const isWhole = top <= 2 && top + height >= plot.over.clientHeight - 2
   return {
-    start: plot.posToVal(left, "x") * 1000,
-    end: plot.posToVal(left + width, "x") * 1000,
-    // A brush over the whole height means every duration.
-    min: top + height >= full - 2 ? 0 : plot.posToVal(top + height, "y"),
-    max: top <= 2 ? Infinity : plot.posToVal(top, "y"),
+    start: Math.max(times[first] ?? from, from) * 1000,
+    end: Math.min((times[last] ?? to) + step, to) * 1000,
+    min: isWhole ? 0 : (bounds[lowest] ?? 0),
+    max: isWhole ? Infinity : (bounds[highest + 1] ?? Infinity),
   }
+}
+
+/** The place of the last of the ascending values that is not above this one. */
+function placeOf(values: readonly number[], value: number): number {
+  return Math.max(values.findLastIndex((one) => one <= value), 0)
+}
+
+function countOf({ times, bounds, counts }: Cells, region: Brushed): number {
+  const column = times.findLastIndex((time) => time * 1000 <= region.start)
+  return counts[column]?.[bounds.indexOf(region.min)] ?? 0
 }
 
 function drawCells(plot: uPlot, cells: Cells, colours: Colours) {

@@ -3,12 +3,12 @@ import { Link } from "@tanstack/react-router"
 
 import type { Schemas } from "~/api/client"
 import { Attributes } from "~/parts/attributes"
-import { Service } from "~/parts/service"
+import { rankOf, Service, type ServiceRanks } from "~/parts/service"
 import { clockWithMillis, exact } from "~/view/time"
 
 type Log = Schemas["LinkedLog"]
 
-type Props = { logs: readonly Log[]; ranks: ReadonlyMap<string, number>; linked?: boolean }
+type Props = { logs: readonly Log[]; ranks: ServiceRanks; linked?: boolean }
 
 const TONES: Partial<Record<Log["level"], string>> = { warn: "warn", error: "error", fatal: "error" }
 const SHOWN = 2000 // characters of a body before it is opened
@@ -24,7 +24,7 @@ export function LogLines({ logs, ranks, linked }: Props) {
                 {clockWithMillis(log.time)}
               </time>
               <span className={`level ${TONES[log.level] ?? "muted"}`}>{log.level || log.severity}</span>
-              <Service name={log.service} rank={ranks.get(log.service) ?? 0} />
+              <Service name={log.service} rank={rankOf(ranks, log.service)} />
               <span className="one-line mono">{log.body.slice(0, SHOWN)}</span>
             </summary>
             {linked && log.trace_id && (

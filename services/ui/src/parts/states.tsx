@@ -3,8 +3,6 @@ import { Link } from "@tanstack/react-router"
 import type { ReactNode } from "react"
 
 import { Problem } from "~/api/client"
-import { instant } from "~/view/time"
-import { useView } from "~/view/view"
 
 export function Loading({ rows = 3, name }: { rows?: number; name: string }) {
   return (
@@ -64,21 +62,6 @@ function described(error: Error): { title: string; detail: string; canRepeat: bo
     }[error.status] ?? `The API answered ${error.status}`
   const wait = error.retryAfter === null ? "" : ` Try again in ${error.retryAfter} s.`
   return { title, detail: error.detail + wait, canRepeat: ![401, 403, 404].includes(error.status) }
-}
-
-type Partial = { truncated?: boolean; pending?: number | null; settled_until?: string | null }
-
-/** Says what of an answer is missing; nothing if it is whole. */
-export function Part({ answer }: { answer: Partial | undefined }) {
-  const { window } = useView()
-  if (!answer) return null
-  const notes = []
-  if (answer.truncated) notes.push("Not everything is shown: narrow the time range or filter.")
-  if (answer.pending) notes.push(`${answer.pending} items are received and not counted yet.`)
-  const settled = answer.settled_until ? Date.parse(answer.settled_until) : NaN
-  const behind = Math.round((Math.min(instant(window.end), Date.now()) - settled) / 1000)
-  if (behind > 60) notes.push(`The last ${behind} s are not joined yet.`)
-  return notes.length ? <p className="part small warn">▲ {notes.join(" ")}</p> : null
 }
 
 export function NoPage() {

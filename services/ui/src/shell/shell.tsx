@@ -6,7 +6,7 @@ import { Bar } from "~/shell/bar"
 import { Help } from "~/shell/help"
 import { useKeys } from "~/shell/keys"
 import { Palette } from "~/shell/palette"
-import { Stale } from "~/shell/stale"
+import { State } from "~/shell/state"
 
 export type Overlay = "palette" | "help" | null
 
@@ -20,8 +20,8 @@ export function Shell() {
       </a>
       <Bar open={setOverlay} />
       <main id="main" tabIndex={-1}>
-        <Stale />
         <Outlet />
+        <State />
       </main>
       <Palette open={overlay === "palette"} close={() => setOverlay(null)} />
       <Help open={overlay === "help"} close={() => setOverlay(null)} />

@@ -3,17 +3,14 @@ import { Popover, PopoverDisclosure, PopoverProvider, usePopoverStore } from "@a
 import { type FormEvent, useState } from "react"
 
 import { instant, iso, RANGES, rangeName } from "~/view/time"
-import { DEFAULT_START, useChangeView, useView } from "~/view/view"
+import { useChangeView, useView } from "~/view/view"
 
 export function TimeRange() {
   const popover = usePopoverStore({ placement: "bottom-end" })
   const { window } = useView()
   const changeView = useChangeView()
   const choose = (start: string | undefined, end: string | undefined) => {
-    changeView({
-      start: start === DEFAULT_START ? undefined : start,
-      end: end === "now" ? undefined : end,
-    })
+    changeView({ start, end })
     popover.hide()
   }
   return (

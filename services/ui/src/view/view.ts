@@ -17,20 +17,23 @@ export function readView(search: Record<string, unknown>): View {
     env: text(search.env),
     start: text(search.start),
     end: text(search.end),
-    live: search.live === true ? true : undefined,
+    live: flag(search.live, true),
   }
 }
 
-/** A search parameter as a text; numbers were quoted as JSON by whoever wrote the URL. */
-export function text(value: unknown): string | undefined {
-  if (typeof value === "string" && value !== "") return value
-  return typeof value === "number" ? String(value) : undefined
-}
+/** A search parameter as a text that is not empty. */
+export const text = (value: unknown): string | undefined =>
+  typeof value === "string" && value !== "" ? value : undefined
 
 /** A search parameter as texts; undefined if there is none. */
 export function texts(value: unknown): string[] | undefined {
-  return Array.isArray(value) && value.length ? value.map(String) : undefined
+  const read = typeof value === "string" ? [value] : value
+  return Array.isArray(read) && read.length ? read.map(String) : undefined
 }
+
+/** A search parameter that is only there as `wanted`: the other is what holds without it. */
+export const flag = <Wanted extends boolean>(value: unknown, wanted: Wanted): Wanted | undefined =>
+  value === wanted || value === String(wanted) ? wanted : undefined
 
 /** A search parameter as a number of at least 0. */
 export function number(value: unknown): number | undefined {
@@ -56,11 +59,21 @@ export function useChangeView(): (change: View | ((view: View) => View)) => void
     (change) =>
       void navigate({
         to: ".",
-        search: (search: View) => ({ ...search, ...(typeof change === "function" ? change(search) : change) }),
+        search: (search: View) => ({
+          ...search,
+          ...withoutDefaults(typeof change === "function" ? change(search) : change),
+        }),
       }),
     [navigate],
   )
 }
+
+/** What holds anyway does not stand in the URL. */
+const withoutDefaults = (change: View): View => ({
+  ...change,
+  ...(change.start === DEFAULT_START && { start: undefined }),
+  ...(change.end === "now" && { end: undefined }),
+})
 
 export const toggleLive = ({ live }: View): View => ({ live: live ? undefined : true })
 

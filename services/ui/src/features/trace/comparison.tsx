@@ -4,14 +4,14 @@ import { type FormEvent, useMemo } from "react"
 
 import { operationsOf, type Operation } from "~/features/trace/calls"
 import { outlineOf, type Read } from "~/features/trace/read"
-import { Service } from "~/parts/service"
+import { rankOf, Service, type ServiceRanks } from "~/parts/service"
 import { Empty, Failure, Loading } from "~/parts/states"
 import { type Column, Table } from "~/parts/table"
 import { count, duration } from "~/view/format"
 
 type Props = {
   read: Read
-  ranks: ReadonlyMap<string, number>
+  ranks: ServiceRanks
   other: string | undefined
   choose: (id: string | undefined) => void
 }
@@ -54,7 +54,7 @@ function Differences({ read, ranks, other }: { read: Read; ranks: Props["ranks"]
   if (!rows) return <Loading rows={6} name="the other trace" />
   const columns: Column<Row>[] = [
     { name: "name", head: "Operation", cell: (row) => <span className="one-line cell-name">{row.name}</span> },
-    { name: "service", head: "Service", narrow: "hide", cell: (row) => <Service name={row.service} rank={ranks.get(row.service) ?? 0} /> },
+    { name: "service", head: "Service", narrow: "hide", cell: (row) => <Service name={row.service} rank={rankOf(ranks, row.service)} /> },
     { name: "here", head: "Self here", align: "end", cell: (row) => duration(row.here?.self ?? 0) },
     { name: "there", head: "there", align: "end", cell: (row) => duration(row.there?.self ?? 0) },
     {

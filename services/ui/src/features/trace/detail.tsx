@@ -15,7 +15,7 @@ import { Attributes } from "~/parts/attributes"
 import { Chart, type Line } from "~/parts/chart"
 import { Copy } from "~/parts/copy"
 import { LogLines } from "~/parts/log-lines"
-import { Service } from "~/parts/service"
+import { rankOf, Service, type ServiceRanks } from "~/parts/service"
 import { Empty, Failure, Loading } from "~/parts/states"
 import { duration, measured, percent } from "~/view/format"
 import { exact, moment } from "~/view/time"
@@ -25,7 +25,7 @@ type Props = {
   times: Times | undefined
   row: number
   logs: readonly PlacedLog[]
-  ranks: ReadonlyMap<string, number>
+  ranks: ServiceRanks
   close: () => void
   again: () => void
   named: (span: string, row: number) => void
@@ -44,7 +44,12 @@ export function Detail(props: Props) {
   const name = outline.names[outline.name[row] ?? 0] ?? ""
   const service = outline.services[outline.service[row] ?? 0] ?? ""
   return (
-    <aside className="detail" aria-label="Span" style={{ width }}>
+    <aside
+      className="detail"
+      aria-label="Span"
+      style={{ width }}
+      onKeyDown={(event) => event.key === "Escape" && close()}
+    >
       <header className="detail-head">
         <h2 className="foreign">{name}</h2>
         <button type="button" className="icon-button" onClick={close} aria-label="Close the span">
@@ -52,7 +57,7 @@ export function Detail(props: Props) {
         </button>
       </header>
       <p>
-        <Service name={service} rank={ranks.get(service) ?? 0} />
+        <Service name={service} rank={rankOf(ranks, service)} />
       </p>
       <dl className="facts">
         <div>
@@ -103,7 +108,7 @@ function criticalShare(times: Times, row: number, length: number): number {
 type PartsProps = {
   span: Schemas["SpanDetails"]
   logs: readonly PlacedLog[]
-  ranks: ReadonlyMap<string, number>
+  ranks: ServiceRanks
   trace: string
   part: SpanPart | undefined
   setPart: (part: SpanPart | undefined) => void

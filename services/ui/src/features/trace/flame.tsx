@@ -3,7 +3,7 @@ import { useMemo, useState } from "react"
 
 import { type Call, callsOf } from "~/features/trace/calls"
 import type { Outline, Times } from "~/features/trace/outline"
-import { serviceClass } from "~/parts/service"
+import { ranksOf, serviceClass } from "~/parts/service"
 import { count, duration, percent } from "~/view/format"
 
 const THINNEST = 0.2 // percent of the width; narrower calls are not drawn
@@ -32,7 +32,7 @@ export function Flame({ outline, times }: { outline: Outline; times: Times | und
             type="button"
             role="treeitem"
             aria-level={depth + 1}
-            className={`flame-box ${serviceClass(call.service)}`}
+            className={`flame-box ${serviceClass(ranksOf(outline.services)[call.service] ?? 0)}`}
             style={{ left: `${left}%`, width: `${width}%`, top: depth * LINE }}
             title={`${outline.services[call.service]}: ${outline.names[call.name]}\n${count(call.count)} × ${duration(call.total)}, self ${duration(call.self)}, ${percent(call.total / Math.max(whole, 1e-9))}`}
             onClick={() => setRoot(call.id)}

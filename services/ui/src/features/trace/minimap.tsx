@@ -4,6 +4,7 @@ import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } fr
 import type { Outline } from "~/features/trace/outline"
 import type { Zoom } from "~/features/trace/waterfall"
 import { type Colours, useColours } from "~/parts/colours"
+import { colourOf, ranksOf } from "~/parts/service"
 import { useWidth } from "~/parts/width"
 import { duration } from "~/view/format"
 
@@ -89,8 +90,9 @@ function draw(canvas: HTMLCanvasElement, outline: Outline, whole: number, width:
   }
   // So many marks are enough: of 100,000 spans most would be drawn over.
   const step = Math.max(1, Math.floor(rows / MARKS))
+  const ranks = ranksOf(outline.services)
   for (let row = 0; row < outline.size; row += step) {
-    mark(row, colours[`service-${((outline.service[row] ?? 0) % 8) + 1}` as "service-1"], width)
+    mark(row, colours[`service-${colourOf(ranks[outline.service[row] ?? 0] ?? 0)}` as "service-1"], width)
   }
   // Errors are marked at their starts; the first of many at one height is enough.
   let height = -1

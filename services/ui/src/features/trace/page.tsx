@@ -15,6 +15,7 @@ import { outlineOf, pathOf, type Read } from "~/features/trace/read"
 import { rowsOf, type Search, toggled } from "~/features/trace/search"
 import { Waterfall, type Zoom } from "~/features/trace/waterfall"
 import { Copy } from "~/parts/copy"
+import { focusOn } from "~/parts/focus"
 import { SqlButton } from "~/parts/panel"
 import { SearchField } from "~/parts/search-field"
 import { serviceRanks } from "~/parts/service"
@@ -154,11 +155,17 @@ function Opened({ id, read, isWhole, wanted, lookUp, again }: OpenedProps) {
     const next = forward ? (all.find((row) => row > here) ?? all[0]) : (all.findLast((row) => row < here) ?? all.at(-1))
     if (next !== undefined) reveal(next)
   }
+  // The whole is what is shown anyway. In the URL the zoom stands to the nanosecond.
+  const setZoom = (next: Zoom | undefined) =>
+    set({
+      from: next && next.from > 0 ? Math.round(next.from * 1e6) / 1e6 : undefined,
+      to: next && next.to < whole ? Math.round(next.to * 1e6) / 1e6 : undefined,
+    })
   const zoomBy = (factor: number) => {
     const middle = (zoom.from + zoom.to) / 2
     const half = ((zoom.to - zoom.from) / 2) * factor
     const next = { from: Math.max(0, middle - half), to: Math.min(whole, middle + half) }
-    set(next.to - next.from >= whole ? { from: undefined, to: undefined } : next)
+    setZoom(next)
   }
   useKey("e", () => step(errorRows(read), true), true)
   useKey("c", () => set((now) => ({ critical: now.critical ? undefined : true })))
@@ -214,11 +221,7 @@ function Opened({ id, read, isWhole, wanted, lookUp, again }: OpenedProps) {
             </button>
           ))}
         </span>
-        {logs.error ? (
-          <span className="warn small">▲ Without log records: {logs.error.message}</span>
-        ) : (
-          logs.data?.truncated && <span className="warn small">▲ Not all of its log records.</span>
-        )}
+        {logs.error && <span className="warn small">▲ Without log records: {logs.error.message}</span>}
         <SqlButton title="the trace" source={{ path: pathOf(id), query: {} }} />
       </div>
       {search.view === "flame" ? (
@@ -231,7 +234,7 @@ function Opened({ id, read, isWhole, wanted, lookUp, again }: OpenedProps) {
             outline={outline}
             whole={whole}
             zoom={zoom}
-            onZoom={(next: Zoom | undefined) => set({ from: next?.from, to: next?.to })}
+            onZoom={setZoom}
           />
           <div className="trace-body">
             <div className="trace-lines">
@@ -265,6 +268,7 @@ function Opened({ id, read, isWhole, wanted, lookUp, again }: OpenedProps) {
                 close={() => {
                   setOpening(null)
                   set({ span: undefined, part: undefined })
+                  focusOn(".waterfall")
                 }}
                 again={again}
                 named={named}

@@ -20,6 +20,7 @@ export const spanOf = (id: string, version: string, row: number) =>
 export const logsOf = (id: string) =>
   queryOptions({
     queryKey: ["trace-logs", id],
+    meta: { name: "the trace's log records" },
     queryFn: ({ signal }) =>
       read(client.GET("/api/v1/traces/{trace_id}/logs", { params: { path: { trace_id: id } }, signal })),
   })
@@ -27,6 +28,7 @@ export const logsOf = (id: string) =>
 export const metricsOf = (id: string) =>
   queryOptions({
     queryKey: ["trace-metrics", id],
+    meta: { name: "the trace's metrics" },
     queryFn: ({ signal }) =>
       read(
         client.GET("/api/v1/traces/{trace_id}/metrics", { params: { path: { trace_id: id } }, signal }),

@@ -1,4 +1,4 @@
-import { oneOf, text } from "~/view/view"
+import { flag, number, oneOf, text } from "~/view/view"
 
 export const VIEWS = ["flame", "compare"] as const
 
@@ -28,9 +28,9 @@ export const readSearch = (search: Record<string, unknown>): Search => ({
   part: oneOf(search.part, SPAN_PARTS),
   q: text(search.q),
   level: number(search.level),
-  folds: search.folds === false ? false : undefined,
-  critical: search.critical === true ? true : undefined,
-  logs: search.logs === false ? false : undefined,
+  folds: flag(search.folds, false),
+  critical: flag(search.critical, true),
+  logs: flag(search.logs, false),
   closed: text(search.closed),
   opened: text(search.opened),
   from: number(search.from),
@@ -38,8 +38,6 @@ export const readSearch = (search: Record<string, unknown>): Search => ({
   view: oneOf(search.view, VIEWS),
   with: text(search.with),
 })
-
-const number = (value: unknown) => (typeof value === "number" && value >= 0 ? value : undefined)
 
 export const rowsOf = (text: string | undefined): ReadonlySet<number> =>
   new Set((text ?? "").split(",").filter(Boolean).map(Number).filter(Number.isInteger))

@@ -5,7 +5,7 @@ import { foldTotals, type Items } from "~/features/trace/items"
 import { isLeaf, type Outline, type Times } from "~/features/trace/outline"
 import type { PlacedLog } from "~/features/trace/logs"
 import { useLines } from "~/parts/lines"
-import { serviceClass } from "~/parts/service"
+import { ranksOf, serviceClass } from "~/parts/service"
 import { count, duration } from "~/view/format"
 
 export const LINE = 24 // pixels
@@ -129,6 +129,7 @@ const Line = memo(function Line(props: LineProps) {
   const errors = totals?.errors ?? outline.isError[row] ?? 0
   const name = outline.names[outline.name[row] ?? 0] ?? ""
   const service = outline.service[row] ?? 0
+  const colour = serviceClass(ranksOf(outline.services)[service] ?? 0)
   const depth = outline.depth[row] ?? 0
   const canToggle = isFold || !isLeaf(outline, row)
   const state = [isActive ? "active" : "", isSelected ? "selected" : "", isMarked ? "marked" : ""]
@@ -161,7 +162,7 @@ const Line = memo(function Line(props: LineProps) {
         ) : (
           <span className="caret" />
         )}
-        <span className={`swatch ${serviceClass(service)}`} aria-hidden />
+        <span className={`swatch ${colour}`} aria-hidden />
         {errors > 0 && (
           <span className="error" title={`${errors} in error`}>
             ✕{isFold ? errors : ""}
@@ -175,7 +176,7 @@ const Line = memo(function Line(props: LineProps) {
         <span className="line-service muted one-line">{outline.services[service]}</span>
       </div>
       <div role="gridcell" className="line-time">
-        <Bar start={start} length={length} zoom={zoom} className={serviceClass(service)} isFold={isFold} />
+        <Bar start={start} length={length} zoom={zoom} className={colour} isFold={isFold} />
         {times && <Critical times={times} row={row} count={number} zoom={zoom} />}
       </div>
       <div role="gridcell" className="line-duration">

@@ -8,8 +8,8 @@ import { found, PATH, searchQuery } from "~/features/traces/queries"
 import { readSearch, type Search } from "~/features/traces/search"
 import { Chip } from "~/parts/chip"
 import { Panel } from "~/parts/panel"
-import { Service, serviceRanks } from "~/parts/service"
-import { Empty, Failure, Loading, Part } from "~/parts/states"
+import { rankOf, Service, serviceRanks } from "~/parts/service"
+import { Empty, Failure, Loading } from "~/parts/states"
 import { Status } from "~/parts/status"
 import { type Column, Table } from "~/parts/table"
 import { count, duration } from "~/view/format"
@@ -37,7 +37,6 @@ export function TracesPage() {
     <div className="page">
       <div className="page-head">
         <h1>Traces</h1>
-        <Part answer={data?.pages[0]} />
       </div>
       <Filters key={JSON.stringify(search)} search={search} set={set} />
       <Panel
@@ -121,7 +120,7 @@ function columnsOf(traces: readonly Trace[]): Column<Trace>[] {
       name: "service",
       head: "Service",
       narrow: "hide",
-      cell: (trace) => <Service name={trace.root_service} rank={ranks.get(trace.root_service) ?? 0} />,
+      cell: (trace) => <Service name={trace.root_service} rank={rankOf(ranks, trace.root_service)} />,
     },
     {
       name: "duration",

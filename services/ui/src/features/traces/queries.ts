@@ -22,6 +22,7 @@ export const searchQuery = (window: Window, search: Search) => ({
 export const found = (window: Window, search: Search) =>
   infiniteQueryOptions({
     queryKey: ["traces", window, search],
+    meta: { name: "the search" },
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (page: { next_cursor: string | null }) => page.next_cursor ?? undefined,
     queryFn: ({ signal, pageParam }) =>

@@ -3,7 +3,7 @@ import type { Schemas } from "~/api/client"
 import { Of } from "~/features/transaction/of"
 import type { PartProps } from "~/features/transaction/page"
 import { Panel } from "~/parts/panel"
-import { Service } from "~/parts/service"
+import { rankOf, Service } from "~/parts/service"
 import { Empty } from "~/parts/states"
 import { type Column, Table } from "~/parts/table"
 import { count, digits, duration, percent } from "~/view/format"
@@ -28,7 +28,7 @@ export function Breakdown({ view, ranks, source }: PartProps) {
     {
       name: "service",
       head: "Service",
-      cell: (row) => <Service name={row.service} rank={ranks.get(row.service) ?? 0} />,
+      cell: (row) => <Service name={row.service} rank={rankOf(ranks, row.service)} />,
     },
     {
       name: "critical",
@@ -91,7 +91,7 @@ export function Dependencies({ view, ranks, source }: PartProps) {
     { name: "what", head: "Called", cell: (call) => <Called call={call} /> },
     { name: "name", head: "Where", cell: (call) => <span className="one-line">{call.name}</span> },
     { name: "type", head: "Type", narrow: "hide", cell: (call) => call.type },
-    { name: "source", head: "By", narrow: "hide", cell: (call) => <Service name={call.source} rank={ranks.get(call.source) ?? 0} /> },
+    { name: "source", head: "By", narrow: "hide", cell: (call) => <Service name={call.source} rank={rankOf(ranks, call.source)} /> },
     { name: "each", head: "Calls a trace", align: "end", narrow: "hide", cell: (call) => <span className="muted">{digits(call.calls_per_trace)}</span> },
     { name: "p50", head: "p50", align: "end", narrow: "hide", cell: (call) => duration(call.duration_ms.p50) },
     { name: "p95", head: "p95", align: "end", cell: (call) => duration(call.duration_ms.p95) },

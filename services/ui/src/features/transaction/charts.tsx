@@ -37,7 +37,7 @@ export function Charts(props: Props) {
     <div className="charts">
       <Panel
         title={chart ? "Percentiles" : "Durations"}
-        note={chart ? "brush to zoom" : "brush a region: what differs there?"}
+        note={chart ? "brush to zoom" : "brush a region, or click a cell: what differs there?"}
         source={chart ? source : { path: `${pathOf(id)}/heatmap`, query: window }}
         actions={
           <button
@@ -84,8 +84,8 @@ function Cloud({ id, view, region, setRegion }: Props) {
     setRegion({
       start: iso(start),
       end: iso(end),
-      min: min > 0 ? Number(min.toPrecision(4)) : undefined,
-      max: Number.isFinite(max) ? Number(max.toPrecision(4)) : undefined,
+      min: min > 0 ? min : undefined,
+      max: Number.isFinite(max) ? max : undefined,
     })
   return (
     <Heatmap

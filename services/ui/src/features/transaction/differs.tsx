@@ -8,7 +8,7 @@ import { comparison, comparisonQuery } from "~/features/transaction/queries"
 import type { Region } from "~/features/transaction/region"
 import type { Chosen } from "~/features/transaction/search"
 import { Panel } from "~/parts/panel"
-import { Empty, Failure, Loading, Part } from "~/parts/states"
+import { Empty, Failure, Loading } from "~/parts/states"
 import { count, digits, duration, percent } from "~/view/format"
 import { clock } from "~/view/time"
 import { useView } from "~/view/view"
@@ -39,7 +39,6 @@ export function Differs({ id, region, close }: Props) {
       ) : (
         <Differences id={id} region={region} comparison={data} />
       )}
-      <Part answer={data} />
     </Panel>
   )
 }

@@ -5,7 +5,7 @@ import { Of } from "~/features/transaction/of"
 import type { PartProps } from "~/features/transaction/page"
 import { funnel, pathOf } from "~/features/transaction/queries"
 import { Panel } from "~/parts/panel"
-import { Empty, Failure, Loading, Part } from "~/parts/states"
+import { Empty, Failure, Loading } from "~/parts/states"
 import { count, duration, money, percent } from "~/view/format"
 import { useView } from "~/view/view"
 
@@ -15,7 +15,6 @@ export function Funnel({ id }: PartProps) {
   const most = Math.max(1, ...(data?.steps ?? []).map((step) => step.reached))
   return (
     <Panel title="Funnel" source={{ path: `${pathOf(id)}/funnel`, query: window }} note="occurrences that reached each step">
-      <Part answer={data} />
       {isPending ? (
         <Loading rows={4} name="the funnel" />
       ) : error ? (

@@ -8,7 +8,7 @@ import { occurrences, occurrencesQuery, pathOf } from "~/features/transaction/qu
 import { type Chosen, readChosen, ROW_FILTERS, type RowFilter } from "~/features/transaction/search"
 import { Chip } from "~/parts/chip"
 import { Panel } from "~/parts/panel"
-import { Empty, Failure, Loading, Part } from "~/parts/states"
+import { Empty, Failure, Loading } from "~/parts/states"
 import { Status } from "~/parts/status"
 import { type Column, Table } from "~/parts/table"
 import { count, duration, money } from "~/view/format"
@@ -86,7 +86,6 @@ export function Occurrences({ id, view }: PartProps) {
         </button>
       }
     >
-      <Part answer={data} />
       <Chips of={of} set={set} />
       {isPending ? (
         <Loading rows={8} name="occurrences" />

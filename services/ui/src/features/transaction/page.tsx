@@ -16,8 +16,9 @@ import { joined, pathOf } from "~/features/transaction/queries"
 import { readRegion, type Region, written } from "~/features/transaction/region"
 import { type Tab as TabName, TABS } from "~/features/transaction/search"
 import { WhySlow } from "~/features/transaction/why-slow"
-import { Failure, Loading, Part } from "~/parts/states"
-import { serviceRanks } from "~/parts/service"
+import { focusOn } from "~/parts/focus"
+import { Failure, Loading } from "~/parts/states"
+import { type ServiceRanks, serviceRanks } from "~/parts/service"
 import { count, duration, money, percent, rate } from "~/view/format"
 import { useChangeView, useLive, useView } from "~/view/view"
 
@@ -45,6 +46,11 @@ export function TransactionPage() {
   const set = (next: Partial<typeof search>) =>
     void navigate({ search: (current) => ({ ...current, ...next }) })
 
+  const closeRegion = () => {
+    set({ brush: undefined })
+    focusOn(".heatmap")
+  }
+
   if (error && !data) {
     return (
       <div className="page">
@@ -63,7 +69,7 @@ export function TransactionPage() {
   const tabs = TABS.filter((tab) => tab !== "funnel" || data.transaction.source === "defined")
   return (
     <div className="page">
-      <Head transaction={data.transaction} answer={data} />
+      <Head transaction={data.transaction} />
       <div className="two-thirds">
         <Charts
           id={id}
@@ -77,7 +83,7 @@ export function TransactionPage() {
         />
         <WhySlow view={data} ranks={ranks} source={source} />
       </div>
-      {region && <Differs id={id} region={region} close={() => set({ brush: undefined })} />}
+      {region && <Differs id={id} region={region} close={closeRegion} />}
       <TabProvider
         selectedId={search.tab ?? "breakdown"}
         setSelectedId={(tab) => set({ tab: tab === "breakdown" ? undefined : (tab as TabName) })}
@@ -101,7 +107,7 @@ export function TransactionPage() {
 export type PartProps = {
   id: string
   view: Schemas["JoinedView"]
-  ranks: ReadonlyMap<string, number>
+  ranks: ServiceRanks
   source: { path: string; query: Record<string, string | number | undefined> }
 }
 
@@ -124,7 +130,7 @@ function TabContent({ tab, ...props }: PartProps & { tab: TabName }) {
   }
 }
 
-function Head({ transaction, answer }: { transaction: Schemas["Transaction"]; answer: Schemas["JoinedView"] }) {
+function Head({ transaction }: { transaction: Schemas["Transaction"] }) {
   const { duration_ms, slo, value } = transaction
   return (
     <div className="page-head">
@@ -170,7 +176,6 @@ function Head({ transaction, answer }: { transaction: Schemas["Transaction"]; an
           </Fact>
         )}
       </dl>
-      <Part answer={answer} />
     </div>
   )
 }

@@ -11,6 +11,7 @@ export const pathOf = (id: string) => `/api/v1/transactions/${encodeURIComponent
 export const joined = (id: string, window: Window) =>
   queryOptions({
     queryKey: ["transaction", id, window],
+    meta: { name: "the transaction", limit: LIST },
     queryFn: ({ signal }) =>
       read(
         client.GET("/api/v1/transactions/{transaction_id}", {
@@ -23,6 +24,7 @@ export const joined = (id: string, window: Window) =>
 export const heatmap = (id: string, window: Window) =>
   queryOptions({
     queryKey: ["heatmap", id, window],
+    meta: { name: "the heatmap" },
     queryFn: ({ signal }) =>
       read(
         client.GET("/api/v1/transactions/{transaction_id}/heatmap", {
@@ -47,6 +49,7 @@ export const comparisonQuery = (id: string, window: Window, region: Region) => (
 export const comparison = (id: string, window: Window, region: Region) =>
   queryOptions({
     queryKey: ["compare", id, window, region],
+    meta: { name: "what differs" },
     queryFn: ({ signal }) =>
       read(
         client.GET("/api/v1/compare", {
@@ -74,6 +77,7 @@ const array = (texts: string[] | undefined) => texts && JSON.stringify(texts)
 export const occurrences = (id: string, window: Window, of: Chosen) =>
   queryOptions({
     queryKey: ["occurrences", id, window, of],
+    meta: { name: "the occurrences" },
     queryFn: ({ signal }) =>
       read(
         client.GET("/api/v1/transactions/{transaction_id}/instances", {
@@ -86,6 +90,7 @@ export const occurrences = (id: string, window: Window, of: Chosen) =>
 export const funnel = (id: string, window: Window) =>
   queryOptions({
     queryKey: ["funnel", id, window],
+    meta: { name: "the funnel" },
     queryFn: ({ signal }) =>
       read(
         client.GET("/api/v1/transactions/{transaction_id}/funnel", {

@@ -6,7 +6,7 @@ import { Of } from "~/features/transaction/of"
 import type { PartProps } from "~/features/transaction/page"
 import { LogLines } from "~/parts/log-lines"
 import { Panel } from "~/parts/panel"
-import { Service } from "~/parts/service"
+import { rankOf, Service } from "~/parts/service"
 import { Empty } from "~/parts/states"
 import { type Column, Table } from "~/parts/table"
 import { count } from "~/view/format"
@@ -43,7 +43,7 @@ export function Exceptions({ view, ranks, source }: PartProps) {
       ),
     },
     { name: "message", head: "Message", narrow: "hide", cell: (row) => <span className="one-line cell-name" title={row.message}>{row.message}</span> },
-    { name: "service", head: "Service", cell: (row) => <Service name={row.service} rank={ranks.get(row.service) ?? 0} /> },
+    { name: "service", head: "Service", cell: (row) => <Service name={row.service} rank={rankOf(ranks, row.service)} /> },
     {
       name: "count",
       head: "Count",

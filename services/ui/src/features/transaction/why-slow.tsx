@@ -4,14 +4,14 @@ import { Link } from "@tanstack/react-router"
 import type { Schemas } from "~/api/client"
 import { Of } from "~/features/transaction/of"
 import { Panel, type Source } from "~/parts/panel"
-import { Service } from "~/parts/service"
+import { rankOf, Service, type ServiceRanks } from "~/parts/service"
 import { Empty } from "~/parts/states"
 import { duration, percent } from "~/view/format"
 import { clock } from "~/view/time"
 
 type Props = {
   view: Schemas["JoinedView"]
-  ranks: ReadonlyMap<string, number>
+  ranks: ServiceRanks
   source: Source
 }
 
@@ -35,7 +35,7 @@ export function WhySlow({ view, ranks, source }: Props) {
                 >
                   {row.operation}
                 </Of>
-                <Service name={row.service} rank={ranks.get(row.service) ?? 0} />
+                <Service name={row.service} rank={rankOf(ranks, row.service)} />
               </p>
               <p>
                 {percent(row.slow.critical_share)} of the path of slow ones,{" "}

@@ -8,7 +8,7 @@ import { listOptions, listQuery, PATH } from "~/features/transactions/queries"
 import { BASELINES, type Baseline } from "~/features/transactions/search"
 import { SearchField } from "~/parts/search-field"
 import { Panel } from "~/parts/panel"
-import { Empty, Failure, Loading, Part } from "~/parts/states"
+import { Empty, Failure, Loading } from "~/parts/states"
 import { Sparkline } from "~/parts/sparkline"
 import { Status, type StatusName } from "~/parts/status"
 import { type Column, Table } from "~/parts/table"
@@ -60,7 +60,6 @@ export function TransactionsPage() {
     <div className="page">
       <div className="page-head">
         <h1>Business transactions</h1>
-        <Part answer={data} />
       </div>
       <div className="controls">
         <SearchField value={search.q} onChange={(q) => set({ q })} name="Filter transactions" />
@@ -68,7 +67,7 @@ export function TransactionsPage() {
           compared with
           <select
             value={search.vs ?? "before"}
-            onChange={(event) => set({ vs: event.target.value as Baseline })}
+            onChange={(event) => set({ vs: chosenBaseline(event.target.value) })}
           >
             {BASELINES.map((name) => (
               <option key={name} value={name}>
@@ -97,6 +96,9 @@ export function TransactionsPage() {
     </div>
   )
 }
+
+/** The first is compared with anyway, and does not stand in the URL. */
+const chosenBaseline = (name: string) => (name === BASELINES[0] ? undefined : (name as Baseline))
 
 function columnsOf(rows: readonly Transaction[]): Column<Transaction>[] {
   const columns: (Column<Transaction> | false)[] = [

@@ -25,6 +25,7 @@ export function listQuery(window: Window, { q, sort, vs = "before" }: Search) {
 export const listOptions = (window: Window, search: Search) =>
   queryOptions({
     queryKey: ["transactions", window, search],
+    meta: { name: "the list" },
     queryFn: ({ signal }) =>
       read(client.GET(PATH, { params: { query: listQuery(window, search) }, signal })),
   })
