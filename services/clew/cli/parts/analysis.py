@@ -21,7 +21,7 @@ PATIENCE = 0.5  # seconds for the settler: it was told to stop when the process 
 
 def steps_of(store: Store, statements: Statements) -> Sequence[Step]:
     """The steps over settled traces, in the order in which they run. A new one goes here."""
-    return (Edges(statements), Attributes(store, statements))
+    return (Edges(statements), Attributes(statements))
 
 
 @contextlib.asynccontextmanager
