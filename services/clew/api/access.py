@@ -11,7 +11,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clew.access import READING, AccessError, Authenticator, Logins, Principal, bearer_key
+from clew.api.freshness import HEADER, declared_reads
 from clew.api.problems import refusal
+from clew.storage.freshness import Pending
 
 HEALTH = ("/healthz", "/readyz")
 OPEN = (*HEALTH, "/login", "/logout")
@@ -56,10 +58,13 @@ def required_scope(endpoint: Callable[..., Any], methods: set[str]) -> str:
 
 
 class ScopedRoute(APIRoute):
-    """A route that refuses a principal without `required_scope`, before the body is read."""
+    """A route that refuses a principal without `required_scope`, before the body is read. `reads`
+    and `waits_unasked`: see clew.api.freshness."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        self.required_scope = required_scope(endpoint, set(options.get("methods") or ("GET",)))
+        methods = set(options.get("methods") or ("GET",))
+        self.required_scope = required_scope(endpoint, methods)
+        self.reads, self.waits_unasked = declared_reads(endpoint, methods)
         super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -67,7 +72,11 @@ class ScopedRoute(APIRoute):
 
         async def admitted(request: Request) -> Response:
             self.admit(request)
-            return await handle(request)
+            response = await handle(request)
+            pending: Pending | None = getattr(request.state, "pending", None)
+            if pending is not None and pending.items is not None:
+                response.headers[HEADER] = str(pending.items)
+            return response
 
         return admitted
 
