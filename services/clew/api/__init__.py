@@ -43,6 +43,7 @@ from clew.api.access import Authentication, asks_for_page
 from clew.api.clients import PerClient
 from clew.api.compression import Compression
 from clew.api.docs import add_docs
+from clew.api.freshness import PendingHeader
 from clew.api.problems import add_problem_handlers, problem_response
 from clew.api.reference import describe
 from clew.api.rooted_traces import RootedTraces
@@ -115,6 +116,7 @@ def create_app(
     authenticator = authenticator or Authenticator()
     if pages is not None:
         app.add_middleware(_Pages, pages=pages)
+    app.add_middleware(PendingHeader)
     app.add_middleware(PerClient, by_key=authenticator.has_keys)
     app.add_middleware(Authentication, authenticator=authenticator, logins=logins)
     app.add_middleware(Compression)

@@ -11,9 +11,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clew.access import READING, AccessError, Authenticator, Logins, Principal, bearer_key
-from clew.api.freshness import HEADER, declared_reads
+from clew.api.freshness import declared_reads
 from clew.api.problems import refusal
-from clew.storage.freshness import Pending
 
 HEALTH = ("/healthz", "/readyz")
 OPEN = (*HEALTH, "/login", "/logout")
@@ -72,11 +71,7 @@ class ScopedRoute(APIRoute):
 
         async def admitted(request: Request) -> Response:
             self.admit(request)
-            response = await handle(request)
-            pending: Pending | None = getattr(request.state, "pending", None)
-            if pending is not None and pending.items is not None:
-                response.headers[HEADER] = str(pending.items)
-            return response
+            return await handle(request)
 
         return admitted
 

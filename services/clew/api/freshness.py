@@ -6,8 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 from clew.access import READING
-from clew.storage.freshness import Reads
+from clew.storage.freshness import Pending, Reads
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -39,3 +42,21 @@ def declared_reads(endpoint: Callable[..., Any], methods: set[str]) -> tuple[Rea
     if methods <= READING:
         raise TypeError(f"{endpoint.__name__}: declare what it reads with @reads")
     return Reads(), False
+
+
+class PendingHeader:
+    """Middleware: every response of a route that reads says in a header what is pending, a 404 and
+    what is not of the API's own form too. The request's state has it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_header(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                pending: Pending | None = scope.get("state", {}).get("pending")
+                if pending is not None and pending.items is not None:
+                    MutableHeaders(scope=message)[HEADER] = str(pending.items)
+            await send(message)
+
+        await self._app(scope, receive, send_with_header)
