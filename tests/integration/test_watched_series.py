@@ -70,7 +70,7 @@ def counted(spans: list[Span], seconds: int) -> dict[Key, tuple[int, int]]:
 
 def test_minutes_and_hours_count_the_spans(store: Store, spans: list[Span]) -> None:
     watched = WatchedSeries(settler_statements(store))
-    minutes = watched.minutes(BEGAN - 600, BEGAN + 600)
+    minutes = watched.slots(BEGAN - 600, BEGAN + 600)
     assert {
         (m.series.kind, m.series.service, m.series.name, m.at): (m.count, m.errors)
         for m in minutes
@@ -102,7 +102,7 @@ def test_minutes_and_hours_count_the_spans(store: Store, spans: list[Span]) -> N
 def test_dependencies_are_series(store: Store, spans: list[Span]) -> None:
     settle(Settling(store))
     watched = WatchedSeries(settler_statements(store))
-    minutes = watched.minutes(BEGAN - 600, BEGAN + 600)
+    minutes = watched.slots(BEGAN - 600, BEGAN + 600)
     dependencies = {m.series for m in minutes if m.series.kind == "dependency"}
     assert dependencies
     assert all(each.labels["dependency"] and each.labels["service"] for each in dependencies)
@@ -118,7 +118,7 @@ def test_a_share_of_slow_requests_is_read_from_the_quantiles(
     store: Store, spans: list[Span]
 ) -> None:
     watched = WatchedSeries(settler_statements(store))
-    minute = max(watched.minutes(BEGAN - 600, BEGAN + 600), key=lambda each: each.count)
+    minute = max(watched.slots(BEGAN - 600, BEGAN + 600), key=lambda each: each.count)
     assert minute.slower_than(-1) == minute.count
     assert minute.slower_than(float(minute.levels[-1]) + 1) == 0
     at_median = float(minute.levels[LEVELS.index(0.5)])

@@ -56,9 +56,7 @@ FROM otel.clew_occurrences FINAL"""
 def clew(tmp_path: Path) -> Iterator[FaultyClew]:
     definitions = tmp_path / "shop.yaml"
     definitions.write_text(YAML)
-    running = FaultyClew(
-        tmp_path / "data", "--transactions", str(definitions), hasty="", unasked=""
-    )
+    running = FaultyClew(tmp_path / "data", "--transactions", str(definitions), hasty="")
     yield running
     running.stop()
 

@@ -12,6 +12,16 @@ from typing import Never, TypedDict
 from clew.storage.sql import ANALYSIS, Query
 
 
+class AlertChangesRow(TypedDict):
+    at: float
+    state: str
+    episode: int
+    verdict: str
+
+
+ALERT_CHANGES = Query[AlertChangesRow](ANALYSIS, "alert_changes")
+
+
 class AlertRulesRow(TypedDict):
     origin: str
     revision: int
@@ -19,6 +29,14 @@ class AlertRulesRow(TypedDict):
 
 
 ALERT_RULES = Query[AlertRulesRow](ANALYSIS, "alert_rules")
+
+
+class AlertsStoredRow(TypedDict):
+    document: str
+    version: int
+
+
+ALERTS_STORED = Query[AlertsStoredRow](ANALYSIS, "alerts_stored")
 
 
 class BackfillTracesRow(TypedDict):
@@ -132,6 +150,9 @@ class OutboxWaitingRow(TypedDict):
 
 
 OUTBOX_WAITING = Query[OutboxWaitingRow](ANALYSIS, "outbox_waiting")
+
+
+SETTLE_ADVANCE = Query[Never](ANALYSIS, "settle_advance")
 
 
 class SettleAttributesRow(TypedDict):
@@ -263,13 +284,6 @@ class SettleProgressRow(TypedDict):
 SETTLE_PROGRESS = Query[SettleProgressRow](ANALYSIS, "settle_progress")
 
 
-class SettleRecordsRow(TypedDict):
-    records: int
-
-
-SETTLE_RECORDS = Query[SettleRecordsRow](ANALYSIS, "settle_records")
-
-
 class SettleRowsRow(TypedDict):
     trace_id: str
     id: int
@@ -315,6 +329,29 @@ SETTLE_THINNED = Query[SettleThinnedRow](ANALYSIS, "settle_thinned")
 SETTLE_TRACES = Query[Never](ANALYSIS, "settle_traces")
 
 
+class SilencesRow(TypedDict):
+    id: str
+    match: str
+    author: str
+    reason: str
+    starts_at: float
+    ends_at: float
+    version: int
+
+
+SILENCES = Query[SilencesRow](ANALYSIS, "silences")
+
+
+class WatchBurnRow(TypedDict):
+    id: str
+    environment: str
+    totals: list[int]
+    bad: list[int]
+
+
+WATCH_BURN = Query[WatchBurnRow](ANALYSIS, "watch_burn")
+
+
 class WatchHistoryRow(TypedDict):
     series: int
     kind: str
@@ -335,13 +372,25 @@ WATCH_HISTORY = Query[WatchHistoryRow](ANALYSIS, "watch_history")
 WATCH_HOURS = Query[Never](ANALYSIS, "watch_hours")
 
 
+class WatchLastSeenRow(TypedDict):
+    kind: str
+    environment: str
+    service: str
+    name: str
+    series: int
+    at: int
+
+
+WATCH_LAST_SEEN = Query[WatchLastSeenRow](ANALYSIS, "watch_last_seen")
+
+
 class WatchMinutesRow(TypedDict):
     series: int
     kind: str
     environment: str
     service: str
     name: str
-    minute: int
+    at: int
     count: int
     errors: int
     levels: list[float]

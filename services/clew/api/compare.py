@@ -18,7 +18,6 @@ from clew.api.compared_sets import (
     find_population,
     trace_sets,
 )
-from clew.api.freshness import reads
 from clew.api.models import compare as models
 from clew.api.parameters import (
     CommonDependency,
@@ -74,7 +73,6 @@ BaselineMaxDuration = Annotated[float | None, _duration("most", "the baseline")]
 
 
 @router.get("", response_model=models.Comparison)
-@reads("traces", settled=True)
 def compare(
     common: CommonDependency,
     answer: AnswerDependency,

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from fastapi import Query
 
 from clew.api.answer import AnswerDependency
-from clew.api.freshness import reads
 from clew.api.models import logs as models
 from clew.api.parameters import (
     CommonDependency,
@@ -33,7 +32,6 @@ EventName = Annotated[str | None, Query(description="Only records of the event w
 
 
 @router.get("", response_model=models.Logs)
-@reads("logs")
 def search_logs(
     common: CommonDependency,
     answer: AnswerDependency,

@@ -47,6 +47,7 @@ class Transition(StrEnum):
     FIRED = "fired"
     REOPENED = "reopened"
     FLAPPING = "flapping"
+    REPEATED = "repeated"  # it still fires: no change of state, but told again
     RESOLVED = "resolved"
 
 

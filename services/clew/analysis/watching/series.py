@@ -6,7 +6,7 @@ which `fill_hours` computes from the rollups once an hour is over, and again whe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +24,7 @@ LEVELS = (*(level / 100 for level in range(5, 100, 5)), 0.98, 0.99)
 HOURS_AT_ONCE = 24 * HOUR  # seconds; of one statement that fills hours
 
 Numbers = npt.NDArray[np.float64]
+NO_LEVELS: Numbers = np.full(len(LEVELS), np.nan)
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,10 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Minute:
-    """What a series did in a minute, which begins at `at`, in seconds since 1970. `levels`: the
-    durations in nanoseconds at LEVELS; `value` and `value_lost`: sums of business value."""
+class Slot:
+    """What a series did in a time, mostly a minute, which begins at `at`, in seconds since 1970.
+    `levels`: the durations in nanoseconds at LEVELS; `value` and `value_lost`: sums of business
+    value."""
 
     series: Series
     at: int
@@ -75,6 +77,10 @@ class Minute:
     levels: Numbers
     value: float = 0.0
     value_lost: float = 0.0
+
+    def quantile(self, level: float) -> float:
+        """The duration at one of LEVELS, in seconds; NaN without requests."""
+        return float(self.levels[LEVELS.index(level)]) / 1e9 if self.count else float("nan")
 
     def slower_than(self, duration: float) -> float:
         """How many requests took longer than `duration` nanoseconds, from the distribution's
@@ -106,15 +112,16 @@ class WatchedSeries:
     def __init__(self, statements: Statements) -> None:
         self._statements = statements
 
-    def minutes(self, start: float, end: float) -> list[Minute]:
-        """The minutes of all series in [start, end), in the order of their times."""
+    def slots(self, start: float, end: float, step: int = MINUTE) -> list[Slot]:
+        """What all series did in [start, end), whole minutes, in slots of `step` seconds, in the
+        order of their times. Series without requests have none."""
         rows = self._statements.rows(
-            queries.WATCH_MINUTES, start=datetime_text(start), end=datetime_text(end)
+            queries.WATCH_MINUTES, start=datetime_text(start), end=datetime_text(end), step=step
         )
         return [
-            Minute(
+            Slot(
                 _series(row),
-                row["minute"],
+                row["at"],
                 row["count"],
                 row["errors"],
                 np.asarray(row["levels"], np.float64),
@@ -123,6 +130,32 @@ class WatchedSeries:
             )
             for row in rows
         ]
+
+    def last_seen(self, end: float) -> dict[Series, float]:
+        """When each series that had a request in the last three days had its last one before
+        `end`: the start of that minute."""
+        rows = self._statements.rows(queries.WATCH_LAST_SEEN, end=datetime_text(end))
+        return {_series(row): float(row["at"]) for row in rows}
+
+    def burned(
+        self, end: float, ids: Mapping[str, float], windows: Sequence[int]
+    ) -> dict[tuple[str, str], dict[int, tuple[int, int]]]:
+        """Occurrences, and bad ones, in each of the windows before `end`, by the definition's id
+        and the environment. `ids`: the longest duration of a good occurrence in nanoseconds, by
+        the definition's id."""
+        rows = self._statements.rows(
+            queries.WATCH_BURN,
+            end=datetime_text(end),
+            ids=list(ids),
+            latencies=list(ids.values()),
+            windows=list(windows),
+        )
+        return {
+            (row["id"], row["environment"]): dict(
+                zip(windows, zip(row["totals"], row["bad"], strict=True), strict=True)
+            )
+            for row in rows
+        }
 
     def fill_hours(self, start: float, end: float, version: int) -> None:
         """Compute the whole hours that [start, end) touches. `version` is greater than that of any
@@ -163,7 +196,9 @@ COLUMNS = (
 )
 
 
-def _series(row: queries.WatchMinutesRow | queries.WatchHistoryRow) -> Series:
+def _series(
+    row: queries.WatchMinutesRow | queries.WatchHistoryRow | queries.WatchLastSeenRow,
+) -> Series:
     kind: SeriesKind = row["kind"]  # type: ignore[assignment]
     return Series(row["series"], kind, row["environment"], row["service"], row["name"])
 

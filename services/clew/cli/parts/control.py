@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from functools import partial
 
 from clew.cli import backfill, backup
 from clew.cli import control as commands
 from clew.cli.parts.shared import Shared
-
-CAUGHT_UP_WITHIN = 10.0  # seconds that a backup waits for what was received before it
 
 
 @contextlib.asynccontextmanager
@@ -19,13 +18,7 @@ async def control(shared: Shared) -> AsyncIterator[dict[str, str]]:
     if not shared.store.embedded:
         yield {}
         return
-
-    @contextlib.contextmanager
-    def paused() -> Iterator[None]:
-        shared.freshness.catch_up_everything(CAUGHT_UP_WITHIN)
-        with shared.pauses.paused(backup.RELOADED_WITHIN):
-            yield
-
+    paused = partial(shared.pauses.paused, backup.RELOADED_WITHIN)
     answers = {
         "backup": backup.answering(shared.store, paused),
         "backfill": backfill.answering(shared.occurrences, shared.registry),

@@ -22,7 +22,7 @@ async def read(shared: Shared) -> AsyncIterator[dict[str, str]]:
     app = create_app(
         reader,
         lambda: shared.freshness.accepts() and reader.answers(),
-        shared.freshness,
+        shared.freshness.pending,
         shared.access.authenticator,
         shared.registry,
         logins,

@@ -1,4 +1,4 @@
--- What each series did in each minute of a window: the rows that the watcher judges. `levels`: nanoseconds, at
+-- What each series did in a window, in slots of `step` seconds from its start on: the rows that the watcher judges. `levels`: nanoseconds, at
 -- the quantiles 0.05 to 0.95 in steps of 0.05, then 0.98 and 0.99. Series as in clew_watch_1h.
 SELECT
     cityHash64(kind, environment, service, name) AS series,
@@ -6,7 +6,8 @@ SELECT
     any(Env) AS environment,
     any(Service) AS service,
     any(Subject) AS name,
-    toUnixTimestamp(Minute) AS minute,
+    toUnixTimestamp({start:DateTime}) + intDiv(toUnixTimestamp(Minute) - toUnixTimestamp({start:DateTime}), {step:UInt32})
+        * {step:UInt32} AS at,
     sum(Requests) AS count,
     sum(Failed) AS errors,
     quantilesDDMerge(0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85,
@@ -52,5 +53,5 @@ FROM
     WHERE Timestamp >= {start:DateTime} AND Timestamp < {end:DateTime}
     GROUP BY Environment, Transaction, clew_minute(Timestamp)
 )
-GROUP BY Kind, Env, Service, Subject, Minute
-ORDER BY minute
+GROUP BY Kind, Env, Service, Subject, at
+ORDER BY at

@@ -1,0 +1,82 @@
+"""What rules are judged by at a time: read from the tables when a rule asks, once for all rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from clew.analysis.alerts.rules import Select
+from clew.analysis.transactions.definitions import Definition
+from clew.analysis.watching.series import Series, SeriesKind, Slot, WatchedSeries
+
+
+def kinds_of(select: Select) -> tuple[SeriesKind, ...]:
+    """The kinds of series that a selection means: of those that have what it names, the ones that
+    have nothing more."""
+    if select.transaction is not None:
+        return ("transaction", "defined")
+    if select.dependency is not None:
+        return ("dependency",)
+    return ("operation",) if select.operation is not None else ("service",)
+
+
+Burned = Mapping[int, tuple[int, int]]  # occurrences and bad ones by window, in seconds
+
+
+@dataclass
+class Evidence:
+    """What was stored before `at`, in seconds since 1970, the end of a minute.
+
+    `last_seen`: when each series had its last request. `since`: since when clew has watched;
+    before, it knows of no silence. `is_received`: whether telemetry was taken in at that time.
+    `last_insert`: when rows were stored last; windows after that are empty, and not read."""
+
+    at: float
+    watched: WatchedSeries
+    definitions: Sequence[Definition]
+    last_seen: Mapping[Series, float]
+    since: float = 0.0
+    is_received: bool = True
+    last_insert: float = float("inf")
+
+    def __post_init__(self) -> None:
+        self._slots: dict[float, list[Slot]] = {}
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The names of defined transactions by id."""
+        return {definition.id: definition.name for definition in self.definitions}
+
+    def slots(self, window: float) -> list[Slot]:
+        """What each series did in the whole minutes of a window before `at`, as one slot."""
+        seconds = max(60, round(window / 60) * 60)
+        if self.at - seconds > self.last_insert:
+            return []
+        if seconds not in self._slots:
+            slots = self.watched.slots(self.at - seconds, self.at, seconds)
+            self._slots[seconds] = [replace(slot, series=self.named(slot.series)) for slot in slots]
+        return self._slots[seconds]
+
+    def named(self, series: Series) -> Series:
+        """The series, if it is of a defined transaction with the definition's name."""
+        if series.kind != "defined":
+            return series
+        return replace(series, name=self.names.get(series.name, series.name))
+
+    def burned(self, definition: Definition, windows: Sequence[int]) -> dict[str, Burned]:
+        """Occurrences and bad ones of a defined transaction in windows (seconds) before `at`, by
+        environment."""
+        slo = definition.slo
+        latency = float("inf") if slo is None or slo.latency_ms is None else slo.latency_ms * 1e6
+        counts = self.watched.burned(self.at, {definition.id: latency}, windows)
+        return {environment: burned for (_, environment), burned in counts.items()}
+
+    def selected(self, select: Select, window: float) -> list[Slot]:
+        """The slots of the series that a rule selects."""
+        kinds = kinds_of(select)
+        return [
+            slot
+            for slot in self.slots(window)
+            if slot.series.kind in kinds and select.matches(slot.series.labels)
+        ]

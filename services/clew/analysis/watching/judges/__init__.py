@@ -1,0 +1,34 @@
+"""Judges: one for each kind of rule. A judge is handed its rules and the evidence of a minute, and
+says for each series whether its rule holds.
+
+    thresholds  a measure compared with a limit
+    ratios      two sums, divided
+    absences    nothing came
+    burn        an error budget that is spent too fast
+    combined    rules that rest on other rules
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from clew.analysis.alerts.rules import Rule, RuleKind
+from clew.analysis.alerts.verdicts import Verdict
+from clew.analysis.watching.evidence import Evidence
+from clew.analysis.watching.judges import absences, burn, ratios, thresholds
+
+Judge = Callable[[Rule, Evidence], Iterator[Verdict]]
+
+JUDGES: Mapping[RuleKind, Judge] = {
+    RuleKind.THRESHOLD: thresholds.judge,
+    RuleKind.RATIO: ratios.judge,
+    RuleKind.ABSENCE: absences.judge,
+    RuleKind.SLO: burn.judge,
+}
+
+
+def judged(rules: Sequence[Rule], evidence: Evidence) -> Iterator[tuple[Rule, list[Verdict]]]:
+    """The verdicts of each rule that rests on series."""
+    for rule in rules:
+        if rule.kind in JUDGES:
+            yield rule, list(JUDGES[rule.kind](rule, evidence))

@@ -1,0 +1,192 @@
+"""Whom to tell what of alerts: routes, silences, maintenance, and one that stands for others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from clew.analysis.alerts.notifications import Notification
+from clew.analysis.alerts.records import AlertRecord, Report
+from clew.analysis.alerts.rules import AlertsFile, Route
+from clew.analysis.alerts.silences import Silence
+from clew.analysis.alerts.states import Transition
+from clew.analysis.alerts.windows import parse_every, zone_of
+from clew.analysis.watching.texts import value_text
+
+Downstream = Callable[[str], Collection[str]]  # the services that a service calls, however far
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A notification and who gets it."""
+
+    notification: Notification
+    receivers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Teller:
+    """What holds while alerts are told of: the rules, the silences, the call graph, and the
+    address of clew's pages."""
+
+    rules: AlertsFile
+    silences: Sequence[Silence] = ()
+    downstream: Downstream = lambda service: ()
+    url: str = ""
+
+    def tell(
+        self, records: Iterable[AlertRecord], at: float
+    ) -> tuple[list[Delivery], list[AlertRecord]]:
+        """What is to be told at a time of the event clock, and the records that change by it."""
+        records = list(records)
+        causes = self._causes(records)
+        deliveries, changed = [], []
+        for record in records:
+            now = replace(record, because_of=causes.get(record.id, ""))
+            transition = self._transition(now, at)
+            if transition is not None:
+                reported = Report(now.state.episode, transition, self._time(now, transition, at))
+                deliveries.append(Delivery(self._notification(now, reported), self.receivers(now)))
+                now = replace(now, reported=reported)
+            if now != record:
+                changed.append(now)
+        return deliveries, changed
+
+    def past(self, record: AlertRecord) -> Notification:
+        """The notification of an episode that is over, of which nobody was told."""
+        state = record.state
+        return self._notification(
+            record, Report(state.episode, Transition.RESOLVED, state.resolved_at)
+        )
+
+    def receivers(self, record: AlertRecord) -> tuple[str, ...]:
+        """Who is told of an alert; nobody of one of severity info."""
+        if record.severity == "info":
+            return ()
+        rule = next((rule for rule in self.rules.rules if rule.name == record.rule), None)
+        if rule is not None and rule.receiver:
+            return rule.receiver
+        route = self._route(record)
+        return self.rules.defaults.receiver if route is None else route.receiver
+
+    def is_silent(self, record: AlertRecord, at: float) -> bool:
+        """Whether a silence or a maintenance window holds for an alert."""
+        labels = _labels(record)
+        return any(silence.applies(labels, at) for silence in self.silences) or any(
+            window.match.matches(labels)
+            and parse_every(window.every).contains(at, zone_of(window.zone or self.rules.zone))
+            for window in self.rules.maintenance
+        )
+
+    def _transition(self, record: AlertRecord, at: float) -> Transition | None:
+        state, reported = record.state, record.reported
+        was_told = (
+            reported.episode == state.episode and reported.transition is not Transition.RESOLVED
+        )
+        if not state.is_open:
+            is_over = state.episode > 0 and was_told and not state.is_flapping
+            return Transition.RESOLVED if is_over else None
+        if record.because_of or self.is_silent(record, at):
+            return None
+        if state.is_flapping:
+            return None if reported.transition is Transition.FLAPPING else Transition.FLAPPING
+        if not was_told:
+            return Transition.REOPENED if is_same else Transition.FIRED
+        route = self._route(record)
+        repeat = None if route is None or record.is_acknowledged else route.repeat
+        return Transition.REPEATED if repeat and at - reported.at >= repeat else None
+
+    @staticmethod
+    def _time(record: AlertRecord, transition: Transition, at: float) -> float:
+        """When the transition happened: the same if it is told again after a crash."""
+        if transition is Transition.RESOLVED:
+            return record.state.resolved_at
+        if transition is Transition.REPEATED:
+            return at
+        return record.state.firings[-1] if record.state.firings else record.state.firing_since
+
+    def _route(self, record: AlertRecord) -> Route | None:
+        labels = _labels(record)
+        return next((route for route in self.rules.route if route.match.matches(labels)), None)
+
+    def _causes(self, records: Sequence[AlertRecord]) -> dict[str, str]:
+        """By id of an open alert, the id of the one that stands for it: of a service that it
+        calls, the deepest one. Among alerts of one service, what pages stands for what does not."""
+        open_records = [record for record in records if record.state.is_open]
+        by_service: dict[tuple[str, str], AlertRecord] = {}
+        for record in sorted(open_records, key=_weight):
+            service = record.labels.get("dependency") or record.labels.get("service", "")
+            if service:
+                by_service.setdefault((record.labels.get("environment", ""), service), record)
+        causes: dict[str, str] = {}
+        for record in open_records:
+            service = record.labels.get("service", "")
+            environment = record.labels.get("environment", "")
+            below = [
+                by_service[environment, name]
+                for name in self.downstream(service)
+                if (environment, name) in by_service
+            ]
+            deeper = [other for other in below if other.labels.get("service") != service]
+            if deeper:
+                causes[record.id] = deeper[-1].id
+        return {id: _last(id, causes) for id in causes}
+
+    def _notification(self, record: AlertRecord, reported: Report) -> Notification:
+        verdict = record.verdict
+        rule = next((rule for rule in self.rules.rules if rule.name == record.rule), None)
+        return Notification(
+            alert=record.id,
+            episode=reported.episode,
+            transition=reported.transition,
+            at=reported.at,
+            firing_since=record.state.firing_since,
+            rule=record.rule,
+            severity=record.severity,
+            labels=_labels(record),
+            headline=verdict.headline,
+            explanation=explanation(record),
+            examples=verdict.examples,
+            url=f"{self.url}/problems/{record.id}" if self.url else "",
+            runbook=(rule.runbook or "") if rule is not None else "",
+        )
+
+
+def explanation(record: AlertRecord) -> dict[str, str]:
+    """The numbers behind an alert, as texts by name."""
+    verdict = record.verdict
+    measure = verdict.measure
+    texts = {
+        "value": value_text(measure, verdict.value) if verdict.value is not None else "",
+        "expected": value_text(measure, verdict.expected) if verdict.expected is not None else "",
+        "usually": (
+            f"{value_text(measure, verdict.lower)} to {value_text(measure, verdict.upper)}"
+            if verdict.lower is not None and verdict.upper is not None
+            else ""
+        ),
+        "requests": f"{verdict.requests:.0f}" if verdict.requests else "",
+        "window": f"{verdict.window / 60:.0f} min" if verdict.window else "",
+        "z": f"{verdict.z:.1f}" if verdict.z is not None else "",
+        "past": (
+            f"{verdict.as_large} of {verdict.past} windows were as far off" if verdict.past else ""
+        ),
+    }
+    return {name: text for name, text in texts.items() if text} | dict(verdict.facts)
+
+
+def _labels(record: AlertRecord) -> dict[str, str]:
+    return {**record.labels, "severity": record.severity, "rule": record.rule}
+
+
+def _weight(record: AlertRecord) -> tuple[int, float]:
+    """What stands for others comes first: what pages, then what fired earlier."""
+    return ("page", "ticket", "info").index(record.severity), record.state.firing_since
+
+
+def _last(id: str, causes: Mapping[str, str]) -> str:
+    """The end of a chain of causes; where calls go in a circle, the one before it closes."""
+    seen = {id}
+    while causes.get(id, id) not in seen:
+        id = causes[id]
+        seen.add(id)
+    return id

@@ -1,0 +1,56 @@
+"""Values and series as people read them."""
+
+from __future__ import annotations
+
+import math
+
+from clew.analysis.watching.series import Series
+
+DURATIONS = ("p50", "p75", "p95")
+SHARES = ("error_rate", "slow_rate")
+NAMES = {
+    "rate": "requests",
+    "error_rate": "failed requests",
+    "slow_rate": "slow requests",
+    "value_lost": "value lost",
+    "tail": "p98 ÷ p50",
+}
+
+
+def value_text(measure: str, value: float | None) -> str:
+    """A value of a measure with its unit: `1.2 s`, `0.8 %`, `12 /s`."""
+    if value is None or math.isnan(value):
+        return "none"
+    if measure in DURATIONS:
+        return duration_text(value)
+    if measure in SHARES:
+        return f"{value * 100:.3g} %"
+    if measure == "rate":
+        return f"{value:.3g} /s"
+    if measure == "tail":
+        return f"{value:.3g} ×"
+    return f"{value:.6g}"
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds with the unit that suits them."""
+    if abs(seconds) >= 1:
+        return f"{seconds:.3g} s"
+    if abs(seconds) >= 1e-3:
+        return f"{seconds * 1e3:.3g} ms"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def measure_text(measure: str) -> str:
+    """A measure's name in a sentence."""
+    return NAMES.get(measure, measure)
+
+
+def subject(series: Series) -> str:
+    """What a series is about: `payments POST /charges`, `payments → bank.example`."""
+    labels = series.labels
+    if series.kind == "dependency":
+        return f"{series.service} → {series.name}"
+    if "transaction" in labels:
+        return labels["transaction"]
+    return " ".join(part for part in (series.service, series.name) if part)

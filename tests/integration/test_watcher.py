@@ -1,0 +1,317 @@
+"""The watcher over stored spans: states, what is told, and what a crash leaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clew.analysis import documents
+from clew.analysis.alerts.outbox import Outbox
+from clew.analysis.alerts.records import AlertRecord, AlertRecords
+from clew.analysis.alerts.rulebook import Rulebook
+from clew.analysis.alerts.rules import AlertsFile, Labels
+from clew.analysis.alerts.silences import Silences
+from clew.analysis.alerts.states import Known, State
+from clew.analysis.watching.progress import WatcherProgress
+from clew.analysis.watching.series import WatchedSeries
+from clew.analysis.watching.watcher import SETTLED_AFTER, Inputs, Watcher
+from clew.storage import Ingest, StorageError, Store
+from clew.storage.rows import Rows
+from clew.storage.statements import Statements
+from support.loading import Running, rows
+from support.traffic import ERROR, MILLISECOND, OK, SECOND, SERVER, Loader, Process, Span
+
+BEGAN = int(time.time()) // 60 * 60 - 4 * 3600  # seconds
+PAYMENTS, SHOP = Process("payments", "payments-1"), Process("shop", "shop-1")
+RULES = """
+defaults: {receiver: team, keep_firing_for: 2m}
+rules:
+  - {name: payments fail, select: {service: payments}, when: error_rate > 5%, over: 2m, severity: page}
+  - {name: shop slow, select: {service: shop}, when: p95 > 500ms, over: 2m}
+  - {name: sync silent, select: {operation: sync}, absent: 3h}
+  - {name: both, all: [payments fail, shop slow]}
+route: [{match: {severity: page}, receiver: oncall, repeat: 10m}]
+receivers:
+  team: {webhook: {url: "https://team.example/"}}
+  oncall: {webhook: {url: "https://oncall.example/"}}
+"""
+
+
+class Crash(StorageError):
+    """The process is gone."""
+
+
+class Crashing(Statements):
+    """Statements of a process that is killed before, or just after, one of its writes."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.writes = 0
+        self.dies_at = -1
+        self.is_written = False
+
+    def insert_rows(self, rows: Rows) -> None:
+        self.writes += 1
+        if self.writes == self.dies_at and not self.is_written:
+            raise Crash
+        super().insert_rows(rows)
+        if self.writes == self.dies_at:
+            raise Crash
+
+
+class World:
+    """A store with spans, a clock, and a watcher that can be started again."""
+
+    def __init__(self, store: Store, ingest: Ingest, directory: Path, rules: str = RULES) -> None:
+        self.store = store
+        self.now = float(BEGAN)
+        self.number = 0
+        self.statements = Crashing(store)
+        self.loader = Loader(ingest, directory)
+        self.file = directory / "alerts.yaml"
+        self.file.write_text(rules)
+        self.inputs: dict[str, Any] = {}
+        self.start()
+
+    def start(self) -> None:
+        """A watcher that knows nothing but what is stored."""
+        statements = self.statements
+        self.outbox = Outbox(statements)
+        self.records = AlertRecords(statements)
+        self.silences = Silences(statements)
+        self.watcher = Watcher(
+            WatchedSeries(statements),
+            Rulebook(statements, False, self.file),
+            self.records,
+            self.silences,
+            self.outbox,
+            WatcherProgress(statements, False, lambda: self.now),
+            Inputs(lambda: self.now, lambda: (), **self.inputs),
+        )
+
+    def minute(self, *, failing: bool = False, slow: bool = False, quiet: bool = False) -> None:
+        """A minute of traffic, and the watcher after it."""
+        if not quiet:
+            self.loader.spans(self._spans(failing, slow))
+        self.now += 60
+        self.watch()
+
+    def watch(self) -> None:
+        late = self.now + SETTLED_AFTER
+        self.now, before = late, self.now
+        try:
+            self.watcher.watch(Running())
+        finally:
+            self.now = before
+
+    def _spans(self, failing: bool, slow: bool) -> Iterator[Span]:
+        for second in range(0, 60, 3):
+            start = int((self.now + second) * SECOND)
+            for process, name, duration, status in (
+                (PAYMENTS, "POST /charges", 50, ERROR if failing and second % 2 else OK),
+                (SHOP, "GET /", 900 if slow else 100, OK),
+            ):
+                self.number += 1
+                yield Span(
+                    f"{self.number:032x}", f"{self.number:016x}", "", process, name, SERVER,
+                    start, start + duration * MILLISECOND, status=status,
+                )  # fmt: skip
+
+    def state(self, rule: str) -> State:
+        return self.record(rule).state.state
+
+    def record(self, rule: str) -> AlertRecord:
+        (record,) = [each for each in self.records.all().values() if each.rule == rule]
+        return record
+
+    def told(self) -> list[tuple[str, str, str]]:
+        """Receiver, rule and transition of what is in the outbox, the oldest first."""
+        return [
+            (entry.receiver, entry.notification.rule, str(entry.notification.transition))
+            for entry in self.outbox.waiting()
+        ]
+
+
+@pytest.fixture
+def world(store: Store, ingest: Ingest, tmp_path: Path) -> World:
+    return World(store, ingest, tmp_path)
+
+
+def test_an_alert_fires_and_is_resolved(world: World) -> None:
+    for _ in range(3):
+        world.minute()
+    assert world.told() == []
+    world.minute(failing=True)
+    assert world.told() == [("oncall", "payments fail", "fired")]
+    record = world.record("payments fail")
+    assert record.labels == {"environment": "prod", "service": "payments"}
+    assert record.verdict.value == pytest.approx(0.25)
+    assert record.verdict.requests == 40
+    assert record.verdict.headline == "payments: failed requests 25 %, limit 5 %"
+    began = record.state.firing_since
+    for _ in range(2):
+        world.minute(failing=True)
+    world.start()
+    world.minute()
+    assert world.record("payments fail").state.firing_since == began
+    for _ in range(4):
+        world.minute()
+    assert world.state("payments fail") is State.RESOLVED
+    assert world.told()[-1] == ("oncall", "payments fail", "resolved")
+    assert len(world.told()) == 2
+    changes = world.records.changes(record.id, 10)
+    assert [change["state"] for change in changes] == ["resolved", "recovering", "firing"]
+
+
+def test_a_rule_of_others_holds_when_they_do(world: World) -> None:
+    world.minute()
+    world.minute(failing=True)
+    assert not [told for told in world.told() if told[1] == "both"]
+    world.minute(failing=True, slow=True)
+    assert ("team", "both", "fired") in world.told()
+    assert "payments" in world.record("both").verdict.headline
+
+
+def test_silence_of_a_series_keeps_the_state(world: World) -> None:
+    world.minute()
+    world.minute(failing=True)
+    for _ in range(8):
+        world.minute(quiet=True)
+    record = world.record("payments fail")
+    assert record.state.state is State.FIRING
+    assert record.known is Known.NO_DATA
+
+
+def test_what_is_absent_is_told_once_clew_has_watched_for_as_long(world: World) -> None:
+    world.file.write_text(RULES.replace("absent: 3h", "absent: 6m"))
+    world.start()
+    for _ in range(8):
+        world.minute()
+    told = [told for told in world.told() if told[1] == "sync silent"]
+    assert told == [("team", "sync silent", "fired")]
+    assert world.record("sync silent").verdict.facts == {"last seen": "never"}
+
+
+def test_while_clew_receives_nothing_nothing_is_absent(world: World) -> None:
+    world.file.write_text(RULES.replace("absent: 3h", "absent: 6m"))
+    world.inputs = {"is_received": lambda: False}
+    world.start()
+    for _ in range(8):
+        world.minute(quiet=True)
+    assert world.told() == []
+
+
+def test_silences_tell_nobody_until_they_end(world: World) -> None:
+    world.minute()
+    match = Labels.model_validate({"service": "pay*"})
+    silence = world.silences.add(match, "ann", "a test", world.now, world.now + 600)
+    for _ in range(3):
+        world.minute(failing=True)
+    assert world.told() == []
+    world.silences.end(silence, world.now)
+    world.minute(failing=True)
+    assert world.told() == [("oncall", "payments fail", "fired")]
+
+
+def test_it_is_told_again_while_it_fires(world: World) -> None:
+    world.minute()
+    for _ in range(12):
+        world.minute(failing=True)
+    transitions = [told[2] for told in world.told() if told[1] == "payments fail"]
+    assert transitions == ["fired", "repeated"]
+
+
+def test_what_calls_is_told_of_by_what_it_calls(world: World) -> None:
+    world.inputs = {"downstream": lambda at: lambda name: {"shop": ["payments"]}.get(name, [])}
+    world.start()
+    world.minute()
+    for _ in range(2):
+        world.minute(failing=True, slow=True)
+    assert sorted(told[1] for told in world.told()) == ["both", "payments fail"]
+    assert world.record("shop slow").because_of == world.record("payments fail").id
+
+
+def test_what_was_missed_is_one_line(world: World) -> None:
+    world.minute()
+    for number in range(40):
+        world.loader.spans(world._spans(failing=5 <= number < 8, slow=False))
+        world.now += 60
+    world.start()
+    world.watch()
+    assert world.told() == [("team", "payments fail", "resolved")]
+    (entry,) = world.outbox.waiting()
+    assert "1 alert began and ended while clew did not watch" in entry.notification.headline
+    assert world.record("payments fail").state.episode == 1
+
+
+def test_a_rule_that_is_gone_ends_its_alert(world: World) -> None:
+    world.minute()
+    world.minute(failing=True)
+    kept = documents.read(RULES.encode(), "yaml", AlertsFile).rules
+    assert len(kept) == 4
+    world.file.write_text(
+        "\n".join(line for line in RULES.splitlines() if "payments fail" not in line)
+    )
+    world.start()
+    world.minute(failing=True)
+    assert world.state("payments fail") is State.RESOLVED
+    world.minute(failing=True)
+    assert "payments fail" not in {record.rule for record in world.records.all().values()}
+
+
+PLAN: list[Callable[[World], None]] = [
+    lambda world: world.minute(),
+    lambda world: world.minute(failing=True),
+    lambda world: world.minute(),
+    *[lambda world: world.minute()] * 4,
+]
+
+
+def outcome(store: Store) -> list[dict[str, Any]]:
+    query = "SELECT Key, Receiver, Transition FROM otel.clew_outbox FINAL ORDER BY Transition, Key"
+    return rows(store, query)
+
+
+@pytest.mark.parametrize(
+    ("is_written", "every"),
+    [
+        (False, 7),
+        (True, 7),
+        pytest.param(False, 1, marks=pytest.mark.slow),
+        pytest.param(True, 1, marks=pytest.mark.slow),
+    ],
+)
+def test_a_kill_at_any_write_loses_nothing_and_repeats_no_key(
+    world: World, is_written: bool, every: int
+) -> None:
+    """Each of these writes is one at which the process is killed, before it or just after."""
+    for step in PLAN:
+        step(world)
+    writes = world.statements.writes
+    expected = [row["Transition"] for row in outcome(world.store)]
+    assert expected == ["fired", "resolved"]
+    since = world.record("payments fail").state.firing_since
+    base = rows(world.store, "SELECT count() AS n FROM otel.otel_traces")
+    for dies_at in range(2, writes + 1, every):
+        with world.store.client() as client:
+            for table in ("clew_alerts", "clew_alert_changes", "clew_outbox", "clew_settler"):
+                client.command(f"TRUNCATE TABLE otel.{table}")
+        world.now = float(BEGAN)
+        world.statements = Crashing(world.store)
+        world.statements.dies_at, world.statements.is_written = dies_at, is_written
+        world.start()
+        for _ in PLAN:
+            world.now += 60
+            try:
+                world.watch()
+            except Crash:
+                world.statements = Crashing(world.store)
+                world.start()
+                world.watch()
+        assert [row["Transition"] for row in outcome(world.store)] == expected, dies_at
+        assert world.record("payments fail").state.firing_since == since, dies_at
+    assert rows(world.store, "SELECT count() AS n FROM otel.otel_traces") == base
