@@ -80,9 +80,8 @@ class Teller:
 
     def _transition(self, record: AlertRecord, at: float) -> Transition | None:
         state, reported = record.state, record.reported
-        was_told = (
-            reported.episode == state.episode and reported.transition is not Transition.RESOLVED
-        )
+        is_same = reported.episode == state.episode
+        was_told = is_same and reported.transition is not Transition.RESOLVED
         if not state.is_open:
             is_over = state.episode > 0 and was_told and not state.is_flapping
             return Transition.RESOLVED if is_over else None
