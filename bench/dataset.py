@@ -170,7 +170,8 @@ def write(day: Day, endpoint: str, api: str | None) -> Counter[str]:
 
 
 def _pending(api: str) -> int:
-    answer = httpx.get(f"{api}/api/v1/ledger", params={"start": "-1d"}, timeout=60)
+    window = {"start": "-1d", "wait": "10"}
+    answer = httpx.get(f"{api}/api/v1/ledger", params=window, timeout=60)
     return sum(signal["pending"] for signal in answer.json()["signals"])
 
 

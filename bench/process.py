@@ -85,6 +85,7 @@ class Up(Measured):
     def settle(self) -> None:
         """Wait until everything is loaded, and loading and merging hardly use the CPU."""
         while any(path.is_file() for path in (self._data / "spool").rglob("*")):
+            httpx.get(f"{self.endpoints['api']}/api/v1/ledger", params={"wait": 10}, timeout=60)
             time.sleep(0.2)
         wait_until_calm(self.cpu)
 

@@ -51,9 +51,9 @@ def post(clew: Any, signal: str, body: bytes) -> httpx.Response:
     return httpx.post(f"{clew.endpoints['otlp_http']}/v1/{signal}", content=body, headers=PROTOBUF)
 
 
-def ledger(clew: Any) -> dict[str, dict[str, Any]]:
+def ledger(clew: Any, **parameters: object) -> dict[str, dict[str, Any]]:
     """The ledger by signal. The equation is checked for every signal and every minute."""
-    document = clew.get("/api/v1/ledger").json()
+    document = clew.get("/api/v1/ledger", **parameters).json()
     for signal in document["signals"]:
         for account in (signal, *signal["series"]):
             assert (
@@ -69,7 +69,7 @@ def ledger(clew: Any) -> dict[str, dict[str, Any]]:
 def loaded(clew: Any) -> dict[str, dict[str, Any]]:
     """The ledger by signal, once nothing is pending."""
     deadline = time.monotonic() + 30
-    while any(signal["pending"] for signal in ledger(clew).values()):
+    while any(signal["pending"] for signal in ledger(clew, wait=5).values()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return ledger(clew)

@@ -169,7 +169,7 @@ def _wait_until_settled(shown: Shown) -> None:
     give_up = time.monotonic() + 60
     before: object = None
     while True:
-        services = shown.get("services")["services"]
+        services = shown.get("services", wait=10)["services"]
         now = [[row["count"] for row in service["operations"]] for service in services]
         spooled = [path for path in (shown.clew.data / "spool").rglob("*") if path.is_file()]
         if (now and now == before and not spooled) and all(

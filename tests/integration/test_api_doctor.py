@@ -13,7 +13,7 @@ from clew.api import create_app
 from clew.api.doctor_checks import CHECKS, secret_keys
 from clew.storage import Ingest, LedgerRow, Limits, Reader, Store
 from clew.storage.ledger import PENDING, RECEIVED, write_rows
-from support.api_client import ApiClient
+from support.api_client import ApiClient, received
 from support.traffic import CLIENT, MINUTE, SECOND, SERVER, Loader, Log, Point, Process, Span
 
 WEB, DB = Process("web", "1"), Process("worker", "1")
@@ -41,7 +41,7 @@ def _logs(now: int, number: int, trace: str, **fields: Any) -> list[Log]:
 def _verdicts(store: Store, pending: list[LedgerRow] | None = None, **parameters: Any) -> Any:
     api = ApiClient(store)
     reader = Reader(store, parameters.pop("limits", None))
-    api.app = create_app(reader, reader.answers, lambda: pending or [])
+    api.app = create_app(reader, reader.answers, received(*pending or ()))
     document = api.get("/api/v1/doctor", **parameters)
     return {check["check"]: check for check in document["checks"]}
 

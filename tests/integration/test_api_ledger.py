@@ -8,13 +8,13 @@ from typing import Any
 from clew.api import create_app
 from clew.storage import LedgerRow, Reader, Store
 from clew.storage.ledger import ALIVE, MENDED, PENDING, RECEIVED, STORED, write_rows
-from support.api_client import ApiClient
+from support.api_client import ApiClient, received
 
 
 def ledger(store: Store, pending: list[LedgerRow] | None = None, **parameters: Any) -> Any:
     api = ApiClient(store)
     reader = Reader(store)
-    api.app = create_app(reader, reader.answers, lambda: pending or [])
+    api.app = create_app(reader, reader.answers, received(*pending or ()))
     return api.get("/api/v1/ledger", **parameters)
 
 

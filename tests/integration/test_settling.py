@@ -312,7 +312,7 @@ class RecordedOccurrences:
 @contextmanager
 def running(store: Store, occurrences: RecordedOccurrences | None = None) -> Iterator[Settler]:
     statements = settler_statements(store)
-    steps = (Edges(statements), Attributes(store, statements))
+    steps = (Edges(statements), Attributes(statements))
     settler = Settler(store, occurrences, statements, steps)
     settler.start()
     try:
@@ -407,7 +407,7 @@ def test_an_interval_counts_once_and_values_are_limited(
     ]
     loader.spans(spans)
     loader.logs([Log(T0, PROCESSES[0], "INFO", "b", {"order": "o-1"})])
-    step = Attributes(store, settling.statements)
+    step = Attributes(settling.statements)
     for until in (1 << 31, 1 << 32):  # interrupted, and repeated with a later end
         step.run(Interval(0, until, settling.next_version()), Running())
     counts = {

@@ -103,7 +103,7 @@ def seed(store: Store, directory: Path) -> Seeded:
         client.insert("clew_expired", expired, ["Time", *EXPIRED], database="otel")
     settling = Settling(store)
     settle(settling)
-    Attributes(store, settling.statements).run(Interval(0, LAST_SECOND, 0), Running())
+    Attributes(settling.statements).run(Interval(0, LAST_SECOND, 0), Running())
     for _ in Occurrences(store, registry.definitions).backfill(_at(start), _at(end)):
         pass
     return Seeded(start, end, spans[0].trace, deep[0].trace)

@@ -9,6 +9,7 @@ no code for this: its functions are wrapped here.
     reply-lost       the share of inserts that succeed, and then report a failure
     clock            seconds that are added to the clock
     hasty            the settler and its steps run without long pauses; read once, at the start
+    unasked          segments are loaded soon though nobody reads; read once, at the start
     kill             `before|after module:Name.of.function n [text]`: the process kills itself with
                      SIGKILL before the n-th call, or after the n-th that raised nothing, of those
                      with the text in their arguments; read once, at the start
@@ -79,6 +80,14 @@ def shorten_pauses() -> None:
         setattr(owner, pause, 0.1)
 
 
+def load_unasked() -> None:
+    from clew.cli.parts import analysis, ingest
+
+    for part, pause in ((ingest, "QUIET_AGE"), (analysis, "QUIET_REST")):
+        assert hasattr(part, pause)
+        setattr(part, pause, 0.5)
+
+
 def kill_at(moment: str, function: str, number: str, text: str = "") -> None:
     module, _, path = function.partition(":")
     *owners, name = path.split(".")
@@ -108,6 +117,8 @@ if __name__ == "__main__":
     wrap_clock()
     if (SWITCHES / "hasty").exists():
         shorten_pauses()
+    if (SWITCHES / "unasked").exists():
+        load_unasked()
     if (SWITCHES / "kill").exists():
         kill_at(*(SWITCHES / "kill").read_text().split())
     from clew.cli.main import main

@@ -375,10 +375,12 @@ def check(clew: Clew, book: Book, dsn: str = "", at_least: int = 1) -> Verdict:
     return verdict
 
 
-def ledger(clew: Clew) -> list[dict[str, Any]]:
-    """The ledger of clew's API, one account for each signal."""
-    window = {"start": "1970-01-01T00:00:00Z", "end": "2100-01-01T00:00:00Z"}
-    response = httpx.get(f"{clew.endpoints['api']}/api/v1/ledger", params=window, timeout=10)
+def ledger(clew: Clew, wait: float | None = None) -> list[dict[str, Any]]:
+    """The ledger of clew's API, one account for each signal; with `wait`, seconds that it may take
+    until everything is loaded."""
+    window: dict[str, Any] = {"start": "1970-01-01T00:00:00Z", "end": "2100-01-01T00:00:00Z"}
+    parameters = window if wait is None else window | {"wait": wait}
+    response = httpx.get(f"{clew.endpoints['api']}/api/v1/ledger", params=parameters, timeout=20)
     response.raise_for_status()
     accounts: list[dict[str, Any]] = response.json()["signals"]
     return accounts

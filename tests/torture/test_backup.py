@@ -41,7 +41,7 @@ def test_a_backup_while_requests_come_in(clew: Clew, tmp_path: Path, name: str) 
     book = Book()
     load = Load(book, clew)
     try:
-        wait_for(lambda: ledger(clew)[0]["stored"])
+        wait_for(lambda: ledger(clew, wait=1)[0]["stored"])
         stored_before = ledger(clew)[0]["stored"]
         taken = run("backup", target, "--data", clew.data)
         assert taken.returncode == 0, taken.stderr

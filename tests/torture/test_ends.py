@@ -39,7 +39,7 @@ RELOAD_STEPS = ("_delete 1", "_rebuild_side_rows 1", "_rebuild_side_rows 2")
 
 @pytest.fixture
 def clew(tmp_path: Path) -> Iterator[FaultyClew]:
-    running = FaultyClew(tmp_path / "data")
+    running = FaultyClew(tmp_path / "data", unasked="")
     yield running
     running.switch_off("stopped")
     running.stop()

@@ -25,7 +25,7 @@ FAULTS = (
 
 @pytest.fixture
 def clew(tmp_path: Path) -> Iterator[FaultyClew]:
-    running = FaultyClew(tmp_path / "data", "--spool-limit", "1")
+    running = FaultyClew(tmp_path / "data", "--spool-limit", "1", unasked="")
     yield running
     running.switch_off("stopped", "failing", "slow", "reply-lost")
     running.stop()

@@ -56,7 +56,9 @@ FROM otel.clew_occurrences FINAL"""
 def clew(tmp_path: Path) -> Iterator[FaultyClew]:
     definitions = tmp_path / "shop.yaml"
     definitions.write_text(YAML)
-    running = FaultyClew(tmp_path / "data", "--transactions", str(definitions), hasty="")
+    running = FaultyClew(
+        tmp_path / "data", "--transactions", str(definitions), hasty="", unasked=""
+    )
     yield running
     running.stop()
 

@@ -121,6 +121,10 @@ class Footprint:
                 "because the database does not keep up: send again later"
             )
 
+    def is_scarce(self) -> bool:
+        """Whether half of the limit is used."""
+        return 2 * self.used() >= self._limit
+
     def used(self) -> int:
         """Bytes in the directory's files."""
         if time.monotonic() - self._measured_at >= self.MAX_AGE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from clew.storage import SIGNALS, NestedValues, Signal, StoredItems, Unacceptabl
 logger = logging.getLogger(__name__)
 
 WORKERS = 2  # an insert parses on one thread: two keep two cores busy
+PROMPT = 2.0  # seconds in which a sealed segment is loaded, while the loader keeps up
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before the next attempt, after one that failed
 # After a segment with nested values, write out this signal's segments up front for so many seconds.
 WRITE_OUT_PERIOD = 60.0
@@ -82,7 +84,8 @@ class Loader:
         self._ready_first = False  # load another segment before the next ambiguous one
         self._pause = 0.0
         self._resume_at = 0.0
-        self._outstanding: dict[str, set[int]] = {name: set() for name in SIGNALS}
+        # By signal and id, when a segment was offered.
+        self._outstanding: dict[str, dict[int, float]] = {name: {} for name in SIGNALS}
         self._stopping = False
         self._write_out_until: dict[str, float] = {}
         self._threads = [
@@ -97,7 +100,7 @@ class Loader:
     def offer(self, segment: Segment) -> None:
         """Add a complete segment to the queue."""
         with self._change:
-            self._outstanding[segment.signal].add(segment.id)
+            self._outstanding[segment.signal][segment.id] = monotonic()
             self._enqueue(segment)
             self._change.notify()
 
@@ -106,14 +109,26 @@ class Loader:
         larger segment, since planning takes 30 ms of an insert's CPU time."""
         return not self._outstanding[signal]
 
-    def close(self, seconds: float = 60.0) -> bool:
-        """Finish the segments that are being loaded; the others stay on disk for the next start.
-
-        Returns whether all threads have ended within that time."""
+    def is_behind(self) -> bool:
+        """Whether a segment that is offered now is not loaded at once: the loader is paused, a
+        segment failed or is reloaded, or one has waited for long."""
         with self._change:
+            if self._paused or self._ambiguous or self._reloading or self._resume_at > monotonic():
+                return True
+            return monotonic() - self._oldest_offer() > PROMPT
+
+    def close(self, seconds: float = 60.0, drain: float = 0.0) -> bool:
+        """Load what was offered, for at most `drain` seconds and while nothing fails. Then finish
+        the segments that are being loaded; the others stay on disk for the next start.
+
+        Returns whether all threads have ended within `seconds`."""
+        deadline = monotonic() + seconds
+        with self._change:
+            self._change.wait_for(
+                lambda: not any(self._outstanding.values()) or self._ambiguous or self._pause, drain
+            )
             self._stopping = True
             self._change.notify_all()
-        deadline = monotonic() + seconds
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(max(0.0, deadline - monotonic()))
@@ -149,6 +164,11 @@ class Loader:
             with self._change:
                 self._paused -= 1
                 self._change.notify_all()
+
+    def _oldest_offer(self) -> float:
+        """When the segment was offered that has waited longest, as of monotonic()."""
+        offers = (time for segments in self._outstanding.values() for time in segments.values())
+        return min(offers, default=math.inf)
 
     def _enqueue(self, segment: Segment) -> None:
         if segment.ambiguous:
@@ -272,7 +292,7 @@ class Loader:
             segment = segment.mark_loaded()
         self._on_loaded(segment, stored)
         with self._change:
-            self._outstanding[segment.signal].discard(segment.id)
+            self._outstanding[segment.signal].pop(segment.id, None)
             self._pause = 0.0
 
     def _requeue(self, segment: Segment, error: Exception) -> None:

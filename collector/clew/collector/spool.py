@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import re
 import secrets
@@ -29,8 +30,7 @@ from clew.storage.files import make_directory, sync_directory
 
 logger = logging.getLogger(__name__)
 
-# A segment is sealed at this size, or, if the loader is idle, so many seconds after its first
-# request.
+# A segment is sealed at this size, or, if the loader is idle, at this age in seconds.
 SEGMENT_BYTES = 32 << 20
 SEGMENT_AGE = 0.5
 
@@ -55,7 +55,8 @@ class Spool:
     nothing of a signal to load, so that an open segment need not wait; `on_received(signal,
     segment id, items, received_at)` takes items that are on disk, before their clients are
     answered; `on_synced` the seconds that writing a group of requests took. `limit` is the size in
-    bytes of all segments above which requests are refused. Raises OSError."""
+    bytes of all segments above which requests are refused, and `age` that of a segment, in seconds
+    after its first request, at which it is sealed if nobody asks for it before. Raises OSError."""
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class Spool:
         limit: int = 1 << 40,
         on_received: OnReceived = lambda signal, segment, items, received_at: None,
         on_synced: OnSynced = lambda seconds: None,
+        age: float = SEGMENT_AGE,
     ) -> None:
         self._ids = SegmentIds()
         recovered: list[Segment] = []
@@ -81,7 +83,7 @@ class Spool:
         self._writers = {
             signal: _Writer(
                 *(directory / signal, signal, self._ids, on_sealed, is_idle, self._footprint),
-                *(on_received, on_synced),
+                *(on_received, on_synced, age),
             )
             for signal in signals
         }
@@ -94,6 +96,10 @@ class Spool:
         synced: asyncio.Future[None] = loop.create_future()
         self._writers[signal].append(_Append(batch, loop, synced))
         await synced
+
+    def seal(self, signal: str, segment: int) -> None:
+        """Seal the signal's open segment soon, if its id is not greater than this."""
+        self._writers[signal].seal(segment)
 
     def size(self) -> int:
         """The size of its files in bytes."""
@@ -151,6 +157,7 @@ class _Writer:
         footprint: Footprint,
         on_received: OnReceived,
         on_synced: OnSynced,
+        age: float,
     ) -> None:
         self._directory = directory
         self._signal = signal
@@ -160,6 +167,8 @@ class _Writer:
         self._footprint = footprint
         self._on_received = on_received
         self._on_synced = on_synced
+        self._age = age
+        self._seal_up_to = 0
         self._refused_at: float | None = None  # the last refusal, if nothing was accepted since
         self._waiting: list[_Append] = []
         self._wake = threading.Condition()
@@ -175,6 +184,11 @@ class _Writer:
             self._waiting.append(append)
             self._wake.notify()
 
+    def seal(self, segment: int) -> None:
+        with self._wake:
+            self._seal_up_to = max(self._seal_up_to, segment)
+            self._wake.notify()
+
     def close(self) -> None:
         with self._wake:
             self._closing = True
@@ -185,7 +199,7 @@ class _Writer:
         several = False  # whether the last write had several batches
         while True:
             with self._wake:
-                if not self._waiting and not self._closing:
+                if not self._waiting and not self._closing and not self._is_asked_for():
                     self._wake.wait(self._seconds_to_seal())
             if several and not self._closing:
                 time.sleep(GATHER)
@@ -203,12 +217,18 @@ class _Writer:
     def _seconds_to_seal(self) -> float | None:
         if self._open is None:
             return None
-        return max(0.02, self._open.due - time.monotonic())
+        latest = Footprint.MAX_AGE if self._footprint.is_scarce() else math.inf
+        return max(0.02, min(self._open.due - time.monotonic(), latest))
+
+    def _is_asked_for(self) -> bool:
+        segment = self._open
+        return segment is not None and not segment.suspect and segment.id <= self._seal_up_to
 
     def _is_due(self, segment: _OpenSegment) -> bool:
-        if segment.size >= SEGMENT_BYTES or segment.suspect:
+        if segment.size >= SEGMENT_BYTES or segment.suspect or self._is_asked_for():
             return True
-        return time.monotonic() >= segment.due and self._is_idle(self._signal)
+        is_old = time.monotonic() >= segment.due or self._footprint.is_scarce()
+        return is_old and self._is_idle(self._signal)
 
     def _write(self, batches: list[Batch]) -> Overloaded | None:
         """Write the batches and sync them. Returns the error for their clients, if it failed."""
@@ -217,7 +237,7 @@ class _Writer:
             if self._open is not None and self._open.suspect:
                 self._complete(self._open)
             if self._open is None:
-                self._open = _OpenSegment(self._directory, self._ids.next())
+                self._open = _OpenSegment(self._directory, self._ids.next(), self._age)
             start = time.monotonic()
             self._open.append(batches)
         except Overloaded as error:
@@ -252,7 +272,7 @@ class _Writer:
         except OSError as error:
             logger.error("a segment in %s cannot be sealed yet: %s", self._directory, error)
             segment.suspect = True
-            segment.due = time.monotonic() + SEGMENT_AGE
+            segment.due = time.monotonic() + SEGMENT_AGE  # as soon as it can be
 
     def _complete(self, segment: _OpenSegment) -> None:
         sealed = segment.seal(self._signal)
@@ -268,14 +288,14 @@ class _OpenSegment:
     synced is cut off. Another sync would prove nothing: the kernel reports a failed write once.
     """
 
-    def __init__(self, directory: Path, segment: int) -> None:
+    def __init__(self, directory: Path, segment: int, age: float) -> None:
         self.id = segment
         self.path = directory / f"{segment:020}.open"
         self.size = 0
         self.items = 0
         self.suspect = False
         self.received_at = time.time()
-        self.due = time.monotonic() + SEGMENT_AGE
+        self.due = time.monotonic() + age
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             sync_directory(directory)

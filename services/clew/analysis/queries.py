@@ -152,9 +152,6 @@ class OutboxWaitingRow(TypedDict):
 OUTBOX_WAITING = Query[OutboxWaitingRow](ANALYSIS, "outbox_waiting")
 
 
-SETTLE_ADVANCE = Query[Never](ANALYSIS, "settle_advance")
-
-
 class SettleAttributesRow(TypedDict):
     hour: int
     source: str
@@ -282,6 +279,13 @@ class SettleProgressRow(TypedDict):
 
 
 SETTLE_PROGRESS = Query[SettleProgressRow](ANALYSIS, "settle_progress")
+
+
+class SettleRecordsRow(TypedDict):
+    records: int
+
+
+SETTLE_RECORDS = Query[SettleRecordsRow](ANALYSIS, "settle_records")
 
 
 class SettleRowsRow(TypedDict):

@@ -43,10 +43,12 @@ from clew.api.access import Authentication, asks_for_page
 from clew.api.clients import PerClient
 from clew.api.compression import Compression
 from clew.api.docs import add_docs
+from clew.api.freshness import PendingHeader
 from clew.api.problems import add_problem_handlers, problem_response
 from clew.api.reference import describe
 from clew.api.rooted_traces import RootedTraces
 from clew.storage import Reader
+from clew.storage.freshness import Freshness
 
 ROUTES = (  # modules with a router, in the order of the document
     transactions,
@@ -79,7 +81,7 @@ __all__ = ["create_app"]
 def create_app(
     reader: Reader,
     ready: Callable[[], bool],
-    pending: ledger.Pending = list,
+    freshness: Freshness | None = None,
     authenticator: Authenticator | None = None,
     registry: Registry | None = None,
     logins: Logins | None = None,
@@ -88,7 +90,7 @@ def create_app(
 ) -> FastAPI:
     """The application.
 
-    `ready`: whether ingest and queries work. `pending`: ledger rows that are not in its table yet.
+    `ready`: whether ingest and queries work. `freshness`: what is received and not stored yet.
     `authenticator`: finds a request's principal; without it every client may do everything.
     `registry`: the definitions of business transactions. `logins`: of browsers, with keys alone.
     `pages`: responds to what lies beside the API, but for health. `endpoints`: URLs that the
@@ -106,7 +108,7 @@ def create_app(
     app.state.reader = reader
     app.state.rooted_traces = RootedTraces()
     app.state.definitions = registry or Registry(reader.store)
-    app.state.pending = pending
+    app.state.freshness = freshness or Freshness()
     app.state.logins = logins
     app.state.endpoints = endpoints or {}
     add_problem_handlers(app)
@@ -114,6 +116,7 @@ def create_app(
     authenticator = authenticator or Authenticator()
     if pages is not None:
         app.add_middleware(_Pages, pages=pages)
+    app.add_middleware(PendingHeader)
     app.add_middleware(PerClient, by_key=authenticator.has_keys)
     app.add_middleware(Authentication, authenticator=authenticator, logins=logins)
     app.add_middleware(Compression)

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clew.access import READING, AccessError, Authenticator, Logins, Principal, bearer_key
+from clew.api.freshness import declared_reads
 from clew.api.problems import refusal
 
 HEALTH = ("/healthz", "/readyz")
@@ -56,10 +57,13 @@ def required_scope(endpoint: Callable[..., Any], methods: set[str]) -> str:
 
 
 class ScopedRoute(APIRoute):
-    """A route that refuses a principal without `required_scope`, before the body is read."""
+    """A route that refuses a principal without `required_scope`, before the body is read. `reads`
+    and `waits_unasked`: see clew.api.freshness."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        self.required_scope = required_scope(endpoint, set(options.get("methods") or ("GET",)))
+        methods = set(options.get("methods") or ("GET",))
+        self.required_scope = required_scope(endpoint, methods)
+        self.reads, self.waits_unasked = declared_reads(endpoint, methods)
         super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -9,8 +9,11 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi import Query as Parameter
 
+from clew.api.access import ScopedRoute
+from clew.api.parameters import SECOND, rfc3339
 from clew.api.rooted_traces import RootedTraces
 from clew.storage import Forms, Query, Reader, Reading, RowT, queries
+from clew.storage.freshness import MAX_WAIT, WAIT, Freshness, Pending
 
 SETTLER_ROW = "pass"  # the row of clew_settler that says how far traces are settled
 
@@ -18,11 +21,14 @@ SETTLER_ROW = "pass"  # the row of clew_settler that says how far traces are set
 class Answer:
     """The answer to one request."""
 
-    def __init__(self, reading: Reading, explain: bool, rooted_traces: RootedTraces) -> None:
+    def __init__(
+        self, reading: Reading, explain: bool, rooted_traces: RootedTraces, pending: Pending | None
+    ) -> None:
         self.in_parallel = reading.in_parallel
         self.rooted_traces = rooted_traces
         self._reading = reading
         self._explain = explain
+        self._pending = pending
         self._truncated = False
         self._settled: dict[str, str | None] = {}
 
@@ -63,6 +69,10 @@ class Answer:
     def rests_on_settled_traces(self, *steps: str) -> None:
         """The document says up to when traces were settled, and the steps had run over them, when
         its rows were read: `settled_until`. To be called before they are read."""
+        until = self._pending.settled_until if self._pending else None
+        if until is not None:
+            self._settled = {"settled_until": rfc3339(int(until * SECOND))}
+            return
         row = self.first_row(queries.SETTLER_PROGRESS, names=[SETTLER_ROW, *steps])
         self._settled = {"settled_until": row["settled_until"] if row else None}
 
@@ -71,22 +81,51 @@ class Answer:
         self._truncated = True
 
     def document(self, **members: Any) -> dict[str, Any]:
-        """The response document: the members, `truncated`, `settled_until` if it rests on settled
-        traces, and with `explain` the statements."""
+        """The response document: the members, `truncated`, `pending` if it is computed from what is
+        received, `settled_until` if it rests on settled traces, and with `explain` the
+        statements."""
+        pending = {"pending": self._pending.items} if self._pending else {}
         statements = {"sql": self._reading.statements} if self._explain else {}
-        return members | {"truncated": self._truncated} | self._settled | statements
+        return members | {"truncated": self._truncated} | pending | self._settled | statements
 
 
-def get_answer(
+async def get_answer(
     request: Request,
     explain: Annotated[
         bool, Parameter(description="Whether to add `sql`, the statements that were run.")
     ] = False,
+    wait: Annotated[
+        float,
+        Parameter(
+            ge=0,
+            le=MAX_WAIT,
+            description="Seconds to wait at most until what was received before the request is "
+            "stored; with 0 the response has what is stored already.",
+        ),
+    ] = WAIT,
 ) -> Answer:
+    # It waits here, on the event loop, so that no thread waits.
+    pending = await _catch_up(request, wait)
+    request.state.pending = pending
     reader: Reader = request.app.state.reader
     reading = reader.begin()
     request.state.readings.append(reading)
-    return Answer(reading, explain, request.app.state.rooted_traces)
+    return Answer(reading, explain, request.app.state.rooted_traces, pending)
+
+
+async def _catch_up(request: Request, wait: float) -> Pending | None:
+    """What is pending of what the route reads; None for a route that reads nothing which is
+    received. A further page is of the same rows as the first.
+
+    Who says how long to wait is not put off to save CPU time; who asks again and again is."""
+    route: ScopedRoute = request.scope["route"]
+    if not route.reads.signals:
+        return None
+    parameters = request.query_params
+    says_it = "wait" in parameters
+    waits = (route.waits_unasked or says_it) and not parameters.get("cursor")
+    freshness: Freshness = request.app.state.freshness
+    return await freshness.catch_up(route.reads, wait if waits else 0.0, urgent=says_it)
 
 
 AnswerDependency = Annotated[Answer, Depends(get_answer)]

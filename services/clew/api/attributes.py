@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Path, Query
 
 from clew.api.answer import AnswerDependency
+from clew.api.freshness import reads
 from clew.api.models import attributes as models
 from clew.api.parameters import CommonDependency
 from clew.api.reference import routes
@@ -33,6 +34,7 @@ ValuePrefix = Annotated[
 
 
 @router.get("", response_model=models.AttributeKeys)
+@reads("traces", "logs")
 def list_attributes(
     common: CommonDependency,
     answer: AnswerDependency,
@@ -60,6 +62,7 @@ def list_attributes(
 
 
 @router.get("/{key:text}/values", response_model=models.AttributeValues)
+@reads("traces", "logs")
 def list_values(
     key: Annotated[str, Path(description="The attribute's key, percent-encoded.")],
     common: CommonDependency,

@@ -18,6 +18,7 @@ from clew.api.compared_sets import (
     find_population,
     trace_sets,
 )
+from clew.api.freshness import reads
 from clew.api.models import compare as models
 from clew.api.parameters import (
     CommonDependency,
@@ -73,6 +74,7 @@ BaselineMaxDuration = Annotated[float | None, _duration("most", "the baseline")]
 
 
 @router.get("", response_model=models.Comparison)
+@reads("traces", settled=True)
 def compare(
     common: CommonDependency,
     answer: AnswerDependency,

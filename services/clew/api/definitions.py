@@ -15,6 +15,7 @@ from clew.analysis.transactions.definitions import json_schema, write
 from clew.analysis.transactions.registry import revision_from_rows
 from clew.api.access import requires
 from clew.api.answer import AnswerDependency
+from clew.api.freshness import reads
 from clew.api.models import definitions as models
 from clew.api.problems import Problem
 from clew.api.reference import REFERENCE, request_body, routes
@@ -53,6 +54,7 @@ PUT_ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("", responses=GET_ANSWERS, response_model=None)
+@reads()
 def definitions(
     request: Request,
     answer: AnswerDependency,
@@ -77,6 +79,7 @@ class SchemaResponse(JSONResponse):
 
 
 @router.get("/schema", responses=SCHEMA_ANSWERS, response_class=SchemaResponse, response_model=None)
+@reads()
 def definitions_schema() -> Response:
     """The JSON schema of a file with definitions, for editors."""
     return SchemaResponse(json_schema())

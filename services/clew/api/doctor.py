@@ -8,6 +8,7 @@ from fastapi import Request
 
 from clew.api.answer import AnswerDependency
 from clew.api.doctor_checks import CHECKS, Check, Examination, Verdict
+from clew.api.freshness import reads
 from clew.api.models import services as models
 from clew.api.parameters import SECOND, CommonDependency, Window, rfc3339
 from clew.api.reference import routes
@@ -20,6 +21,7 @@ UNDER_WAY = 30 * SECOND  # spans that are so young may come before their parents
 
 
 @router.get("", response_model=models.Doctor)
+@reads("traces", "logs", "metrics", unasked=False)
 def doctor(request: Request, common: CommonDependency, answer: AnswerDependency) -> dict[str, Any]:
     """What is wrong with the telemetry that is stored, and with the installation, with the mend.
 
@@ -29,7 +31,9 @@ def doctor(request: Request, common: CommonDependency, answer: AnswerDependency)
     if common.ends_now and end - UNDER_WAY > common.window.start:
         end -= UNDER_WAY
     window = Window(max(common.window.start, end - HOUR), end)
-    examination = Examination(answer, window, common.environment, request.app.state.pending())
+    examination = Examination(
+        answer, window, common.environment, request.app.state.freshness.pending()
+    )
     verdicts = [(check.name, _verdict(check, examination)) for check in CHECKS]
     return answer.document(
         start=rfc3339(window.start),

@@ -13,6 +13,7 @@ from fastapi import Query
 from clew.analysis.transactions.definitions import Definition
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.defined_transactions import DefinitionsDependency
+from clew.api.freshness import reads
 from clew.api.models import exceptions as models
 from clew.api.parameters import (
     EARLIEST,
@@ -49,6 +50,7 @@ SORT_VALUES: dict[str, Callable[[Row], SortValue]] = {
 
 
 @router.get("", response_model=models.Exceptions)
+@reads("traces", "logs")
 def list_exceptions(
     common: CommonDependency,
     answer: AnswerDependency,

@@ -9,6 +9,7 @@ from fastapi import Query
 from clew.analysis.transactions.definitions import Definition
 from clew.api.answer import AnswerDependency
 from clew.api.defined_transactions import DefinitionsDependency
+from clew.api.freshness import reads
 from clew.api.models import joined as models
 from clew.api.parameters import CommonDependency, rfc3339
 from clew.api.problems import Problem
@@ -45,6 +46,7 @@ Grouping = Annotated[
 
 
 @router.get("/{transaction_id}/funnel", response_model=models.Funnel)
+@reads("traces", "logs", settled=True)
 def funnel(
     transaction_id: str,
     common: CommonDependency,

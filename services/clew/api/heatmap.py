@@ -8,6 +8,7 @@ from typing import Any
 from clew.analysis.transactions.definitions import Definition
 from clew.api.answer import AnswerDependency
 from clew.api.defined_transactions import DefinitionsDependency
+from clew.api.freshness import reads
 from clew.api.models import transactions as models
 from clew.api.parameters import CommonDependency, read_rfc3339, rfc3339
 from clew.api.reference import routes
@@ -23,6 +24,7 @@ BOUNDS = sorted({round(10 ** (number / 8)) for number in range(152)})
 
 
 @router.get("/{transaction_id}/heatmap", response_model=models.Heatmap)
+@reads("traces", "logs", settled=True)
 def heatmap(
     transaction_id: str,
     common: CommonDependency,

@@ -14,6 +14,7 @@ from clew.api import defined_transactions
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.breakdown import read_breakdown
 from clew.api.defined_transactions import DefinitionsDependency
+from clew.api.freshness import reads
 from clew.api.instance_filters import InstanceFilters, InstanceFiltersDependency
 from clew.api.joined import (
     joined_logs,
@@ -106,6 +107,7 @@ User = Annotated[
 
 
 @router.get("/{transaction_id}/instances", response_model=models.Instances)
+@reads("traces", "logs", settled=True)
 def list_instances(
     transaction_id: str,
     common: CommonDependency,
@@ -245,6 +247,7 @@ def _next_cursor(
 
 
 @router.get("/{transaction_id}/instances/{key:text}", response_model=models.InstanceView)
+@reads("traces", "logs", "metrics", settled=True)
 def get_instance(
     transaction_id: str,
     key: str,

@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 
 from clew.api.access import ScopedRoute
 from clew.api.answer import Answer, AnswerDependency
+from clew.api.freshness import reads
 from clew.api.jaeger_traces import (
     UNKNOWN_SERVICE,
     newer_forms,
@@ -156,16 +157,19 @@ QueryDependency = Annotated[JaegerQuery, Depends(JaegerQuery)]
 
 
 @router.get("/api/services")
+@reads("traces")
 def services(answer: AnswerDependency) -> Response:
     return structured(_services(answer))
 
 
 @router.get("/api/services/{service:text}/operations")
+@reads("traces")
 def operation_names(service: str, answer: AnswerDependency) -> Response:
     return structured(sorted({row["name"] for row in _operations(answer, service)}))
 
 
 @router.get("/api/operations")
+@reads("traces")
 def operations(query: QueryDependency, answer: AnswerDependency) -> Response:
     service = query.first("service")
     if not service:
@@ -174,6 +178,7 @@ def operations(query: QueryDependency, answer: AnswerDependency) -> Response:
 
 
 @router.get("/api/traces")
+@reads("traces")
 def find_traces(query: QueryDependency, answer: AnswerDependency) -> Response:
     ids: Iterable[str] = query.all("traceID")
     if not ids:
@@ -194,12 +199,14 @@ def find_traces(query: QueryDependency, answer: AnswerDependency) -> Response:
 
 
 @router.get("/api/traces/{trace_id}")
+@reads("traces")
 def get_trace(trace_id: str, answer: AnswerDependency) -> Response:
     forms = older_forms(answer, _extents(answer, [trace_id]))
     return _data(forms) if forms else _error(404, "trace not found")
 
 
 @router.get("/api/dependencies")
+@reads("traces", settled=True, steps=("edges",))
 def dependencies(query: QueryDependency, answer: AnswerDependency) -> Response:
     end = query.number(time.time_ns() // 1_000_000, "endTs") * 1_000_000
     lookback = query.number(DAY // 1_000_000, "lookback") * 1_000_000
@@ -207,23 +214,27 @@ def dependencies(query: QueryDependency, answer: AnswerDependency) -> Response:
 
 
 @router.get("/api/v3/services")
+@reads("traces")
 def services_v3(answer: AnswerDependency) -> Response:
     return json_response({"services": _services(answer)})
 
 
 @router.get("/api/v3/operations")
+@reads("traces")
 def operations_v3(query: QueryDependency, answer: AnswerDependency) -> Response:
     kind = query.first("spanKind", "span_kind")
     return json_response({"operations": _operations(answer, query.first("service"), kind)})
 
 
 @router.get("/api/v3/traces")
+@reads("traces")
 def find_traces_v3(query: QueryDependency, answer: AnswerDependency) -> Response:
     ids = _search_v3(query, answer)
     return _result(newer_forms(answer, _extents(answer, ids)))
 
 
 @router.get("/api/v3/trace-summaries")
+@reads("traces")
 def find_trace_summaries(query: QueryDependency, answer: AnswerDependency) -> Response:
     ids = _search_v3(query, answer)
     summaries = read_summaries(answer, _extents(answer, ids))
@@ -231,11 +242,13 @@ def find_trace_summaries(query: QueryDependency, answer: AnswerDependency) -> Re
 
 
 @router.get("/api/v3/traces/{trace_id}")
+@reads("traces")
 def get_trace_v3(trace_id: str, answer: AnswerDependency) -> Response:
     return _result(newer_forms(answer, _extents(answer, [trace_id])))
 
 
 @router.get("/api/v3/dependencies")
+@reads("traces", settled=True, steps=("edges",))
 def dependencies_v3(query: QueryDependency, answer: AnswerDependency) -> Response:
     start, end = query.time("startTime", "start_time"), query.time("endTime", "end_time")
     return json_response({"dependencies": _dependencies(answer, start, end)})

@@ -19,6 +19,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from clew.api.access import ScopedRoute
 from clew.api.answer import AnswerDependency
+from clew.api.freshness import reads
 from clew.api.jaeger import JaegerQuery, MalformedParameter, read_bool, structured
 from clew.api.parameters import EARLIEST, LATEST, SECOND
 from clew.api.reference import json_response
@@ -104,11 +105,13 @@ class MetricsQuery(JaegerQuery):
 
 
 @router.get("/api/metrics/minstep")
+@reads()
 def min_step() -> Response:
     return structured(MINUTE * 1000)
 
 
 @router.get("/api/metrics/{kind}")
+@reads("traces")
 def metrics(
     kind: Literal["latencies", "calls", "errors"],
     query: Annotated[MetricsQuery, Depends(MetricsQuery)],

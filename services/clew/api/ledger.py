@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import Request
 
 from clew.api.answer import AnswerDependency
+from clew.api.freshness import reads
 from clew.api.models import ledger as models
 from clew.api.parameters import SECOND, CommonDependency, Window, rfc3339
 from clew.api.reference import routes
@@ -23,10 +24,9 @@ MINUTE = 60
 MAX_EXPIRED = 10_000
 MAX_HEARTBEAT_GAP = 150  # seconds; in a longer one no collector was running
 
-Pending = Callable[[], list[LedgerRow]]
-
 
 @router.get("", response_model=models.Ledger)
+@reads("traces", "logs", "metrics", unasked=False)
 def ledger(request: Request, common: CommonDependency, answer: AnswerDependency) -> dict[str, Any]:
     """Items received, stored, rejected, pending and late, by signal, service and minute.
 
@@ -37,7 +37,7 @@ def ledger(request: Request, common: CommonDependency, answer: AnswerDependency)
     database below its limit."""
     # Read what may be missing from the table first, then the table without those segments: an item
     # is never counted twice.
-    pending = request.app.state.pending()
+    pending = request.app.state.freshness.pending()
     rows = answer.rows(
         queries.LEDGER,
         **common.window.parameters,

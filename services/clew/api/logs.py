@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import Query
 
 from clew.api.answer import AnswerDependency
+from clew.api.freshness import reads
 from clew.api.models import logs as models
 from clew.api.parameters import (
     CommonDependency,
@@ -32,6 +33,7 @@ EventName = Annotated[str | None, Query(description="Only records of the event w
 
 
 @router.get("", response_model=models.Logs)
+@reads("logs")
 def search_logs(
     common: CommonDependency,
     answer: AnswerDependency,

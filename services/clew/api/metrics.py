@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 
 from clew.api.answer import Answer, AnswerDependency
+from clew.api.freshness import reads
 from clew.api.metric_series import Metric, Point, SeriesQuery, aggregations_of, read_points
 from clew.api.models import metrics as models
 from clew.api.parameters import (
@@ -51,6 +52,7 @@ MAX_KINDS = 20  # types and units of one name
 
 
 @router.get("", response_model=models.Metrics)
+@reads("metrics")
 def list_metrics(
     common: CommonDependency,
     answer: AnswerDependency,
@@ -87,6 +89,7 @@ def list_metrics(
 
 
 @router.get("/query", response_model=models.MetricQuery)
+@reads("metrics")
 def query_metric(
     common: CommonDependency,
     answer: AnswerDependency,

@@ -16,6 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from clew.analysis.traces.paths import NONE
 from clew.api.answer import Answer, AnswerDependency
+from clew.api.freshness import reads
 from clew.api.models import outline as models
 from clew.api.parameters import full_trace_id, sql_time
 from clew.api.problems import Problem
@@ -74,6 +75,7 @@ Version = Annotated[
     response_class=StreamingResponse,
     responses=json_lines(models.OutlineTree, models.OutlineTimes),
 )
+@reads("traces")
 def get_outline(trace_id: str, answer: AnswerDependency, span: SpanId = None) -> StreamingResponse:
     """All spans of a trace in pre-order, as columns: what a waterfall needs, in a few bytes for
     each span. Two lines of JSON: the tree, then the times of its spans, which take longer to
@@ -123,6 +125,7 @@ def _place(tree: TraceTree, span_id: str | None) -> dict[str, int | None] | None
     response_model=models.TraceSpans,
     responses={409: {"description": "Spans of the trace have come: its outline has other rows."}},
 )
+@reads("traces")
 def get_spans(
     trace_id: str, answer: AnswerDependency, rows: Rows, version: Version = None
 ) -> dict[str, Any]:
@@ -207,6 +210,7 @@ def _with_computed_members(
 
 
 @router.get("/{trace_id}/logs", response_model=models.TraceLogs)
+@reads("traces", "logs")
 def get_trace_logs(trace_id: str, answer: AnswerDependency) -> dict[str, Any]:
     """Log records of a trace, each with the row of its span in the outline."""
     id = full_trace_id(trace_id)
@@ -249,6 +253,7 @@ def _read_extent(answer: Answer, trace_id: str) -> TraceExtent:
 
 
 @router.get("/{trace_id}/metrics", response_model=models.TraceMetrics)
+@reads("traces", "metrics")
 def get_trace_metrics(trace_id: str, answer: AnswerDependency) -> dict[str, Any]:
     """Series of metrics with an exemplar of a trace, or from its processes at that time."""
     id = full_trace_id(trace_id)
@@ -257,6 +262,7 @@ def get_trace_metrics(trace_id: str, answer: AnswerDependency) -> dict[str, Any]
 
 
 @router.get("/{trace_id}/occurrences", response_model=models.TraceOccurrences)
+@reads("traces", "logs", settled=True)
 def get_trace_occurrences(trace_id: str, answer: AnswerDependency) -> dict[str, Any]:
     """The instances (occurrences) of transactions that a trace belongs to. `GET
     /api/v1/transactions/{transaction_id}/instances/{key}` has the other traces of one."""

@@ -114,7 +114,7 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Every read takes these, so that a client can send one window to all paths. Where they have no
 # meaning, as for a trace by its id, they are ignored.
-COMMON_PARAMETERS = (*inspect.signature(common_parameters).parameters, "explain")
+COMMON_PARAMETERS = (*inspect.signature(common_parameters).parameters, "explain", "wait")
 RETRY_HEADERS = {
     "Retry-After": {
         "description": "Seconds to wait before the next attempt.",

@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Annotated, Any
 
 from clew.api.answer import AnswerDependency
+from clew.api.freshness import reads
 from clew.api.models import services as models
 from clew.api.parameters import SECOND, CommonDependency, Window, rfc3339
 from clew.api.reference import routes
@@ -55,6 +56,7 @@ SENDS_LOGS = (
 
 
 @router.get("", response_model=models.ServiceList)
+@reads("traces", "logs", "metrics")
 def list_services(
     common: CommonDependency,
     answer: AnswerDependency,
@@ -115,6 +117,7 @@ def _silent(row: queries.SilentServicesRow) -> dict[str, Any]:
 
 
 @router.get("/map", response_model=models.ServiceMap)
+@reads("traces", settled=True, steps=("edges",))
 def service_map(common: CommonDependency, answer: AnswerDependency) -> dict[str, Any]:
     """The service map: services, the databases, external hosts and queues that they use, and the
     calls between them with rate, errors and duration.

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import Request
 
+from clew.api.freshness import reads
 from clew.api.models import setup as models
 from clew.api.reference import routes
 
@@ -16,6 +17,7 @@ NAMES = ("otlp_http", "otlp_grpc", "api", "clickhouse")
 
 
 @router.get("", response_model=models.Setup)
+@reads()
 def setup(request: Request) -> dict[str, Any]:
     """The version, and the addresses that this process serves, as URLs; empty for what it does not
     serve."""

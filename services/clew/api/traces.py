@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Response
 
 from clew.api.answer import Answer, AnswerDependency
+from clew.api.freshness import reads
 from clew.api.models import traces as models
 from clew.api.parameters import (
     BAD_CURSOR,
@@ -73,6 +74,7 @@ Attributes = Annotated[
 
 
 @router.get("", response_model=models.Traces)
+@reads("traces")
 def search_traces(
     common: CommonDependency,
     answer: AnswerDependency,
@@ -385,6 +387,7 @@ def _matching_later(
 
 
 @router.get("/{trace_id}", response_model=models.Trace)
+@reads("traces", "logs", "metrics")
 def get_trace(trace_id: str, answer: AnswerDependency) -> Response:
     """One whole trace: every span with its self time and whether it is on the critical path, log
     records with the trace's id or from its processes, and linked metrics."""

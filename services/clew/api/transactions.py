@@ -21,6 +21,7 @@ from clew.api.changes import (
     window_before,
 )
 from clew.api.defined_transactions import DefinitionsDependency
+from clew.api.freshness import reads
 from clew.api.joined import (
     joined_logs,
     read_deployments,
@@ -75,6 +76,7 @@ ServicesByOperation = dict[tuple[str, str], list[str]]  # key: (service, operati
 
 
 @router.get("", response_model=models.Transactions)
+@reads("traces", "logs", settled=True)
 def list_transactions(
     common: CommonDependency,
     answer: AnswerDependency,
@@ -135,6 +137,7 @@ def list_transactions(
 
 
 @router.get("/{transaction_id}", response_model=JoinedView)
+@reads("traces", "logs", "metrics", settled=True)
 def joined_view(
     transaction_id: str,
     common: CommonDependency,

@@ -62,7 +62,9 @@ def run(
     ):
         migrate(store)
         set_retention(store, settings.retention)
-        shared = Shared.create(settings, store, access)
+        # Who else reads the tables of a server is unknown.
+        on_demand = store.embedded and ingest in parts and read in parts
+        shared = Shared.create(settings, store, access, on_demand)
         with _event_loop() as runner:
             runner.run(_serve(shared, parts, report))
 
@@ -77,6 +79,8 @@ async def _serve(
     endpoints = shared.endpoints
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(shared.registry.watching())
+        stack.enter_context(shared.freshness.running())
+        shared.events.on_stopping(shared.freshness.close)
         for part in parts:
             endpoints.update(await stack.enter_async_context(part(shared)))
         stack.push_async_callback(asyncio.to_thread, shared.events.stopping)

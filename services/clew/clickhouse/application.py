@@ -35,6 +35,7 @@ from clew.clickhouse.query import (
     check_parameters,
     credentials,
     parse_form,
+    reads_of,
     split_statement,
 )
 from clew.clickhouse.response import AsgiScope, HttpResponse, Send
@@ -49,6 +50,7 @@ from clew.storage import (
     Summary,
     refusal,
 )
+from clew.storage.freshness import Freshness
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ class Application:
     new_segment   returns the id of a new segment, for one insert
     authenticator finds who a user with a password is, which is an API key; without keys there is
                   one user, `default`, who may read; any password is taken
+    freshness     what is received and not stored yet; statements wait for it a little
     """
 
     def __init__(
@@ -88,8 +91,10 @@ class Application:
         sessions: Sessions,
         new_segment: Callable[[], int],
         authenticator: Authenticator | None = None,
+        freshness: Freshness | None = None,
     ) -> None:
         self._sessions = sessions
+        self._freshness = freshness or Freshness()
         self._new_segment = new_segment
         self._authenticator = authenticator or Authenticator()
         self._client_pool = _Pool("clickhouse", MAX_RUNNING, MAX_PER_CLIENT)
@@ -198,6 +203,11 @@ class Application:
             )
             await response.send_whole(query, [block], "Native", Summary())
             return
+        reads = reads_of(sql)
+        if reads.signals:
+            is_urgent = bool(query.get("wait"))
+            pending = await self._freshness.catch_up(reads, query.wait, is_urgent)
+            response.pending = pending.items
         async with self._run_slot(query.user):
             await self._run(query, sql, receive, response)
 

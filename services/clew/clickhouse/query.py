@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from clew.access import Principal
 from clew.clickhouse import encodings, inserts
 from clew.storage import DESCRIBE, PEER, READ, ErrorCode, refusal
+from clew.storage.freshness import EVERYTHING, MAX_WAIT, WAIT, Reads
 
 MAX_BODY = 64 << 20  # bytes of a request's body, decompressed
 PEER_MAX_BODY = 160 << 20  # bytes: a segment's size is exceeded by at most one large request
 DEFAULT_DATABASE = "otel"
+TABLE = re.compile(r"\b(?:otel|clew)_\w+", re.ASCII | re.IGNORECASE)
+WRITING = re.compile(r"\s*(ALTER|CREATE|DROP|INSERT|KILL|OPTIMIZE|SYSTEM|TRUNCATE)\b", re.I)
+STEPS = frozenset(("edges",))  # over settled traces, that a read can ask for
 
 # Parameters of the HTTP interface itself, and settings that drivers always send. They say how to
 # deliver an answer, or what is so here anyway; the engine does not get them.
@@ -29,7 +33,7 @@ http_write_exception_in_output_format http_zlib_compression_level insert_dedupli
 load_balancing log_comment log_queries network_compression_method network_zstd_compression_level
 output_format_compression_level password query query_id quota_key readonly receive_timeout
 send_progress_in_http_headers send_timeout session_check session_id session_timeout stacktrace user
-wait_end_of_query wait_for_async_insert workload
+wait wait_end_of_query wait_for_async_insert workload
 """
 HTTP_PARAMETERS = frozenset(_HTTP_PARAMETERS.split())
 REFUSED_PARAMETERS = {"role": "roles are not chosen here"}
@@ -111,6 +115,14 @@ class HttpQuery:
         return {name: value for name, value in settings.items() if name not in ignored}
 
     @property
+    def wait(self) -> float:
+        """Seconds that the statement waits for what was received before it."""
+        try:
+            return min(max(float(self.get("wait") or WAIT), 0.0), MAX_WAIT)
+        except ValueError:
+            return WAIT
+
+    @property
     def waits_for_end(self) -> bool:
         """Whether nothing may be sent before the answer is complete."""
         return "1" in (self.get("wait_end_of_query"), self.get("http_wait_end_of_query"))
@@ -121,6 +133,21 @@ class HttpQuery:
         if self.get("enable_http_compression") in ("0", "false"):
             return ""
         return encodings.negotiate(self.headers.get("accept-encoding", ""))
+
+
+def reads_of(sql: str) -> Reads:
+    """What a statement reads, by the names of tables in it. Those of clew hold what is computed
+    from traces, log records and metrics. A peer's statement that writes reads nothing."""
+    if WRITING.match(sql):
+        return Reads()
+    names = {name.lower() for name in TABLE.findall(sql)}
+    signals = {
+        signal
+        for signal in EVERYTHING.signals
+        if any(name.startswith((f"otel_{signal}", "clew_")) for name in names)
+    }
+    is_computed = any(name.startswith("clew_") for name in names)
+    return Reads(frozenset(signals), is_computed, STEPS if is_computed else frozenset())
 
 
 def check_parameters(parameters: Mapping[str, str]) -> None:

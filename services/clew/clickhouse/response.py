@@ -50,7 +50,8 @@ class HttpResponse:
     """The response to one request, sent whole (`send_text`, `send_error`, `send_whole`) or in
     pieces: `begin`, `send_piece`, then `end`, or `abort` after an error.
 
-    `query_id` is what its headers say, until they are sent."""
+    `query_id` is what its headers say, until they are sent. So is `pending`: how many items are
+    received and not stored, where that is known."""
 
     def __init__(self, scope: AsgiScope, send: Send, timezone: str) -> None:
         self._is_head = scope["method"] == "HEAD"
@@ -60,6 +61,7 @@ class HttpResponse:
         self._exception_tag = secrets.token_hex(8)
         self._started = False
         self.query_id = str(uuid.uuid4())
+        self.pending: int | None = None
 
     async def send_text(self, status: int, body: bytes) -> None:
         await self._start(status, [("content-type", "text/html; charset=UTF-8")], len(body))
@@ -143,6 +145,7 @@ class HttpResponse:
             # Each range would be cut from another run of the statement, whose rows may have another
             # order: clients that would ask for ranges are told to read the whole answer.
             ("accept-ranges", "none"),
+            *([("x-clew-pending", str(self.pending))] if self.pending is not None else []),
         ]
 
     async def _start(self, status: int, headers: list[tuple[str, str]], length: int | None) -> None:

@@ -56,6 +56,7 @@ class Worker:
         self._drain = drain
         self._change = threading.Condition()
         self._woken, self._gather_until = True, 0.0
+        self._hurried = False  # the next run has been asked for without delay
         self._due, self._earliest_run = math.inf, 0.0
         self._pause_count = 0
         self._working = False
@@ -78,6 +79,17 @@ class Worker:
             if not self._woken:
                 self._woken, self._gather_until = True, monotonic() + self._gather
                 self._change.notify_all()
+
+    def wake_now(self) -> None:
+        """Have the job run without delay, but for the pause after a failure."""
+        with self._change:
+            self._woken, self._gather_until, self._hurried = True, 0.0, True
+            self._change.notify_all()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether somebody has it paused."""
+        return bool(self._pause_count)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -158,14 +170,17 @@ class Worker:
             logger.warning("%s, next attempt in %.0f s: %s", self._failure, pause, error)
         return pause
 
+    def _is_hurried(self) -> bool:
+        return self._hurried and not self.failures
+
     def _wait_for_run(self) -> bool:
         """Wait until the job should run. Returns False when the thread should end."""
         with self._change:
             while not self._stopping:
                 due = min(self._due, self._gather_until) if self._woken else self._due
-                next_run = max(due, self._earliest_run)
+                next_run = max(due, 0.0 if self._is_hurried() else self._earliest_run)
                 if next_run <= monotonic() and not self._pause_count:
-                    self._woken = False
+                    self._woken = self._hurried = False
                     self._working = True
                     return True
                 indefinite = next_run == math.inf or self._pause_count

@@ -1,7 +1,7 @@
 """How the parts of one process know of each other: objects that are created before any part starts.
 
-Parts that write register with them, and parts that read ask them. In a process without ingest, such
-as `clew serve`, nothing is registered: then nothing is pending and requests are accepted.
+Parts that write register with them. The other one is clew.storage.freshness.Freshness, which parts
+that read ask.
 """
 
 from __future__ import annotations
@@ -10,37 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol
 
-from clew.storage.ledger import LedgerRow
 from clew.storage.store import Store
-
-
-class Source(Protocol):
-    """A receiver of telemetry: the collector of this process."""
-
-    def accepts(self) -> bool:
-        """Whether it accepts requests."""
-
-    def pending(self) -> list[LedgerRow]:
-        """The ledger's rows of what was received, if they are not in its table yet."""
-
-
-class Freshness:
-    """Tells readers which received telemetry is not in the tables yet."""
-
-    def __init__(self) -> None:
-        self._sources: list[Source] = []
-
-    def register(self, source: Source) -> None:
-        """Add a source."""
-        self._sources.append(source)
-
-    def accepts(self) -> bool:
-        """Whether every source accepts requests."""
-        return all(source.accepts() for source in self._sources)
-
-    def pending(self) -> list[LedgerRow]:
-        """The ledger's rows of all sources that are not in its table yet."""
-        return [row for source in self._sources for row in source.pending()]
 
 
 class Writer(Protocol):

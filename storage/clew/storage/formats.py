@@ -56,10 +56,10 @@ def _binary_header_size(chunk: bytes, rows: int) -> int:
     return offset
 
 
-# Types of numbers, and their codes in `struct`. Times are numbers: seconds, or nanoseconds.
+# Types of numbers, and their codes in `struct`. Times are numbers: seconds, milli- or nanoseconds.
 _NUMBERS = {
     "Bool": "?", "UInt8": "B", "UInt16": "H", "UInt32": "I", "UInt64": "Q", "Int32": "i",
-    "Int64": "q", "Float64": "d", "DateTime": "I", "DateTime64(9)": "Q",
+    "Int64": "q", "Float64": "d", "DateTime": "I", "DateTime64(3)": "Q", "DateTime64(9)": "Q",
 }  # fmt: skip
 MAP = "Map(String, String)"
 Map = tuple[int, bytes, bytes]  # the number of its entries; their keys and their values, encoded

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from clickhouse_connect.driver.exceptions import Error as ClickHouseError
-
 from clew.analysis import queries
+from clew.analysis.native_rows import native_rows
 from clew.analysis.steps import Interval
 from clew.analysis.traces.times import datetime_text
 from clew.background import Stop
-from clew.storage import StorageError, Store
 from clew.storage.statements import Statements
 
 SAMPLE_SIZE = 2000  # approximately; spans of an interval, and log records
@@ -19,7 +17,11 @@ INTERVAL_VALUES = 50  # values that are counted for a key of a service in one in
 HOUR_VALUES = 200  # and in one hour
 MAX_VALUE_LENGTH = 128  # characters; a longer value counts for its key alone
 QUOTA_HOURS = 48  # hours whose values are kept in memory
-COLUMNS = ("Hour", "Source", "Key", "ServiceName", "Value", "Counts")
+COLUMNS = {
+    "Hour": "DateTime",
+    **dict.fromkeys(("Source", "Key", "ServiceName", "Value"), "String"),
+    "Counts": "Array(Tuple(UInt32, UInt64))",  # of a Map
+}
 
 
 class Attributes:
@@ -32,8 +34,7 @@ class Attributes:
     every = 60.0
     on_demand = False
 
-    def __init__(self, store: Store, statements: Statements) -> None:
-        self._store = store
+    def __init__(self, statements: Statements) -> None:
         self._statements = statements
         self._quota = ValueQuota()
 
@@ -58,14 +59,8 @@ class Attributes:
         self._insert(self._quota.choose(rows), int(settled.since))
 
     def _insert(self, attributes: Sequence[Attribute], interval: int) -> None:
-        if not attributes:
-            return
-        rows = [(*attribute[:-1], {interval: attribute[-1]}) for attribute in attributes]
-        with self._store.client() as client:
-            try:
-                client.insert("otel.clew_attributes", rows, column_names=COLUMNS)
-            except ClickHouseError as error:
-                raise StorageError(f"clew_attributes: {error}") from error
+        rows = [(*attribute[:-1], [(interval, attribute[-1])]) for attribute in attributes]
+        self._statements.insert_rows(native_rows("clew_attributes", COLUMNS, rows))
 
 
 class Attribute(NamedTuple):

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 5.0  # on a server, where other processes insert too
 MIN_REST = 3.0  # seconds after a pass: the smallest pass takes 0.3 s, for planning
+WORTHWHILE = 6_000  # traces; after a longer rest than MIN_REST a pass has fewer than these
 REST_FACTOR = 4  # of the time that a pass took: at most a fifth of one core
 LEASE_SECONDS = 120.0
 LEASE_CONTEST = 0.5  # seconds in which other processes may claim the same lease
@@ -62,10 +63,12 @@ class OccurrenceSettler(Protocol):
 
 
 class Settler:
-    """Call `wake` after spans or log records were inserted. On a server, where other processes
-    insert too, it also polls.
+    """Call `wake` after spans or log records were inserted, once they can be read. On a server,
+    where other processes insert too, it also polls. Reads ask for a pass by `settle_now`,
+    `inserts`, `is_settled` and `is_behind`: see clew.storage.freshness.
 
-    `occurrences` are settled with the traces. `statements`: the object that the steps use, from
+    `rest`: seconds between passes, if nobody asks for one and few traces arrive. `occurrences` are
+    settled with the traces. `statements`: the object that the steps use, from
     settler_statements(store). `steps` run in their order."""
 
     def __init__(
@@ -74,8 +77,14 @@ class Settler:
         occurrences: OccurrenceSettler | None = None,
         statements: Statements | None = None,
         steps: Sequence[Step] = (),
+        rest: float | None = None,
     ) -> None:
         self._store = store
+        self._rest = MIN_REST if rest is None else rest
+        self._traces_per_second = 0.0  # that arrived before the last pass
+        # What was reported, and what is settled of it: nothing is known before the first pass.
+        self._inserts, self._settled_inserts = 0, -1
+        self._requested_steps: set[str] = set()
         self._statements = statements or settler_statements(store)
         self._settling = Settling(store, self._statements)
         self._occurrences = occurrences
@@ -86,13 +95,13 @@ class Settler:
         self._cursor: InsertCursor | None = None
         self._skipped = 0
         self._requeued: list[str] = []
-        self._lock = threading.Lock()  # of _requeued
+        self._lock = threading.Lock()  # of _requeued, _inserts and _requested_steps
         self._worker = Worker(
             "settler",
             self._run,
             "traces are not settled yet",
             pauses=(1.0, MAX_PASS_PAUSE),
-            cooldown=lambda seconds: max(MIN_REST, REST_FACTOR * seconds),
+            cooldown=self._cooldown,
         )
 
     def start(self) -> None:
@@ -101,7 +110,40 @@ class Settler:
 
     def wake(self) -> None:
         """Run a pass soon: rows were inserted."""
+        with self._lock:
+            self._inserts += 1
         self._worker.wake()
+
+    def inserts(self) -> int:
+        """How often `wake` was called: the number of the last insert."""
+        return self._inserts
+
+    def is_settled(self, insert: int, steps: frozenset[str] = frozenset()) -> bool:
+        """Whether the traces are settled that got rows up to this insert, and the steps that can be
+        asked for have run over them."""
+        return self._settled_inserts >= insert and all(
+            schedule.settled_inserts >= insert
+            for schedule in self._steps
+            if schedule.step.on_demand and schedule.step.name in steps
+        )
+
+    def settle_now(self, steps: frozenset[str] = frozenset()) -> None:
+        """Run a pass without a rest before it, and these steps after it."""
+        with self._lock:
+            self._requested_steps |= steps
+        self._worker.wake_now()
+
+    def is_behind(self) -> bool:
+        """Whether a pass that is asked for now does not run at once, or not over all traces: the
+        settler is paused, failed, or has a backlog, or another process settles."""
+        cursor = self._cursor
+        is_other = self._store.shared and cursor is None
+        is_late = cursor is not None and cursor.is_behind
+        is_failing = self._worker.failures > 0 or any(
+            schedule.failures for schedule in self._steps if schedule.step.on_demand
+        )
+        is_held = self._worker.is_paused or self._worker.stopping
+        return is_held or is_failing or is_other or is_late
 
     def requeue(self, trace_ids: Sequence[str]) -> None:
         """Settle these traces again, because they lost spans. The ids are kept in memory only: if
@@ -139,6 +181,9 @@ class Settler:
         without a wake."""
         self._store.check_free_space()
         settling = self._settling
+        with self._lock:
+            inserts, requested_steps = self._inserts, frozenset(self._requested_steps)
+            self._requested_steps.clear()
         now, oldest_insert = settling.clock()
         if not self._has_lease(now):
             return POLL_SECONDS
@@ -150,7 +195,8 @@ class Settler:
         with self._lock:
             requeued = self._requeued[:MAX_REQUEUED]
         chunks: list[Chunk] = []
-        if pending or requeued or not cursor.is_quiet:
+        has_inserts = inserts > max(self._settled_inserts, 0)
+        if pending or requeued or has_inserts or not cursor.is_quiet:
             stop.check()
             chunks = settling.plan_chunks(window, requeued)
             for chunk in chunks:
@@ -160,10 +206,14 @@ class Settler:
         self._settle_traces_with_logs(window, chunks)
         self._store.check_free_space()  # a full disk may have swallowed rows: repeat them
         if self._has_lease(now):
+            traces = sum(chunk.traces for chunk in chunks)
+            self._traces_per_second = traces / max(now - cursor.settled_up_to, 1.0)
             cursor.advance(window, now, oldest_insert)
+            if not cursor.is_behind:
+                self._settled_inserts = inserts
             self._lease_until = now + LEASE_SECONDS
             self._save_progress()
-            self._run_steps(stop)
+            self._run_steps(stop, requested_steps)
         with self._lock:
             del self._requeued[: len(requeued)]
             return 0 if self._requeued else self._seconds_until_due(now)
@@ -232,12 +282,14 @@ class Settler:
                 version = self._settling.next_version()
                 self._occurrences.settle(group.trace_ids, group.start, group.end, version)
 
-    def _run_steps(self, stop: Stop) -> None:
-        """Run the steps that are due. A failed step waits longer each time; the others continue."""
+    def _run_steps(self, stop: Stop, requested: frozenset[str]) -> None:
+        """Run the steps that are due or were requested. A failed step waits longer each time; the
+        others continue."""
         assert self._cursor is not None
         until = self._cursor.oldest_possible
         for schedule in self._steps:
-            if not schedule.is_stale or monotonic() < schedule.due:
+            is_requested = schedule.step.on_demand and schedule.step.name in requested
+            if not (is_requested or (schedule.is_stale and monotonic() >= schedule.due)):
                 continue
             stop.check()
             interval = Interval(
@@ -254,7 +306,16 @@ class Settler:
                 continue
             # Rows inserted later are settled later, so the step has more to do then.
             schedule.record_run(interval, is_stale=self._cursor.newest >= until)
+            if schedule.step.on_demand:
+                schedule.settled_inserts = self._settled_inserts
             self._save_progress()
+
+    def _cooldown(self, seconds: float) -> float:
+        """The rest after a pass that took so long."""
+        is_late = self._cursor is not None and self._cursor.is_behind
+        gathering = WORTHWHILE / max(self._traces_per_second, 1e-3)
+        rest = MIN_REST if is_late else max(MIN_REST, min(self._rest, gathering))
+        return max(rest, REST_FACTOR * seconds)
 
     def _has_lease(self, now: float) -> bool:
         """Whether this process may settle: on a server, only the holder of the lease may. Claims
@@ -307,6 +368,7 @@ class _Schedule:
     due: float = -math.inf
     is_stale: bool = False
     failures: int = 0
+    settled_inserts: int = -1  # it has run over the traces of so many inserts, if it is on demand
 
     def record_run(self, interval: Interval, *, is_stale: bool) -> None:
         self.since, self.is_stale, self.failures = interval.until, is_stale, 0

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from clew.analysis import queries
 from clew.analysis.native_rows import native_rows
 from clew.analysis.traces import few
-from clew.analysis.traces.times import LAST_SECOND, datetime64_text, datetime_text
+from clew.analysis.traces.times import LAST_SECOND, datetime64_text, datetime_text, milliseconds
 from clew.analysis.traces.trace_row import SpanRow
 from clew.storage.statements import Statements
 from clew.storage.store import Store
@@ -34,6 +34,11 @@ MAX_REQUEUED = 1000  # trace ids in one statement: a server takes 128 KiB for a 
 # statement over whole traces takes five times as long.
 SETTINGS = {"short_circuit_function_evaluation": "disable"}
 
+PROGRESS_COLUMNS = {
+    **dict.fromkeys(("Name", "Holder"), "String"),
+    **dict.fromkeys(("Until", "SettledUntil"), "DateTime64(3)"),
+    "Version": "UInt64",
+}
 CANCELLING_COLUMNS = "ServiceName, SpanName, Timestamp, TraceId, Version, IsDeleted"
 
 
@@ -196,20 +201,17 @@ class Settling:
     def save_progress(self, progress: dict[str, SettlerProgress]) -> None:
         """Write rows of clew_settler, by name."""
         version = self.next_version()
-        self._insert(
-            "clew_settler",
-            queries.SETTLE_ADVANCE,
-            rows=[
-                (
-                    name,
-                    row.holder,
-                    datetime64_text(row.lease_until),
-                    datetime64_text(row.settled_until),
-                    version,
-                )
-                for name, row in progress.items()
-            ],
-        )
+        rows = [
+            (
+                name,
+                row.holder,
+                milliseconds(row.lease_until),
+                milliseconds(row.settled_until),
+                version,
+            )
+            for name, row in progress.items()
+        ]
+        self.statements.insert_rows(native_rows("clew_settler", PROGRESS_COLUMNS, rows))
 
     def plan_chunks(self, window: Window, requeued: Sequence[str] = ()) -> list[Chunk]:
         """Divide the traces of a pass into chunks; returns them, the newest first. `requeued`: the
@@ -260,14 +262,18 @@ class Settling:
         chunks."""
         if not attributes:
             return []
-        rows = self._rows(
-            queries.SETTLE_LOGGED,
-            of_pass=chunks[0].version if chunks else 0,
-            since=datetime_text(window.since),
-            until=datetime_text(window.until),
-            names=list(attributes),
-            trace_ids=[trace_id for chunk in chunks for trace_id in chunk.trace_ids or ()],
-        )
+        records: dict[str, Any] = {
+            "since": datetime_text(window.since),
+            "until": datetime_text(window.until),
+            "names": list(attributes),
+        }
+        trace_ids = [trace_id for chunk in chunks for trace_id in chunk.trace_ids or ()]
+        records |= {"trace_ids": trace_ids}
+        (other,) = self._rows(queries.SETTLE_RECORDS, **records)
+        if not other["records"]:
+            return []
+        of_pass = chunks[0].version if chunks else 0
+        rows = self._rows(queries.SETTLE_LOGGED, **records, of_pass=of_pass)
         return [TraceGroup(**row) for row in rows]
 
     def sampling(self, since: float) -> Sampling | None:

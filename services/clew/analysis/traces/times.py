@@ -18,3 +18,8 @@ def datetime_text(seconds: float) -> str:
 def datetime64_text(seconds: float) -> str:
     """A DateTime64(3) as text, from seconds since 1970."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+
+
+def milliseconds(seconds: float) -> int:
+    """Seconds in whole milliseconds, as a DateTime64(3) has them."""
+    return round(seconds * 1000)

@@ -15,15 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clickhouse_connect.driver.exceptions import Error as ClickHouseError
-
 from clew.analysis import documents
 from clew.analysis.documents import DocumentError
+from clew.analysis.native_rows import native_rows
 from clew.analysis.transactions.definitions import Definition, read_file
 from clew.background import Stop, WatchedFiles, Worker
 from clew.storage import queries
 from clew.storage.errors import StorageError
 from clew.storage.reader import Reader
+from clew.storage.statements import Statements
 from clew.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,11 @@ API = "api"  # the origin of definitions that came over the API
 CHECK_EVERY = 1.0  # seconds between two checks of the file
 REFRESH_AFTER = 3.0  # seconds after which a shared database is read again
 
-COLUMNS = ("Revision", "Position", "Id", "Name", "Definition", "Origin")
+COLUMNS = {
+    "Revision": "UInt64",
+    "Position": "UInt16",
+    **dict.fromkeys(("Id", "Name", "Definition", "Origin"), "String"),
+}
 
 
 class RevisionConflict(StorageError):
@@ -135,18 +139,10 @@ class Registry:
             (number, position, definition.id, definition.name, _stored_text(definition), origin)
             for position, definition in enumerate(definitions, 1)
         ]
-        with self._store.client() as client:
-            try:
-                client.insert(
-                    "clew_definitions",
-                    [(number, 0, "", "", "", origin), *rows],
-                    column_names=COLUMNS,
-                    database="otel",
-                )
-            except ClickHouseError as error:
-                raise StorageError(f"the definitions cannot be stored: {error}") from error
+        rows.insert(0, (number, 0, "", "", "", origin))
+        Statements(self._store).insert_rows(native_rows("clew_definitions", COLUMNS, rows))
         self._current = Revision(number, origin, definitions)
-        logger.info("%d definitions of business transactions from %s", len(rows), origin)
+        logger.info("%d definitions of business transactions from %s", len(definitions), origin)
 
 
 def stored_revision(reader: Reader) -> Revision:

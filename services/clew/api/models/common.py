@@ -83,6 +83,9 @@ class Response(Model):
     truncated: bool
     """Whether the response leaves out a part of what was asked for, because of a limit. Further
     pages do not count as left out."""
+    pending: Count | None
+    """Items (spans, log records, data points) that were received before the request and were not
+    stored when it was answered; null where the API cannot know, as in `clew serve`."""
     sql: list[str] = Field(default_factory=list)
     """With `explain=true`: the statements that produced the response, ready to be run again."""
 

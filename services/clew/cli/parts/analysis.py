@@ -16,12 +16,13 @@ from clew.cli.parts.shared import Shared
 from clew.storage import Store
 from clew.storage.statements import Statements
 
+QUIET_REST = 60.0  # seconds between passes, while reads ask for what they need
 PATIENCE = 0.5  # seconds for the settler: it was told to stop when the process began to
 
 
 def steps_of(store: Store, statements: Statements) -> Sequence[Step]:
     """The steps over settled traces, in the order in which they run. A new one goes here."""
-    return (Edges(statements), Attributes(store, statements))
+    return (Edges(statements), Attributes(statements))
 
 
 @contextlib.asynccontextmanager
@@ -29,13 +30,15 @@ async def analysis(shared: Shared) -> AsyncIterator[dict[str, str]]:
     """Settle what is inserted, while this is entered."""
     statements = settler_statements(shared.store)
     steps = steps_of(shared.store, statements)
-    settler = Settler(shared.store, shared.occurrences, statements, steps)
+    rest = QUIET_REST if shared.loads_on_demand else None
+    settler = Settler(shared.store, shared.occurrences, statements, steps, rest)
 
     def inserted(signal: str) -> None:
         if signal in ("traces", "logs"):
             settler.wake()
 
     shared.events.on_inserted(inserted)
+    shared.freshness.register_settler(settler)
     shared.events.on_shortened(settler.requeue)
     shared.events.on_stopping(settler.stop)
     shared.pauses.register(_Paused(settler))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
-from functools import partial
+from collections.abc import AsyncIterator, Iterator
 
 from clew.cli import backfill, backup
 from clew.cli import control as commands
 from clew.cli.parts.shared import Shared
+
+CAUGHT_UP_WITHIN = 10.0  # seconds that a backup waits for what was received before it
 
 
 @contextlib.asynccontextmanager
@@ -18,7 +19,13 @@ async def control(shared: Shared) -> AsyncIterator[dict[str, str]]:
     if not shared.store.embedded:
         yield {}
         return
-    paused = partial(shared.pauses.paused, backup.RELOADED_WITHIN)
+
+    @contextlib.contextmanager
+    def paused() -> Iterator[None]:
+        shared.freshness.catch_up_everything(CAUGHT_UP_WITHIN)
+        with shared.pauses.paused(backup.RELOADED_WITHIN):
+            yield
+
     answers = {
         "backup": backup.answering(shared.store, paused),
         "backfill": backfill.answering(shared.occurrences, shared.registry),

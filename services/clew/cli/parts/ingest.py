@@ -22,7 +22,7 @@ from clew.collector.limits import InFlight, default_in_flight_limit, default_spo
 from clew.collector.loader import Loader
 from clew.collector.redacting import Append, Redactor, redacting
 from clew.collector.segment import Segment
-from clew.collector.spool import Spool
+from clew.collector.spool import SEGMENT_AGE, Spool
 from clew.collector.statsd import StatsdReceiver
 from clew.collector.telemetry import Telemetry, metrics_store
 from clew.storage import SIGNALS, Guard, Ingest, LedgerRow, Limit, StoredItems, default_limit
@@ -31,6 +31,8 @@ from clew.storage.retention import CHECK_EVERY
 # Seconds. All of it within 10.
 GRACE = 3  # for the requests that are being answered when the process is to stop
 PATIENCE = 2.5  # for the inserts that are under way, then for the ledger
+DRAIN = 1.5  # of it for the inserts of what was just sealed
+QUIET_AGE = 30.0  # of a segment, while reads ask for what they need
 GUARD_PATIENCE = 1.0  # a drop that is cut short is done again by the next check
 
 
@@ -49,16 +51,25 @@ class Pipeline:
     def pending(self) -> list[LedgerRow]:
         return self.ledger.pending()
 
+    def pending_segments(self) -> list[LedgerRow]:
+        return self.ledger.pending_segments()
+
+    def seal(self, signal: str, segment: int) -> None:
+        self.spool.seal(signal, segment)
+
+    def is_behind(self) -> bool:
+        return self.loader.is_behind()
+
     def start(self) -> None:
         self.ledger.start()
         self.loader.start()
 
     def close(self) -> bool:
-        """Seal what is open, finish the inserts that are under way and enter them into the ledger;
-        whether they ended in time. What was acknowledged is on the disk either way."""
+        """Seal what is open, load it if that is a matter of moments, and enter it into the ledger;
+        whether the inserts ended in time. What was acknowledged is on the disk either way."""
         self.spool.close()
         self.telemetry.close()
-        ended = self.loader.close(PATIENCE)
+        ended = self.loader.close(PATIENCE, DRAIN)
         self.ledger.close(PATIENCE if ended else 0.0)
         return ended
 
@@ -120,8 +131,8 @@ def _pipeline(shared: Shared) -> Pipeline:
     )
 
     def on_loaded(segment: Segment, stored: Mapping[str, StoredItems]) -> None:
+        events.inserted(segment.signal)  # first: what is not pending was reported
         ledger.add_loaded(segment, stored)
-        events.inserted(segment.signal)
 
     loader = Loader(
         sink,
@@ -137,6 +148,7 @@ def _pipeline(shared: Shared) -> Pipeline:
         settings.spool_limit or default_spool_limit(settings.data),
         ledger.add_received,
         telemetry.record_sync,
+        QUIET_AGE if shared.loads_on_demand else SEGMENT_AGE,
     )
     return Pipeline(spool, loader, ledger, telemetry)
 

@@ -22,7 +22,7 @@ async def read(shared: Shared) -> AsyncIterator[dict[str, str]]:
     app = create_app(
         reader,
         lambda: shared.freshness.accepts() and reader.answers(),
-        shared.freshness.pending,
+        shared.freshness,
         shared.access.authenticator,
         shared.registry,
         logins,

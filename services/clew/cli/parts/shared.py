@@ -15,7 +15,8 @@ from clew.analysis import Occurrences, Registry
 from clew.cli.servers import BACKLOG, Certificate, Server
 from clew.cli.settings import Settings, UsageError
 from clew.storage import Store
-from clew.storage.coordination import Events, Freshness, Pauses
+from clew.storage.coordination import Events, Pauses
+from clew.storage.freshness import Freshness
 
 GRACE = 1  # seconds for the answers that are under way when the process is to stop
 
@@ -49,7 +50,8 @@ class Access:
 @dataclass(frozen=True)
 class Shared:
     """Made before any part starts. `endpoints`: the URLs that the parts serve, by name, once they
-    do. `stuck` is set when a thread could not be ended."""
+    do. `stuck` is set when a thread could not be ended. `loads_on_demand`: everybody who reads asks
+    `freshness`, so that what is received may wait until somebody does."""
 
     settings: Settings
     store: Store
@@ -59,11 +61,14 @@ class Shared:
     freshness: Freshness
     pauses: Pauses
     events: Events
+    loads_on_demand: bool = False
     endpoints: dict[str, str] = field(default_factory=dict)
     stuck: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def create(cls, settings: Settings, store: Store, access: Access) -> Shared:
+    def create(
+        cls, settings: Settings, store: Store, access: Access, loads_on_demand: bool = False
+    ) -> Shared:
         """The objects for a database whose schema is up to date. Raises DefinitionError,
         StorageError."""
         registry = Registry(store, settings.transactions)
@@ -76,6 +81,7 @@ class Shared:
             Freshness(),
             Pauses(store),
             Events(),
+            loads_on_demand,
         )
 
 

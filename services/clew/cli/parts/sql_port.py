@@ -20,7 +20,8 @@ async def sql_port(shared: Shared) -> AsyncIterator[dict[str, str]]:
         yield {}
         return
     sessions = Sessions(shared.store, shared.events.inserted)
-    app = Application(sessions, SegmentIds().next, shared.access.authenticator)
+    new_segment, authenticator = SegmentIds().next, shared.access.authenticator
+    app = Application(sessions, new_segment, authenticator, shared.freshness)
     with served(app, listen(address, "--clickhouse"), shared.access, "clickhouse") as url:
         try:
             yield {"clickhouse": url}
