@@ -16,7 +16,6 @@ from clew.analysis.detectors import regressions, spikes
 
 HISTORY = 672  # hours before the week that is judged
 WEEK_MINUTES = 7 * 24 * 60
-AROUND = ((0.45, 0.55), (0.7, 0.8), (0.92, 0.97), (0.97, 0.99))  # levels, for the density
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def case(suite: ModuleType, kind: str, scenario: str, series: int, seed: int) ->
 
     levels = quantiles(hours, (*regressions.LEVELS, spikes.SLOW_LEVEL), width)
     values = regressions.measures(levels[..., :4], requests)
-    request = _request_variance(hours[:, :HISTORY], width)
+    request = request_variance(hours[:, :HISTORY], width)
     p90 = np.where(requests >= 20, levels[..., 4], np.nan)
     limit = baselines.fit(p90[:, :HISTORY], of_week[:HISTORY])
     by_hour = limit.expected(of_week[:HISTORY])
@@ -107,10 +106,10 @@ def case(suite: ModuleType, kind: str, scenario: str, series: int, seed: int) ->
     )
 
 
-def _request_variance(hours: npt.NDArray[Any], width: float) -> Floats:
+def request_variance(hours: npt.NDArray[Any], width: float) -> Floats:
     """The variance of one request [series, measures], from the densities of past hours."""
     parts = []
-    for level, (lower, upper) in zip(regressions.LEVELS, AROUND, strict=True):
+    for level, (lower, upper) in zip(regressions.LEVELS, regressions.AROUND, strict=True):
         distance = np.diff(quantiles(hours, (lower, upper), width))[..., 0]
         usual = baselines.median(distance)
         parts.append(regressions.request_variance(level, usual, upper - lower))

@@ -7,16 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from clew.analysis import baselines
 from clew.analysis.baselines import Floats
-from clew.analysis.detectors import counts, regressions, spikes
+from clew.analysis.detectors import counts, forecasts, regressions, spikes, versions
 
 from .figures import Row, least, most
-from .histograms import HISTORY, WEEK_MINUTES, Case, case
+from .histograms import HISTORY, WEEK_MINUTES, Case, case, quantiles, request_variance
 
 Bools = npt.NDArray[np.bool_]
 
@@ -25,6 +26,7 @@ SHIFTS = ("lat20", "lat50", "tail20", "tail50", "ramp30")
 SMALL = ("lat10",)
 MINUTES = ("spikeL", "spikeE", "spikeR", "err", "drop50", "drop100")
 NEVER = np.inf
+NEW_SHARE = 0.3  # of the requests, while two versions serve
 
 
 def load(path: Path) -> ModuleType:
@@ -134,8 +136,9 @@ def run(suite: ModuleType, kind: str, seeds: range, series: int) -> list[Row]:
     """All rows of the table that the suite can tell of a class of traffic."""
     rows = regression_rows(suite, kind, seeds, series)
     if kind != "low":
+        rows += version_rows(suite, kind, seeds, series)
         rows += minute_rows(suite, kind, seeds, series)
-    return rows
+    return [*rows, *forecast_rows(suite, kind, seeds, series)]
 
 
 def regression_rows(suite: ModuleType, kind: str, seeds: range, series: int) -> list[Row]:
@@ -259,3 +262,80 @@ def minute_rows(suite: ModuleType, kind: str, seeds: range, series: int) -> list
         most(f"{name}false alarms of minute tests per series-week", wrong / weeks, 0.1, int(weeks)),
     ]
     return rows
+
+
+def version_rows(suite: ModuleType, kind: str, seeds: range, series: int) -> list[Row]:
+    """Two versions at once: of series made with the same seed, one with and one without a change,
+    a part of the requests each, until the new version has served so many."""
+    rows = []
+    for enough in (3000, 10_000):
+        found: dict[str, list[bool]] = {"control": [], "lat10": []}
+        for seed in seeds:
+            old = suite.make(kind, "control", series, seed)
+            changed = suite.make(kind, "lat10", series, seed)
+            for scenario, new in (("control", old), ("lat10", changed)):
+                found[scenario] += _compared(old, new, enough, float(suite.G), seed)
+        recall, false = (float(np.mean(found[name])) for name in ("lat10", "control"))
+        count = len(found["lat10"])
+        name = f"{kind}: both versions at once, 10 %, {enough} requests of the new one"
+        bar = 0.95 if enough == 10_000 else 0.0
+        rows.append(least(name, recall, bar, count, false=false))
+    return rows
+
+
+def _compared(
+    old: dict[str, Any], new: dict[str, Any], enough: int, width: float, seed: int
+) -> list[bool]:
+    """Whether the new version of each series is found to be slower. Series that do not serve
+    enough requests until the week is over are left out."""
+    random = np.random.default_rng(seed)
+    result = []
+    for place, start in enumerate(old["T0"]):
+        before = random.binomial(old["hm"][place, start:], 1 - NEW_SHARE)
+        after = random.binomial(new["hm"][place, start:], NEW_SHARE)
+        served = after.sum(1).cumsum()
+        minutes = int(np.searchsorted(served, enough)) + 1
+        if minutes > len(served):
+            continue
+        hours = np.arange(0, minutes, 60)
+        parts = [np.add.reduceat(part[:minutes], hours, axis=0) for part in (before, after)]
+        old_requests, new_requests = (part.sum(1)[None].astype(np.float64) for part in parts)
+        older, newer = (
+            regressions.measures(
+                quantiles(part, regressions.LEVELS, width)[None],
+                part.sum(1)[None].astype(np.float64),
+            )
+            for part in parts
+        )
+        request = request_variance(old["hh"][place : place + 1], width)
+        shift, z = versions.compare(older, newer, old_requests, new_requests, request)
+        result.append(bool(versions.findings(shift, z, older, new_requests)))
+    return result
+
+
+def forecast_rows(suite: ModuleType, kind: str, seeds: range, series: int) -> list[Row]:
+    """The next 24 hours of traffic, p50 and p95, each day of the week but the first, against the
+    same hours a week before."""
+    errors, naive, covered = [], [], []
+    for seed in seeds:
+        part = case(suite, kind, "control", series, seed)
+        unknown = ~part.is_known.reshape(series, -1, 60).all(2)
+        for values in (np.log(part.requests + 0.5), part.values[..., 0], part.values[..., 2]):
+            values[:, HISTORY:][unknown] = np.nan
+            for start in range(HISTORY + 24, values.shape[1], 24):
+                past, ahead = slice(start - HISTORY, start), slice(start, start + 24)
+                of_week = np.arange(values.shape[1]) % baselines.HOURS
+                forecast = forecasts.day_ahead(values[:, past], of_week[past], of_week[ahead])
+                actual, week_ago = values[:, ahead], values[:, start - 168 : start - 144]
+                is_known = np.isfinite(actual) & np.isfinite(week_ago)
+                errors.append(np.abs(forecast.expected - actual)[is_known].sum())
+                naive.append(np.abs(week_ago - actual)[is_known].sum())
+                inside = (actual >= forecast.lower) & (actual <= forecast.upper)
+                covered.append(inside[is_known])
+    share = float(np.concatenate(covered).mean())
+    ratio = sum(errors) / sum(naive)
+    return [
+        most(f"{kind}: forecast of 24 h, error against last week's", ratio, 0.9, len(errors)),
+        least(f"{kind}: values within the forecast's band, least", share, 0.85, len(errors)),
+        most(f"{kind}: values within the forecast's band, most", share, 0.95, len(errors)),
+    ]

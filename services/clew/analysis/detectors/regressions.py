@@ -29,6 +29,7 @@ from clew.analysis.detectors.windows import Sums
 
 MEASURES = ("p50", "p75", "p95", "tail")
 LEVELS = (0.5, 0.75, 0.95, 0.98)
+AROUND = ((0.45, 0.55), (0.7, 0.8), (0.9, 0.98), (0.95, 0.99))  # for the density at LEVELS
 MIN_REQUESTS = (5, 8, 20, 50)  # in an hour, for its quantile to mean anything
 WINDOWS = (1, 2, 4, 8, 24, 48)  # hours
 BEFORE = 24  # hours before a window, from which its level is expected
