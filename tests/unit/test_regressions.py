@@ -153,3 +153,17 @@ def test_the_smallest_shift_is_noticed_and_half_of_it_is_not(
         rates.append(judge(slower, history).any(1).mean())
     assert rates[0] <= 0.25
     assert rates[1] >= 0.75
+
+
+def test_a_series_without_a_past_is_not_judged(residuals: np.ndarray) -> None:
+    short = residuals[:, :HISTORY].copy()
+    short[1, :, 0] = np.nan
+    short[2, : HISTORY - 60] = np.nan
+    history = regressions.learn(short, REQUESTS[:, :HISTORY], REQUEST)
+    assert np.isnan(history.deviation[1, :, 0]).all()
+    assert np.isnan(history.deviation[2]).all()
+    slower = residuals + 1.0
+    current = regressions.shifts(slower, REQUESTS, history, [NOW - 1, NOW])
+    over = regressions.every_hour(current)[:, -1].max(axis=(1, 2)) >= 1
+    assert not over[2]
+    assert over[0]

@@ -40,6 +40,7 @@ DEPLOYED = (4.2, 4.0, 3.7, 3.5, 3.2, 3.2)
 EFFECT = 0.08  # the smallest shift that is reported
 DEPLOYED_EFFECT = 0.06
 CERTAIN = {"low": 1.3, "normal": 1.0, "high": 0.85}  # factors of z, by sensitivity
+MIN_PAST = 100  # windows with values, for anything to be said of a series
 _LARGEST = 20  # of the largest past deviations
 _CLIP = 3.0
 _COVERED = 0.5  # of a window's hours must be known
@@ -52,7 +53,8 @@ class History:
     `noise`: [series, measures], variance of an hour beyond what its requests explain.
     `request`: [series, measures], the variance of one request. `carry`, `deviation`: [series,
     windows, measures]. `largest`: [series, windows, measures, 20], the largest past z, in order.
-    `past`: how many past windows there were."""
+    `past`: how many past windows there were. A series with
+    fewer than MIN_PAST of them has a deviation of nan, and is not judged."""
 
     noise: Floats
     request: Floats
@@ -255,8 +257,10 @@ def _learn_window(means: Floats, before: Floats) -> tuple[Floats, Floats, Floats
     carry = np.clip(product / np.maximum(square, 1e-12), 0.0, 1.0)
     shift = np.where(is_known, means - carry[:, None] * before, np.nan)
     robust = robust_deviation(shift.swapaxes(1, 2))
-    count = np.maximum(is_known.sum(1), 1)
-    deviation = np.maximum(robust, np.sqrt((_clipped(shift) ** 2).sum(1) / count))
+    count = is_known.sum(1)
+    square = (_clipped(shift) ** 2).sum(1) / np.maximum(count, 1)
+    deviation = np.maximum(np.maximum(robust, np.sqrt(square)), 1e-6)
+    deviation = np.where(count >= MIN_PAST, deviation, np.nan)
     z = np.nan_to_num(shift / deviation[:, None]).swapaxes(1, 2)
     largest = np.sort(np.partition(z, -_LARGEST, axis=-1)[..., -_LARGEST:], axis=-1)
     return carry, deviation, largest.astype(np.float32)
