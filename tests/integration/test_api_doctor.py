@@ -112,7 +112,10 @@ def faulty(
             "INSERT INTO otel.clew_attributes (Hour, Source, Key, ServiceName, Value, Count) SELECT "
             "toStartOfHour(now()), 'span', concat('user.', toString(number)), 'web', '', 1 FROM numbers(600)"
         )
-    pending = [LedgerRow(time.time(), "logs", 9, "", PENDING, 200_000)]
+    pending = [
+        LedgerRow(time.time() - 120, "logs", 9, "", PENDING, 200_000),
+        LedgerRow(time.time(), "logs", 10, "", PENDING, 900_000),
+    ]
     verdicts: dict[str, Any] = _verdicts(store, pending)
     return verdicts
 

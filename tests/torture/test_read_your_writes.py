@@ -220,7 +220,7 @@ def test_readers_at_once_and_a_backup(shop: Shop, tmp_path: Path) -> None:
         everything = [sent for batch in readers.map(read, range(READERS)) for sent in batch]
         assert backup.wait(60) == 0
     for kind in KINDS:
-        assert all(shop.check(kind, sent, wait=10) for sent in everything[-3:])
+        assert shop.check(kind, everything[-1], wait=10)
 
 
 def test_while_segments_fail_answers_say_what_is_pending(shop: Shop) -> None:

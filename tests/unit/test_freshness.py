@@ -70,6 +70,9 @@ class Settler:
     def is_settled(self, insert: int, steps: frozenset[str]) -> bool:
         return self.settled >= insert and (not steps or any(steps <= run for run in self.passes))
 
+    def settled_until(self, steps: frozenset[str]) -> float | None:
+        return 7.0
+
     def settle_now(self, steps: frozenset[str]) -> None:
         self.passes.append(steps)
         insert = self.insert
@@ -145,7 +148,7 @@ def test_a_pass_that_takes_long_leaves_open_what_is_settled(
 ) -> None:
     settler.works.clear()
     collector.receive("traces", 3)
-    assert ask(freshness, SETTLED, 0.2) == Pending(0, None)
+    assert ask(freshness, SETTLED, 0.2) == Pending(0, 7.0)
 
 
 @pytest.mark.parametrize("behind", ["collector", "settler"])
@@ -154,7 +157,7 @@ def test_while_work_is_behind_nothing_is_asked_for(
 ) -> None:
     (collector if behind == "collector" else settler).behind = True
     collector.receive("traces", 3)
-    assert ask(freshness, SETTLED) == Pending(3)
+    assert ask(freshness, SETTLED) == Pending(3, 7.0)
     assert not collector.sealed
     assert not settler.passes
 

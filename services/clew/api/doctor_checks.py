@@ -36,7 +36,8 @@ _NAMES, _NAMES_WITH_IDS = 1_000, 20
 _SETS, _KEYS = 1_000, 500
 _CLOCK_SECONDS = 5
 _SETTLING_MAY_TAKE = 600 * SECOND
-_PENDING = 100_000  # items: about a second of a busy installation
+_PENDING = 100_000  # items: about a second of a busy installation,
+_PENDING_SECONDS = 90  # received so long ago; newer ones may wait until somebody reads
 _STATEMENTS = ("db.query.text", "db.statement")
 
 
@@ -303,7 +304,12 @@ def _rejected(examination: Examination) -> Verdict:
 
 
 def _pending(examination: Examination) -> Verdict:
-    items = sum(row.items for row in examination.pending if row.fate == fates.PENDING)
+    overdue = time.time() - _PENDING_SECONDS
+    items = sum(
+        row.items
+        for row in examination.pending
+        if row.fate == fates.PENDING and row.received_at < overdue
+    )
     if items >= _PENDING:
         mend = "look at the log of clew, at --memory-limit and at the disk: loading is behind"
         return Verdict("warn", f"{items} items wait to be loaded", mend)

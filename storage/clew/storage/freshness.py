@@ -52,8 +52,8 @@ EVERYTHING = Reads(frozenset(("traces", "logs", "metrics")), settled=True)
 @dataclass(frozen=True)
 class Pending:
     """What an answer may lack. `items`: how many were received before it was asked and are not in
-    the tables; None where that is unknown. `settled_until`: the time of the question in seconds
-    since 1970, if all traces that were stored by then are settled; else None."""
+    the tables; None where that is unknown. `settled_until`: up to when stored traces are settled,
+    in seconds since 1970, at most the time of the question; None where only the tables say it."""
 
     items: int | None = None
     settled_until: float | None = None
@@ -86,6 +86,10 @@ class Settling(Protocol):
 
     def is_settled(self, insert: int, steps: frozenset[str]) -> bool:
         """Whether all rows up to this insert are settled, and the steps have run over them."""
+
+    def settled_until(self, steps: frozenset[str]) -> float | None:
+        """Up to which second of insertion traces are settled, and the steps have run over them, in
+        seconds since 1970; None if that is unknown."""
 
     def settle_now(self, steps: frozenset[str]) -> None:
         """Run a pass without delay, and these steps."""
@@ -230,9 +234,12 @@ class Freshness:
         if not self._sources:
             return Pending()
         self._find_insert(question)
-        is_settled = question.reads.settled and self._is_fresh(question)
-        has_settler = self._settling is not None
-        return Pending(self._items(question), asked_at if is_settled and has_settler else None)
+        reads, settling = question.reads, self._settling
+        settled_until = None
+        if reads.settled and settling is not None:
+            is_fresh = self._is_fresh(question)
+            settled_until = asked_at if is_fresh else settling.settled_until(reads.steps)
+        return Pending(self._items(question), settled_until)
 
     def _find_insert(self, question: _Question) -> None:
         """Every row of a segment that is in the tables was reported to the settler before."""

@@ -127,6 +127,15 @@ class Settler:
             if schedule.step.on_demand and schedule.step.name in steps
         )
 
+    def settled_until(self, steps: frozenset[str] = frozenset()) -> float | None:
+        """Up to which second of insertion traces are settled and these steps have run, in seconds
+        since 1970; None before the first pass, and where other processes may settle."""
+        cursor = self._cursor
+        if cursor is None or self._store.shared:
+            return None
+        ends = [schedule.since for schedule in self._steps if schedule.step.name in steps]
+        return min([cursor.oldest_possible, *ends])
+
     def settle_now(self, steps: frozenset[str] = frozenset()) -> None:
         """Run a pass without a rest before it, and these steps after it."""
         with self._lock:
