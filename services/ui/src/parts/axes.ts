@@ -4,6 +4,7 @@ import type uPlot from "uplot"
 import type { Colours } from "~/parts/colours"
 
 const FONT = "11px system-ui, sans-serif"
+export const RIGHT = 20 // pixels beside a chart: half of its last time
 const DAY_S = 86_400
 
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" })

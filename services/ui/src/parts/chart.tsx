@@ -4,7 +4,7 @@ import uPlot from "uplot"
 
 import "uplot/dist/uPlot.min.css"
 import { brushByKeys } from "~/parts/brush-keys"
-import { clockOf, timeAxis, valueAxis } from "~/parts/axes"
+import { clockOf, RIGHT, timeAxis, valueAxis } from "~/parts/axes"
 import { useColours, type ColourName } from "~/parts/colours"
 import { useWidth } from "~/parts/width"
 
@@ -53,7 +53,7 @@ export function Chart({ name, times, lines, format, marks, height = 140, onBrush
         cursor: { sync: { key: SYNC }, drag: { x: true, y: false, setScale: false }, points: { size: 5 } },
         select: { show: true, left: 0, top: 0, width: 0, height: 0 },
         legend: { show: true, live: true },
-        padding: [marks?.length ? 16 : 8, 8, 0, 0],
+        padding: [marks?.length ? 16 : 8, RIGHT, 0, 0],
         scales: {
           x: { time: true, range: (_plot, low, high) => [from ?? low, to ?? high] },
           y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.05 : 1] },

@@ -3,7 +3,7 @@ import { useEffect, useRef } from "react"
 import uPlot from "uplot"
 
 import "uplot/dist/uPlot.min.css"
-import { logarithmicSteps, timeAxis, valueAxis } from "~/parts/axes"
+import { logarithmicSteps, RIGHT, timeAxis, valueAxis } from "~/parts/axes"
 import { brushByKeys } from "~/parts/brush-keys"
 import { type Colours, useColours } from "~/parts/colours"
 import { useWidth } from "~/parts/width"
@@ -50,7 +50,7 @@ export function Heatmap({ name, cells, height = 260, from, to, chosen, objective
         width,
         height,
         legend: { show: false },
-        padding: [8, 8, 0, 0],
+        padding: [8, RIGHT, 0, 0],
         cursor: {
           sync: { key: "time", scales: ["x", null] },
           drag: { x: true, y: true, uni: 12, setScale: false },

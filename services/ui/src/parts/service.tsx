@@ -15,7 +15,7 @@ export function Service({ name, rank }: { name: string; rank: number }) {
   return (
     <span className="service">
       <span className={`swatch ${serviceClass(rank)}`} aria-hidden />
-      <span className="one-line">{name}</span>
+      <span className="one-line">{name || "(no name)"}</span>
     </span>
   )
 }
@@ -38,13 +38,13 @@ export function serviceRanks(names: readonly string[]): ServiceRanks {
 /** The rank of a service, also of one that is not among those of the page. */
 export const rankOf = (ranks: ServiceRanks, name: string) => ranks.get(name) ?? hashOf(name) % COLOURS
 
-/** FNV-1a. */
+/** FNV-1a, without its lowest bits: they differ least. */
 function hashOf(text: string): number {
   let hash = 0x811c9dc5
   for (let index = 0; index < text.length; index++) {
     hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193)
   }
-  return hash >>> 0
+  return hash >>> 2
 }
 
 const known = new WeakMap<readonly string[], number[]>()

@@ -1,7 +1,8 @@
 // A note in the corner: what the answers on the page do not contain, and what could not be read again
 // while what was read before still stands.
 import { type Query, useQueryClient } from "@tanstack/react-query"
-import { useCallback, useSyncExternalStore } from "react"
+import { X } from "lucide-react"
+import { useCallback, useState, useSyncExternalStore } from "react"
 
 import { type Answered, notesOf, type Partial } from "~/shell/notes"
 import { instant } from "~/view/time"
@@ -29,17 +30,25 @@ export function State() {
     return notes.join(SEPARATOR)
   }, [cache, end])
   const notes = useSyncExternalStore(useCallback((changed) => cache.subscribe(changed), [cache]), text)
+  const [hidden, setHidden] = useState("")
   return (
     <div role="status" className="state small">
-      {notes && (
-        <details open>
-          <summary className="warn">▲ Not everything is here</summary>
+      {notes && notes !== hidden && (
+        <>
           <ul>
             {notes.split(SEPARATOR).map((note) => (
-              <li key={note}>{note}</li>
+              <li key={note}>
+                <span className="warn" aria-hidden>
+                  ▲{" "}
+                </span>
+                {note}
+              </li>
             ))}
           </ul>
-        </details>
+          <button type="button" className="icon-button" aria-label="Hide these notes" onClick={() => setHidden(notes)}>
+            <X size={12} aria-hidden />
+          </button>
+        </>
       )}
     </div>
   )

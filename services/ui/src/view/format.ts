@@ -50,6 +50,9 @@ export function rate(perSecond: number): string {
 
 export const money = (value: number) => (Math.abs(value) >= 100_000 ? COMPACT : MONEY).format(value)
 
+/** The unit that the numbers of an axis are written with: a word would not fit. */
+export const axisUnit = (unit: string) => (["By", "s", "ms"].includes(unit) ? unit : "1")
+
 /** A metric's value with its unit, as UCUM writes it. */
 export function measured(value: number, unit: string): string {
   if (unit === "By") return bytes(value)

@@ -17,7 +17,7 @@ import { Copy } from "~/parts/copy"
 import { LogLines } from "~/parts/log-lines"
 import { rankOf, Service, type ServiceRanks } from "~/parts/service"
 import { Empty, Failure, Loading } from "~/parts/states"
-import { duration, measured, percent } from "~/view/format"
+import { axisUnit, duration, measured, percent } from "~/view/format"
 import { exact, moment } from "~/view/time"
 
 type Props = {
@@ -240,6 +240,6 @@ function MetricChart({ series, at }: { series: Schemas["LinkedMetric"]; at: numb
     [series],
   )
   const marks = useMemo(() => [{ time: at, name: "span" }], [at])
-  const format = useMemo(() => (value: number) => measured(value, series.unit), [series.unit])
+  const format = useMemo(() => (value: number) => measured(value, axisUnit(series.unit)), [series.unit])
   return <Chart name={series.name} times={times} lines={lines} format={format} marks={marks} height={90} />
 }

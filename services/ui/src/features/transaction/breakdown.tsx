@@ -89,7 +89,7 @@ function Called({ call }: { call: Call }) {
 export function Dependencies({ view, ranks, source }: PartProps) {
   const columns: Column<Call>[] = [
     { name: "what", head: "Called", cell: (call) => <Called call={call} /> },
-    { name: "name", head: "Where", cell: (call) => <span className="one-line">{call.name}</span> },
+    { name: "name", head: "Where", narrow: "hide", cell: (call) => <span className="one-line">{call.name}</span> },
     { name: "type", head: "Type", narrow: "hide", cell: (call) => call.type },
     { name: "source", head: "By", narrow: "hide", cell: (call) => <Service name={call.source} rank={rankOf(ranks, call.source)} /> },
     { name: "each", head: "Calls a trace", align: "end", narrow: "hide", cell: (call) => <span className="muted">{digits(call.calls_per_trace)}</span> },

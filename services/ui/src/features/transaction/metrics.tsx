@@ -6,7 +6,7 @@ import type { PartProps } from "~/features/transaction/page"
 import { Chart, type Line } from "~/parts/chart"
 import { Panel } from "~/parts/panel"
 import { Empty } from "~/parts/states"
-import { digits, measured } from "~/view/format"
+import { axisUnit, digits, measured } from "~/view/format"
 
 type Series = Schemas["LinkedMetric"]
 
@@ -42,11 +42,12 @@ const keyOf = (series: Series) =>
 
 function SmallChart({ series, from, to }: { series: Series; from: number; to: number }) {
   const times = useMemo(() => series.points.map((point) => Date.parse(point.time) / 1000), [series])
+  const source = series.service || series.resource
   const lines = useMemo<Line[]>(
-    () => [{ name: series.service, colour: "link", values: series.points.map((point) => point.value) }],
-    [series],
+    () => [{ name: source, colour: "link", values: series.points.map((point) => point.value) }],
+    [series, source],
   )
-  const format = useMemo(() => (value: number) => measured(value, series.unit), [series.unit])
+  const format = useMemo(() => (value: number) => measured(value, axisUnit(series.unit)), [series.unit])
   const attributes = Object.entries(series.attributes)
     .map(([key, value]) => `${key}=${value}`)
     .join(", ")
@@ -55,14 +56,17 @@ function SmallChart({ series, from, to }: { series: Series; from: number; to: nu
       <figcaption>
         <span className="one-line strong" title={series.name}>
           {series.name}
+          {axisUnit(series.unit) !== series.unit && /^\w/.test(series.unit) && (
+            <span className="muted small"> {series.unit}</span>
+          )}
         </span>
         <span className="one-line muted small" title={`${series.resource} ${attributes}`}>
-          {series.service}
+          {source}
           {attributes && ` · ${attributes}`}
-          {series.correlation === null ? "" : ` · moves with p95: ${digits(series.correlation)}`}
+          {series.correlation === null ? "" : ` · moves with p95: ${digits(series.correlation).replace("-", "−")}`}
         </span>
       </figcaption>
-      <Chart name={`${series.name} of ${series.service}`} times={times} lines={lines} format={format} height={100} from={from} to={to} />
+      <Chart name={`${series.name} of ${source}`} times={times} lines={lines} format={format} height={100} from={from} to={to} />
     </figure>
   )
 }

@@ -171,7 +171,7 @@ function Head({ transaction }: { transaction: Schemas["Transaction"] }) {
               {percent(slo.error_budget_left)} left
             </span>
             {slo.good < slo.total && (
-              <span className="muted"> <Of chosen={{ slo: "bad" }}>{count(slo.total - slo.good)} bad</Of></span>
+              <span className="muted"> · <Of chosen={{ slo: "bad" }}>{count(slo.total - slo.good)} bad</Of></span>
             )}
           </Fact>
         )}
