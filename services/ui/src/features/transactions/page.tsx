@@ -175,6 +175,7 @@ function columnsOf(rows: readonly Transaction[]): Column<Transaction>[] {
       name: "lost",
       head: "Value lost",
       align: "end",
+      narrow: "hide",
       sort: "value_lost",
       cell: (row) =>
         row.value?.lost ? (
