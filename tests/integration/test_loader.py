@@ -229,6 +229,18 @@ def test_pausing_waits_until_ambiguous_segments_are_reloaded(
     assert loader.close()
 
 
+def test_closing_loads_what_was_offered_while_there_is_time(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    loader = Loader(ingest)
+    loader.start()
+    for number in range(1, 6):
+        loader.offer(seal_segment(tmp_path / str(number), "traces", traces(number)))
+    assert loader.close(60.0, drain=60.0)
+    assert loader.drained()
+    assert spans_stored(store) == (6000, 6000)
+
+
 def test_closing_does_not_wait_for_an_insert_that_never_ends(tmp_path: Path) -> None:
     release = threading.Event()
 

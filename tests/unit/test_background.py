@@ -36,6 +36,23 @@ def test_a_worker_runs_at_the_start_and_when_it_is_woken() -> None:
     assert not worker.close(0) or len(runs) == 2
 
 
+def test_a_wake_without_delay_skips_the_rest_after_a_run() -> None:
+    runs: list[int] = []
+
+    def job(_: Stop) -> float:
+        runs.append(len(runs))
+        return math.inf
+
+    worker = Worker("test", job, "failed", cooldown=lambda seconds: 3600.0)
+    with worker.running():
+        wait_for(lambda: len(runs) == 1)
+        worker.wake()
+        time.sleep(0.05)
+        assert len(runs) == 1
+        worker.wake_now()
+        wait_for(lambda: len(runs) == 2)
+
+
 def test_a_worker_runs_when_its_job_is_due_again() -> None:
     runs: list[int] = []
 

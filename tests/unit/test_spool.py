@@ -210,6 +210,45 @@ def test_a_segment_stays_open_while_the_loader_is_busy(tmp_path: Path) -> None:
     assert sealed.items() == 1
 
 
+async def wait_for(sealed: Sealed) -> None:
+    for _ in range(3000):
+        if sealed:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nothing was sealed")
+
+
+def test_a_segment_is_sealed_when_it_is_asked_for(tmp_path: Path) -> None:
+    sealed = Sealed()
+    spool = Spool(tmp_path, ("traces",), sealed.append, age=3600.0)
+
+    async def append() -> None:
+        await spool.append("traces", BATCHES[0])
+        (path,) = (tmp_path / "traces").iterdir()
+        segment = int(path.stem)
+        spool.seal("traces", segment - 1)  # an earlier one: this one stays open
+        await asyncio.sleep(0.05)
+        assert sealed == []
+        spool.seal("traces", segment)
+        await wait_for(sealed)
+
+    asyncio.run(append())
+    assert sealed.items() == 1
+    spool.close()
+
+
+def test_a_segment_does_not_wait_while_half_of_the_limit_is_used(tmp_path: Path) -> None:
+    sealed = Sealed()
+    spool = Spool(tmp_path, ("traces",), sealed.append, limit=20_000, age=3600.0)
+
+    async def append() -> None:
+        await spool.append("traces", BATCHES[2])
+        await wait_for(sealed)
+
+    asyncio.run(append())
+    spool.close()
+
+
 def test_at_its_limit_the_spool_refuses_until_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,6 +121,10 @@ class Footprint:
                 "because the database does not keep up: send again later"
             )
 
+    def add(self, size: int) -> None:
+        """So many bytes were written; counted until the next measurement."""
+        self._used += size
+
     def is_scarce(self) -> bool:
         """Whether half of the limit is used."""
         return 2 * self.used() >= self._limit

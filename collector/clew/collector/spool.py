@@ -247,6 +247,7 @@ class _Writer:
             reason = f"the spool cannot be written ({error.strerror}): send again later"
             self._refuse(reason)
             return Overloaded(reason)
+        self._footprint.add(sum(len(batch.body) for batch in batches))
         self._on_synced(time.monotonic() - start)
         items = sum(batch.items for batch in batches)
         self._on_received(self._signal, self._open.id, items, self._open.received_at)
