@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from clew.analysis import documents
+from clew.analysis.alerts.notes import Note, Notes
 from clew.analysis.alerts.outbox import Outbox
 from clew.analysis.alerts.records import AlertRecord, AlertRecords
 from clew.analysis.alerts.rulebook import Rulebook
 from clew.analysis.alerts.rules import AlertsFile, Labels
 from clew.analysis.alerts.silences import Silences
 from clew.analysis.alerts.states import Known, State
+from clew.analysis.watching.calls import CallGraph
 from clew.analysis.watching.progress import WatcherProgress
 from clew.analysis.watching.series import WatchedSeries
 from clew.analysis.watching.watcher import SETTLED_AFTER, Inputs, Watcher
@@ -83,11 +85,13 @@ class World:
         self.outbox = Outbox(statements)
         self.records = AlertRecords(statements)
         self.silences = Silences(statements)
+        self.notes = Notes(statements)
         self.watcher = Watcher(
             WatchedSeries(statements),
             Rulebook(statements, False, self.file),
             self.records,
             self.silences,
+            self.notes,
             self.outbox,
             WatcherProgress(statements, False, lambda: self.now),
             Inputs(lambda: self.now, lambda: (), **self.inputs),
@@ -225,8 +229,18 @@ def test_it_is_told_again_while_it_fires(world: World) -> None:
     assert transitions == ["fired", "repeated"]
 
 
+def test_what_somebody_takes_care_of_is_not_told_again(world: World) -> None:
+    world.minute()
+    world.minute(failing=True)
+    record = world.record("payments fail")
+    world.notes.add(Note(record.id, 1, "acknowledged", "ann", "", world.now))
+    for _ in range(11):
+        world.minute(failing=True)
+    assert [told[2] for told in world.told() if told[1] == "payments fail"] == ["fired"]
+
+
 def test_what_calls_is_told_of_by_what_it_calls(world: World) -> None:
-    world.inputs = {"downstream": lambda at: lambda name: {"shop": ["payments"]}.get(name, [])}
+    world.inputs = {"calls": lambda at: CallGraph([("shop", "payments")])}
     world.start()
     world.minute()
     for _ in range(2):

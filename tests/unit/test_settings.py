@@ -62,6 +62,7 @@ def _example(name: str) -> str:
         "cors_headers": "x-tenant, api-key",
         "cluster": "c",
         "hosts": "clew.example, other",
+        "alert_networks": "10.1.0.0/16, fd00::/8",
     }
     return (numbers | files | texts).get(name, "h:7")
 

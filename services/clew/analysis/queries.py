@@ -22,6 +22,18 @@ class AlertChangesRow(TypedDict):
 ALERT_CHANGES = Query[AlertChangesRow](ANALYSIS, "alert_changes")
 
 
+class AlertNotesRow(TypedDict):
+    alert: str
+    episode: int
+    kind: str
+    author: str
+    text: str
+    at: float
+
+
+ALERT_NOTES = Query[AlertNotesRow](ANALYSIS, "alert_notes")
+
+
 class AlertRulesRow(TypedDict):
     origin: str
     revision: int
@@ -354,6 +366,14 @@ class WatchBurnRow(TypedDict):
 
 
 WATCH_BURN = Query[WatchBurnRow](ANALYSIS, "watch_burn")
+
+
+class WatchCallsRow(TypedDict):
+    source: str
+    target: str
+
+
+WATCH_CALLS = Query[WatchCallsRow](ANALYSIS, "watch_calls")
 
 
 class WatchHistoryRow(TypedDict):

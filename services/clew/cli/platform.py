@@ -18,6 +18,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from clew.cli.opening import make_data, only_one, open_store
+from clew.cli.parts.alerts import alerts
 from clew.cli.parts.analysis import analysis
 from clew.cli.parts.control import control
 from clew.cli.parts.ingest import ingest
@@ -33,9 +34,9 @@ logger = logging.getLogger(__name__)
 Part = Callable[[Shared], AbstractAsyncContextManager[dict[str, str]]]
 
 # In the order in which they start; they end in the opposite one.
-COLLECT: tuple[Part, ...] = (analysis, ingest, control)
+COLLECT: tuple[Part, ...] = (analysis, ingest, alerts, control)
 SERVE: tuple[Part, ...] = (read, sql_port, control)
-UP: tuple[Part, ...] = (analysis, ingest, read, sql_port, control)
+UP: tuple[Part, ...] = (analysis, ingest, read, sql_port, alerts, control)
 
 # The names of the settings that have the addresses on which a part listens.
 ADDRESSES: Mapping[Part, tuple[str, ...]] = {
@@ -79,6 +80,7 @@ async def _serve(
     endpoints = shared.endpoints
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(shared.registry.watching())
+        stack.enter_context(shared.rulebook.watching())
         stack.enter_context(shared.freshness.running())
         shared.events.on_stopping(shared.freshness.close)
         for part in parts:

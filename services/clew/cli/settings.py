@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,14 @@ def read_headers(text: str) -> tuple[str, ...]:
         if not re.fullmatch(r"[a-z0-9!#$%&'+.^_`|~-]+", name):
             raise UsageError("write names of HTTP headers, separated by commas")
     return names
+
+
+def read_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Networks as CIDR, separated by commas."""
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise UsageError("write networks such as 10.1.0.0/16, separated by commas") from error
 
 
 def read_retention(text: str) -> dict[str, int]:
@@ -223,6 +232,18 @@ SETTINGS = (
         "YAML file that defines business transactions; read again when it changes",
         read_path,
     ),
+    Setting(
+        "alerts",
+        "",
+        "YAML file with rules, receivers and routes of alerts; read again when it changes",
+        read_path,
+    ),
+    Setting(
+        "alert_networks",
+        "",
+        "private networks, comma separated, that receivers of alerts may lie in: 10.1.0.0/16",
+        read_networks,
+    ),
     API_KEYS,
     Setting(
         "tls_cert", "", "PEM file of the certificate and its chain, for every address", read_path
@@ -300,6 +321,8 @@ class Settings:
     cluster: str = ""
     clickhouse: tuple[str, int] | None = None
     transactions: Path | None = None
+    alerts: Path | None = None
+    alert_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     api_keys: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None

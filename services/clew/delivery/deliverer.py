@@ -66,7 +66,9 @@ class Deliverer:
         self._lines: dict[str, _Line] = {}
         self._worker = Worker("deliverer", self._work, "alerts are not delivered", gather=0.1)
         self.wake = self._worker.wake
-        self.running = self._worker.running
+        self.start = self._worker.start
+        self.paused = self._worker.paused
+        self.close = self._worker.close
 
     def deliver(self, stop: Stop) -> float:
         """Send what is due. Returns the seconds until something is due again; math.inf if nothing
@@ -79,7 +81,7 @@ class Deliverer:
         return max(0.0, min(due, default=float("inf")) - self._now())
 
     def _work(self, stop: Stop) -> float:
-        return min(self.deliver(stop), LOOK_EVERY)
+        return min(self.deliver(stop), LOOK_EVERY) if self._receivers() else LOOK_EVERY
 
     def _serve(self, name: str, entries: list[OutboxEntry], stop: Stop) -> float:
         """Send a receiver what is due; returns when something is due again, in seconds since 1970,

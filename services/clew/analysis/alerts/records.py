@@ -46,17 +46,13 @@ class Report:
 @dataclass(frozen=True)
 class AlertRecord:
     """One alert. `id`, `rule` and `labels` never change. `verdict`: the last one that could be
-    judged; `acknowledged_by` of the episode `acknowledged_episode`; `because_of`: the alert that
-    stands for this one."""
+    judged; `because_of`: the alert that stands for this one."""
 
     verdict: Verdict
     severity: str
     state: AlertState = field(default_factory=AlertState)
     known: Known = Known.KNOWN
     reported: Report = field(default_factory=Report)
-    acknowledged_by: str = ""
-    acknowledged_episode: int = 0
-    feedback: str = ""
     because_of: str = ""
     version: int = 0
 
@@ -74,11 +70,6 @@ class AlertRecord:
     def labels(self) -> Mapping[str, str]:
         """What it is about."""
         return self.verdict.labels
-
-    @property
-    def is_acknowledged(self) -> bool:
-        """Whether somebody takes care of this episode."""
-        return bool(self.acknowledged_by) and self.acknowledged_episode == self.state.episode
 
     @property
     def document(self) -> dict[str, Any]:

@@ -26,11 +26,12 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Teller:
-    """What holds while alerts are told of: the rules, the silences, the call graph, and the
-    address of clew's pages."""
+    """What holds while alerts are told of: the rules, the silences, the episodes that somebody
+    takes care of, the call graph, and the address of clew's pages."""
 
     rules: AlertsFile
     silences: Sequence[Silence] = ()
+    acknowledged: Collection[tuple[str, int]] = ()
     downstream: Downstream = lambda service: ()
     url: str = ""
 
@@ -92,7 +93,8 @@ class Teller:
         if not was_told:
             return Transition.REOPENED if is_same else Transition.FIRED
         route = self._route(record)
-        repeat = None if route is None or record.is_acknowledged else route.repeat
+        is_taken = (record.id, state.episode) in self.acknowledged
+        repeat = None if route is None or is_taken else route.repeat
         return Transition.REPEATED if repeat and at - reported.at >= repeat else None
 
     @staticmethod

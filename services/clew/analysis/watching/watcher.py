@@ -9,17 +9,19 @@ began and ended meanwhile is told in one line, and nothing else is told of the p
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from clew.analysis.alerts.notes import Notes
 from clew.analysis.alerts.outbox import Outbox, OutboxEntry
 from clew.analysis.alerts.records import AlertRecord, AlertRecords
 from clew.analysis.alerts.rulebook import Rulebook
 from clew.analysis.alerts.rules import AlertsFile, Rule
 from clew.analysis.alerts.silences import Silences
-from clew.analysis.alerts.states import Known, State, Timing, advance
+from clew.analysis.alerts.states import Known, State, Timing, Transition, advance
 from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.transactions.definitions import Definition
+from clew.analysis.watching.calls import CallGraph
 from clew.analysis.watching.evidence import Evidence
 from clew.analysis.watching.judges import judged
 from clew.analysis.watching.judges.combined import combine
@@ -33,6 +35,7 @@ logger = logging.getLogger(__name__)
 SETTLED_AFTER = 30.0  # seconds after a minute's end, when its rows are judged
 LATE_MINUTES = 5  # minutes before, of which late rows may have come
 MAX_MISSED = 86_400.0  # seconds: what was missed before is not judged
+IDLE_EVERY = 600.0  # seconds between two notes of the progress without rules
 OLD_AFTER = 900.0  # seconds: of a minute that is older when it is judged nobody is told
 
 
@@ -40,7 +43,7 @@ OLD_AFTER = 900.0  # seconds: of a minute that is older when it is judged nobody
 class Inputs:
     """What the watcher is handed besides its tables. `definitions`: those in force; `last_insert`:
     when rows were stored last; `catch_up`: have what was received stored; `is_received`: whether
-    telemetry is taken in; `downstream`: the services that a service calls, however far;
+    telemetry is taken in; `calls`: who called whom before a time;
     `url`: the address of the pages; `now`: the time in seconds since 1970."""
 
     now: Callable[[], float]
@@ -48,7 +51,7 @@ class Inputs:
     last_insert: Callable[[], float] = lambda: float("inf")
     catch_up: Callable[[], object] = lambda: None
     is_received: Callable[[], bool] = lambda: True
-    downstream: Callable[[float], Callable[[str], Collection[str]]] = lambda at: lambda name: ()
+    calls: Callable[[float], CallGraph] = lambda at: CallGraph(())
     url: str = ""
 
 
@@ -62,6 +65,7 @@ class Watcher:
         rulebook: Rulebook,
         records: AlertRecords,
         silences: Silences,
+        notes: Notes,
         outbox: Outbox,
         progress: WatcherProgress,
         inputs: Inputs,
@@ -71,6 +75,7 @@ class Watcher:
         self._rulebook = rulebook
         self._stored = records
         self._silences = silences
+        self._notes = notes
         self._outbox = outbox
         self._progress = progress
         self._inputs = inputs
@@ -79,8 +84,9 @@ class Watcher:
         self._last_seen: dict[Series, float] = {}
         self._since = 0.0
         self._version = 0
+        self._is_idle = False
         worker = Worker("watcher", self._work, "alerts are not judged")
-        self.running = worker.running
+        self.start = worker.start
         self.paused = worker.paused
         self.stop = worker.stop
         self.close = worker.close
@@ -89,7 +95,7 @@ class Watcher:
         if not self._progress.hold():
             return float(MINUTE)
         self.watch(stop)
-        return self.due_in()
+        return float(MINUTE) if self._is_idle else self.due_in()
 
     def due_in(self) -> float:
         """Seconds until the next minute can be judged."""
@@ -102,6 +108,11 @@ class Watcher:
         last = int(now - SETTLED_AFTER) // MINUTE * MINUTE
         if self._records is None:
             self._begin(now, last)
+        if not self._rulebook.current().all.rules and not self._records:
+            self._idle(last)
+            return
+        if self._is_idle:
+            self._is_idle, self._last_seen = False, self._watched.last_seen(last)
         first = max(self._progress.until, last - MAX_MISSED)
         if first >= last:
             return
@@ -119,6 +130,12 @@ class Watcher:
                 self._tell(at, missed)
                 missed = {}
             self._progress.advance(at)
+
+    def _idle(self, last: float) -> None:
+        """There are no rules: what was not judged then is not judged later."""
+        self._is_idle = True
+        if last - self._progress.until >= IDLE_EVERY:
+            self._progress.advance(last)
 
     def _begin(self, now: float, last: float) -> None:
         """Read what a watcher before this one has left."""
@@ -205,12 +222,16 @@ class Watcher:
     def _tell(self, at: float, missed: Mapping[str, AlertRecord]) -> None:
         """Put into the outbox what is to be told, then note that it was."""
         assert self._records is not None
-        rules = self._rulebook.current().all
-        teller = Teller(
-            rules, self._silences.since(at), self._inputs.downstream(at), self._inputs.url
-        )
         if not missed and not any(_is_of_interest(record) for record in self._records.values()):
             return
+        rules = self._rulebook.current().all
+        teller = Teller(
+            rules,
+            self._silences.since(at),
+            self._notes.acknowledged(),
+            self._inputs.calls(at).downstream,
+            self._inputs.url,
+        )
         deliveries, changed = teller.tell(self._records.values(), at)
         deliveries += _summary(missed, teller, rules)
         entries = [
@@ -252,7 +273,8 @@ def _is_worth_keeping(record: AlertRecord) -> bool:
 
 
 def _is_of_interest(record: AlertRecord) -> bool:
-    return record.state.is_open or record.reported.episode > 0
+    is_told = record.reported.transition is not Transition.RESOLVED
+    return record.state.is_open or (is_told and record.reported.episode > 0)
 
 
 def _summary(

@@ -12,6 +12,8 @@ from typing import Any
 
 from clew.access import Authenticator, HostGuard, Hosts, Keys
 from clew.analysis import Occurrences, Registry
+from clew.analysis.alerts.rulebook import Rulebook
+from clew.analysis.traces.settling import settler_statements
 from clew.cli.servers import BACKLOG, Certificate, Server
 from clew.cli.settings import Settings, UsageError
 from clew.storage import Store
@@ -57,6 +59,7 @@ class Shared:
     store: Store
     access: Access
     registry: Registry
+    rulebook: Rulebook
     occurrences: Occurrences
     freshness: Freshness
     pauses: Pauses
@@ -77,6 +80,7 @@ class Shared:
             store,
             access,
             registry,
+            Rulebook(settler_statements(store), store.shared, settings.alerts),
             Occurrences(store, registry.definitions),
             Freshness(),
             Pauses(store),

@@ -1,0 +1,90 @@
+"""Alerts: the watcher, which judges the rules, and the deliverer, which tells of what it finds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+
+from clew.analysis.alerts.notes import Notes
+from clew.analysis.alerts.outbox import Outbox
+from clew.analysis.alerts.records import AlertRecords
+from clew.analysis.alerts.silences import Silences
+from clew.analysis.traces.settling import settler_statements
+from clew.analysis.watching.calls import read_calls
+from clew.analysis.watching.progress import WatcherProgress
+from clew.analysis.watching.series import WatchedSeries
+from clew.analysis.watching.watcher import Inputs, Watcher
+from clew.cli.parts.shared import Shared
+from clew.delivery.addresses import Networks
+from clew.delivery.deliverer import Deliverer
+from clew.delivery.senders import Sender
+
+PATIENCE = 0.5  # seconds for each of the two threads at the end
+CATCH_UP = 5.0  # seconds that the watcher waits for what was received
+
+
+@contextlib.asynccontextmanager
+async def alerts(shared: Shared) -> AsyncIterator[dict[str, str]]:
+    """Judge the rules of alerts and deliver what is found, while this is entered."""
+    statements = settler_statements(shared.store)
+    deliverer = Deliverer(
+        Outbox(settler_statements(shared.store)),
+        lambda: shared.rulebook.current().all.receivers,
+        Sender(Networks(shared.settings.alert_networks)),
+        time.time,
+    )
+    watcher = Watcher(
+        WatchedSeries(statements),
+        shared.rulebook,
+        AlertRecords(statements),
+        Silences(statements),
+        Notes(statements),
+        Outbox(statements),
+        WatcherProgress(statements, shared.store.shared, time.time),
+        _inputs(shared),
+        deliverer.wake,
+    )
+    shared.events.on_stopping(watcher.stop)
+    for worker in (watcher, deliverer):
+        shared.pauses.register(_Paused(worker))
+        worker.start()
+    try:
+        yield {}
+    finally:
+        for worker in (watcher, deliverer):
+            if not await asyncio.to_thread(worker.close, PATIENCE):
+                shared.stuck.set()
+
+
+def _inputs(shared: Shared) -> Inputs:
+    last_insert = time.time()
+
+    def inserted(signal: str) -> None:
+        nonlocal last_insert
+        if signal == "traces":
+            last_insert = time.time()
+
+    shared.events.on_inserted(inserted)
+    calls = settler_statements(shared.store)
+    return Inputs(
+        time.time,
+        shared.registry.definitions,
+        lambda: float("inf") if shared.store.shared else last_insert,
+        lambda: shared.freshness.catch_up_everything(CATCH_UP),
+        shared.freshness.accepts,
+        lambda at: read_calls(calls, at),
+        shared.endpoints.get("api", ""),
+    )
+
+
+class _Paused:
+    """A worker as a Writer: it leaves nothing in part."""
+
+    def __init__(self, worker: Watcher | Deliverer) -> None:
+        self._worker = worker
+
+    def paused(self, reloaded_within: float | None = None) -> AbstractContextManager[None]:
+        return self._worker.paused()
