@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clew.storage.inserts import insert_block
+from clew.storage.rows import Rows
 from clew.storage.store import Store
 
 RECEIVED = "received"
@@ -15,7 +17,6 @@ UNREADABLE = "unreadable"
 REFUSED = "refused"
 ALIVE = "alive"
 
-ROWS_PER_INSERT = 300  # a server accepts 128 KiB for a parameter
 LATE_AFTER = 3600  # seconds between an item's own time and its time of receipt
 
 
@@ -33,15 +34,13 @@ class LedgerRow:
     late: int = 0
 
 
-INSERT = """
-INSERT INTO otel.clew_ledger (ReceivedAt, Signal, Segment, ServiceName, Fate, Items, Late)
-SELECT fromUnixTimestamp64Milli(row.1), row.2, row.3, row.4, row.5, row.6, row.7
-FROM
-(
-    SELECT arrayJoin(
-        {rows:Array(Tuple(Int64, String, UInt64, String, String, UInt64, UInt64))}) AS row
-)
-"""
+COLUMNS = {
+    "ReceivedAt": "DateTime64(3)",
+    "Signal": "String",
+    "Segment": "UInt64",
+    **dict.fromkeys(("ServiceName", "Fate"), "String"),
+    **dict.fromkeys(("Items", "Late"), "UInt64"),
+}
 
 
 def write_rows(store: Store, rows: list[LedgerRow]) -> None:
@@ -51,17 +50,16 @@ def write_rows(store: Store, rows: list[LedgerRow]) -> None:
     values = [
         (
             int(row.received_at * 1000),
-            row.signal,
+            row.signal.encode(),
             row.segment,
-            row.service,
-            row.fate,
+            row.service.encode(),
+            row.fate.encode(),
             row.items,
             row.late,
         )
         for row in rows
     ]
-    with store.client() as client:
-        for first in range(0, len(values), ROWS_PER_INSERT):
-            batch = values[first : first + ROWS_PER_INSERT]
-            # Not as a command: a command has its parameters in the URL.
-            client.raw_query(INSERT, parameters={"rows": batch})
+    if values:
+        with store.client() as client:
+            block = Rows("clew_ledger", COLUMNS, values)
+            insert_block(store, client, block, {"async_insert": 0}, store.directory)
