@@ -24,7 +24,7 @@ from clew.storage.store import Store
 CHUNK_WEIGHT = 250_000  # spans of a chunk; the weight of a trace grows with the square of its spans
 LARGE_TRACE = 200  # spans; a larger trace is computed by itself, in Python
 # A pass over up to so many traces with so many spans is computed in Python, and a larger one by the
-# statements.
+# statements (ADR 0031).
 FEW_TRACES, FEW_SPANS = 500, 2000
 MAX_TRACE = 100_000  # spans; a larger trace is not settled and has no row
 NO_CHUNK = (1 << 32) - 1  # the number of none
