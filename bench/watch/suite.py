@@ -86,11 +86,13 @@ def hourly(part: Case) -> Hourly:
     return Hourly(over, part)
 
 
-def minutely(part: Case) -> dict[str, Bools]:
-    """The tests of each minute over the week: alarms [series, minutes] by measure."""
+def minutely(part: Case) -> tuple[dict[str, Bools], Bools]:
+    """The tests of each minute over the week: alarms [series, minutes] by measure, and the minutes
+    at which people would be woken."""
     minutes = np.where(part.is_known, part.minutes, 0.0)
     past = part.requests[:, :HISTORY]
     alarms: dict[str, Bools] = {}
+    pages = np.zeros(minutes.shape, dtype=bool)
     for name, hours, bad, windows, limits in (
         ("slow_rate", part.slow_hours, part.slow, spikes.SLOW_WINDOWS, spikes.SLOW_P),
         ("error_rate", part.failed_hours, part.failed, spikes.ERROR_WINDOWS, spikes.ERROR_P),
@@ -104,6 +106,7 @@ def minutely(part: Case) -> dict[str, Bools]:
         )
         scores = spikes.bad_requests(seen, windows, limits, judged=WEEK_MINUTES)
         alarms[name] = scores.min(2) < 0
+        pages |= scores.min(2) < np.log(spikes.PAGE_P)
     of_week = np.arange(HISTORY) % baselines.HOURS
     logarithms = np.log(past + 0.5)
     usual = baselines.fit(logarithms, of_week)
@@ -115,8 +118,9 @@ def minutely(part: Case) -> dict[str, Bools]:
         dispersion=counts.overdispersion(past, held_out),
         requests=minutes,
     )
-    alarms["rate"] = np.abs(spikes.traffic(seen, judged=WEEK_MINUTES)).max(2) > 0
-    return alarms
+    z = np.abs(spikes.traffic(seen, judged=WEEK_MINUTES)).max(2)
+    alarms["rate"] = z > 0
+    return alarms, pages | (z >= spikes.PAGE_Z)
 
 
 def _episodes(alarms: Bools, calm: int) -> int:
@@ -206,14 +210,15 @@ def minute_rows(suite: ModuleType, kind: str, seeds: range, series: int) -> list
     """Spikes, errors, traffic, and false alarms of all of them."""
     measure = {"spikeL": "slow_rate", "spikeE": "error_rate", "err": "error_rate"}
     late: dict[str, Floats] = {}
-    wrong, weeks = 0, 0.0
+    wrong, woken, weeks = 0, 0, 0
     for scenario in ("control", *MINUTES):
         firsts = []
         for seed in seeds:
             part = case(suite, kind, scenario, series, seed)
-            alarms = minutely(part)
+            alarms, pages = minutely(part)
             if scenario == "control":
                 wrong += sum(_episodes(alarm, 30) for alarm in alarms.values())
+                woken += _episodes(pages, 30)
                 weeks += part.series
                 continue
             start = part.deployments[:, 1]
@@ -259,7 +264,8 @@ def minute_rows(suite: ModuleType, kind: str, seeds: range, series: int) -> list
             20,
             len(late["drop50"]),
         ),
-        most(f"{name}false alarms of minute tests per series-week", wrong / weeks, 0.1, int(weeks)),
+        most(f"{name}false alarms of minute tests per series-week", wrong / weeks, 0.1, weeks),
+        most(f"{name}pages in {weeks} unchanged series-weeks", woken, 0, weeks),
     ]
     return rows
 

@@ -61,6 +61,14 @@ def test_excluded_hours_do_not_count() -> None:
     assert np.abs(difference).max() < 0.2
 
 
+def test_an_accepted_change_is_the_new_usual() -> None:
+    values, seconds = noise(11), np.arange(len(HOURS)) * 3600.0
+    values[:, 650:] += 0.7
+    rebased = baselines.rebased(values, seconds, [(650 * 3600.0, 0.7)])
+    assert baselines.fit(rebased, HOURS).profile.mean() == pytest.approx(0.7, abs=0.05)
+    assert baselines.residuals(rebased, HOURS)[:, 650:].mean() == pytest.approx(0.0, abs=0.05)
+
+
 def test_residuals_are_those_of_a_baseline_that_did_not_know_the_week() -> None:
     values = noise(7)
     values[:, 3 * 168 :] += 1.0  # a week that nobody could have expected

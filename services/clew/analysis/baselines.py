@@ -75,6 +75,15 @@ def without(values: Floats, seconds: Floats, intervals: Iterable[tuple[float, fl
     return np.where(excluded, np.nan, values)
 
 
+def rebased(values: Floats, seconds: Floats, accepted: Iterable[tuple[float, float]]) -> Floats:
+    """`values` [..., times] as if accepted changes had always been. A change is the time since
+    which it is there, and its shift: the logarithm of the factor."""
+    result = values.copy()
+    for start, shift in accepted:
+        result[..., seconds < start] += shift
+    return result
+
+
 def fit(values: Floats, hours: Ints) -> Baseline:
     """The baseline of logarithms [series, hours] at hours of the week [hours]."""
     grid = _weekly(values, hours)

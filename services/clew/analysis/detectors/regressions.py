@@ -158,11 +158,12 @@ def findings(
     requests: Floats,
     history: History,
     deployments: Ints | None = None,
+    names: Sequence[str] = MEASURES,
 ) -> list[Finding]:
     """What to say of the series that are over a threshold (`over` [series, windows, measures], see
     `every_hour`), of windows that end with the arrays. `expected`: the baseline's logarithms
     [series, hours, measures]. `deployments`: the hour of each series' last one,
-    negative if there is none."""
+    negative if there is none. `names`: of the measures, where they are others than these four."""
     end = residuals.shape[1]
     changed = change_points(residuals, requests, history)
     result = []
@@ -180,7 +181,7 @@ def findings(
         finding = Finding(
             series=int(series),
             kind="regression",
-            measure=MEASURES[measure],
+            measure=names[measure],
             time=end - 1,
             window=window,
             value=float(np.exp(middle + shift)),

@@ -5,8 +5,8 @@ some minutes and compared with the requests of the same minutes times the usual 
 gamma-Poisson with the series' own overdispersion. Traffic is compared with the baseline. A quantile
 of one minute is never looked at: it is noise.
 
-A verdict needs two minutes in a row. A single bad minute, which is in several windows, is not
-enough either: the window without its worst minute must be unusual too.
+A single bad minute, which is in several windows, is no spike: the window without its worst minute
+must be unusual too. Traffic must be unusual at two minutes in a row.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ MIN_RATIO = 3.0  # times the usual share
 TRAFFIC_WINDOWS = (2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120)
 MIN_EXPECTED = 20  # requests, for traffic to be judged
 TRAFFIC_Z = 5.0
+# From here on people may be woken.
 PAGE_Z = 6.0
+PAGE_P = 1e-10
 # Overdispersion is learned from hours, within which traffic varies too: factor for short windows.
 WITHIN_HOUR = 1.5
 CERTAIN = {"low": 1.5, "normal": 1.0, "high": 0.8}  # factors of log p and of z, by sensitivity
@@ -69,11 +71,10 @@ def bad_requests(
     judged: int = 1,
 ) -> Floats:
     """The logarithms of probabilities, [series, judged, windows], of windows that end with each of
-    the last `judged` minutes and are over their limit, there and a minute before. 0: nothing to
-    say."""
+    the last `judged` minutes and are over their limit. 0: nothing to say."""
     counts, means = Sums(seen.counts), Sums(seen.expected)
-    ends = seen.counts.shape[1] + np.arange(-judged, 1)
-    result = np.zeros((len(seen.counts), judged + 1, len(windows)))
+    ends = seen.counts.shape[1] + np.arange(1 - judged, 1)
+    result = np.zeros((len(seen.counts), judged, len(windows)))
     for place, window in enumerate(windows):
         count, mean = counts.ending(ends, window), means.ending(ends, window)
         series, end = np.nonzero((count >= MIN_BAD) & (count >= MIN_RATIO * mean))
@@ -82,7 +83,7 @@ def bad_requests(
         series, end, log_p = series[is_rare], end[is_rare], log_p[is_rare]
         others = _without_worst(seen, series, ends[end], window)
         result[series, end, place] = np.where(others < np.log(P_WITHOUT_WORST), log_p, 0.0)
-    return _twice(result)
+    return result
 
 
 def traffic(
