@@ -19,9 +19,8 @@ from clew.api.reference import operations
 from support.processes import Clew
 
 DOCUMENT = create_app(cast(Any, None), lambda: True, registry=cast(Any, object())).openapi()
-THOROUGH = schemathesis.openapi.from_dict(DOCUMENT)
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
-# Of each parameter every edge: hundreds of requests, for the long run.
+# Every edge of each parameter: tests/contract/test_openapi_thorough.py.
 SCHEMA.config.phases.update(phases=["examples", "fuzzing"])
 CHECKS = (
     checks.not_a_server_error,
@@ -101,13 +100,6 @@ def test_what_is_asked_plainly_is_answered_as_described(name: str, served: Serve
 @SCHEMA.parametrize()
 @settings(EXAMPLES, max_examples=4)
 def test_answers_are_as_described(case: schemathesis.Case, served: Served) -> None:
-    check(case, served)
-
-
-@pytest.mark.slow
-@THOROUGH.parametrize()
-@settings(EXAMPLES, max_examples=150)
-def test_answers_are_as_described_to_many_more(case: schemathesis.Case, served: Served) -> None:
     check(case, served)
 
 
