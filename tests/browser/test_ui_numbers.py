@@ -135,6 +135,21 @@ def test_bad_occurrences_open_as_many(visit: Visit, site: Any) -> None:
     assert _noted(page) == number > 0
 
 
+def test_more_occurrences_are_listed_after_the_first_page(visit: Visit, site: Any) -> None:
+    visitor = visit()
+    path = "**/transactions/checkout/instances?*"
+    visitor.page.route(
+        path, lambda route: route.continue_(url=route.request.url.replace("limit=200", "limit=20"))
+    )
+    page = visitor.open(_path(site, "/transactions/checkout?tab=occurrences"))
+    assert _noted(page) == 20
+    while page.get_by_role("button", name="More", exact=True).count():
+        page.get_by_role("button", name="More", exact=True).click()
+        visitor.settle()
+    listed = httpx.get(f"{site.url}/api/v1/transactions/checkout", params=_window(site)).json()
+    assert _noted(page) == listed["transaction"]["count"] > 20
+
+
 def test_a_cell_of_the_heatmap_opens_the_occurrences_that_it_counts(
     visit: Visit, site: Any
 ) -> None:

@@ -1,6 +1,7 @@
 // The single runs of a transaction.
-import { useQuery } from "@tanstack/react-query"
+import { useInfiniteQuery } from "@tanstack/react-query"
 import { getRouteApi, Link } from "@tanstack/react-router"
+import { useMemo } from "react"
 
 import type { Schemas } from "~/api/client"
 import type { PartProps } from "~/features/transaction/page"
@@ -26,7 +27,9 @@ export function Occurrences({ id, view }: PartProps) {
   const navigate = route.useNavigate()
   const set = (next: Chosen) =>
     void navigate({ search: (current) => ({ ...current, ...next }) })
-  const { data, error, isPending, refetch } = useQuery(occurrences(id, window, of))
+  const { data, error, isPending, refetch, fetchNextPage, hasNextPage, isFetchingNextPage } =
+    useInfiniteQuery(occurrences(id, window, of))
+  const instances = useMemo(() => data?.pages.flatMap((page) => page.instances) ?? [], [data])
   const isDefined = view.transaction.source === "defined"
   const columns: (Column<Row> | false)[] = [
     { name: "status", head: <span className="hidden">Status</span>, cell: (row) => <Status status={row.status} /> },
@@ -73,7 +76,7 @@ export function Occurrences({ id, view }: PartProps) {
   return (
     <Panel
       title="Occurrences"
-      note={data && `${count(data.instances.length)}${data.next_cursor ? " or more" : ""}`}
+      note={data && `${count(instances.length)}${hasNextPage ? " or more" : ""}`}
       source={{ path: `${pathOf(id)}/instances`, query: occurrencesQuery(window, of) }}
       actions={
         <button
@@ -89,17 +92,29 @@ export function Occurrences({ id, view }: PartProps) {
       <Chips of={of} set={set} />
       {isPending ? (
         <Loading rows={8} name="occurrences" />
-      ) : error ? (
+      ) : error && !data ? (
         <Failure error={error} again={() => void refetch()} />
-      ) : data.instances.length ? (
-        <Table
-          name="Occurrences"
-          columns={columns.filter((column) => column !== false)}
-          rows={data.instances}
-          id={(row) => row.key}
-          order={of.sort ?? "start"}
-          onOrder={(order) => set({ sort: order === "start" ? undefined : order })}
-        />
+      ) : instances.length ? (
+        <>
+          <Table
+            name="Occurrences"
+            columns={columns.filter((column) => column !== false)}
+            rows={instances}
+            id={(row) => row.key}
+            order={of.sort ?? "start"}
+            onOrder={(order) => set({ sort: order === "start" ? undefined : order })}
+          />
+          {hasNextPage && (
+            <button
+              type="button"
+              className="button"
+              disabled={isFetchingNextPage}
+              onClick={() => void fetchNextPage()}
+            >
+              More
+            </button>
+          )}
+        </>
       ) : (
         <Empty>No occurrence in this time.</Empty>
       )}

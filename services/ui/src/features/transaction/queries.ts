@@ -1,4 +1,4 @@
-import { queryOptions } from "@tanstack/react-query"
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query"
 
 import { client, read, type Window } from "~/api/client"
 import type { Region } from "~/features/transaction/region"
@@ -75,13 +75,15 @@ export const occurrencesQuery = (window: Window, { outcome, min, max, ...chosen 
 const array = (texts: string[] | undefined) => texts && JSON.stringify(texts)
 
 export const occurrences = (id: string, window: Window, of: Chosen) =>
-  queryOptions({
+  infiniteQueryOptions({
     queryKey: ["occurrences", id, window, of],
     meta: { name: "the occurrences" },
-    queryFn: ({ signal }) =>
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page: { next_cursor: string | null }) => page.next_cursor ?? undefined,
+    queryFn: ({ signal, pageParam }) =>
       read(
         client.GET("/api/v1/transactions/{transaction_id}/instances", {
-          params: { path: { transaction_id: id }, query: occurrencesQuery(window, of) },
+          params: { path: { transaction_id: id }, query: { ...occurrencesQuery(window, of), cursor: pageParam } },
           signal,
         }),
       ),
