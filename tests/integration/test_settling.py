@@ -26,6 +26,7 @@ from clew.analysis.traces.settling import (
     Settling,
     settler_statements,
 )
+from clew.analysis.traces.targets import NAMES
 from clew.storage import Ingest, Store
 from clew.storage.rows import Rows
 from clew.storage.statements import Statements
@@ -143,6 +144,66 @@ def test_a_large_trace_equals_the_reference(
     settle(settling, traces=traces)
     (trace,) = traces_of(spans)
     assert settled(store) == {trace.id: expected(trace)}
+
+
+def test_rows_of_other_writers_are_settled_alike_in_both_ways(
+    store: Store, settling: Settling
+) -> None:
+    """Ids in capitals, short, too long, empty or none at all; attributes that are there twice or
+    empty; older spellings; times before 1970; a duration that wrapped below zero."""
+    choice = random.Random(12)
+    ids = ["", "AB", "00000000000000ab", "1" * 16, "zz", "F" * 16, "1" * 32, "abc"]
+    kinds = [
+        "Client",
+        "SPAN_KIND_CLIENT",
+        "Server",
+        "SPAN_KIND_CONSUMER",
+        "Consumer",
+        "",
+        "Producer",
+    ]
+    names = [*NAMES, "http.host", "url.full", "db.query.summary"]
+    texts = [
+        "",
+        "a/b/c",
+        "https://x.example.com:80/p",
+        "receive",
+        " é ",
+        "//",
+        "user@host",
+        "[::1]:5",
+    ]
+    spans = [
+        (
+            f"{number % 40:032x}",
+            *(choice.choice(ids), choice.choice(ids)),
+            choice.choice((-1, 0, 10**9, 10**9 + 1, T0)),
+            choice.choice((0, 5, 10**9, 1 << 63, (1 << 64) - 5)),
+            *(choice.choice("ab"), choice.choice("cd"), choice.choice(kinds)),
+            choice.choice(("Error", "STATUS_CODE_ERROR", "Ok", "")),
+            [choice.choice(names) for _ in range(choice.randint(0, 6))],
+            [choice.choice(texts) for _ in range(6)],
+        )
+        for number in range(160)
+    ]
+    with store.client() as client:
+        client.raw_query(
+            """INSERT INTO otel.otel_traces (TraceId, SpanId, ParentSpanId, Timestamp, Duration, ServiceName, SpanName,
+                SpanKind, StatusCode, SpanAttributes)
+            SELECT s.1, s.2, s.3, fromUnixTimestamp64Nano(s.4), s.5, s.6, s.7, s.8, s.9,
+                CAST(arrayZip(s.10, arraySlice(s.11, 1, length(s.10))), 'Map(LowCardinality(String), String)')
+            FROM (SELECT arrayJoin({spans:Array(Tuple(String, String, String, Int64, UInt64, String, String, String, String,
+                Array(String), Array(String)))}) AS s)""",
+            parameters={"spans": spans},
+        )
+    results = []
+    for traces in (MANY, FEW):
+        settle(settling, traces=traces)
+        results.append(settled(store))
+        with store.client() as client:
+            client.command("TRUNCATE TABLE otel.clew_settled")
+    assert len(results[0]) == 40
+    assert results[0] == results[1]
 
 
 def test_a_pass_with_more_spans_than_python_computes_is_left_to_the_statement(
