@@ -108,8 +108,8 @@ def evaluate(corpus: Sequence[Labelled], detect: Detector, threshold: float) -> 
     alarms = [Alarms.of_file(series, detect(series.values, series.step)) for series in corpus]
     windows = sum(file.windows for file in alarms)
     candidates = np.unique(np.concatenate([file.scores for file in alarms]))
-    if len(candidates) > 300:
-        candidates = np.quantile(candidates, np.linspace(0, 1, 300))
+    if len(candidates) > 1000:
+        candidates = np.quantile(candidates, np.linspace(0, 1, 1000))
     candidates = np.append(candidates, threshold)
     totals = [sum(file.points(level) for file in alarms) for level in candidates]
     normalized = 100 * (np.array(totals) + windows) / max(2 * windows, 1)

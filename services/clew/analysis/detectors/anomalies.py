@@ -1,8 +1,9 @@
 """Anomalies of any metric of which nothing is known: CPU, memory, queues, connections.
 
-Six features of a series, each causal: the value; its distance from the median of the rows before;
-the last hour against the half day before; the last quarter of a day against the day before; how
-much it varies; its distance from the same time of the days before. How rare a feature is comes from
+Seven features of a series, each causal: the distance from the median of the rows before; the last
+hour against the half day before; the last quarter of a day against the day before; how much the
+series varies, and how much it moves from row to row; the distance from the same time of the days
+before, of a row and of an hour. How rare a feature is comes from
 the series' own past: a generalized Pareto tail is fitted to the largest 2 % on either side (peaks
 over threshold, Siffer et al. 2017), so a series with heavy tails needs larger peaks. The score is
 the mean of -log10 p of the features, each at most `CAP`: one wild feature alone says less than
@@ -18,9 +19,9 @@ import numpy as np
 from clew.analysis.baselines import Floats, median
 from clew.analysis.detectors.windows import Sums
 
-FEATURES = ("value", "distance", "hour", "quarter", "variation", "season")
+FEATURES = ("distance", "hour", "quarter", "variation", "movement", "season", "season_hour")
 CAP = 5.0
-THRESHOLD = 1.9
+THRESHOLD = 1.7
 MIN_ROWS = 100  # of the past, for anything to be said
 _TOP = 0.02
 _SHAPES = (0.05, 0.6)  # limits of the tail's shape: never one that ends, never one without a mean
@@ -48,28 +49,38 @@ def features(values: Floats, day: int) -> Floats:
     """The features [series, rows, features] of values [series, rows], of which `day` make a day;
     nan where there is too little before."""
     hour = min(max(day // 24, 3), 12)
-    ends = np.arange(1, values.shape[1] + 1)
-    is_known = np.isfinite(values)
-    known, total = Sums(is_known), Sums(np.nan_to_num(values))
-    squares = Sums(np.nan_to_num(values) ** 2)
-
-    def mean(sums: Sums, rows: int, before: int = 0) -> Floats:
-        count = known.ending(ends - before, rows)
-        result: Floats = sums.ending(ends - before, rows) / np.where(count > 0, count, np.nan)
-        return result
-
+    moved = np.abs(np.diff(values, axis=1, prepend=values[:, :1]))
+    season = values - _days_before(values, day)
+    level, square, step, seasonal = (_Means(part) for part in (values, values**2, moved, season))
     # As of the first two days, so that the feature of a row never changes.
     least = 1e-3 * _deviation(values[:, : 2 * day])[:, None] + 1e-12
-    variance = mean(squares, 3 * hour) - mean(total, 3 * hour) ** 2
+    variance = np.maximum(square.last(3 * hour) - level.last(3 * hour) ** 2, 0)
     parts = (
-        values,
         values - _median_before(values, 2 * hour + 1),
-        mean(total, hour) - mean(total, day // 2, hour),
-        mean(total, day // 4) - mean(total, day, day // 4),
-        np.log(np.sqrt(np.maximum(variance, 0)) + least),
-        values - _days_before(values, day),
+        level.last(hour) - level.last(day // 2, hour),
+        level.last(day // 4) - level.last(day, day // 4),
+        np.log(np.sqrt(variance) + least),
+        np.log(step.last(3 * hour) + least),
+        season,
+        seasonal.last(hour),
     )
     return np.stack(parts, axis=2)
+
+
+class _Means:
+    """Means over the last rows of each, of what is known."""
+
+    def __init__(self, values: Floats) -> None:
+        self._known = Sums(np.isfinite(values))
+        self._total = Sums(np.nan_to_num(values))
+        self._ends = np.arange(1, values.shape[1] + 1)
+
+    def last(self, rows: int, before: int = 0) -> Floats:
+        """The means [series, rows] of so many rows, up to so many rows before each."""
+        ends = self._ends - before
+        count = self._known.ending(ends, rows)
+        result: Floats = self._total.ending(ends, rows) / np.where(count > 0, count, np.nan)
+        return result
 
 
 def learn(past: Floats) -> Tails:
@@ -108,7 +119,7 @@ def scores(current: Floats, tails: Tails) -> Floats:
     return result
 
 
-def onsets(rows: Floats, calm: int, threshold: float, rise: float = 0.1) -> Floats:
+def onsets(rows: Floats, calm: int, threshold: float, rise: float = 0.3) -> Floats:
     """Scores [rows] of one series, where they begin to be above a threshold, and where they rise
     further by `rise`; 0 elsewhere. After `calm` rows without, it begins anew."""
     result = np.zeros(len(rows))
