@@ -118,7 +118,8 @@ def minutely(part: Case) -> tuple[dict[str, Bools], Bools]:
         dispersion=counts.overdispersion(past, held_out),
         requests=minutes,
     )
-    z = np.abs(spikes.traffic(seen, judged=WEEK_MINUTES)).max(2)
+    held = np.exp(usual.expected(np.arange(WEEK_MINUTES) // 60)) / 60
+    z = np.abs(spikes.traffic(seen, held, judged=WEEK_MINUTES)).max(2)
     alarms["rate"] = z > 0
     return alarms, pages | (z >= spikes.PAGE_Z)
 

@@ -112,12 +112,27 @@ def rate(requests: np.ndarray, expected: float = 30.0, dispersion: float = 0.005
     return spikes.Minutes(requests, usual, np.array([dispersion]), requests)
 
 
+def traffic(seen: spikes.Minutes, **arguments: object) -> np.ndarray:
+    return spikes.traffic(seen, seen.expected, **arguments)
+
+
+def test_where_hours_meet_traffic_may_change_at_once_or_evenly() -> None:
+    held = np.where(np.arange(300) < 150, 30.0, 15.0)[None]
+    even = np.interp(np.arange(300), [120, 180], [30.0, 15.0])[None]
+    for requests in (held, even):
+        seen = spikes.Minutes(requests, even, np.array([0.002]), requests)
+        assert not spikes.traffic(seen, held, judged=170).any()
+    late = np.full((1, 300), 30.0)
+    seen = spikes.Minutes(late, even, np.array([0.002]), late)
+    assert spikes.traffic(seen, held, judged=170).max() > 5
+
+
 def test_traffic_that_halves_is_found() -> None:
     requests = np.random.default_rng(4).poisson(30.0, (1, 300)) * 1.0
-    assert not spikes.traffic(rate(requests), judged=200).any()
+    assert not traffic(rate(requests), judged=200).any()
     requests[:, -15:] = 15
     seen = rate(requests)
-    finding = spikes.findings(seen, spikes.traffic(seen)[:, -1], "rate", spikes.TRAFFIC_WINDOWS)[0]
+    finding = spikes.findings(seen, traffic(seen)[:, -1], "rate", spikes.TRAFFIC_WINDOWS)[0]
     assert finding.kind == "traffic"
     assert finding.z < -5
     assert finding.value < finding.lower < finding.expected < 31
@@ -128,15 +143,15 @@ def test_minutes_that_clew_did_not_receive_are_no_silence() -> None:
     requests = np.full((1, 300), 30.0)
     requests[:, 200:] = 0
     seen = rate(requests)
-    assert spikes.traffic(seen)[0, -1].min() < -5
+    assert traffic(seen)[0, -1].min() < -5
     expected = seen.expected.copy()
     expected[:, 200:] = 0
     unknown = spikes.Minutes(requests, expected, seen.dispersion, requests)
-    assert not spikes.traffic(unknown, judged=250).any()
+    assert not traffic(unknown, judged=180).any()
 
 
 def test_little_traffic_is_not_judged() -> None:
-    assert not spikes.traffic(rate(np.zeros((1, 300)), expected=0.1)).any()
+    assert not traffic(rate(np.zeros((1, 300)), expected=0.1)).any()
 
 
 def test_smallest_share_is_where_the_test_begins() -> None:

@@ -88,22 +88,31 @@ def bad_requests(
 
 def traffic(
     seen: Minutes,
+    held: Floats,
     windows: Sequence[int] = TRAFFIC_WINDOWS,
     sensitivity: Sensitivity = "normal",
     judged: int = 1,
 ) -> Floats:
     """z [series, judged, windows] of windows that end with each of the last `judged` minutes, in
-    which the requests are unusual, there and a minute before. 0: nothing to say. Minutes of which
-    nothing is expected, because clew did not receive them, count for nothing."""
+    which the requests are unusual, there and a minute before. 0: nothing to say.
+
+    `seen.expected` is the baseline between hours, `held` [series, minutes] that of each minute's
+    whole hour. A window is as unusual as it is by the nearer of the two: where days meet, traffic
+    may change at once or within an hour. Minutes of which nothing is expected, because clew did
+    not receive them, count for nothing."""
     is_known = seen.expected > 0
-    counts, means = Sums(np.where(is_known, seen.counts, 0.0)), Sums(seen.expected)
+    counts = Sums(np.where(is_known, seen.counts, 0.0))
+    expectations = Sums(seen.expected), Sums(np.where(is_known, held, 0.0))
     ends = seen.counts.shape[1] + np.arange(-judged, 1)
     result = np.zeros((len(seen.counts), judged + 1, len(windows)))
     for place, window in enumerate(windows):
-        count, mean = counts.ending(ends, window), means.ending(ends, window)
+        count = counts.ending(ends, window)
+        even, stepped = (means.ending(ends, window) for means in expectations)
         dispersion = seen.dispersion[:, None] * (WITHIN_HOUR if window < 60 else 1.0)
-        z = deviance(count, mean, dispersion)
-        is_unusual = (np.abs(z) >= TRAFFIC_Z * CERTAIN[sensitivity]) & (mean >= MIN_EXPECTED)
+        nearest = np.clip(count, np.minimum(even, stepped), np.maximum(even, stepped))
+        z = deviance(count, nearest, dispersion)
+        is_judged = (nearest >= MIN_EXPECTED) & (ends >= window)
+        is_unusual = is_judged & (np.abs(z) >= TRAFFIC_Z * CERTAIN[sensitivity])
         result[..., place] = np.where(is_unusual, z, 0.0)
     return _twice(result)
 
