@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from clew.analysis.baselines import Floats, Ints
 from clew.analysis.detectors.counts import deviance, log_tail
@@ -81,8 +82,8 @@ def bad_requests(
         log_p = log_tail(count[series, end], mean[series, end], seen.dispersion[series])
         is_rare = log_p < np.log(limits[place]) * CERTAIN[sensitivity]
         series, end, log_p = series[is_rare], end[is_rare], log_p[is_rare]
-        others = _without_worst(seen, series, ends[end], window)
-        result[series, end, place] = np.where(others < np.log(P_WITHOUT_WORST), log_p, 0.0)
+        is_lasting = _is_lasting(seen, series, ends[end], window)
+        result[series, end, place] = np.where(is_lasting, log_p, 0.0)
     return result
 
 
@@ -126,18 +127,19 @@ def _twice(scores: Floats) -> Floats:
     return np.where(above | below, last, 0.0)
 
 
-def _without_worst(seen: Minutes, series: Ints, ends: Ints, window: int) -> Floats:
-    """log p of windows without their worst minute: [n], of n series and ends."""
-    excess = seen.counts - seen.expected
-    inside = np.maximum(ends[:, None] - 1 - np.arange(window), 0)
-    counts, expected = seen.counts[series[:, None], inside], seen.expected[series[:, None], inside]
-    worst = excess[series[:, None], inside].argmax(1)[:, None] == np.arange(window)
-    is_inside = ~worst & (ends[:, None] > np.arange(window))
-    return log_tail(
-        np.where(is_inside, counts, 0).sum(1),
-        np.where(is_inside, expected, 0).sum(1),
-        seen.dispersion[series],
-    )
+def _is_lasting(seen: Minutes, series: Ints, ends: Ints, window: int) -> npt.NDArray[np.bool_]:
+    """Whether windows, [n] of n series and ends, are unusual without their worst minute too."""
+    minutes = ends[:, None] - 1 - np.arange(window)
+    inside = series[:, None], np.maximum(minutes, 0)
+    counts, expected = seen.counts[inside], seen.expected[inside]
+    worst = (counts - expected).argmax(1)[:, None] == np.arange(window)
+    is_other = ~worst & (minutes >= 0)
+    count = np.where(is_other, counts, 0).sum(1)
+    mean = np.where(is_other, expected, 0).sum(1)
+    log_p = log_tail(count, mean, seen.dispersion[series])
+    is_many = count >= MIN_RATIO * mean
+    result: npt.NDArray[np.bool_] = is_many & (log_p < np.log(P_WITHOUT_WORST))
+    return result
 
 
 def findings(seen: Minutes, scores: Floats, measure: str, windows: Sequence[int]) -> list[Finding]:
