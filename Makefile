@@ -103,6 +103,7 @@ bench: setup  ## measure items per CPU-second, freshness, bytes on disk, and the
 	$(BIN)/python bench/disk.py
 	$(BIN)/python bench/reads.py
 	$(BIN)/python bench/outlines.py
+	$(BIN)/python -m bench.watch --made 0:2 --cpu 1000
 	$(BIN)/python bench/quiet.py
 
 grafana: setup  ## add the dashboards to an installed or running Grafana (docs/grafana.md); downloads nothing
