@@ -214,6 +214,7 @@ def test_sizes_are_limited() -> None:
 
     for fields in (
         {"name": "x" * 201},
+        {"name": 10**200},
         {"id": "x" * 65},
         {"match": {"service": "x" * 1001}},
         {"match": {"attr": {str(number): "x" for number in range(21)}}},
@@ -346,6 +347,13 @@ def test_stored_rows_have_what_agents_take_in_attributes() -> None:
 def test_a_problem_of_a_request_is_explained(fields: str, problem: str) -> None:
     text = f"transactions: [{{name: x, match: {{service: x}}, {fields}}}]"
     assert f"t.yaml:1: transactions[0].{problem}" in _messages(text)
+
+
+@pytest.mark.parametrize("value", ["flow", False, 1.5, [False]])
+def test_a_wrong_item_is_one_problem_also_without_a_list(value: Any) -> None:
+    definition = {"name": "x", "match": {"service": "x"}, "transaction": value}
+    (message,) = _messages(json.dumps({"transactions": [definition]}), "json")
+    assert "write a mapping with header, path, query, json and at" in message
 
 
 @pytest.mark.parametrize("match", ["operation: work", "attr: {tenant: a}"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,10 +81,12 @@ def list_problems(
 
 def _follows(details: Any, document: ParsedDocument) -> bool:
     """Whether the error only follows from another: a default that needs another field, or a list
-    that is too short because some of its items are wrong."""
+    that is too short because some of its items are wrong, also its only one, written without a
+    list."""
     if details["type"] == "too_short":
         value = document.value(document.closest(details["loc"]))
-        return isinstance(value, list | dict) and len(value) >= details["ctx"]["min_length"]
+        items = value if isinstance(value, list | dict) else [value]
+        return len(items) >= int(details["ctx"]["min_length"])
     return bool(details["type"] == "default_factory_not_called")
 
 
@@ -115,9 +117,9 @@ class _Explanations:
         if error == "value_error":
             return str(context["error"])
         if location[-1:] == ("[key]",):
-            return "the name has " + _size(path[-1], "characters", context)
+            return "the name has " + _size(str(path[-1]), "characters", context)
         if error in ("string_too_short", "string_too_long"):
-            return _size(value, "characters", context)
+            return _size(str(value), "characters", context)  # of a number, too
         if error in ("too_short", "too_long"):
             return _size(value, "items", context)
         if error.endswith(("_type", "_parsing")) or error in _OUT_OF_RANGE:
@@ -168,7 +170,7 @@ def _unknown(name: str, schemas: list[Schema]) -> str:
     return f"unknown field; {hint}"
 
 
-def _size(value: Any, unit: str, context: dict[str, Any]) -> str:
+def _size(value: Sized, unit: str, context: dict[str, Any]) -> str:
     if "min_length" in context:
         limit = f"at least {context['min_length']}"
     else:
