@@ -18,6 +18,7 @@ from clew.analysis.alerts.rules import AlertsFile, Labels
 from clew.analysis.alerts.silences import Silences
 from clew.analysis.alerts.states import Known, State
 from clew.analysis.watching.calls import CallGraph
+from clew.analysis.watching.learner import Learner
 from clew.analysis.watching.progress import WatcherProgress
 from clew.analysis.watching.series import WatchedSeries
 from clew.analysis.watching.watcher import SETTLED_AFTER, Inputs, Watcher
@@ -86,14 +87,16 @@ class World:
         self.records = AlertRecords(statements)
         self.silences = Silences(statements)
         self.notes = Notes(statements)
+        watched = WatchedSeries(statements)
         self.watcher = Watcher(
-            WatchedSeries(statements),
+            watched,
             Rulebook(statements, False, self.file),
             self.records,
             self.silences,
             self.notes,
             self.outbox,
             WatcherProgress(statements, False, lambda: self.now),
+            Learner(statements, watched),
             Inputs(lambda: self.now, lambda: (), **self.inputs),
         )
 
@@ -130,6 +133,12 @@ class World:
 
     def record(self, rule: str) -> AlertRecord:
         (record,) = [each for each in self.records.all().values() if each.rule == rule]
+        return record
+
+    def record_of(self, **labels: str) -> AlertRecord:
+        (record,) = [
+            each for each in self.records.all().values() if labels.items() <= each.labels.items()
+        ]
         return record
 
     def told(self) -> list[tuple[str, str, str]]:
@@ -329,3 +338,84 @@ def test_a_kill_at_any_write_loses_nothing_and_repeats_no_key(
         assert [row["Transition"] for row in outcome(world.store)] == expected, dies_at
         assert world.record("payments fail").state.firing_since == since, dies_at
     assert rows(world.store, "SELECT count() AS n FROM otel.otel_traces") == base
+
+
+HISTORY = """
+INSERT INTO otel.clew_operations_1h
+    (Hour, Environment, ServiceName, SpanName, SpanKind, IsRoot, Count, Errors, DurationSum, DurationMax, Sketch)
+SELECT
+    toStartOfHour(toDateTime({now:UInt32})) - toIntervalHour(1 + number % 672) AS Hour, 'prod',
+    {service:String}, {name:String}, 'Server', true, count(), countIf(rand(1) % 1000 = 0),
+    sum(duration), max(duration), quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(duration)
+FROM
+(
+    SELECT number, toUInt64(exp(randNormal(log({median:Float64}), 0.3)) * 1e6
+        * if(number % 672 < {slower:UInt32}, 1.5, 1)) AS duration
+    FROM numbers(672 * 1200)
+)
+GROUP BY Hour
+"""
+
+
+def remember(world: World, slower: int = 0) -> None:
+    """Four weeks, in which both services had 20 requests a minute and took 50 and 100 ms; in the
+    last hours half as much again."""
+    with world.store.client() as client:
+        for process, name, median in ((PAYMENTS, "POST /charges", 50.0), (SHOP, "GET /", 100.0)):
+            client.command(
+                HISTORY,
+                parameters={
+                    "now": int(world.now), "service": process.service, "name": name, "median": median,
+                    "slower": slower,
+                },
+            )  # fmt: skip
+
+
+def test_a_spike_is_unlike_the_past(world: World) -> None:
+    """Nobody wrote a rule for it."""
+    world.file.write_text(
+        "defaults: {receiver: team}\nreceivers: {team: {webhook: {url: 'https://t/'}}}"
+    )
+    remember(world)
+    world.start()
+    for _ in range(4):
+        world.minute()
+    assert world.told() == []
+    for _ in range(3):
+        world.minute(slow=True)
+    told = {(rule, transition) for _, rule, transition in world.told()}
+    assert told == {("clew: unusual", "fired")}
+    record = world.record_of(measure="slow_rate", operation="GET /")
+    assert record.verdict.headline.startswith("shop: GET /: slow requests ")
+    assert record.verdict.expected == pytest.approx(0.1, abs=0.02)
+    assert record.verdict.z is not None
+    assert record.verdict.z > 5
+    for _ in range(20):
+        world.minute()
+    assert world.record_of(measure="slow_rate", operation="GET /").state.state is State.RESOLVED
+
+
+def test_a_regression_names_the_deployment(world: World) -> None:
+    world.file.write_text(
+        "defaults: {receiver: team}\nreceivers: {team: {webhook: {url: 'https://t/'}}}"
+    )
+    remember(world, slower=6)
+    hour = int(world.now) // 3600 * 3600
+    with world.store.client() as client:
+        for version, ago in (("1.8.0", 40 * 24), ("1.9.0", 6)):
+            client.command(
+                "INSERT INTO otel.clew_operations (ServiceName, Environment, ServiceVersion, SpanName, FirstSeen, LastSeen) "
+                "SELECT 'payments', 'prod', {version:String}, 'POST /charges', {at:UInt32}, {at:UInt32}",
+                parameters={"version": version, "at": hour - ago * 3600},
+            )
+    world.start()
+    for _ in range(3):
+        world.minute()
+    record = world.record_of(service="payments")
+    assert record.rule == "clew: regression"
+    assert record.verdict.facts["version"] == "1.9.0"
+    assert record.verdict.headline.endswith("%, since version 1.9.0")
+    assert record.verdict.expected is not None
+    assert record.verdict.value == pytest.approx(record.verdict.expected * 1.5, rel=0.2)
+    assert world.record_of(service="shop").rule == "clew: regression"
+    assert "version" not in world.record_of(service="shop").verdict.facts

@@ -52,7 +52,15 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_default(tmp_path
 def _example(name: str) -> str:
     """A value of the setting that is not its default."""
     numbers = dict.fromkeys(
-        ("retention", "spool_limit", "in_flight_limit", "memory_limit", "database_limit"), "5"
+        (
+            "watch_limit",
+            "retention",
+            "spool_limit",
+            "in_flight_limit",
+            "memory_limit",
+            "database_limit",
+        ),
+        "5",
     )
     files = dict.fromkeys(("data", "api_keys", "tls_cert", "tls_key"), "/d")
     texts = {

@@ -376,6 +376,23 @@ class WatchCallsRow(TypedDict):
 WATCH_CALLS = Query[WatchCallsRow](ANALYSIS, "watch_calls")
 
 
+class WatchDeploymentsRow(TypedDict):
+    service: str
+    environment: str
+    version: str
+    first_seen: float
+
+
+WATCH_DEPLOYMENTS = Query[WatchDeploymentsRow](ANALYSIS, "watch_deployments")
+
+
+class WatchFilledRow(TypedDict):
+    until: int
+
+
+WATCH_FILLED = Query[WatchFilledRow](ANALYSIS, "watch_filled")
+
+
 class WatchHistoryRow(TypedDict):
     series: int
     kind: str

@@ -104,6 +104,13 @@ def read_headers(text: str) -> tuple[str, ...]:
     return names
 
 
+def read_count(text: str) -> int:
+    """A whole number."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 6):
+        raise UsageError("write a whole number, such as 2000")
+    return int(text)
+
+
 def read_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     """Networks as CIDR, separated by commas."""
     try:
@@ -239,6 +246,12 @@ SETTINGS = (
         read_path,
     ),
     Setting(
+        "watch_limit",
+        "2000",
+        "series that are compared with their own past: those with the most value and requests",
+        read_count,
+    ),
+    Setting(
         "alert_networks",
         "",
         "private networks, comma separated, that receivers of alerts may lie in: 10.1.0.0/16",
@@ -322,6 +335,7 @@ class Settings:
     clickhouse: tuple[str, int] | None = None
     transactions: Path | None = None
     alerts: Path | None = None
+    watch_limit: int = 2000
     alert_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     api_keys: Path | None = None
     tls_cert: Path | None = None

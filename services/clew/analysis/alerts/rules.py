@@ -19,6 +19,7 @@ from clew.analysis.alerts.windows import parse_every, zone_of
 from clew.analysis.documents import UNQUOTED, Distinct, EditorSchema, Fields, Name, OneOrMore, Text
 
 MAX_RULES = 500
+STANDING = "clew: "  # with this begin the names of rules that nobody wrote
 MAX_ROUTES = 100
 MAX_RECEIVERS = 100
 MAX_WINDOWS = 100
@@ -365,6 +366,8 @@ class Rules(Fields):
     @model_validator(mode="after")
     def _names_rules(self) -> Rules:
         named = {rule.name: rule.named_rules for rule in self.rules}
+        if reserved := next((name for name in named if name.startswith(STANDING)), None):
+            raise ValueError(f"{reserved!r}: names that begin with {STANDING!r} are clew's own")
         for name, others in named.items():
             for other in others:
                 if other not in named:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from clew.analysis.alerts.rules import Select
 from clew.analysis.transactions.definitions import Definition
+from clew.analysis.watching.minutes import Usual
 from clew.analysis.watching.series import Series, SeriesKind, Slot, WatchedSeries
+from clew.analysis.watching.shifts import Shifted
 
 
 def kinds_of(select: Select) -> tuple[SeriesKind, ...]:
@@ -30,7 +32,9 @@ class Evidence:
 
     `last_seen`: when each series had its last request. `since`: since when clew has watched;
     before, it knows of no silence. `is_received`: whether telemetry was taken in at that time.
-    `last_insert`: when rows were stored last; windows after that are empty, and not read."""
+    `usual` and `shifted`: the tests of the minute and of the hour, None while nothing is learned;
+    `alerts`: the labels of the alerts that there are, by rule. `last_insert`: when rows were stored
+    last; windows after that are empty, and not read."""
 
     at: float
     watched: WatchedSeries
@@ -38,6 +42,9 @@ class Evidence:
     last_seen: Mapping[Series, float]
     since: float = 0.0
     is_received: bool = True
+    usual: Usual | None = None
+    shifted: Shifted | None = None
+    alerts: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
     last_insert: float = float("inf")
 
     def __post_init__(self) -> None:
@@ -47,6 +54,25 @@ class Evidence:
     def names(self) -> dict[str, str]:
         """The names of defined transactions by id."""
         return {definition.id: definition.name for definition in self.definitions}
+
+    def tracked(self, rule: str) -> Sequence[Mapping[str, str]]:
+        """The labels of the rule's alerts."""
+        return self.alerts.get(rule, ())
+
+    def place(self, labels: Mapping[str, str]) -> int | None:
+        """The place among the learned series of the one with these labels, `measure` apart."""
+        if self.usual is None:
+            return None
+        plain = {name: value for name, value in labels.items() if name != "measure"}
+        return self._places.get(frozenset(plain.items()))
+
+    @cached_property
+    def _places(self) -> dict[frozenset[tuple[str, str]], int]:
+        assert self.usual is not None
+        return {
+            frozenset(self.named(series).labels.items()): place
+            for place, series in enumerate(self.usual.learned.series)
+        }
 
     def slots(self, window: float) -> list[Slot]:
         """What each series did in the whole minutes of a window before `at`, as one slot."""

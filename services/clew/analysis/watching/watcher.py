@@ -25,8 +25,10 @@ from clew.analysis.watching.calls import CallGraph
 from clew.analysis.watching.evidence import Evidence
 from clew.analysis.watching.judges import judged
 from clew.analysis.watching.judges.combined import combine
+from clew.analysis.watching.learner import Learner
 from clew.analysis.watching.progress import WatcherProgress
 from clew.analysis.watching.series import MINUTE, Series, WatchedSeries
+from clew.analysis.watching.standing import all_rules
 from clew.analysis.watching.telling import Delivery, Teller
 from clew.background import Stop, Worker
 
@@ -35,7 +37,6 @@ logger = logging.getLogger(__name__)
 SETTLED_AFTER = 30.0  # seconds after a minute's end, when its rows are judged
 LATE_MINUTES = 5  # minutes before, of which late rows may have come
 MAX_MISSED = 86_400.0  # seconds: what was missed before is not judged
-IDLE_EVERY = 600.0  # seconds between two notes of the progress without rules
 OLD_AFTER = 900.0  # seconds: of a minute that is older when it is judged nobody is told
 
 
@@ -68,6 +69,7 @@ class Watcher:
         notes: Notes,
         outbox: Outbox,
         progress: WatcherProgress,
+        learner: Learner,
         inputs: Inputs,
         notify: Callable[[], None] = lambda: None,
     ) -> None:
@@ -78,13 +80,13 @@ class Watcher:
         self._notes = notes
         self._outbox = outbox
         self._progress = progress
+        self._learner = learner
         self._inputs = inputs
         self._notify = notify
         self._records: dict[str, AlertRecord] | None = None
         self._last_seen: dict[Series, float] = {}
         self._since = 0.0
         self._version = 0
-        self._is_idle = False
         worker = Worker("watcher", self._work, "alerts are not judged")
         self.start = worker.start
         self.paused = worker.paused
@@ -95,7 +97,7 @@ class Watcher:
         if not self._progress.hold():
             return float(MINUTE)
         self.watch(stop)
-        return float(MINUTE) if self._is_idle else self.due_in()
+        return self.due_in()
 
     def due_in(self) -> float:
         """Seconds until the next minute can be judged."""
@@ -108,11 +110,6 @@ class Watcher:
         last = int(now - SETTLED_AFTER) // MINUTE * MINUTE
         if self._records is None:
             self._begin(now, last)
-        if not self._rulebook.current().all.rules and not self._records:
-            self._idle(last)
-            return
-        if self._is_idle:
-            self._is_idle, self._last_seen = False, self._watched.last_seen(last)
         first = max(self._progress.until, last - MAX_MISSED)
         if first >= last:
             return
@@ -131,12 +128,6 @@ class Watcher:
                 missed = {}
             self._progress.advance(at)
 
-    def _idle(self, last: float) -> None:
-        """There are no rules: what was not judged then is not judged later."""
-        self._is_idle = True
-        if last - self._progress.until >= IDLE_EVERY:
-            self._progress.advance(last)
-
     def _begin(self, now: float, last: float) -> None:
         """Read what a watcher before this one has left."""
         self._records = self._stored.all()
@@ -149,11 +140,12 @@ class Watcher:
         """Judge a minute, which ends at `at`; returns the records whose state changed."""
         assert self._records is not None
         rules = self._rulebook.current().all
-        evidence = self._evidence(at)
-        verdicts = {rule.name: verdicts for rule, verdicts in judged(rules.rules, evidence)}
-        complete = combine(rules.rules, verdicts, at)
+        listed = all_rules(rules)
+        evidence = self._evidence(at, rules.zone)
+        verdicts = {rule.name: verdicts for rule, verdicts in judged(listed, evidence)}
+        complete = combine(listed, verdicts, at)
         changed, states = [], []
-        for rule in rules.rules:
+        for rule in listed:
             severity = rule.severity or rules.defaults.severity
             for verdict in [*complete[rule.name], *self._unjudged(rule, complete[rule.name], at)]:
                 before = self._records.get(verdict.alert) or AlertRecord(verdict, severity)
@@ -162,15 +154,19 @@ class Watcher:
                     changed.append(after)
                 if after.state.state is not before.state.state:
                     states.append(after)
-        self._remove(rules.rules, at)
+        self._remove(listed, at)
         self._stored.put_changes(states)
         self._put(record for record in changed if _is_worth_keeping(record))
         return states
 
-    def _evidence(self, at: float) -> Evidence:
+    def _evidence(self, at: float, zone: str) -> Evidence:
+        self._learner.prepare(at, zone)
         last_insert = self._inputs.last_insert()
         start = at - LATE_MINUTES * MINUTE
-        for slot in self._watched.slots(start, at) if start <= last_insert else ():
+        slots = self._watched.slots(start, at) if start <= last_insert else []
+        if self._inputs.is_received():
+            self._learner.add(start, at, slots)
+        for slot in slots:
             seen = self._last_seen.get(slot.series, 0.0)
             self._last_seen[slot.series] = max(seen, float(slot.at))
         return Evidence(
@@ -180,8 +176,19 @@ class Watcher:
             self._last_seen,
             self._since,
             self._inputs.is_received(),
+            self._learner.usual(at),
+            self._learner.shifted,
+            self._labels(),
             last_insert,
         )
+
+    def _labels(self) -> dict[str, list[Mapping[str, str]]]:
+        """The labels of the alerts that there are, by rule."""
+        assert self._records is not None
+        labels: dict[str, list[Mapping[str, str]]] = {}
+        for record in self._records.values():
+            labels.setdefault(record.rule, []).append(record.labels)
+        return labels
 
     def _unjudged(self, rule: Rule, verdicts: Iterable[Verdict], at: float) -> Iterable[Verdict]:
         """Of alerts of the rule that have no verdict now: their series is not known any more."""
@@ -195,11 +202,7 @@ class Watcher:
         """Remove the alerts of rules that are gone: those that fire are resolved first."""
         assert self._records is not None
         names = {rule.name for rule in rules}
-        removed = [
-            record
-            for record in self._records.values()
-            if record.rule not in names and not record.verdict.rule.startswith("clew: ")
-        ]
+        removed = [record for record in self._records.values() if record.rule not in names]
         ended = [
             replace(
                 record,

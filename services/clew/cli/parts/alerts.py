@@ -14,6 +14,7 @@ from clew.analysis.alerts.records import AlertRecords
 from clew.analysis.alerts.silences import Silences
 from clew.analysis.traces.settling import settler_statements
 from clew.analysis.watching.calls import read_calls
+from clew.analysis.watching.learner import Learner
 from clew.analysis.watching.progress import WatcherProgress
 from clew.analysis.watching.series import WatchedSeries
 from clew.analysis.watching.watcher import Inputs, Watcher
@@ -36,14 +37,16 @@ async def alerts(shared: Shared) -> AsyncIterator[dict[str, str]]:
         Sender(Networks(shared.settings.alert_networks)),
         time.time,
     )
+    watched = WatchedSeries(statements)
     watcher = Watcher(
-        WatchedSeries(statements),
+        watched,
         shared.rulebook,
         AlertRecords(statements),
         Silences(statements),
         Notes(statements),
         Outbox(statements),
         WatcherProgress(statements, shared.store.shared, time.time),
+        Learner(statements, watched, shared.settings.watch_limit),
         _inputs(shared),
         deliverer.wake,
     )

@@ -4,6 +4,8 @@ says for each series whether its rule holds.
     thresholds  a measure compared with a limit
     ratios      two sums, divided
     absences    nothing came
+    usual       the last minutes are unlike the series' past
+    shifts      latency is lastingly higher
     burn        an error budget that is spent too fast
     combined    rules that rest on other rules
 """
@@ -15,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from clew.analysis.alerts.rules import Rule, RuleKind
 from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.watching.evidence import Evidence
-from clew.analysis.watching.judges import absences, burn, ratios, thresholds
+from clew.analysis.watching.judges import absences, burn, ratios, shifts, thresholds, usual
 
 Judge = Callable[[Rule, Evidence], Iterator[Verdict]]
 
@@ -24,6 +26,8 @@ JUDGES: Mapping[RuleKind, Judge] = {
     RuleKind.RATIO: ratios.judge,
     RuleKind.ABSENCE: absences.judge,
     RuleKind.SLO: burn.judge,
+    RuleKind.BASELINE: usual.judge,
+    RuleKind.REGRESSION: shifts.judge,
 }
 
 

@@ -1,0 +1,81 @@
+"""Lasting shifts of latency, judged each hour: `regression: [p50, p95]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from clew.analysis.alerts.rules import Rule
+from clew.analysis.alerts.states import Known
+from clew.analysis.alerts.verdicts import Verdict
+from clew.analysis.detectors.findings import Finding
+from clew.analysis.detectors.regressions import EFFECT
+from clew.analysis.traces.times import HOUR
+from clew.analysis.watching.evidence import Evidence, kinds_of
+from clew.analysis.watching.series import Series
+from clew.analysis.watching.shifts import Shifted
+from clew.analysis.watching.texts import measure_text, subject, value_text
+
+
+def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
+    """A verdict for each series that is slower, and for those that have an alert."""
+    assert rule.select is not None
+    shifted = evidence.shifted
+    if shifted is None:
+        return
+    measures = {*rule.regression, "tail"} if "p95" in rule.regression else {*rule.regression}
+    reported: set[int] = set()
+    for finding in shifted.findings(rule.sensitivity, rule.effect or EFFECT):
+        series = evidence.named(shifted.learned.series[finding.series])
+        if (
+            finding.measure in measures
+            and series.kind in kinds_of(rule.select)
+            and rule.select.matches(series.labels)
+        ):
+            reported.add(finding.series)
+            yield _verdict(rule, series, finding, shifted, evidence.at)
+    for labels in evidence.tracked(rule.name):
+        place = evidence.place(labels)
+        if place is not None and place not in reported:
+            is_judged = bool(shifted.learned.is_judged[place])
+            yield Verdict(
+                rule.name, labels, evidence.at, False if is_judged else None,
+                Known.KNOWN if is_judged else Known.LEARNING,
+            )  # fmt: skip
+
+
+def _verdict(rule: Rule, series: Series, finding: Finding, shifted: Shifted, at: float) -> Verdict:
+    measure = finding.measure
+    unit = 1.0 if measure == "tail" else 1e9  # nanoseconds
+    value, expected = finding.value / unit, finding.expected / unit
+    change = value / expected - 1
+    deployment = shifted.deployment(finding.series) if finding.deployment is not None else None
+    because = f", since version {deployment.version}" if deployment is not None else ""
+    facts = {"since": _time(shifted.at(finding.change_point)), "change": f"{change * 100:+.0f} %"}
+    if deployment is not None:
+        facts |= {"version": deployment.version, "deployed": _time(deployment.at)}
+    return Verdict(
+        rule=rule.name,
+        labels=series.labels,
+        at=at,
+        holds=True,
+        headline=(
+            f"{subject(series)}: {measure_text(measure)} {value_text(measure, value)}, "
+            f"{change * 100:+.0f} %{because}"
+        ),
+        measure=measure,
+        value=value,
+        expected=expected,
+        lower=finding.lower / unit,
+        upper=finding.upper / unit,
+        requests=finding.requests,
+        z=finding.z,
+        window=float(finding.window * HOUR),
+        as_large=finding.as_large,
+        past=finding.past,
+        facts=facts,
+    )
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

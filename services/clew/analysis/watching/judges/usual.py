@@ -1,0 +1,82 @@
+"""What is unlike the series' own past in the last minutes: `baseline: [rate, error_rate, p95]`.
+
+Failed requests, requests slower than the hour's usual p90, and traffic, each by the tests of
+clew.analysis.detectors.spikes. A quantile in the rule asks for slow requests: a quantile of a
+minute is noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from clew.analysis.alerts.rules import STANDING, Rule
+from clew.analysis.alerts.states import Known
+from clew.analysis.alerts.verdicts import Verdict
+from clew.analysis.detectors.findings import Finding
+from clew.analysis.watching.evidence import Evidence, kinds_of
+from clew.analysis.watching.learned import Learned
+from clew.analysis.watching.series import MINUTE, Series
+from clew.analysis.watching.texts import measure_text, subject, value_text
+
+MEASURES = {"rate": "rate", "error_rate": "error_rate", "p50": "slow_rate", "p75": "slow_rate",
+            "p95": "slow_rate"}  # fmt: skip
+
+
+def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
+    """A verdict for each series and measure with a finding, and for those that have an alert."""
+    assert rule.select is not None
+    if evidence.usual is None:
+        return
+    learned = evidence.usual.learned
+    measures = {MEASURES[measure] for measure in rule.baseline if measure in MEASURES}
+    reported: set[tuple[int, str]] = set()
+    for finding in evidence.usual.findings(rule.sensitivity):
+        series = evidence.named(learned.series[finding.series])
+        if finding.measure in measures and _is_selected(rule, series, learned, finding.series):
+            reported.add((finding.series, finding.measure))
+            yield _verdict(rule, series, finding, evidence.at)
+    for labels in evidence.tracked(rule.name):
+        place = evidence.place(labels)
+        if place is not None and (place, labels.get("measure", "")) not in reported:
+            is_judged = bool(learned.is_judged[place]) and evidence.is_received
+            yield Verdict(
+                rule.name, labels, evidence.at, False if is_judged else None,
+                Known.KNOWN if is_judged else Known.LEARNING,
+            )  # fmt: skip
+
+
+def _is_selected(rule: Rule, series: Series, learned: Learned, place: int) -> bool:
+    assert rule.select is not None
+    return (
+        series.kind in kinds_of(rule.select)
+        and rule.select.matches(series.labels)
+        and float(learned.requests[place]) >= rule.min_requests
+        and not (rule.name.startswith(STANDING) and learned.is_twin[place])
+    )
+
+
+def _verdict(rule: Rule, series: Series, finding: Finding, at: float) -> Verdict:
+    unit = MINUTE if finding.measure == "rate" else 1
+    value, expected = finding.value / unit, finding.expected / unit
+    measure = finding.measure
+    return Verdict(
+        rule=rule.name,
+        labels=series.labels | {"measure": measure},
+        at=at,
+        holds=True,
+        headline=(
+            f"{subject(series)}: {measure_text(measure)} {value_text(measure, value)}, "
+            f"usually {value_text(measure, expected)}"
+        ),
+        measure=measure,
+        value=value,
+        expected=expected,
+        lower=finding.lower / unit,
+        upper=finding.upper / unit,
+        requests=finding.requests,
+        z=finding.z,
+        window=float(finding.window * MINUTE),
+        as_large=finding.as_large,
+        past=finding.past,
+        facts={"for": f"{finding.time - finding.change_point + 1} min"},
+    )

@@ -1,0 +1,173 @@
+"""What is usual of the watched series: learned from the hours of four weeks, for all tests.
+
+A series is judged once a few days of it are known (`is_judged`); until then it is learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from clew.analysis import baselines
+from clew.analysis.baselines import Baseline, Floats
+from clew.analysis.detectors import counts, regressions, spikes
+from clew.analysis.traces.times import HOUR
+from clew.analysis.watching.series import History, Series
+
+HOURS = baselines.WEEKS * baselines.HOURS  # of history
+MIN_HOURS = 72  # with requests, for a series to be judged
+# The quantiles that learning needs: those that are judged, and those around them.
+LEVELS = (0.45, 0.5, 0.55, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
+MIN_SLOW = 20  # requests in an hour, for its p90 to mean anything
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Arrays are [series, …], in the order of `series`. `slow_limit` and `traffic`: baselines of
+    the logarithms of p90 (nanoseconds) and of the requests an hour; `quantiles`: of the four
+    measures of regressions; `share` and `dispersion` of failed and of slow requests. `is_twin`:
+    whether an operation is as good as a transaction, most of its spans being roots."""
+
+    series: tuple[Series, ...]
+    zone: str
+    slow_limit: Baseline
+    slow_share: Floats
+    slow_dispersion: Floats
+    error_share: Floats
+    error_dispersion: Floats
+    traffic: Baseline
+    traffic_dispersion: Floats
+    quantiles: tuple[Baseline, ...]
+    shifts: regressions.History
+    requests: Floats
+    is_twin: npt.NDArray[np.bool_]
+    is_judged: npt.NDArray[np.bool_]
+
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """The place of a series by its id."""
+        return {series.id: place for place, series in enumerate(self.series)}
+
+    def slow_limits(self, at: float) -> Floats:
+        """From how many nanoseconds on a request of that minute is slow, [series]."""
+        minute = _minutes_of_week([at], self.zone)
+        limits: Floats = np.exp(self.slow_limit.interpolated(minute)[:, 0])
+        return limits
+
+    def expected_traffic(self, minutes: Sequence[float]) -> tuple[Floats, Floats]:
+        """The usual requests of minutes that begin then, [series, minutes]: between two hours, and
+        as their whole hour has them."""
+        places = _minutes_of_week(minutes, self.zone)
+        even = np.exp(self.traffic.interpolated(places)) / 60
+        stepped = np.exp(self.traffic.expected(places // 60)) / 60
+        return np.nan_to_num(even), np.nan_to_num(stepped)
+
+
+def learn(
+    histories: Sequence[History],
+    zone: str = "UTC",
+    excluded: Iterable[tuple[float, float]] = (),
+) -> Learned:
+    """Learn from histories of the same hours, with the quantiles LEVELS. Hours within `excluded`,
+    in seconds since 1970, do not count: findings and maintenance."""
+    seconds = histories[0].start + HOUR * np.arange(len(histories[0].count))
+    hours = baselines.hours_of_week(seconds, zone)
+    requests = np.stack([history.count for history in histories])
+    failed = np.stack([history.errors for history in histories])
+    logarithms = np.log(np.stack([history.levels for history in histories]))
+    is_known = _is_known(requests)
+    intervals = list(excluded)
+    known_requests = baselines.without(
+        np.where(is_known, requests, np.nan), seconds.astype(np.float64), intervals
+    )
+    values = measures(logarithms, requests)
+    p90 = np.where(requests >= MIN_SLOW, logarithms[..., LEVELS.index(spikes.SLOW_LEVEL)], np.nan)
+    slow_limit = baselines.fit(p90, hours)
+    slow = _above(logarithms, slow_limit.expected(hours)) * requests
+    counted = np.nan_to_num(known_requests)
+    slow_share = spikes.usual_share(np.nan_to_num(slow), counted)
+    error_share = spikes.usual_share(failed, counted)
+    traffic = np.log(known_requests + 0.5)
+    held_out = np.exp(traffic - baselines.residuals(traffic, hours))
+    quantiles, residuals = [], np.empty_like(values)
+    for measure in range(values.shape[2]):
+        quantiles.append(baselines.fit(values[..., measure], hours))
+        residuals[..., measure] = baselines.residuals(values[..., measure], hours)
+    return Learned(
+        series=tuple(history.series for history in histories),
+        zone=zone,
+        slow_limit=slow_limit,
+        slow_share=slow_share,
+        slow_dispersion=counts.overdispersion(slow, counted * slow_share[:, None]),
+        error_share=error_share,
+        error_dispersion=counts.overdispersion(failed, counted * error_share[:, None]),
+        traffic=baselines.fit(traffic, hours),
+        traffic_dispersion=counts.overdispersion(known_requests, held_out),
+        quantiles=tuple(quantiles),
+        shifts=regressions.learn(residuals, requests, request_variance(logarithms)),
+        requests=counted.sum(1),
+        is_twin=_are_twins([history.series for history in histories], counted.sum(1)),
+        is_judged=(counted > 0).sum(1) >= MIN_HOURS,
+    )
+
+
+def _are_twins(series: Sequence[Series], requests: Floats) -> npt.NDArray[np.bool_]:
+    roots = {
+        (one.environment, one.service, one.name): count
+        for one, count in zip(series, requests, strict=True)
+        if one.kind == "transaction"
+    }
+    return np.array(
+        [
+            one.kind == "operation"
+            and roots.get((one.environment, one.service, one.name), 0.0) > count / 2
+            for one, count in zip(series, requests, strict=True)
+        ]
+    )
+
+
+def measures(logarithms: Floats, requests: Floats) -> Floats:
+    """The measures of regressions [series, hours, 4] of logarithms of LEVELS."""
+    places = [LEVELS.index(level) for level in regressions.LEVELS]
+    return regressions.measures(logarithms[..., places], requests)
+
+
+def request_variance(logarithms: Floats) -> Floats:
+    """The variance of one request [series, measures], from the densities of past hours."""
+    parts = []
+    for level, (lower, upper) in zip(regressions.LEVELS, regressions.AROUND, strict=True):
+        width = logarithms[..., LEVELS.index(upper)] - logarithms[..., LEVELS.index(lower)]
+        usual = np.nan_to_num(baselines.median(width))
+        parts.append(regressions.request_variance(level, usual, upper - lower))
+    return np.stack(parts, axis=-1)
+
+
+def _is_known(requests: Floats) -> npt.NDArray[np.bool_]:
+    """Which hours say something of a series: those since it was first seen, in which clew got
+    anything at all."""
+    since_first: npt.NDArray[np.bool_] = np.cumsum(requests > 0, axis=1) > 0
+    return since_first & (requests > 0).any(0)
+
+
+def _above(logarithms: Floats, limits: Floats) -> Floats:
+    """The share of requests [series, hours] above logarithms [series, hours], between two of
+    LEVELS by the distance; nan without requests."""
+    levels = np.array((0.0, *LEVELS, 1.0))
+    place = (logarithms < limits[..., None]).sum(-1)
+    inside = np.clip(place, 1, len(LEVELS) - 1)
+    upper = np.take_along_axis(logarithms, inside[..., None], -1)[..., 0]
+    lower = np.take_along_axis(logarithms, inside[..., None] - 1, -1)[..., 0]
+    part = np.clip((limits - lower) / np.maximum(upper - lower, 1e-12), 0, 1)
+    below = levels[inside] + (levels[inside + 1] - levels[inside]) * part
+    below = np.where(place == 0, 0.0, np.where(place == len(LEVELS), 1.0, below))
+    return np.where(np.isfinite(logarithms[..., 0]), 1 - below, np.nan)
+
+
+def _minutes_of_week(seconds: Sequence[float], zone: str) -> npt.NDArray[np.int64]:
+    times = np.asarray(seconds, np.float64)
+    minutes = (times // 60 % 60).astype(np.int64)
+    return baselines.hours_of_week(times, zone) * 60 + minutes

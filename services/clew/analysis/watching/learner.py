@@ -1,0 +1,126 @@
+"""Keeps what tests need at hand: the last minutes, the hours, and what is usual.
+
+Each hour, once it is over, its rows in clew_watch_1h are computed (and those of the hours before
+again, for late rows), and the hourly tests run. Every six hours all of it is learned anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
+
+from clew.analysis import queries
+from clew.analysis.traces.times import HOUR, datetime_text
+from clew.analysis.watching import learned
+from clew.analysis.watching.learned import Learned, learn
+from clew.analysis.watching.minutes import Usual, slow_limits
+from clew.analysis.watching.recent import Recent
+from clew.analysis.watching.series import MINUTE, History, Slot, WatchedSeries
+from clew.analysis.watching.shifts import HOURS, Deployment, Shifted
+from clew.storage.statements import Statements
+
+logger = logging.getLogger(__name__)
+
+LEARN_EVERY = 6 * HOUR
+FILLED_AGAIN = 3  # hours before the one that is over
+BEGIN_MINUTES = 125  # that are read at the start: traffic is judged over 120
+LIMIT = 2000  # series; those with the most requests are judged
+MAX_DEPLOYMENTS = 1000
+WATCHED_KINDS = ("transaction", "defined", "operation", "service", "dependency")
+
+
+class Learner:
+    """For one thread. `limit`: how many series are judged. Raises StorageError."""
+
+    def __init__(self, statements: Statements, watched: WatchedSeries, limit: int = LIMIT) -> None:
+        self.learned: Learned | None = None
+        self.shifted: Shifted | None = None
+        self.unwatched = 0  # series beyond the limit
+        self._statements = statements
+        self._watched = watched
+        self._limit = limit
+        self._recent = Recent()
+        self._learned_at = 0
+        self._zone = "UTC"
+        self._began = 0.0  # the first minute of which silence is known
+        self._hour = 0  # the end of the last hour that is filled
+
+    def prepare(self, at: float, zone: str) -> None:
+        """Have everything at hand to judge the minute that ends at `at`."""
+        hour = int(at) // HOUR * HOUR
+        if hour <= self._hour and zone == self._zone:
+            return
+        is_first = self._hour == 0
+        start = self._first_missing(hour) if is_first else hour - FILLED_AGAIN * HOUR
+        self._watched.fill_hours(start, hour, int(at * 1e9))
+        self._hour = hour
+        if hour - self._learned_at >= LEARN_EVERY or zone != self._zone:
+            self._learn(hour, zone)
+        if self.learned is not None:
+            histories = self._watched.history(
+                hour - HOURS * HOUR, hour, learned.LEVELS, self.learned.places
+            )
+            if histories:
+                self.shifted = Shifted.compare(self.learned, histories, self._deployments(hour))
+        if is_first and self.learned is not None:
+            since = at - BEGIN_MINUTES * MINUTE
+            self.add(since, at, self._watched.slots(since, at))
+
+    def add(self, start: float, end: float, slots: Sequence[Slot]) -> None:
+        """What the series did in the minutes of [start, end). Of a minute without any request,
+        from before this began, nothing is known: clew may not have run."""
+        if self.learned is None:
+            return
+        self._began = self._began or end - MINUTE
+        begin = max(start, self._began)
+        early = [slot for slot in slots if slot.at < begin]
+        for at, together in groupby(early, key=attrgetter("at")):
+            self._count(at, at + MINUTE, list(together))
+        self._count(begin, end, [slot for slot in slots if slot.at >= begin])
+
+    def usual(self, at: float) -> Usual | None:
+        """The tests of the minute that ends at `at`; None while nothing is learned."""
+        return None if self.learned is None else Usual(at, self.learned, self._recent)
+
+    def _count(self, start: float, end: float, slots: Sequence[Slot]) -> None:
+        assert self.learned is not None
+        self._recent.add(start, end, slots, slow_limits(self.learned, start, end))
+
+    def _learn(self, hour: int, zone: str) -> None:
+        histories = self._watched.history(hour - learned.HOURS * HOUR, hour, learned.LEVELS)
+        histories = [one for one in histories if one.series.kind in WATCHED_KINDS]
+        histories.sort(key=_weight, reverse=True)
+        self.unwatched = max(0, len(histories) - self._limit)
+        chosen = histories[: self._limit]
+        self._learned_at, self._zone = hour, zone
+        if not chosen:
+            return
+        self.learned = learn(chosen, zone)
+        self._recent.follow([series.id for series in self.learned.series])
+
+    def _first_missing(self, hour: int) -> int:
+        """The hour from which on hours are to be filled: after those that are there, four weeks at
+        most."""
+        (row,) = self._statements.rows(queries.WATCH_FILLED)
+        first = hour - learned.HOURS * HOUR
+        return max(first, row["until"] - FILLED_AGAIN * HOUR)
+
+    def _deployments(self, hour: int) -> list[Deployment]:
+        rows = self._statements.rows(
+            queries.WATCH_DEPLOYMENTS,
+            start=datetime_text(hour - HOURS * HOUR),
+            end=datetime_text(hour),
+            limit=MAX_DEPLOYMENTS,
+        )
+        return [
+            Deployment(row["service"], row["environment"], row["version"], row["first_seen"])
+            for row in rows
+        ]
+
+
+def _weight(history: History) -> tuple[bool, float, float]:
+    """Series of defined transactions come first, then value, then requests."""
+    is_defined = history.series.kind == "defined"
+    return is_defined, float(history.value.sum()), float(history.count.sum())

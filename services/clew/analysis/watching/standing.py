@@ -1,0 +1,43 @@
+"""The rules that stand without anybody writing them: series are compared with their own past."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from clew.analysis.alerts.rules import STANDING, AlertsFile, Regressions, Rule, Select, Watch
+from clew.analysis.watching.judges.usual import MEASURES
+
+UNUSUAL, REGRESSION = f"{STANDING}unusual", f"{STANDING}regression"
+WATCH = (Watch(select=Select(transaction="*")), Watch(select=Select(operation="*")))
+REGRESSIONS = (Regressions(select=Select(service="*")),)
+
+
+def all_rules(rules: AlertsFile) -> Sequence[Rule]:
+    """The rules of a document, and those that its `watch` and `regressions` stand for."""
+    watch = [
+        Rule(
+            name=_numbered(UNUSUAL, number),
+            select=entry.select,
+            baseline=tuple(measure for measure in entry.metrics if measure in MEASURES),
+            sensitivity=entry.sensitivity,
+            min_requests=entry.min_requests,
+            severity=entry.severity,
+        )
+        for number, entry in enumerate(rules.watch or WATCH)
+        if MEASURES.keys() & set(entry.metrics)
+    ]
+    regressions = [
+        Rule(
+            name=_numbered(REGRESSION, number),
+            select=entry.select,
+            regression=("p50", "p75", "p95"),
+            effect=entry.effect,
+            severity=entry.severity,
+        )
+        for number, entry in enumerate(rules.regressions or REGRESSIONS)
+    ]
+    return (*rules.rules, *watch, *regressions)
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 0 else f"{name} {number + 1}"
