@@ -79,6 +79,12 @@ def test_every_kind_of_rule_is_read_and_written() -> None:
     assert read(json.dumps(file.document).encode(), "json") == file
 
 
+def test_a_label_with_a_name_that_cannot_be_is_refused() -> None:
+    text = b"maintenance: [{every: '02:00-03:00', match: {labels: {a b: c}}}]"
+    with pytest.raises(DocumentError, match="the name does not match"):
+        read(text)
+
+
 def test_an_empty_file_is_read() -> None:
     assert read(b"{}") == AlertsFile()
 

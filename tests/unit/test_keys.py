@@ -59,7 +59,12 @@ def allows(checked: Keys, key: str, scope: str) -> bool:
 
 def test_without_keys_every_request_has_all_scopes_except_database() -> None:
     anyone = Authenticator().authenticate("")
-    assert {scope for scope in SCOPES if anyone.may(scope)} == {"ingest", "read", "admin"}
+    assert {scope for scope in SCOPES if anyone.may(scope)} == {
+        "ingest",
+        "read",
+        "operate",
+        "admin",
+    }
 
 
 def test_two_lines_with_one_key_have_the_scopes_of_both(tmp_path: Path) -> None:

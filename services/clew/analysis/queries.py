@@ -150,6 +150,21 @@ OCCURRENCE_TRACES_STORED = Query[Never](ANALYSIS, "occurrence_traces_stored")
 OCCURRENCES = Query[Never](ANALYSIS, "occurrences")
 
 
+class OutboxEntriesRow(TypedDict):
+    key: str
+    receiver: str
+    alert: str
+    transition: str
+    state: str
+    attempts: int
+    error: str
+    time: int
+    notification: str
+
+
+OUTBOX_ENTRIES = Query[OutboxEntriesRow](ANALYSIS, "outbox_entries")
+
+
 class OutboxWaitingRow(TypedDict):
     key: str
     receiver: str

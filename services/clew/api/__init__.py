@@ -18,7 +18,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clew.access import Authenticator, Logins
 from clew.analysis import Registry
+from clew.analysis.alerts.rulebook import Rulebook
 from clew.api import (
+    alert_rules,
+    alerts,
     attributes,
     compare,
     definitions,
@@ -33,9 +36,12 @@ from clew.api import (
     login,
     logs,
     metrics,
+    notifications,
     outline,
+    receivers,
     services,
     setup,
+    silences,
     traces,
     transactions,
 )
@@ -45,6 +51,7 @@ from clew.api.compression import Compression
 from clew.api.docs import add_docs
 from clew.api.freshness import PendingHeader
 from clew.api.problems import add_problem_handlers, problem_response
+from clew.api.receivers import SendTest
 from clew.api.reference import describe
 from clew.api.rooted_traces import RootedTraces
 from clew.storage import Reader
@@ -63,6 +70,11 @@ ROUTES = (  # modules with a router, in the order of the document
     attributes,
     exceptions,
     compare,
+    alert_rules,  # before alerts, whose ids its path would be
+    alerts,
+    silences,
+    notifications,
+    receivers,
     ledger,
     doctor,
     definitions,
@@ -87,6 +99,8 @@ def create_app(
     logins: Logins | None = None,
     pages: ASGIApp | None = None,
     endpoints: Mapping[str, str] | None = None,
+    rulebook: Rulebook | None = None,
+    send_test: SendTest | None = None,
 ) -> FastAPI:
     """The application.
 
@@ -94,7 +108,8 @@ def create_app(
     `authenticator`: finds a request's principal; without it every client may do everything.
     `registry`: the definitions of business transactions. `logins`: of browsers, with keys alone.
     `pages`: responds to what lies beside the API, but for health. `endpoints`: URLs that the
-    process serves, by name; more may come later."""
+    process serves, by name; more may come later. `rulebook`: the rules of alerts; without it they
+    are read from the database. `send_test`: sends a test message to a receiver of alerts."""
     app = FastAPI(
         title="clew",
         version=version("clew"),
@@ -111,6 +126,8 @@ def create_app(
     app.state.freshness = freshness or Freshness()
     app.state.logins = logins
     app.state.endpoints = endpoints or {}
+    app.state.rulebook = rulebook
+    app.state.send_test = send_test
     add_problem_handlers(app)
     jaeger.add_malformed_handler(app)
     authenticator = authenticator or Authenticator()
@@ -122,7 +139,13 @@ def create_app(
     app.add_middleware(Compression)
     for module in ROUTES:
         app.include_router(module.router)
+    _add_health(app, ready)
+    add_docs(app)
+    describe(app)
+    return app
 
+
+def _add_health(app: FastAPI, ready: Callable[[], bool]) -> None:
     @app.get("/healthz", tags=["health"], response_class=PlainTextResponse)
     async def healthz() -> str:
         """Whether the process is up: 200 as long as it can respond."""
@@ -134,10 +157,6 @@ def create_app(
         if ready():
             return PlainTextResponse("ready\n")
         return problem_response(503, "clew is starting, or its database does not answer")
-
-    add_docs(app)
-    describe(app)
-    return app
 
 
 class _Pages:

@@ -197,8 +197,13 @@ def rfc3339(nanoseconds: int) -> str:
     return sql_time(nanoseconds).replace(" ", "T") + "Z"
 
 
+def rfc3339_of_seconds(seconds: float) -> str:
+    """The same, from seconds since 1970, to the millisecond."""
+    return rfc3339(round(seconds * 1000) * (SECOND // 1000))
+
+
 def sql_time_from_rfc3339(text: str) -> str:
-    """The same, from a time that a query returned."""
+    """A parameter of a query, from a time that a query returned."""
     return text.replace("T", " ").removesuffix("Z")
 
 

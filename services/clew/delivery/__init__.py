@@ -7,6 +7,7 @@
     bodies      the bodies that webhooks, chats, PagerDuty and Alertmanager take
     mail        messages as mails
     senders     sends a message to a receiver, in its way
+    trial       a test message
     deliverer   the thread that sends what is in the outbox
 
 Receivers are named by the operator, but answer as they like, and the names of their hosts resolve

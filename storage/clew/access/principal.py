@@ -7,10 +7,11 @@ from typing import Protocol
 
 from clew.access.errors import Forbidden, Unauthenticated
 
-# `ingest` allows sending telemetry, `read` queries, `admin` changes of definitions. `database` is
-# for another clew that uses this one as its ClickHouse server (`clickhouse://NAME:KEY@host:8123/`):
-# it allows everything in the database otel, and nothing else.
-SCOPES = ("ingest", "read", "admin", "database")
+# `ingest` allows sending telemetry, `read` queries, `operate` what one does about alerts, such as a
+# silence, `admin` changes of definitions and rules. `database` is for another clew that uses this
+# one as its ClickHouse server (`clickhouse://NAME:KEY@host:8123/`): it allows everything in the
+# database otel, and nothing else here but rules of alerts in SQL.
+SCOPES = ("ingest", "read", "operate", "admin", "database")
 
 
 @dataclass(frozen=True)

@@ -349,7 +349,7 @@ class Rules(Fields):
     zone: Annotated[Text, AfterValidator(lambda name: zone_of(name) and name)] = "UTC"
     """The time zone of seasons and windows: the business's."""
     defaults: Defaults = Field(default_factory=Defaults)
-    """What rules have that do not say otherwise."""
+    """Severity, receiver and time of rules that do not say otherwise."""
     watch: Annotated[tuple[Watch, ...], Field(max_length=MAX_WINDOWS)] = ()
     """Series that are compared with their baselines. Left out: transactions and entries."""
     regressions: Annotated[tuple[Regressions, ...], OneOrMore(), Field(max_length=MAX_WINDOWS)] = ()

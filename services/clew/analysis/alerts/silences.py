@@ -43,6 +43,19 @@ class Silence:
         return self.starts_at <= at < self.ends_at and self.match.matches(labels)
 
 
+def silence_of_row(row: queries.SilencesRow) -> Silence:
+    """The silence of a row of silences.sql."""
+    return Silence(
+        row["id"],
+        Labels.model_validate(json.loads(row["match"])),
+        row["author"],
+        row["reason"],
+        row["starts_at"],
+        row["ends_at"],
+        row["version"],
+    )
+
+
 class Silences:
     """Reads and writes silences. All methods raise StorageError."""
 
@@ -52,18 +65,7 @@ class Silences:
     def since(self, ended_after: float) -> list[Silence]:
         """The silences that end after a time, in seconds since 1970."""
         rows = self._statements.rows(queries.SILENCES, ended_after=ended_after, limit=MAX_SILENCES)
-        return [
-            Silence(
-                row["id"],
-                Labels.model_validate(json.loads(row["match"])),
-                row["author"],
-                row["reason"],
-                row["starts_at"],
-                row["ends_at"],
-                row["version"],
-            )
-            for row in rows
-        ]
+        return [silence_of_row(row) for row in rows]
 
     def add(
         self, match: Labels, author: str, reason: str, starts_at: float, ends_at: float
@@ -73,10 +75,12 @@ class Silences:
         self._put(silence)
         return silence
 
-    def end(self, silence: Silence, at: float) -> None:
-        """End a silence early."""
-        ended = min(max(at, silence.starts_at), silence.ends_at)
-        self._put(replace(silence, ends_at=ended, version=silence.version + 1))
+    def end(self, silence: Silence, at: float) -> Silence:
+        """End a silence early; returns it as it is then."""
+        ends_at = min(max(at, silence.starts_at), silence.ends_at)
+        ended = replace(silence, ends_at=ends_at, version=silence.version + 1)
+        self._put(ended)
+        return ended
 
     def _put(self, silence: Silence) -> None:
         row = (

@@ -117,6 +117,8 @@ class _Explanations:
         if error == "value_error":
             return str(context["error"])
         if location[-1:] == ("[key]",):
+            if error == "string_pattern_mismatch":
+                return f"the name does not match {context['pattern']}"
             return "the name has " + _size(str(path[-1]), "characters", context)
         if error in ("string_too_short", "string_too_long"):
             return _size(str(value), "characters", context)  # of a number, too

@@ -79,15 +79,20 @@ SettledUntil = Annotated[
 ]
 
 
-class Response(Model):
+class StoredResponse(Model):
+    """A response that is computed from nothing that senders send."""
+
     truncated: bool
     """Whether the response leaves out a part of what was asked for, because of a limit. Further
     pages do not count as left out."""
+    sql: list[str] = Field(default_factory=list)
+    """With `explain=true`: the statements that produced the response, ready to be run again."""
+
+
+class Response(StoredResponse):
     pending: Count | None
     """Items (spans, log records, data points) that were received before the request and were not
     stored when it was answered; null where the API cannot know, as in `clew serve`."""
-    sql: list[str] = Field(default_factory=list)
-    """With `explain=true`: the statements that produced the response, ready to be run again."""
 
 
 class WindowResponse(Response):

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 
 from clew.access import Logins, login_secret
+from clew.analysis.alerts.receivers import Receiver
 from clew.api import create_app
+from clew.api.receivers import SendTest
 from clew.cli.parts.shared import Shared, listen, served
+from clew.delivery import DeliveryError
+from clew.delivery.addresses import Networks
+from clew.delivery.senders import Sender
+from clew.delivery.trial import send_test
 from clew.storage import Reader
 from clew.web import Web
 
@@ -28,7 +35,23 @@ async def read(shared: Shared) -> AsyncIterator[dict[str, str]]:
         logins,
         Web(),
         shared.endpoints,
+        shared.rulebook,
+        _send_test(shared),
     )
     listening = listen(shared.settings.api, "--api")
     with served(app, listening, shared.access, "api") as url:
         yield {"api": url}
+
+
+def _send_test(shared: Shared) -> SendTest:
+    """Sends test messages to receivers."""
+    sender = Sender(Networks(shared.settings.alert_networks))
+
+    def send(receiver: Receiver, name: str, author: str) -> str:
+        try:
+            send_test(sender, receiver, name, author, time.time())
+        except DeliveryError as error:
+            return str(error)
+        return ""
+
+    return send
