@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,7 +25,9 @@ class Row:
         return self.figure <= self.bar if self.is_most else self.figure >= self.bar
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "met": self.is_met}
+        """As JSON, in which a figure that is not finite is null."""
+        figure = self.figure if math.isfinite(self.figure) else None
+        return {**asdict(self), "figure": figure, "met": self.is_met}
 
 
 def least(what: str, figure: float, bar: float, cases: int, **detail: float) -> Row:

@@ -167,3 +167,16 @@ def test_a_series_without_a_past_is_not_judged(residuals: np.ndarray) -> None:
     over = regressions.every_hour(current)[:, -1].max(axis=(1, 2)) >= 1
     assert not over[2]
     assert over[0]
+
+
+def test_each_series_is_judged_by_itself(
+    residuals: np.ndarray, history: regressions.History
+) -> None:
+    pair = slice(2, 4)
+    alone = regressions.learn(residuals[pair, :HISTORY], REQUESTS[pair, :HISTORY], REQUEST[pair])
+    np.testing.assert_allclose(alone.deviation, history.deviation[pair])
+    ends = [NOW - 1, NOW]
+    together = regressions.shifts(residuals, REQUESTS, history, ends)
+    recent = residuals[pair, -73:], REQUESTS[pair, -73:]
+    few = regressions.shifts(*recent, alone, [72, 73])
+    np.testing.assert_allclose(few.z, together.z[pair], atol=1e-6)
