@@ -7,6 +7,7 @@ import asyncio
 import errno
 import os
 import struct
+import threading
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,64 @@ def test_a_segment_is_requests_with_their_records_and_a_seal(tmp_path: Path) -> 
 def test_the_seal_is_field_1000_and_the_record_field_1001() -> None:
     assert encode_seal(7) == b"\xc1\x3e" + struct.pack("<Q", 7)
     assert encode_record(Batch(b"\x0a\x00", 1))[:3] == b"\xca\x3e\x18"
+
+
+def test_a_request_that_comes_alone_is_written_where_it_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the first one, before which nothing is known of the disk, and none of several."""
+    threads: list[threading.Thread] = []
+    sync = os.fdatasync
+
+    def record(file: int) -> None:
+        threads.append(threading.current_thread())
+        sync(file)
+
+    monkeypatch.setattr(os, "fdatasync", record)
+    monkeypatch.setattr(spool_module, "SHORT_WRITE", 60.0)
+    sealed = Sealed()
+    spool = Spool(tmp_path, ("traces",), sealed.append, lambda signal: False)
+
+    async def append() -> None:
+        await spool.append("traces", BATCHES[0])
+        monkeypatch.setattr(spool_module, "LONE_AFTER", 0.0)
+        await spool.append("traces", BATCHES[1])
+        monkeypatch.setattr(spool_module, "LONE_AFTER", 60.0)
+        await spool.append("traces", BATCHES[2])
+
+    asyncio.run(append())
+    spool.close()
+    here = threading.current_thread()
+    assert [thread is here for thread in threads] == [False, True, False]
+    (segment,) = sealed
+    assert list(segment.batches()) == BATCHES
+
+
+@pytest.mark.parametrize("failing", ["fdatasync", "writev"])
+def test_a_request_that_comes_alone_is_refused_when_it_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    monkeypatch.setattr(spool_module, "SHORT_WRITE", 60.0)
+    monkeypatch.setattr(spool_module, "LONE_AFTER", 0.0)
+    sealed = Sealed()
+    spool = Spool(tmp_path, ("traces",), sealed.append, lambda signal: False)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    async def append() -> None:
+        await spool.append("traces", BATCHES[0])
+        with monkeypatch.context() as context:
+            context.setattr(os, failing, fail)
+            with pytest.raises(Overloaded, match="cannot be written"):
+                await spool.append("traces", BATCHES[1])
+        assert not spool.accepts()
+        await spool.append("traces", BATCHES[2])
+        assert spool.accepts()
+
+    asyncio.run(append())
+    spool.close()
+    assert [list(segment.batches()) for segment in sealed] == [[BATCHES[0]], [BATCHES[2]]]
 
 
 @pytest.mark.parametrize("cut", [*range(1, len(encode_record(BATCHES[0])) + 6), 100, 20_000])

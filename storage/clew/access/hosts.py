@@ -25,10 +25,18 @@ class Hosts:
         self._names = {name.lower() for name in names} | {bound.lower()}
         address = _address(bound)
         self._by_any_address = address is not None and address.is_unspecified
+        self._last_allowed = ""  # exporters send the same host with every request
 
     def allow(self, host: str) -> bool:
         """Whether the host of a URL (`name`, `name:port`, `[address]:port`) is one of them."""
-        name = _name(host)
+        if host == self._last_allowed:
+            return True
+        if not self._allows(_name(host)):
+            return False
+        self._last_allowed = host
+        return True
+
+    def _allows(self, name: str) -> bool:
         address = _address(name)
         if address is not None and (address.is_loopback or self._by_any_address):
             return True  # a page cannot be loaded from a foreign name by an address
