@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from clew.cli.client import api_url
 from clew.cli.doctor import store as doctor_store
-from clew.cli.doctor.store import api_url, examine_store
+from clew.cli.doctor.store import examine_store
 from clew.cli.doctor.verdicts import Verdict
 from clew.cli.main import main
 from clew.collector import deadletter

@@ -88,6 +88,24 @@ def _doctor(arguments: argparse.Namespace) -> int:
     )
 
 
+def _alerts(arguments: argparse.Namespace) -> int:
+    from clew.cli import alerts
+    from clew.cli.client import Client
+
+    client = Client.create(arguments.api or "", DATA.value(DATA.text(arguments, os.environ)))
+    match arguments.action:
+        case "silence":
+            length, reason = arguments.length or "", arguments.reason or ""
+            return alerts.silence(client, arguments.target, length, reason)
+        case "test":
+            if len(arguments.target) != 1:
+                raise UsageError("alerts test: name one receiver: clew alerts test RECEIVER")
+            return alerts.test(client, arguments.target[0])
+    if arguments.target:
+        raise UsageError("alerts list takes nothing more")
+    return alerts.show(client, with_ended=arguments.all, as_document=arguments.json)
+
+
 def _key(arguments: argparse.Namespace) -> int:
     key, line = new_key(arguments.name, arguments.scope or ["ingest"])
     if path := api_keys(arguments):
@@ -221,6 +239,30 @@ COMMANDS = (
         "with the mend for each. Without CMD, look at a running clew through its API, which --api "
         "(host:port or URL) or --data name; CLEW_API_KEY is the key. The exit status is 1 if "
         "something is wrong.",
+    ),
+    Command(
+        "alerts",
+        "say what is wrong, make a silence, or test a receiver, through the API of a running clew",
+        _alerts,
+        (
+            flag("action", nargs="?", choices=("list", "silence", "test"), default="list"),
+            flag(
+                "target",
+                nargs="*",
+                metavar="TARGET",
+                help="silence: which alerts, as label=pattern; test: the receiver's name",
+            ),
+            flag("--all", action="store_true", help="list alerts that are over too"),
+            flag("--json", action="store_true", help="print a JSON document"),
+            flag("--for", dest="length", metavar="TIME", help="how long a silence lasts: 2h"),
+            flag("--reason", metavar="TEXT", help="why there is a silence"),
+        ),
+        settings=(DATA, API),
+        usage="clew alerts [list] [--all] [--json]\n"
+        "       clew alerts silence LABEL=PATTERN… --for TIME --reason TEXT\n"
+        "       clew alerts test RECEIVER",
+        description="--api (host:port or URL) or --data name the running clew; CLEW_API_KEY is "
+        "the key, for which silences and tests need the scope operate.",
     ),
     Command(
         "key",

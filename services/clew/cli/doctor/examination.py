@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from clew.cli.client import api_url
 from clew.cli.doctor import verdicts
 from clew.cli.doctor.connection import (
     Destination,
@@ -16,7 +17,7 @@ from clew.cli.doctor.connection import (
 )
 from clew.cli.doctor.service import resolved, run_service
 from clew.cli.doctor.service_checks import examine_service
-from clew.cli.doctor.store import api_url, examine_store
+from clew.cli.doctor.store import examine_store
 from clew.cli.doctor.verdicts import Line
 
 

@@ -10,29 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from clew.cli.client import detail_of
 from clew.cli.doctor.connection import Response, clock_verdict, request
 from clew.cli.doctor.verdicts import Line, Verdict
-from clew.cli.settings import API
 
-_ADDRESS = API.default
 _WITHIN = 40.0  # seconds: the API takes 20 at most
 _DEAD_LETTERS = "dead-letter/*/*.binpb"  # as clew.collector.deadletter, which may not be installed
 _LEAST_FREE = 0.1  # of a disk; clew keeps 5 % free
-
-
-def api_url(flag: str, variable: str, data: Path) -> tuple[str, bool]:
-    """The URL of the API, and whether it is that of the clew that runs on the data directory. The
-    flag goes first, then a URL in CLEW_API, then the data directory; an address in CLEW_API is the
-    one on which `clew up` is to listen."""
-    text = flag or (variable if "://" in variable else "")
-    if text:
-        return (text.rstrip("/") if "://" in text else f"http://{text}"), False
-    try:
-        endpoints = json.loads((data / "endpoints.json").read_text())
-        return str(endpoints["api"] or f"http://{_ADDRESS}"), True
-    except (OSError, ValueError, KeyError):
-        is_used = variable and not variable.endswith(":0")
-        return f"http://{variable if is_used else _ADDRESS}", False
 
 
 def examine_store(
@@ -65,14 +49,7 @@ def _api_verdict(url: str, response: Response) -> Verdict:
     if response.status == 404:
         mend = "take the address of the API (port 4319), of a clew of this version"
         return Verdict("fail", f"{url} answers 404: it has no /api/v1/doctor", mend)
-    return Verdict("fail", f"{url} answers {response.status} {_detail(response)}", "see its log")
-
-
-def _detail(response: Response) -> str:
-    try:
-        return str(json.loads(response.body)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return response.reason
+    return Verdict("fail", f"{url} answers {response.status} {detail_of(response)}", "see its log")
 
 
 def _key_verdict(response: Response, has_key: bool) -> Verdict:
@@ -93,7 +70,7 @@ def _ready_verdict(response: Response) -> Verdict:
     if not response.status:
         return Verdict("none", "not checked")
     mend = "look at the log of clew; a full disk and a database that does not answer are usual"
-    return Verdict("fail", _detail(response), mend)
+    return Verdict("fail", detail_of(response), mend)
 
 
 def _stored_lines(response: Response) -> Iterator[Line]:

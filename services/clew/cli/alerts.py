@@ -1,0 +1,129 @@
+"""`clew alerts`: what is wrong, readable in a terminal; silences, and tests of receivers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from clew.cli.client import Client
+from clew.cli.settings import UsageError
+
+PAGE = 100  # alerts of a request; its answer has a limit
+MAX_PAGES = 10
+OPEN = ("firing", "recovering", "pending")
+MARKS = {"page": "✕", "ticket": "▲", "info": "●"}  # as in messages (clew.delivery.messages)
+FIELDS = (  # of a match; other names are those of labels of rules and SQL
+    "severity", "rule", "transaction", "service", "operation", "dependency", "environment",
+)  # fmt: skip
+UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def show(
+    client: Client, *, with_ended: bool, as_document: bool, now: datetime | None = None
+) -> int:
+    """Print the alerts that are open, or all of them. Raises UsageError."""
+    alerts = _alerts(client, () if with_ended else OPEN)
+    if as_document:
+        print(json.dumps({"alerts": alerts}, indent=2))
+    else:
+        print("\n".join(_lines(alerts, now or datetime.now(UTC))))
+    return 0
+
+
+def silence(client: Client, match: Sequence[str], length: str, reason: str) -> int:
+    """Make a silence for the alerts that match `label=pattern`. Raises UsageError."""
+    if not match:
+        raise UsageError("alerts silence: say which alerts, such as service=payments")
+    if not reason or not length:
+        raise UsageError("alerts silence: say how long and why: --for 2h --reason TEXT")
+    body = {"match": _match(match), "for": length, "reason": reason}
+    stored = client.send("POST", "silences", body)
+    print(f"{stored['id']}: silent until {stored['end'][:19]}Z")
+    return 0
+
+
+def test(client: Client, receiver: str) -> int:
+    """Send a test message to a receiver; 1 if it was not taken. Raises UsageError."""
+    result = client.send("POST", f"receivers/{quote(receiver, safe='')}/test")
+    name = f"{result['receiver']} ({result['kind']})"
+    print(f"{name}: delivered" if result["delivered"] else f"{name}: {_clean(result['error'])}")
+    return 0 if result["delivered"] else 1
+
+
+def _alerts(client: Client, states: Sequence[str]) -> list[dict[str, Any]]:
+    alerts: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    for _ in range(MAX_PAGES):
+        page = client.send("GET", "alerts", None, limit=PAGE, **cursor)
+        alerts += page["alerts"]
+        is_past = states and alerts and alerts[-1]["state"] not in states  # open ones come first
+        if page["next_cursor"] is None or is_past:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    return [alert for alert in alerts if not states or alert["state"] in states]
+
+
+def _lines(alerts: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[str]:
+    """Heads of groups, each with the alerts that it stands for below it."""
+    if not alerts:
+        yield "nothing is wrong that a rule knows of"
+        return
+    ids = {alert["id"] for alert in alerts}
+    members: dict[str, list[Mapping[str, Any]]] = {}
+    for alert in alerts:
+        members.setdefault(alert["group"], []).append(alert)
+    for alert in alerts:
+        if alert["group"] == alert["id"] or alert["group"] not in ids:
+            yield from _alert_lines(alert, now)
+            for member in members.get(alert["id"], ()):
+                if member is not alert:
+                    yield f"    └ {_clean(member['headline'])} ({member['state']})"
+
+
+def _alert_lines(alert: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    mark = MARKS[alert["severity"]] if alert["state"] != "resolved" else "✓"
+    yield f"{mark} {_clean(alert['headline'])}"
+    parts = [
+        f"{alert['state']} for {_age(alert['since'], now)}",
+        alert["severity"],
+        f"rule {alert['rule']}",
+        *(f"{name} {text}" for name, text in sorted(alert["labels"].items())),
+    ]
+    if alert["known"] != "known":
+        parts.append(alert["known"].replace("_", " "))
+    if alert["acknowledged_by"] is not None:
+        parts.append(f"taken care of by {alert['acknowledged_by'] or 'somebody'}")
+    if alert["silenced_by"] is not None:
+        parts.append("silent")
+    yield f"    {_clean(' · '.join(parts))}"
+    yield f"    {alert['id']}"
+
+
+def _age(time: str, now: datetime) -> str:
+    """How long ago a time was, in its largest unit."""
+    seconds = max(0, int((now - datetime.fromisoformat(f"{time[:19]}+00:00")).total_seconds()))
+    size, unit = next((unit for unit in UNITS if seconds >= unit[0]), UNITS[-1])
+    return f"{seconds // size} {unit}"
+
+
+def _match(texts: Sequence[str]) -> dict[str, Any]:
+    match: dict[str, Any] = {}
+    for text in texts:
+        name, equals, pattern = text.partition("=")
+        if not equals or not name or not pattern:
+            raise UsageError(f"{text!r}: write label=pattern, such as service=pay*")
+        if name in FIELDS:
+            match[name] = pattern
+        else:
+            match.setdefault("labels", {})[name] = pattern
+    return match
+
+
+def _clean(text: str) -> str:
+    """Text of telemetry without what a terminal would obey."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
