@@ -89,6 +89,7 @@ class World:
         self.notes = Notes(statements)
         watched = WatchedSeries(statements)
         self.watcher = Watcher(
+            statements,
             watched,
             Rulebook(statements, False, self.file),
             self.records,
@@ -154,6 +155,13 @@ def world(store: Store, ingest: Ingest, tmp_path: Path) -> World:
     return World(store, ingest, tmp_path)
 
 
+def prove(world: World, record: AlertRecord) -> list[dict[str, Any]]:
+    """The rows of the verdict's own statement."""
+    with world.store.client() as client:
+        answer = client.query(record.verdict.sql, parameters=dict(record.verdict.parameters))
+        return list(answer.named_results())
+
+
 def test_an_alert_fires_and_is_resolved(world: World) -> None:
     for _ in range(3):
         world.minute()
@@ -165,6 +173,10 @@ def test_an_alert_fires_and_is_resolved(world: World) -> None:
     assert record.verdict.value == pytest.approx(0.25)
     assert record.verdict.requests == 40
     assert record.verdict.headline == "payments: failed requests 25 %, limit 5 %"
+    assert len(record.verdict.examples) == 3
+    (proof,) = prove(world, record)
+    assert proof["requests"] == 40
+    assert proof["error_rate"] == pytest.approx(0.25)
     began = record.state.firing_since
     for _ in range(2):
         world.minute(failing=True)
@@ -388,6 +400,9 @@ def test_a_spike_is_unlike_the_past(world: World) -> None:
     record = world.record_of(measure="slow_rate", operation="GET /")
     assert record.verdict.headline.startswith("shop: GET /: slow requests ")
     assert record.verdict.expected == pytest.approx(0.1, abs=0.02)
+    (proof,) = prove(world, record)
+    assert proof["requests"] == record.verdict.requests
+    assert proof["slow_rate"] == pytest.approx(record.verdict.value, abs=0.02)
     assert record.verdict.z is not None
     assert record.verdict.z > 5
     for _ in range(20):
@@ -417,5 +432,8 @@ def test_a_regression_names_the_deployment(world: World) -> None:
     assert record.verdict.headline.endswith("%, since version 1.9.0")
     assert record.verdict.expected is not None
     assert record.verdict.value == pytest.approx(record.verdict.expected * 1.5, rel=0.2)
+    hours = prove(world, record)
+    assert hours[-1]["p50_p75_p95_p98_ms"][0] == pytest.approx(75, rel=0.1)
+    assert hours[0]["p50_p75_p95_p98_ms"][0] == pytest.approx(50, rel=0.1)
     assert world.record_of(service="shop").rule == "clew: regression"
     assert "version" not in world.record_of(service="shop").verdict.facts

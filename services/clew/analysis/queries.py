@@ -179,6 +179,59 @@ class OutboxWaitingRow(TypedDict):
 OUTBOX_WAITING = Query[OutboxWaitingRow](ANALYSIS, "outbox_waiting")
 
 
+class ProofCallsRow(TypedDict):
+    requests: int
+    rate: float
+    failed: int
+    error_rate: float
+    p50_p75_p95_ms: list[float]
+
+
+PROOF_CALLS = Query[ProofCallsRow](ANALYSIS, "proof_calls")
+
+
+class ProofHoursRow(TypedDict):
+    hour: int
+    requests: int
+    failed: int
+    p50_p75_p95_p98_ms: list[float]
+
+
+PROOF_HOURS = Query[ProofHoursRow](ANALYSIS, "proof_hours")
+
+
+class ProofOccurrencesRow(TypedDict):
+    requests: int
+    rate: float
+    failed: int
+    error_rate: float
+    slow_rate: float
+    p50_p75_p95_ms: list[float]
+    value_lost: float
+
+
+PROOF_OCCURRENCES = Query[ProofOccurrencesRow](ANALYSIS, "proof_occurrences")
+
+
+class ProofSpansRow(TypedDict):
+    requests: int
+    rate: float
+    failed: int
+    error_rate: float
+    slow_rate: float
+    p50_p75_p95_ms: list[float]
+
+
+PROOF_SPANS = Query[ProofSpansRow](ANALYSIS, "proof_spans")
+
+
+class ProofTracesRow(TypedDict):
+    trace: str
+
+
+PROOF_TRACES = Query[ProofTracesRow](ANALYSIS, "proof_traces")
+
+
 class SettleAttributesRow(TypedDict):
     hour: int
     source: str
@@ -455,3 +508,11 @@ class WatchMinutesRow(TypedDict):
 
 
 WATCH_MINUTES = Query[WatchMinutesRow](ANALYSIS, "watch_minutes")
+
+
+class WatchSeriesRow(TypedDict):
+    series: int
+    total: int
+
+
+WATCH_SERIES = Query[WatchSeriesRow](ANALYSIS, "watch_series")

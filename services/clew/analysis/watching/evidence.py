@@ -84,6 +84,13 @@ class Evidence:
             self._slots[seconds] = [replace(slot, series=self.named(slot.series)) for slot in slots]
         return self._slots[seconds]
 
+    def in_tables(self, series: Series) -> Series:
+        """The series as the tables name it: the opposite of `named`."""
+        if series.kind != "defined":
+            return series
+        ids = {definition.name: definition.id for definition in self.definitions}
+        return replace(series, name=ids.get(series.name, series.name))
+
     def named(self, series: Series) -> Series:
         """The series, if it is of a defined transaction with the definition's name."""
         if series.kind != "defined":

@@ -6,8 +6,10 @@ A series is judged once a few days of it are known (`is_judged`); until then it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +54,11 @@ class Learned:
         """The place of a series by its id."""
         return {series.id: place for place, series in enumerate(self.series)}
 
+    def part(self, start: int, stop: int) -> Learned:
+        """What was learned of some of the series."""
+        cut: Learned = _cut(self, slice(start, stop))
+        return cut
+
     def slow_limits(self, at: float) -> Floats:
         """From how many nanoseconds on a request of that minute is slow, [series]."""
         minute = _minutes_of_week([at], self.zone)
@@ -67,19 +74,31 @@ class Learned:
         return np.nan_to_num(even), np.nan_to_num(stepped)
 
 
+def join(parts: Sequence[Learned]) -> Learned:
+    """What was learned of several batches of series, together."""
+    joined: Learned = _joined(parts)
+    return joined
+
+
 def learn(
     histories: Sequence[History],
     zone: str = "UTC",
     excluded: Iterable[tuple[float, float]] = (),
+    received: npt.NDArray[np.bool_] | None = None,
 ) -> Learned:
     """Learn from histories of the same hours, with the quantiles LEVELS. Hours within `excluded`,
-    in seconds since 1970, do not count: findings and maintenance."""
+    in seconds since 1970, do not count: findings and maintenance. `received`: the hours in which
+    clew got anything; without it, those in which one of these series has requests. Else each series
+    is learned by itself, so batches of them bound the memory."""
     seconds = histories[0].start + HOUR * np.arange(len(histories[0].count))
     hours = baselines.hours_of_week(seconds, zone)
     requests = np.stack([history.count for history in histories])
     failed = np.stack([history.errors for history in histories])
     logarithms = np.log(np.stack([history.levels for history in histories]))
-    is_known = _is_known(requests)
+    if received is None:
+        received = hours_with_requests(histories)
+    since_first = np.cumsum(requests > 0, axis=1) > 0
+    is_known = since_first & received
     intervals = list(excluded)
     known_requests = baselines.without(
         np.where(is_known, requests, np.nan), seconds.astype(np.float64), intervals
@@ -115,6 +134,32 @@ def learn(
     )
 
 
+def _cut(value: Any, places: slice) -> Any:
+    if isinstance(value, np.ndarray):
+        return value[places]
+    if isinstance(value, tuple):
+        is_series = isinstance(value[0], Series)
+        return value[places] if is_series else tuple(_cut(one, places) for one in value)
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    names = [field.name for field in fields(value)]
+    return replace(value, **{name: _cut(getattr(value, name), places) for name in names})
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    first = parts[0]
+    if isinstance(first, np.ndarray):
+        return np.concatenate(parts)
+    if isinstance(first, tuple) and isinstance(first[0], Series):
+        return tuple(chain.from_iterable(parts))
+    if isinstance(first, tuple):
+        return tuple(_joined(together) for together in zip(*parts, strict=True))
+    if not is_dataclass(first) or isinstance(first, type):
+        return first
+    names = [field.name for field in fields(first)]
+    return replace(first, **{n: _joined([getattr(part, n) for part in parts]) for n in names})
+
+
 def _are_twins(series: Sequence[Series], requests: Floats) -> npt.NDArray[np.bool_]:
     roots = {
         (one.environment, one.service, one.name): count
@@ -128,6 +173,12 @@ def _are_twins(series: Sequence[Series], requests: Floats) -> npt.NDArray[np.boo
             for one, count in zip(series, requests, strict=True)
         ]
     )
+
+
+def hours_with_requests(histories: Sequence[History]) -> npt.NDArray[np.bool_]:
+    """In which hours one of the series has requests."""
+    total = np.stack([history.count for history in histories]).sum(0)
+    return np.asarray(total > 0)
 
 
 def measures(logarithms: Floats, requests: Floats) -> Floats:
@@ -144,13 +195,6 @@ def request_variance(logarithms: Floats) -> Floats:
         usual = np.nan_to_num(baselines.median(width))
         parts.append(regressions.request_variance(level, usual, upper - lower))
     return np.stack(parts, axis=-1)
-
-
-def _is_known(requests: Floats) -> npt.NDArray[np.bool_]:
-    """Which hours say something of a series: those since it was first seen, in which clew got
-    anything at all."""
-    since_first: npt.NDArray[np.bool_] = np.cumsum(requests > 0, axis=1) > 0
-    return since_first & (requests > 0).any(0)
 
 
 def _above(logarithms: Floats, limits: Floats) -> Floats:

@@ -7,17 +7,17 @@ again, for late rows), and the hourly tests run. Every six hours all of it is le
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 
 from clew.analysis import queries
 from clew.analysis.traces.times import HOUR, datetime_text
 from clew.analysis.watching import learned
-from clew.analysis.watching.learned import Learned, learn
+from clew.analysis.watching.learned import Learned, join, learn
 from clew.analysis.watching.minutes import Usual, slow_limits
 from clew.analysis.watching.recent import Recent
-from clew.analysis.watching.series import MINUTE, History, Slot, WatchedSeries
+from clew.analysis.watching.series import MINUTE, Slot, WatchedSeries
 from clew.analysis.watching.shifts import HOURS, Deployment, Shifted
 from clew.storage.statements import Statements
 
@@ -28,7 +28,7 @@ FILLED_AGAIN = 3  # hours before the one that is over
 BEGIN_MINUTES = 125  # that are read at the start: traffic is judged over 120
 LIMIT = 2000  # series; those with the most requests are judged
 MAX_DEPLOYMENTS = 1000
-WATCHED_KINDS = ("transaction", "defined", "operation", "service", "dependency")
+BATCH = 100  # series that are learned at a time
 
 
 class Learner:
@@ -89,15 +89,19 @@ class Learner:
         self._recent.add(start, end, slots, slow_limits(self.learned, start, end))
 
     def _learn(self, hour: int, zone: str) -> None:
-        histories = self._watched.history(hour - learned.HOURS * HOUR, hour, learned.LEVELS)
-        histories = [one for one in histories if one.series.kind in WATCHED_KINDS]
-        histories.sort(key=_weight, reverse=True)
-        self.unwatched = max(0, len(histories) - self._limit)
-        chosen = histories[: self._limit]
+        start = hour - learned.HOURS * HOUR
+        ids, total = self._watched.largest(start, hour, self._limit)
+        self.unwatched = total - len(ids)
         self._learned_at, self._zone = hour, zone
-        if not chosen:
+        if not ids:
             return
-        self.learned = learn(chosen, zone)
+        parts, received = [], None
+        for batch in _batches(ids):
+            histories = self._watched.history(start, hour, learned.LEVELS, batch)
+            if received is None:  # the largest series come first
+                received = learned.hours_with_requests(histories)
+            parts.append(learn(histories, zone, received=received))
+        self.learned = join(parts)
         self._recent.follow([series.id for series in self.learned.series])
 
     def _first_missing(self, hour: int) -> int:
@@ -120,7 +124,6 @@ class Learner:
         ]
 
 
-def _weight(history: History) -> tuple[bool, float, float]:
-    """Series of defined transactions come first, then value, then requests."""
-    is_defined = history.series.kind == "defined"
-    return is_defined, float(history.value.sum()), float(history.count.sum())
+def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clew.analysis.baselines import Floats
 from clew.analysis.detectors import spikes
 from clew.analysis.detectors.findings import Finding, Sensitivity
 from clew.analysis.watching.learned import Learned
-from clew.analysis.watching.recent import MINUTES, Recent
+from clew.analysis.watching.recent import MINUTES, Recent, Window
 from clew.analysis.watching.series import MINUTE
+
+BATCH = 200  # series that are judged at a time
 
 
 @dataclass
@@ -25,17 +27,38 @@ class Usual:
     def findings(self, sensitivity: Sensitivity) -> list[Finding]:
         """What all tests find, of the series that are judged."""
         if sensitivity not in self._cache:
-            findings = [*self._bad("error_rate", sensitivity), *self._bad("slow_rate", sensitivity),
-                     *self._traffic(sensitivity)]  # fmt: skip
             judged = self.learned.is_judged
-            self._cache[sensitivity] = [finding for finding in findings if judged[finding.series]]
+            self._cache[sensitivity] = [
+                finding
+                for start in range(0, len(judged), BATCH)
+                for finding in self._batch(start, min(start + BATCH, len(judged)), sensitivity)
+                if judged[finding.series]
+            ]
         return self._cache[sensitivity]
 
-    def _bad(self, measure: str, sensitivity: Sensitivity) -> list[Finding]:
+    def _batch(self, start: int, stop: int, sensitivity: Sensitivity) -> list[Finding]:
+        """Of some of the series: a batch bounds the memory."""
+        batch = _Batch(self.learned.part(start, stop), self.recent, self.at, start, sensitivity)
+        findings = [*batch.bad("error_rate"), *batch.bad("slow_rate"), *batch.traffic()]
+        return [replace(finding, series=finding.series + start) for finding in findings]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """The series of `learned`, which are those from `start` on of all that are watched."""
+
+    learned: Learned
+    recent: Recent
+    at: float
+    start: int
+    sensitivity: Sensitivity
+
+    def bad(self, measure: str) -> list[Finding]:
+        """Too many failed requests, or slow ones."""
         is_error = measure == "error_rate"
         windows: Sequence[int] = spikes.ERROR_WINDOWS if is_error else spikes.SLOW_WINDOWS
         learned = self.learned
-        window = self.recent.window(self.at, min(max(windows) + 1, MINUTES))
+        window = self._window(min(max(windows) + 1, MINUTES))
         share = learned.error_share if is_error else learned.slow_share
         seen = spikes.Minutes(
             counts=window.failed if is_error else window.slow,
@@ -44,11 +67,12 @@ class Usual:
             requests=window.requests,
         )
         limits = spikes.ERROR_P if is_error else spikes.SLOW_P
-        scores = spikes.bad_requests(seen, windows, limits, sensitivity)[:, -1]
+        scores = spikes.bad_requests(seen, windows, limits, self.sensitivity)[:, -1]
         return spikes.findings(seen, scores, measure, windows)
 
-    def _traffic(self, sensitivity: Sensitivity) -> list[Finding]:
-        window = self.recent.window(self.at, max(spikes.TRAFFIC_WINDOWS) + 1)
+    def traffic(self) -> list[Finding]:
+        """Too many requests, or too few."""
+        window = self._window(max(spikes.TRAFFIC_WINDOWS) + 1)
         even, stepped = self.learned.expected_traffic(window.at)
         seen = spikes.Minutes(
             counts=window.requests,
@@ -56,8 +80,12 @@ class Usual:
             dispersion=self.learned.traffic_dispersion,
             requests=window.requests,
         )
-        scores = spikes.traffic(seen, stepped, sensitivity=sensitivity)[:, -1]
+        scores = spikes.traffic(seen, stepped, sensitivity=self.sensitivity)[:, -1]
         return spikes.findings(seen, scores, "rate", spikes.TRAFFIC_WINDOWS)
+
+    def _window(self, minutes: int) -> Window:
+        stop = self.start + len(self.learned.series)
+        return self.recent.window(self.at, minutes, slice(self.start, stop))
 
 
 def slow_limits(learned: Learned, start: float, end: float) -> dict[int, Floats]:

@@ -60,10 +60,12 @@ class Recent:
             slow = slot.slower_than(limit) if np.isfinite(limit) else 0.0
             self._counts[:, place, slot.at // MINUTE % MINUTES] = slot.count, slot.errors, slow
 
-    def window(self, at: float, minutes: int = MINUTES) -> Window:
-        """The minutes before `at`, the end of a minute."""
+    def window(self, at: float, minutes: int = MINUTES, series: slice = slice(None)) -> Window:
+        """The minutes before `at`, the end of a minute, of all series or some places of them."""
         places = np.arange(int(at) // MINUTE - minutes, int(at) // MINUTE)
         columns = places % MINUTES
         is_known = self._minute[columns] == places
-        requests, failed, slow = self._counts[:, :, columns].astype(np.float64) * is_known
+        requests, failed, slow = (
+            self._counts[:, series][:, :, columns].astype(np.float64) * is_known
+        )
         return Window(tuple(places * float(MINUTE)), requests, failed, slow, is_known)

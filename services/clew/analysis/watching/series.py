@@ -173,6 +173,17 @@ class WatchedSeries:
             )
             hour = until
 
+    def largest(self, start: float, end: float, limit: int) -> tuple[list[int], int]:
+        """The ids of the series with the most value and requests in [start, end), at most `limit`;
+        and how many there are in all."""
+        rows = self._statements.rows(
+            queries.WATCH_SERIES,
+            start=datetime_text(start),
+            end=datetime_text(end),
+            limit=limit,
+        )
+        return [row["series"] for row in rows], rows[0]["total"] if rows else 0
+
     def history(
         self, start: float, end: float, levels: Sequence[float], ids: Iterable[int] = ()
     ) -> list[History]:

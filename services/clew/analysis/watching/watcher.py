@@ -27,10 +27,12 @@ from clew.analysis.watching.judges import judged
 from clew.analysis.watching.judges.combined import combine
 from clew.analysis.watching.learner import Learner
 from clew.analysis.watching.progress import WatcherProgress
+from clew.analysis.watching.proofs import example_traces
 from clew.analysis.watching.series import MINUTE, Series, WatchedSeries
 from clew.analysis.watching.standing import all_rules
 from clew.analysis.watching.telling import Delivery, Teller
 from clew.background import Stop, Worker
+from clew.storage.statements import Statements
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ class Watcher:
 
     def __init__(
         self,
+        statements: Statements,
         watched: WatchedSeries,
         rulebook: Rulebook,
         records: AlertRecords,
@@ -73,6 +76,7 @@ class Watcher:
         inputs: Inputs,
         notify: Callable[[], None] = lambda: None,
     ) -> None:
+        self._statements = statements
         self._watched = watched
         self._rulebook = rulebook
         self._stored = records
@@ -150,6 +154,8 @@ class Watcher:
             for verdict in [*complete[rule.name], *self._unjudged(rule, complete[rule.name], at)]:
                 before = self._records.get(verdict.alert) or AlertRecord(verdict, severity)
                 after = _advanced(before, verdict, severity, timing(rule, rules))
+                if after.state.is_open and not before.state.is_open:
+                    after = self._with_examples(after)
                 if after != before or verdict.alert not in self._records:
                     changed.append(after)
                 if after.state.state is not before.state.state:
@@ -158,6 +164,10 @@ class Watcher:
         self._stored.put_changes(states)
         self._put(record for record in changed if _is_worth_keeping(record))
         return states
+
+    def _with_examples(self, record: AlertRecord) -> AlertRecord:
+        examples = example_traces(self._statements, record.verdict)
+        return replace(record, verdict=replace(record.verdict, examples=examples))
 
     def _evidence(self, at: float, zone: str) -> Evidence:
         self._learner.prepare(at, zone)
@@ -267,6 +277,8 @@ def _advanced(record: AlertRecord, verdict: Verdict, severity: str, times: Timin
     state, _ = advance(record.state, verdict.holds, verdict.at, times)
     is_news = state.state is not record.state.state or state.is_open or verdict.holds
     latest = verdict if is_news and verdict.holds is not None else record.verdict
+    if state.is_open and not latest.examples:
+        latest = replace(latest, examples=record.verdict.examples)
     return replace(record, state=state, known=verdict.known, severity=severity, verdict=latest)
 
 

@@ -39,6 +39,7 @@ async def alerts(shared: Shared) -> AsyncIterator[dict[str, str]]:
     )
     watched = WatchedSeries(statements)
     watcher = Watcher(
+        statements,
         watched,
         shared.rulebook,
         AlertRecords(statements),

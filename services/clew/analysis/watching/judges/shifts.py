@@ -12,6 +12,7 @@ from clew.analysis.detectors.findings import Finding
 from clew.analysis.detectors.regressions import EFFECT
 from clew.analysis.traces.times import HOUR
 from clew.analysis.watching.evidence import Evidence, kinds_of
+from clew.analysis.watching.proofs import hours_proof
 from clew.analysis.watching.series import Series
 from clew.analysis.watching.shifts import Shifted
 from clew.analysis.watching.texts import measure_text, subject, value_text
@@ -74,6 +75,7 @@ def _verdict(rule: Rule, series: Series, finding: Finding, shifted: Shifted, at:
         as_large=finding.as_large,
         past=finding.past,
         facts=facts,
+        **hours_proof(shifted.learned.series[finding.series], shifted.at(0), shifted.end),
     )
 
 

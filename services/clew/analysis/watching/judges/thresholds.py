@@ -8,6 +8,7 @@ from clew.analysis.alerts.rules import Rule
 from clew.analysis.alerts.states import Known
 from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.watching.evidence import Evidence, kinds_of
+from clew.analysis.watching.proofs import minutes_proof
 from clew.analysis.watching.series import NO_LEVELS, Slot
 from clew.analysis.watching.texts import measure_text, subject, value_text
 
@@ -21,7 +22,7 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
     assert rule.when is not None
     slots = evidence.selected(rule.select, rule.over)
     for slot in slots:
-        yield _verdict(rule, slot, evidence.at)
+        yield _verdict(rule, slot, evidence)
     present = {slot.series for slot in slots}
     for series, seen in evidence.last_seen.items():
         if (
@@ -32,7 +33,7 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
         ):
             if rule.when.measure == "rate":
                 empty = Slot(series, int(evidence.at - rule.over), 0, 0, NO_LEVELS)
-                yield _verdict(rule, empty, evidence.at)
+                yield _verdict(rule, empty, evidence)
             else:
                 yield Verdict(
                     rule.name, series.labels, evidence.at, None, Known.NO_DATA,
@@ -40,7 +41,8 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
                 )  # fmt: skip
 
 
-def _verdict(rule: Rule, slot: Slot, at: float) -> Verdict:
+def _verdict(rule: Rule, slot: Slot, evidence: Evidence) -> Verdict:
+    at = evidence.at
     condition = rule.when
     assert condition is not None
     measure = condition.measure
@@ -63,6 +65,7 @@ def _verdict(rule: Rule, slot: Slot, at: float) -> Verdict:
         expected=condition.limit,
         requests=slot.count,
         window=rule.over,
+        **minutes_proof(evidence.in_tables(slot.series), at - rule.over, at),
     )
 
 

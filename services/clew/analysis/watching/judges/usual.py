@@ -15,8 +15,9 @@ from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.detectors.findings import Finding
 from clew.analysis.watching.evidence import Evidence, kinds_of
 from clew.analysis.watching.learned import Learned
+from clew.analysis.watching.proofs import minutes_proof
 from clew.analysis.watching.series import MINUTE, Series
-from clew.analysis.watching.texts import measure_text, subject, value_text
+from clew.analysis.watching.texts import duration_text, measure_text, subject, value_text
 
 MEASURES = {"rate": "rate", "error_rate": "error_rate", "p50": "slow_rate", "p75": "slow_rate",
             "p95": "slow_rate"}  # fmt: skip
@@ -34,7 +35,7 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
         series = evidence.named(learned.series[finding.series])
         if finding.measure in measures and _is_selected(rule, series, learned, finding.series):
             reported.add((finding.series, finding.measure))
-            yield _verdict(rule, series, finding, evidence.at)
+            yield _verdict(rule, series, finding, evidence)
     for labels in evidence.tracked(rule.name):
         place = evidence.place(labels)
         if place is not None and (place, labels.get("measure", "")) not in reported:
@@ -55,7 +56,11 @@ def _is_selected(rule: Rule, series: Series, learned: Learned, place: int) -> bo
     )
 
 
-def _verdict(rule: Rule, series: Series, finding: Finding, at: float) -> Verdict:
+def _verdict(rule: Rule, series: Series, finding: Finding, evidence: Evidence) -> Verdict:
+    assert evidence.usual is not None
+    at, learned = evidence.at, evidence.usual.learned
+    start = at - finding.window * MINUTE
+    slow = float(learned.slow_limits(at - MINUTE)[finding.series])
     unit = MINUTE if finding.measure == "rate" else 1
     value, expected = finding.value / unit, finding.expected / unit
     measure = finding.measure
@@ -78,5 +83,7 @@ def _verdict(rule: Rule, series: Series, finding: Finding, at: float) -> Verdict
         window=float(finding.window * MINUTE),
         as_large=finding.as_large,
         past=finding.past,
-        facts={"for": f"{finding.time - finding.change_point + 1} min"},
+        facts={"for": f"{finding.time - finding.change_point + 1} min"}
+        | ({"slow from": duration_text(slow / 1e9)} if measure == "slow_rate" else {}),
+        **minutes_proof(learned.series[finding.series], start, at, slow),
     )

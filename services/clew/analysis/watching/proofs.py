@@ -1,0 +1,76 @@
+"""What a finding can be checked by: the statement that gives its numbers, and traces to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+from clew.analysis import queries
+from clew.analysis.alerts.verdicts import Verdict
+from clew.analysis.traces.times import datetime_text
+from clew.analysis.watching.series import Series
+from clew.storage.sql import ANALYSIS, sql_of
+from clew.storage.statements import Statements
+
+NEVER = 1e30  # nanoseconds that nothing takes
+
+
+class Proof(TypedDict):
+    """A statement that the ClickHouse port runs, and its parameters as texts: fields of Verdict."""
+
+    sql: str
+    parameters: Mapping[str, str]
+
+
+def minutes_proof(series: Series, start: float, end: float, slow: float = NEVER) -> Proof:
+    """The numbers of a series in the minutes of [start, end), in seconds since 1970. `slow`: from
+    how many nanoseconds on a request is slow."""
+    parameters = {
+        "environment": series.environment,
+        "name": series.name,
+        "start": datetime_text(start),
+        "end": datetime_text(end),
+    }
+    if series.kind == "dependency":
+        return _proof(queries.PROOF_CALLS.name, parameters | {"service": series.service})
+    parameters["slow"] = repr(float(slow))
+    if series.kind == "defined":
+        return _proof(queries.PROOF_OCCURRENCES.name, parameters)
+    parameters |= {"service": series.service, **_spans(series)}
+    return _proof(queries.PROOF_SPANS.name, parameters)
+
+
+def hours_proof(series: Series, start: float, end: float) -> Proof:
+    """The hours of a series in [start, end), in seconds since 1970."""
+    parameters = {
+        "series": str(series.id),
+        "start": datetime_text(start),
+        "end": datetime_text(end),
+    }
+    return _proof(queries.PROOF_HOURS.name, parameters)
+
+
+def example_traces(statements: Statements, verdict: Verdict) -> tuple[str, ...]:
+    """The ids of up to three traces of the spans that a verdict was about: failed ones, if that is
+    the measure, else the slowest. Raises StorageError."""
+    parameters = verdict.parameters
+    if "roots" not in parameters:
+        return ()
+    rows = statements.rows(
+        queries.PROOF_TRACES,
+        **{name: parameters[name] for name in ("service", "name", "environment", "start", "end")},
+        roots=parameters["roots"] == "true",
+        failed=verdict.measure == "error_rate",
+    )
+    return tuple(row["trace"] for row in rows)
+
+
+def _spans(series: Series) -> dict[str, str]:
+    return {
+        "roots": str(series.kind == "transaction").lower(),
+        "entries": str(series.kind == "service").lower(),
+    }
+
+
+def _proof(name: str, parameters: dict[str, str]) -> Proof:
+    return {"sql": sql_of(ANALYSIS, name), "parameters": parameters}
