@@ -486,16 +486,24 @@ class LedgerRow(TypedDict):
 LEDGER = Query[LedgerRow](STORAGE, "ledger")
 
 
+class LinkedExemplarsRow(TypedDict):
+    series: int
+
+
+LINKED_EXEMPLARS = Query[LinkedExemplarsRow](STORAGE, "linked_exemplars")
+
+
 class LinkedGaugesRow(TypedDict):
     name: str
     unit: str
     service: str
-    resource: str
+    host: str
+    instance: str
     attributes: dict[str, str]
-    linked_by: str
+    series: int
+    has_exemplars: int
+    by_attribute: int
     points: list[tuple[int, float | None]]
-    correlation: float | None
-    alike: int
 
 
 LINKED_GAUGES = Query[LinkedGaugesRow](STORAGE, "linked_gauges")
@@ -505,12 +513,13 @@ class LinkedHistogramsRow(TypedDict):
     name: str
     unit: str
     service: str
-    resource: str
+    host: str
+    instance: str
     attributes: dict[str, str]
-    linked_by: str
+    series: int
+    has_exemplars: int
+    by_attribute: int
     points: list[tuple[int, float | None]]
-    correlation: float | None
-    alike: int
 
 
 LINKED_HISTOGRAMS = Query[LinkedHistogramsRow](STORAGE, "linked_histograms")
@@ -537,12 +546,14 @@ class LinkedSumsRow(TypedDict):
     name: str
     unit: str
     service: str
-    resource: str
+    host: str
+    instance: str
     attributes: dict[str, str]
-    linked_by: str
-    points: list[tuple[int, float | None]]
-    correlation: float | None
-    alike: int
+    series: int
+    has_exemplars: int
+    by_attribute: int
+    is_level: bool
+    rises: tuple[list[int], list[float | None], list[int]]
 
 
 LINKED_SUMS = Query[LinkedSumsRow](STORAGE, "linked_sums")

@@ -1,73 +1,44 @@
--- with entries
--- Histograms that have to do with the traces, chosen and correlated as in linked_gauges. A point is the p95
--- of {step} seconds: the bound of the bucket that it lies in. What a stream's buckets went up by is worked out
--- run by run, as series_histograms has it. Buckets that do not fit their bounds are left out.
+-- Histograms that may have to do with some traces, chosen as in linked_gauges. A point is the p95 of {step} seconds: the
+-- bound of the bucket that it lies in. What a stream's buckets went up by is worked out run by run, as
+-- series_histograms has it. Buckets that do not fit their bounds are left out.
 SELECT
-    name, unit, service, resource, attributes, linked_by, points, correlation,
-    row_number() OVER (PARTITION BY linked_by, service, name ORDER BY resource, cityHash64(attributes)) AS alike
+    name, any(unit) AS unit, service, any(host) AS host, any(instance) AS instance, any(attributes) AS attributes, series,
+    max(has_exemplars) AS has_exemplars,
+    max(by_attribute) AS by_attribute,
+    arraySort(groupArrayIf(
+        (bin, bounds[least(arrayFirstIndex(total -> total >= 0.95 * arraySum(counts), arrayCumSum(counts)), length(bounds))]),
+        arraySum(counts) > 0)) AS points
 FROM
 (
     SELECT
-        name,
-        any(unit) AS unit,
-        service,
-        any(resource) AS resource,
-        any(attributes) AS attributes,
-        multiIf(max(by_exemplar), 'exemplar', max(by_attribute), 'attribute', 'resource') AS linked_by,
-        arraySort(groupArray((bin, point))) AS points,
-        corrStableIf(point, latency, NOT isNaN(latency)) AS pearson,
-        if(countIf(NOT isNaN(latency)) >= 3 AND isFinite(pearson), round(pearson, 6), NULL) AS correlation,
-        if(any(host) = '', cityHash64(service, series), cityHash64(any(host), attributes)) AS source
+        name, any(unit) AS unit, service, any(host) AS host, any(instance) AS instance, any(attributes) AS attributes, series, bin,
+        max(has_exemplars) AS has_exemplars, max(by_attribute) AS by_attribute,
+        any(bounds) AS bounds, sumForEach(rise) AS counts
     FROM
     (
-        SELECT name, any(unit) AS unit, service, any(resource) AS resource, any(host) AS host, any(attributes) AS attributes, series, bin,
-            max(by_exemplar) AS by_exemplar, max(by_attribute) AS by_attribute,
-            transform(bin, {times:Array(UInt32)}, {latencies:Array(Float64)}, nan) AS latency,
-            sumForEach(rise) AS counts,
-            arrayElement(arrayPushBack(any(bounds), any(bounds)[-1]),
-                arrayFirstIndex(total -> total >= 0.95 * arraySum(counts), arrayCumSum(counts))) AS point
-        FROM
-        (
-            SELECT *,
-                arrayJoin(arrayZip(
-                    arrayMap(time -> toUInt32(toStartOfInterval(time, toIntervalSecond({step:UInt32}))), sorted.1),
-                    arrayMap(
-                        (buckets, previous, number) -> multiIf(
-                            is_delta, buckets,
-                            number = 1, if(is_new, buckets, arrayMap(bucket -> toUInt64(0), buckets)),
-                            arrayExists((now, before) -> now < before, buckets, previous), buckets,
-                            arrayMap((now, before) -> toUInt64(now - before), buckets, previous)),
-                        sorted.4, arrayPushFront(arrayPopBack(sorted.4), sorted.4[1]), arrayEnumerate(sorted.4)))) AS binned,
-                binned.1 AS bin, binned.2 AS rise
-            FROM
-            (
-                WITH {by_attribute:Bool} AND arrayExists((name, value) -> (name, value) IN {carried:Array(Tuple(String, String))}, mapKeys(Attributes), mapValues(Attributes)) AS carries
-                SELECT
-                    MetricName AS name, any(MetricUnit) AS unit, ServiceName AS service, any(if(startsWith(MetricName, 'system.'), Host, '')) AS host, any(if(Instance = '' OR startsWith(MetricName, 'system.') AND Host != '', Host, Instance)) AS resource,
-                    any(Attributes) AS attributes, Stream AS series, ExplicitBounds AS bounds,
-                    AggregationTemporality = 1 AS is_delta,
-                    if(is_delta, (0, 0), (toUnixTimestamp(StartTimeUnix), StartTimeUnixNanos)) AS run,
-                    arraySort(groupArray((TimeUnix, TimeUnixNanos, Count, BucketCounts))) AS sorted,
-                    any(StartTimeUnix) >= toDateTime({start:DateTime64(9)}) AND (sorted[1].1, sorted[1].2) != (any(StartTimeUnix), any(StartTimeUnixNanos)) AS is_new,
-                    max(carries) AS by_attribute,
-                    max(notEmpty(Exemplars.TraceId) AND arrayExists(trace_id -> trace_id IN (
-                        SELECT TraceId FROM entries
-                        WHERE modulo(toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano({start:DateTime64(9)}), {stride:UInt64}) < {part:UInt64}), Exemplars.TraceId)) AS by_exemplar
-                FROM otel.otel_metrics_histogram
-                WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
-                    AND bitAnd(Flags, 1) = 0 AND notEmpty(ExplicitBounds) AND length(BucketCounts) = length(ExplicitBounds) + 1
-                    AND (ServiceName IN {services:Array(String)} AND ((ServiceName, Instance) IN {processes:Array(Tuple(String, String))} OR carries)
-                        OR startsWith(MetricName, 'system.') AND Host IN {hosts:Array(String)})
-                GROUP BY name, service, series, bounds, is_delta, run
-            )
-        )
-        GROUP BY name, service, series, bin
+        WITH notEmpty({carried:Array(Tuple(String, String))}) AND hasAny(arrayZip(mapKeys(Attributes), mapValues(Attributes)), {carried:Array(Tuple(String, String))}) AS carries
+        SELECT
+            MetricName AS name, any(MetricUnit) AS unit, ServiceName AS service, any(Host) AS host, any(Instance) AS instance,
+            any(Attributes) AS attributes, Stream AS series, ExplicitBounds AS bounds,
+            AggregationTemporality = 1 AS is_delta,
+            if(is_delta, (0, 0), (toUnixTimestamp(StartTimeUnix), StartTimeUnixNanos)) AS run,
+            arraySort(groupArray((TimeUnix, TimeUnixNanos, Count, BucketCounts::Array(Int64),
+                toUInt32(toStartOfInterval(TimeUnix, toIntervalSecond({step:UInt32})))))) AS sorted,
+            any(StartTimeUnix) >= toDateTime({start:DateTime64(9)}) AND (sorted[1].1, sorted[1].2) != (any(StartTimeUnix), any(StartTimeUnixNanos)) AS is_new,
+            max(notEmpty(Exemplars.TraceId)) AS has_exemplars,
+            max(carries) AS by_attribute
+        FROM otel.otel_metrics_histogram
+        WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
+            AND bitAnd(Flags, 1) = 0 AND notEmpty(ExplicitBounds) AND length(BucketCounts) = length(ExplicitBounds) + 1
+            AND (ServiceName IN {services:Array(String)} AND ((ServiceName, Instance) IN {processes:Array(Tuple(String, String))} OR carries)
+                OR startsWith(MetricName, 'system.') AND Host IN {hosts:Array(String)})
+        GROUP BY name, service, series, bounds, is_delta, run
     )
-    WHERE arraySum(counts) > 0
-    GROUP BY name, service, series
-    -- Of what several services report of one host, the series with the most points.
-    ORDER BY length(points) DESC, service, series
-    LIMIT 1 BY name, source
+    ARRAY JOIN
+        sorted.5 AS bin,
+        arrayMap(
+            (buckets, previous, number) -> if(is_delta OR number = 1 AND is_new OR arrayMin(buckets - previous) < 0, buckets, buckets - previous),
+            sorted.4, arrayPushFront(arrayPopBack(sorted.4), sorted.4[1]), arrayEnumerate(sorted.4)) AS rise
+    GROUP BY name, service, series, bin
 )
-ORDER BY linked_by, ifNull(abs(correlation), 0) DESC, alike, name, service, resource, cityHash64(attributes)
-LIMIT {limit:UInt32} BY linked_by
+GROUP BY name, service, series
