@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from clew.analysis.watching.learner import Learner
 from clew.analysis.watching.progress import WatcherProgress
 from clew.analysis.watching.series import WatchedSeries
 from clew.analysis.watching.watcher import SETTLED_AFTER, Inputs, Watcher
-from clew.storage import Ingest, StorageError, Store
+from clew.storage import Ingest, Sessions, StorageError, Store
 from clew.storage.rows import Rows
 from clew.storage.statements import Statements
 from support.loading import Running, rows
@@ -437,3 +438,41 @@ def test_a_regression_names_the_deployment(world: World) -> None:
     assert hours[0]["p50_p75_p95_p98_ms"][0] == pytest.approx(50, rel=0.1)
     assert world.record_of(service="shop").rule == "clew: regression"
     assert "version" not in world.record_of(service="shop").verdict.facts
+
+
+METRIC_RULES = """
+rules:
+  - {name: disk full, metric: disk.used, when: value > 0.9, over: 5m}
+  - {name: disk full soon, metric: disk.used, forecast: {reaches: 1, within: 4d}}
+  - {name: many, sql: "SELECT ServiceName AS service, count() AS value FROM otel.otel_traces GROUP BY 1", when: value > 30}
+  - {name: broken, sql: "SELECT nothing FROM nowhere", when: value > 1}
+"""
+
+
+def test_metrics_forecasts_and_statements_are_judged(world: World, store: Store) -> None:
+    world.file.write_text(METRIC_RULES)
+    sessions = Sessions(store)
+
+    def run_sql(sql: str) -> list[dict[str, Any]]:
+        with sessions.open(sql) as session:
+            return [json.loads(line) for line in b"".join(session.read("JSONEachRow")).splitlines()]
+
+    world.inputs = {"run_sql": run_sql}
+    with store.client() as client:
+        client.command(
+            "INSERT INTO otel.otel_metrics_gauge (ServiceName, MetricName, Attributes, TimeUnix, Value) "
+            "SELECT 'db', 'disk.used', map('device', device), {now:UInt32} - number * 1800, "
+            "if(device = 'a', 0.95 - number * 0.0003, 0.4) FROM numbers(10 * 48) "
+            "ARRAY JOIN ['a', 'b'] AS device",
+            parameters={"now": int(world.now) + 50},
+        )
+    world.start()
+    world.minute()
+    world.minute()
+    records = world.records.all().values()
+    firing = {(each.rule, each.labels.get("device", "")) for each in records if each.state.is_open}
+    assert firing == {("disk full", "a"), ("disk full soon", "a"), ("many", "")}
+    assert "reaches 1 in 3d" in next(
+        each.verdict.headline for each in records if each.rule == "disk full soon"
+    )
+    assert world.record_of(service="shop").verdict.value == 40

@@ -493,6 +493,17 @@ class WatchLastSeenRow(TypedDict):
 WATCH_LAST_SEEN = Query[WatchLastSeenRow](ANALYSIS, "watch_last_seen")
 
 
+class WatchMetricRow(TypedDict):
+    service: str
+    environment: str
+    attributes: dict[str, str]
+    at: int
+    number: float | None
+
+
+WATCH_METRIC = Query[WatchMetricRow](ANALYSIS, "watch_metric")
+
+
 class WatchMinutesRow(TypedDict):
     series: int
     kind: str

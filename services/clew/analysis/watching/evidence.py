@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from clew.analysis.alerts.rules import Select
+from clew.analysis.traces.times import HOUR
 from clew.analysis.transactions.definitions import Definition
 from clew.analysis.watching.minutes import Usual
-from clew.analysis.watching.series import Series, SeriesKind, Slot, WatchedSeries
+from clew.analysis.watching.series import MetricSlot, Series, SeriesKind, Slot, WatchedSeries
 from clew.analysis.watching.shifts import Shifted
 
 
@@ -23,6 +24,7 @@ def kinds_of(select: Select) -> tuple[SeriesKind, ...]:
     return ("operation",) if select.operation is not None else ("service",)
 
 
+SqlRunner = Callable[[str], Sequence[Mapping[str, object]]]
 Burned = Mapping[int, tuple[int, int]]  # occurrences and bad ones by window, in seconds
 
 
@@ -34,7 +36,8 @@ class Evidence:
     before, it knows of no silence. `is_received`: whether telemetry was taken in at that time.
     `usual` and `shifted`: the tests of the minute and of the hour, None while nothing is learned;
     `alerts`: the labels of the alerts that there are, by rule. `last_insert`: when rows were stored
-    last; windows after that are empty, and not read."""
+    last; windows after that are empty, and not read. `run_sql` runs a rule's statement under the
+    reading role; `hours`: what `metric_hours` has read, kept from minute to minute."""
 
     at: float
     watched: WatchedSeries
@@ -46,6 +49,9 @@ class Evidence:
     shifted: Shifted | None = None
     alerts: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
     last_insert: float = float("inf")
+    zone: str = "UTC"
+    run_sql: SqlRunner = lambda sql: ()
+    hours: dict[tuple[str, float], list[MetricSlot]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._slots: dict[float, list[Slot]] = {}
@@ -105,6 +111,19 @@ class Evidence:
         counts = self.watched.burned(self.at, {definition.id: latency}, windows)
         return {environment: burned for (_, environment), burned in counts.items()}
 
+    def metric(self, name: str, window: float, step: int) -> list[MetricSlot]:
+        """A metric's streams in a window (seconds) before `at`, in slots of `step` seconds."""
+        return self.watched.metric(name, self.at - window, self.at, step)
+
+    def metric_hours(self, name: str, count: int) -> list[MetricSlot]:
+        """A metric's streams in the last `count` whole hours. Read once an hour."""
+        end = self.at // HOUR * HOUR
+        if (name, end) not in self.hours:
+            for old in [key for key in self.hours if key[1] != end]:
+                del self.hours[old]
+            self.hours[name, end] = self.watched.metric(name, end - count * HOUR, end, HOUR)
+        return self.hours[name, end]
+
     def selected(self, select: Select, window: float) -> list[Slot]:
         """The slots of the series that a rule selects."""
         kinds = kinds_of(select)
@@ -113,3 +132,6 @@ class Evidence:
             for slot in self.slots(window)
             if slot.series.kind in kinds and select.matches(slot.series.labels)
         ]
+
+
+__all__ = ["Burned", "Evidence", "MetricSlot", "SqlRunner", "kinds_of"]

@@ -21,6 +21,7 @@ SeriesKind = Literal["transaction", "defined", "operation", "service", "dependen
 MINUTE = 60  # seconds
 # The quantiles of durations that watch_minutes.sql and watch_hours.sql compute.
 LEVELS = (*(level / 100 for level in range(5, 100, 5)), 0.98, 0.99)
+MAX_METRIC_SLOTS = 200_000
 HOURS_AT_ONCE = 24 * HOUR  # seconds; of one statement that fills hours
 
 Numbers = npt.NDArray[np.float64]
@@ -92,6 +93,18 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class MetricSlot:
+    """A stream of a metric in a time that begins at `at`, in seconds since 1970. `labels`: its
+    attributes, sorted; `value` None: a rate of a single point."""
+
+    service: str
+    environment: str
+    labels: tuple[tuple[str, str], ...]
+    at: float
+    value: float | None
+
+
+@dataclass(frozen=True)
 class History:
     """The hours of a series, one element an hour from `start` on, in seconds since 1970. Hours
     without a row have a count of 0 and quantiles that are NaN. `levels`: [hours, quantiles that
@@ -156,6 +169,27 @@ class WatchedSeries:
             )
             for row in rows
         }
+
+    def metric(self, name: str, start: float, end: float, step: int) -> list[MetricSlot]:
+        """A metric in [start, end), by stream and then by slots of `step` seconds."""
+        rows = self._statements.rows(
+            queries.WATCH_METRIC,
+            metric=name,
+            start=datetime_text(start),
+            end=datetime_text(end),
+            step=step,
+            limit=MAX_METRIC_SLOTS,
+        )
+        return [
+            MetricSlot(
+                row["service"],
+                row["environment"],
+                tuple(sorted(row["attributes"].items())),
+                float(row["at"]),
+                row["number"],
+            )
+            for row in rows
+        ]
 
     def fill_hours(self, start: float, end: float, version: int) -> None:
         """Compute the whole hours that [start, end) touches. `version` is greater than that of any

@@ -22,7 +22,7 @@ from clew.analysis.alerts.states import Known, State, Timing, Transition, advanc
 from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.transactions.definitions import Definition
 from clew.analysis.watching.calls import CallGraph
-from clew.analysis.watching.evidence import Evidence
+from clew.analysis.watching.evidence import Evidence, MetricSlot, SqlRunner
 from clew.analysis.watching.judges import judged
 from clew.analysis.watching.judges.combined import combine
 from clew.analysis.watching.learner import Learner
@@ -46,7 +46,8 @@ OLD_AFTER = 900.0  # seconds: of a minute that is older when it is judged nobody
 class Inputs:
     """What the watcher is handed besides its tables. `definitions`: those in force; `last_insert`:
     when rows were stored last; `catch_up`: have what was received stored; `is_received`: whether
-    telemetry is taken in; `calls`: who called whom before a time;
+    telemetry is taken in; `run_sql`: run a statement under the
+    reading role; `calls`: who called whom before a time;
     `url`: the address of the pages; `now`: the time in seconds since 1970."""
 
     now: Callable[[], float]
@@ -54,6 +55,7 @@ class Inputs:
     last_insert: Callable[[], float] = lambda: float("inf")
     catch_up: Callable[[], object] = lambda: None
     is_received: Callable[[], bool] = lambda: True
+    run_sql: SqlRunner = lambda sql: ()
     calls: Callable[[float], CallGraph] = lambda at: CallGraph(())
     url: str = ""
 
@@ -90,6 +92,7 @@ class Watcher:
         self._records: dict[str, AlertRecord] | None = None
         self._last_seen: dict[Series, float] = {}
         self._since = 0.0
+        self._metric_hours: dict[tuple[str, float], list[MetricSlot]] = {}
         self._version = 0
         worker = Worker("watcher", self._work, "alerts are not judged")
         self.start = worker.start
@@ -190,6 +193,9 @@ class Watcher:
             self._learner.shifted,
             self._labels(),
             last_insert,
+            zone,
+            self._inputs.run_sql,
+            self._metric_hours,
         )
 
     def _labels(self) -> dict[str, list[Mapping[str, str]]]:

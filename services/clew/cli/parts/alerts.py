@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from clew.analysis.alerts.notes import Notes
@@ -14,6 +15,7 @@ from clew.analysis.alerts.records import AlertRecords
 from clew.analysis.alerts.silences import Silences
 from clew.analysis.traces.settling import settler_statements
 from clew.analysis.watching.calls import read_calls
+from clew.analysis.watching.evidence import SqlRunner
 from clew.analysis.watching.learner import Learner
 from clew.analysis.watching.progress import WatcherProgress
 from clew.analysis.watching.series import WatchedSeries
@@ -22,8 +24,10 @@ from clew.cli.parts.shared import Shared
 from clew.delivery.addresses import Networks
 from clew.delivery.deliverer import Deliverer
 from clew.delivery.senders import Sender
+from clew.storage import Sessions, StorageError
 
 PATIENCE = 0.5  # seconds for each of the two threads at the end
+SQL_LIMITS = {"max_execution_time": "2", "max_result_rows": "1000"}
 CATCH_UP = 5.0  # seconds that the watcher waits for what was received
 
 
@@ -79,9 +83,28 @@ def _inputs(shared: Shared) -> Inputs:
         lambda: float("inf") if shared.store.shared else last_insert,
         lambda: shared.freshness.catch_up_everything(CATCH_UP),
         shared.freshness.accepts,
+        _sql_runner(shared),
         lambda at: read_calls(calls, at),
         shared.endpoints.get("api", ""),
     )
+
+
+def _sql_runner(shared: Shared) -> SqlRunner:
+    """Runs the statements of rules under the reading role, within its limits and SQL_LIMITS."""
+    if not shared.store.embedded:
+
+        def refuse(sql: str) -> Sequence[Mapping[str, object]]:
+            raise StorageError("rules with sql are judged by the embedded engine only")
+
+        return refuse
+    sessions = Sessions(shared.store)
+
+    def run(sql: str) -> Sequence[Mapping[str, object]]:
+        with sessions.open(sql, settings=SQL_LIMITS) as session:
+            lines = b"".join(session.read("JSONEachRow")).splitlines()
+        return [json.loads(line) for line in lines]
+
+    return run
 
 
 class _Paused:

@@ -2,6 +2,8 @@
 says for each series whether its rule holds.
 
     thresholds  a measure compared with a limit
+    metrics     a metric compared with a limit, or reaching it within a time
+    statements  a statement's column compared with a limit
     ratios      two sums, divided
     absences    nothing came
     usual       the last minutes are unlike the series' past
@@ -17,12 +19,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from clew.analysis.alerts.rules import Rule, RuleKind
 from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.watching.evidence import Evidence
-from clew.analysis.watching.judges import absences, burn, ratios, shifts, thresholds, usual
+from clew.analysis.watching.judges import (
+    absences,
+    burn,
+    metrics,
+    ratios,
+    shifts,
+    statements,
+    thresholds,
+    usual,
+)
 
 Judge = Callable[[Rule, Evidence], Iterator[Verdict]]
 
 JUDGES: Mapping[RuleKind, Judge] = {
-    RuleKind.THRESHOLD: thresholds.judge,
+    RuleKind.THRESHOLD: lambda rule, evidence: (
+        metrics.judge(rule, evidence) if rule.metric else thresholds.judge(rule, evidence)
+    ),
+    RuleKind.FORECAST: metrics.judge_forecast,
+    RuleKind.SQL: statements.judge,
     RuleKind.RATIO: ratios.judge,
     RuleKind.ABSENCE: absences.judge,
     RuleKind.SLO: burn.judge,
