@@ -17,11 +17,11 @@ from clew.api.defined_transactions import DefinitionsDependency
 from clew.api.freshness import reads
 from clew.api.instance_filters import InstanceFilters, InstanceFiltersDependency
 from clew.api.joined import (
-    joined_logs,
+    find_process_logs,
+    find_trace_logs,
     read_deployments,
     read_exceptions,
-    read_process_logs,
-    read_trace_logs,
+    read_logs,
 )
 from clew.api.linked_metrics import read_linked_metrics
 from clew.api.models import joined as models
@@ -294,7 +294,7 @@ def _view(
     processes, breakdown, trace_logs, exceptions, traces = answer.in_parallel(
         lambda: find_processes(answer, selection),
         lambda: read_breakdown(answer, selection, None, len(ids), limit),
-        lambda: read_trace_logs(answer, selection, len(ids), limit),
+        lambda: find_trace_logs(answer, selection, len(ids), limit),
         lambda: read_exceptions(answer, selection, limit),
         lambda: answer.in_parallel(*(partial(_trace_document, answer, id) for id in oldest)),
     )
@@ -309,14 +309,14 @@ def _view(
             attributes,
             limit,
         ),
-        lambda: read_process_logs(answer, window, processes, limit),
+        lambda: find_process_logs(answer, window, processes, limit),
         lambda: read_deployments(answer, {*instance["services"], *processes.services}, None, limit),
     )
     return answer.document(
         instance=instance,
         traces=traces,
         **breakdown,
-        logs=joined_logs(trace_logs, process_logs, limit),
+        logs=read_logs(answer, window, [*trace_logs, *process_logs], processes, limit),
         exceptions=exceptions,
         metrics=metrics,
         deployments=deployments,

@@ -15,35 +15,32 @@ FULL_READ = 3600 * SECOND  # of the records without a trace, those of so much ti
 LINKS = ("trace", "resource")
 
 Row = TypeVar("Row")
-LogRow = queries.LinkedLogsRow | queries.ProcessLogsRow
-LogRowT = TypeVar("LogRowT", queries.LinkedLogsRow, queries.ProcessLogsRow)
+LogKey = queries.TraceLogKeysRow | queries.ProcessLogKeysRow
 
 
-def read_trace_logs(
+def find_trace_logs(
     answer: Answer, selection: TraceSelection, count: int, limit: int
-) -> list[queries.LinkedLogsRow]:
-    """Log records that have the id of one of the `count` traces, in the order in which to show
-    them: errors first, and spread over the window."""
-    spread = _spread(selection.window, limit)
-    rows = answer.rows(
-        queries.LINKED_LOGS,
+) -> Sequence[LogKey]:
+    """Keys of the log records to show that have the id of one of the `count` traces: errors first,
+    and spread over the window."""
+    return answer.rows(
+        queries.TRACE_LOG_KEYS,
         **selection.parameters,
         **selection.slice_parameters(count),
-        spread=spread,
+        spread=_spread(selection.window, limit),
         limit=limit + 1,
     )
-    return _spread_rows(answer, rows, selection.window, limit)
 
 
-def read_process_logs(
+def find_process_logs(
     answer: Answer, window: Window, processes: Processes, limit: int
-) -> list[queries.ProcessLogsRow]:
-    """Log records of the processes that have no trace id, in the order in which to show them."""
+) -> Sequence[LogKey]:
+    """Keys of the log records to show of the processes that have no trace id, chosen likewise."""
     if not processes.instances:
         return []
     stride = -(-(window.end - window.start) // SLICES)
-    rows = answer.rows(
-        queries.PROCESS_LOGS,
+    return answer.rows(
+        queries.PROCESS_LOG_KEYS,
         **window.parameters,
         **processes.parameters,
         stride=stride,
@@ -51,7 +48,28 @@ def read_process_logs(
         spread=_spread(window, limit),
         limit=limit + 1,
     )
-    return _spread_rows(answer, rows, window, limit)
+
+
+def read_logs(
+    answer: Answer, window: Window, keys: Sequence[LogKey], processes: Processes, limit: int
+) -> list[dict[str, Any]]:
+    """At most `limit` of the log records with these keys as `models.LinkedLog`: errors first, then
+    warnings; of each the strongest link first, then the newest."""
+    if not keys:
+        return []
+    rows = answer.rows(
+        queries.LINKED_LOGS,
+        slots=sorted({key["slot"] for key in keys}),
+        services=sorted({key["service"] for key in keys}),
+        keys=[
+            (key["service"], key["time"], key["trace_id"], key["span_id"], key["severity"])
+            for key in keys
+        ],
+        processes=list(processes.instances),
+        limit=limit + 1,
+    )
+    by_link = [[row for row in rows if row["linked_by"] == link] for link in LINKS]
+    return _joined_logs([_spread_rows(answer, link, window, limit) for link in by_link], limit)
 
 
 def _spread(window: Window, limit: int) -> int:
@@ -60,8 +78,8 @@ def _spread(window: Window, limit: int) -> int:
 
 
 def _spread_rows(
-    answer: Answer, rows: Sequence[LogRowT], window: Window, limit: int
-) -> list[LogRowT]:
+    answer: Answer, rows: Sequence[queries.LinkedLogsRow], window: Window, limit: int
+) -> list[queries.LinkedLogsRow]:
     """At most `limit` of the rows, which are the newest first: the most severe ones, and of each
     severity the newest of every part of the window, before the second newest of any."""
     if len(rows) > limit:
@@ -76,14 +94,10 @@ def _spread_rows(
     return [row for *_, row in sorted(ranked, key=lambda entry: entry[:3])[:limit]]
 
 
-def joined_logs(
-    trace_logs: Sequence[queries.LinkedLogsRow],
-    process_logs: Sequence[queries.ProcessLogsRow],
-    limit: int,
+def _joined_logs(
+    lists: Sequence[Sequence[queries.LinkedLogsRow]], limit: int
 ) -> list[dict[str, Any]]:
-    """At most `limit` records as `models.LinkedLog`: errors first, then warnings; of each the
-    strongest link first, then the newest."""
-    shares: list[Sequence[LogRow]] = fair_shares([trace_logs, process_logs], limit)
+    shares = fair_shares(lists, limit)
     rows = [row for share in shares for row in share]
     rows.sort(key=lambda row: row["time"], reverse=True)
     rows.sort(key=lambda row: (-row["gravity"], LINKS.index(row["linked_by"])))

@@ -116,10 +116,8 @@ def search_traces(
         parameters["max_duration_ms"] = longest
     ranks: dict[str, int] = {}
     if str(order) == "start":
-        selective = operation is not None or any(attribute.is_indexed for attribute in attributes)
-        traces = newest_traces(
-            answer, common, [spans], filters, parameters, selective=selective and not filters
-        )
+        selective = _is_selective(filters, operation, status, attributes)
+        traces = newest_traces(answer, common, [spans], filters, parameters, selective=selective)
     else:
         traces = sorted_traces(answer, common, order, spans + filters, parameters, ranks)
     matches = (
@@ -296,6 +294,19 @@ def newest_matches(
         stretch_end = stretch.start
         is_sparse = selective and matches is not None
         length *= _growth(matches or 0, common.limit) if is_sparse else GROWTH
+
+
+def _is_selective(
+    filters: str,
+    operation: str | None,
+    status: str | None,
+    attributes: Sequence[AttributeFilter],
+) -> bool:
+    """Whether a long stretch with few matches costs little, as `newest_matches` has it."""
+    if filters:
+        # The long traces of a stretch cost as much in one statement as in several.
+        return filters == LONG_TRACES and not (operation or status or attributes)
+    return operation is not None or any(attribute.is_indexed for attribute in attributes)
 
 
 def _growth(matches: int, limit: int) -> int:

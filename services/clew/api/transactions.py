@@ -23,11 +23,11 @@ from clew.api.changes import (
 from clew.api.defined_transactions import DefinitionsDependency
 from clew.api.freshness import reads
 from clew.api.joined import (
-    joined_logs,
+    find_process_logs,
+    find_trace_logs,
     read_deployments,
     read_exceptions,
-    read_process_logs,
-    read_trace_logs,
+    read_logs,
 )
 from clew.api.linked_metrics import read_linked_metrics
 from clew.api.models import transactions as models
@@ -236,14 +236,13 @@ def _view(
     window, count, durations = common.window, transaction["count"], transaction["duration_ms"]
     limit = common.limit
     services = {*transaction["services"], *processes.services}
-    breakdown, traces, metrics, trace_logs, process_logs, deployments = answer.in_parallel(
+    breakdown, traces, metrics, logs, deployments = answer.in_parallel(
         lambda: read_breakdown(answer, selection, durations["p95"], count, limit),
         lambda: _example_traces(answer, selection, count, durations["p99"], limit),
         lambda: read_linked_metrics(
             answer, selection, count, processes, window.step, series, attributes, limit
         ),
-        lambda: read_trace_logs(answer, selection, count, limit),
-        lambda: read_process_logs(answer, window, processes, limit),
+        lambda: _logs(answer, selection, count, processes, limit),
         lambda: read_deployments(answer, services, common.environment, limit),
     )
     return answer.document(
@@ -254,11 +253,22 @@ def _view(
         series=series,
         **breakdown,
         traces=traces,
-        logs=joined_logs(trace_logs, process_logs, limit),
+        logs=logs,
         exceptions=exceptions,
         metrics=metrics,
         deployments=deployments,
     )
+
+
+def _logs(
+    answer: Answer, selection: TraceSelection, count: int, processes: Processes, limit: int
+) -> list[dict[str, Any]]:
+    window = selection.window
+    of_traces, of_processes = answer.in_parallel(
+        lambda: find_trace_logs(answer, selection, count, limit),
+        lambda: find_process_logs(answer, window, processes, limit),
+    )
+    return read_logs(answer, window, [*of_traces, *of_processes], processes, limit)
 
 
 def find_transaction(

@@ -686,21 +686,16 @@ class OverflowRow(TypedDict):
 OVERFLOW = Query[OverflowRow](STORAGE, "overflow")
 
 
-class ProcessLogsRow(TypedDict):
-    time: str
-    severity: str
-    level: str
-    event_name: str
+class ProcessLogKeysRow(TypedDict):
+    slot: str
     service: str
-    body: str
-    attributes: dict[str, str]
+    time: str
     trace_id: str
     span_id: str
-    linked_by: str
-    gravity: int
+    severity: int
 
 
-PROCESS_LOGS = Query[ProcessLogsRow](STORAGE, "process_logs")
+PROCESS_LOG_KEYS = Query[ProcessLogKeysRow](STORAGE, "process_log_keys")
 
 
 class ProcessesRow(TypedDict):
@@ -920,6 +915,18 @@ class TraceGaugesRow(TypedDict):
 
 
 TRACE_GAUGES = Query[TraceGaugesRow](STORAGE, "trace_gauges")
+
+
+class TraceLogKeysRow(TypedDict):
+    slot: str
+    service: str
+    time: str
+    trace_id: str
+    span_id: str
+    severity: int
+
+
+TRACE_LOG_KEYS = Query[TraceLogKeysRow](STORAGE, "trace_log_keys")
 
 
 class TraceLogsRow(TypedDict):
