@@ -521,6 +521,17 @@ class WatchMinutesRow(TypedDict):
 WATCH_MINUTES = Query[WatchMinutesRow](ANALYSIS, "watch_minutes")
 
 
+class WatchNamesRow(TypedDict):
+    series: int
+    kind: str
+    environment: str
+    service: str
+    name: str
+
+
+WATCH_NAMES = Query[WatchNamesRow](ANALYSIS, "watch_names")
+
+
 class WatchSeriesRow(TypedDict):
     series: int
     total: int

@@ -55,6 +55,8 @@ TAGS = {
     "attributes": "Attribute keys and values, for autocompletion.",
     "definitions": "The definitions of business transactions.",
     "alerts": "Alerts: what is wrong, and the rules that say so.",
+    "baselines": "What is usual of a series, hour by hour.",
+    "forecasts": "What is expected of the next day of a series.",
     "silences": "Silences: alerts that match tell nobody for a time.",
     "notifications": "What receivers of alerts were told.",
     "receivers": "Who is told of alerts.",

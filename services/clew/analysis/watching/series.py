@@ -21,6 +21,7 @@ SeriesKind = Literal["transaction", "defined", "operation", "service", "dependen
 MINUTE = 60  # seconds
 # The quantiles of durations that watch_minutes.sql and watch_hours.sql compute.
 LEVELS = (*(level / 100 for level in range(5, 100, 5)), 0.98, 0.99)
+MAX_NAMES = 20_000
 MAX_METRIC_SLOTS = 200_000
 HOURS_AT_ONCE = 24 * HOUR  # seconds; of one statement that fills hours
 
@@ -218,6 +219,17 @@ class WatchedSeries:
         )
         return [row["series"] for row in rows], rows[0]["total"] if rows else 0
 
+    def names(self, start: float, end: float, service: str = "") -> list[Series]:
+        """The series that had requests in [start, end), of a service or of all."""
+        rows = self._statements.rows(
+            queries.WATCH_NAMES,
+            start=datetime_text(start),
+            end=datetime_text(end),
+            service=service,
+            limit=MAX_NAMES,
+        )
+        return [_series(row) for row in rows]
+
     def history(
         self, start: float, end: float, levels: Sequence[float], ids: Iterable[int] = ()
     ) -> list[History]:
@@ -242,7 +254,10 @@ COLUMNS = (
 
 
 def _series(
-    row: queries.WatchMinutesRow | queries.WatchHistoryRow | queries.WatchLastSeenRow,
+    row: queries.WatchMinutesRow
+    | queries.WatchHistoryRow
+    | queries.WatchLastSeenRow
+    | queries.WatchNamesRow,
 ) -> Series:
     kind: SeriesKind = row["kind"]  # type: ignore[assignment]
     return Series(row["series"], kind, row["environment"], row["service"], row["name"])

@@ -1,0 +1,132 @@
+"""What is usual of a series, hour by hour."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import Query, Request
+
+from clew.analysis import baselines as learning
+from clew.analysis.alerts.rules import Select
+from clew.analysis.traces.times import HOUR
+from clew.analysis.watching.bands import LEVELS, Band, BandMeasure, past_band
+from clew.analysis.watching.evidence import kinds_of
+from clew.analysis.watching.series import History, WatchedSeries
+from clew.api.alert_rules import rulebook_of
+from clew.api.answer import AnswerDependency
+from clew.api.freshness import reads
+from clew.api.models import baselines as models
+from clew.api.parameters import SECOND, CommonDependency, rfc3339
+from clew.api.problems import Problem
+from clew.api.reference import routes
+from clew.storage.statements import Statements
+
+router = routes("baselines")
+
+WEEKS = learning.WEEKS * learning.HOURS * HOUR  # seconds of history
+LIMITS = {"max_execution_time": 20, "max_memory_usage": 1 << 30}
+MAX_SERIES = 20
+NAMES = ("value", "expected", "lower", "upper")
+UNITS = {"rate": "/s", "error_rate": "1"}
+
+MeasureParameter = Annotated[
+    BandMeasure, Query(description="What of the series: requests a second, share, or quantile.")
+]
+TransactionParameter = Annotated[
+    str | None, Query(description="Transactions, by `service: operation` or id of a definition.")
+]
+DependencyParameter = Annotated[
+    str | None, Query(description="Calls of this database, queue or host, as in the service map.")
+]
+
+
+@router.get("", response_model=models.Baselines)
+@reads()
+def baselines(
+    request: Request,
+    common: CommonDependency,
+    answer: AnswerDependency,
+    measure: MeasureParameter = "p95",
+    transaction: TransactionParameter = None,
+    service: str | None = None,
+    operation: str | None = None,
+    dependency: DependencyParameter = None,
+) -> dict[str, Any]:
+    """What was usual in each hour of the window, by the four weeks before its end, and what was.
+
+    `*` stands for any characters; without an operation, a service is what comes in to it. Nine of
+    ten hours lie between `lower` and `upper`. Each week is compared with the others, so an hour
+    does not explain itself. Hours are there once they are over."""
+    select = select_series(transaction, service, operation, dependency, common.environment)
+    first = common.window.start // SECOND // HOUR * HOUR
+    end = -(-common.window.end // SECOND // HOUR) * HOUR
+    histories, is_cut = read_histories(request, select, end - WEEKS, end)
+    zone = rulebook_of(request).current().all.zone
+    series = [
+        series_document(history, measure, past_band(history, measure, zone), first)
+        for history in histories
+    ]
+    return answer.document(
+        start=rfc3339(common.window.start),
+        end=rfc3339(common.window.end),
+        series=series,
+    ) | ({"truncated": True} if is_cut else {})
+
+
+def select_series(
+    transaction: str | None,
+    service: str | None,
+    operation: str | None,
+    dependency: str | None,
+    environment: str | None,
+) -> Select:
+    if (transaction, service, operation, dependency) == (None, None, None, None):
+        raise Problem(400, "name a transaction, a service, an operation or a dependency")
+    return Select(
+        transaction=transaction,
+        service=service,
+        operation=operation,
+        dependency=dependency,
+        environment=environment,
+    )
+
+
+def read_histories(
+    request: Request, select: Select, start: float, end: float
+) -> tuple[list[History], bool]:
+    """The histories of the series that are selected, and whether there are more."""
+    watched = WatchedSeries(Statements(request.app.state.reader.store, LIMITS))
+    service = select.service if select.service and "*" not in select.service else ""
+    ids = [
+        series.id
+        for series in watched.names(start, end, service)
+        if series.kind in kinds_of(select) and select.matches(series.labels)
+    ]
+    if not ids:
+        return [], False
+    return watched.history(start, end, LEVELS, ids[:MAX_SERIES]), len(ids) > MAX_SERIES
+
+
+def series_document(
+    history: History, measure: BandMeasure, band: Band, first: float = -math.inf
+) -> dict[str, Any]:
+    factor = 1e3 if measure not in UNITS else 1.0  # seconds as milliseconds
+    columns = np.stack([band.value, band.expected, band.lower, band.upper], axis=1) * factor
+    points = [
+        {"time": rfc3339((band.start + place * HOUR) * SECOND)}
+        | {
+            name: number if math.isfinite(number) else None
+            for name, number in zip(NAMES, row, strict=True)
+        }
+        for place, row in enumerate(columns.tolist())
+        if band.start + place * HOUR >= first
+    ]
+    return {
+        "labels": history.series.labels,
+        "measure": measure,
+        "unit": UNITS.get(measure, "ms"),
+        "hours_known": int((history.count > 0).sum()),
+        "points": points,
+    }

@@ -1,0 +1,55 @@
+"""Baselines and forecasts."""
+
+from __future__ import annotations
+
+from clew.api.models.alerts import Labels
+from clew.api.models.common import Count, StoredResponse, Time
+from clew.api.reference import Model
+
+
+class BandPoint(Model):
+    """One hour. Null: nothing, or too little, is known."""
+
+    time: Time
+    """When the hour begins."""
+    value: float | None
+    """What it was."""
+    expected: float | None
+    """What is usual."""
+    lower: float | None
+    """Nine of ten hours are not below it or above `upper`."""
+    upper: float | None
+    """See `lower`."""
+
+
+class BandSeries(Model):
+    """One series."""
+
+    labels: Labels
+    measure: str
+    """What is measured."""
+    unit: str
+    """`ms`, `1` (a share) or `/s`."""
+    hours_known: Count
+    """In how many hours of the four weeks it had requests. With fewer than 48, nothing is
+    expected."""
+    points: list[BandPoint]
+    """By hour, the oldest first."""
+
+
+class Baselines(StoredResponse):
+    """What is usual of some series."""
+
+    start: Time
+    """Start of the window."""
+    end: Time
+    """End of the window."""
+    series: list[BandSeries]
+    """At most 20."""
+
+
+class Forecasts(StoredResponse):
+    """What is expected of some series."""
+
+    series: list[BandSeries]
+    """At most 20."""
