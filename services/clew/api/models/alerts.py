@@ -82,7 +82,7 @@ class Alerts(StoredResponse):
     next_cursor: Cursor
 
 
-class Change(Model):
+class AlertChange(Model):
     """A change of an alert's state."""
 
     time: Time
@@ -138,7 +138,7 @@ class AlertView(StoredResponse):
     """The window that was judged, in milliseconds."""
     members: list[Alert]
     """The other alerts of its group."""
-    history: list[Change]
+    history: list[AlertChange]
     """Changes of its state, the newest first, of the last 90 days; at most 200."""
     notes: list[Note]
     """What people said of it, the newest first."""
