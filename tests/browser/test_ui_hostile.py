@@ -13,6 +13,7 @@ from clew.analysis.traces.settling import Settling
 from clew.storage import Ingest, Store
 from conftest import PHONE, Visitor, serving
 from support.loading import settle
+from support.seeded_alerts import put_alerts
 from support.traffic import SECOND, SERVER, Loader, Log, Process, Span, exception
 from support.ui_pages import PAGES
 
@@ -73,6 +74,7 @@ def hostile(emptied: Callable[[], Store], tmp_path: Path) -> Iterator[str]:
         for span, text in zip(spans, TEXTS, strict=True)
     )
     settle(Settling(store))
+    put_alerts(store, now // SECOND, TRACE, TEXTS[0] + TEXTS[3] + TEXTS[6])
     with serving(store) as (url, _):
         yield url
 

@@ -95,6 +95,13 @@ CHANGES: dict[str, tuple[str, list[tuple[Act, str]]]] = {
             (enter("Attribute: key=value, key~part, key>number", "amount>1"), "attr="),
         ],
     ),
+    "problems, of one severity": (
+        "/problems",
+        [
+            (click("Those that are over too"), "show=all"),
+            (select("Severity", "ticket"), "severity=ticket"),
+        ],
+    ),
     "traces, sorted": ("/traces", [(click("Duration"), "sort=duration")]),
     "trace, span": (
         DEEP,

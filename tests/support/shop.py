@@ -14,6 +14,7 @@ from clew.analysis.traces.settling import Settling
 from clew.analysis.transactions.definitions import read
 from clew.storage import Ingest, Store
 from support.loading import settle
+from support.seeded_alerts import put_alerts
 from support.traffic import (
     CLIENT,
     ERROR,
@@ -99,6 +100,7 @@ def load(store: Store, directory: Path) -> str:
     window = (start // SECOND, start // SECOND + MINUTES * 60)
     for _ in Occurrences(store, registry.definitions).backfill(*map(_at, window)):
         pass
+    put_alerts(store, start // SECOND + DEPLOYED * 60 + 300, slow)
     return slow
 
 

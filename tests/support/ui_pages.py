@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from support.seeded_alerts import CAUSE, EFFECT
+
 
 @dataclass(frozen=True)
 class Page:
@@ -52,6 +54,17 @@ PAGES = (
         ("/traces/{trace}?view=compare",),
         absent="/traces/0123456789abcdef0123456789abcdef",
         answer="**/api/v1/traces/*/outline*",
+    ),
+    Page(
+        "/problems", {"problems": "/problems"}, ("/problems?show=all",), answer="**/api/v1/alerts?*"
+    ),
+    Page(
+        "/problems/$id",
+        {"problem": f"/problems/{CAUSE.id}"},
+        (f"/problems/{EFFECT.id}",),
+        absent="/problems/0123456789abcdef",
+        answer="**/api/v1/alerts/*",
+        has_state=False,
     ),
     Page("/start", {"start": "/start"}, answer="**/api/v1/setup", has_state=False),
     Page("/login", {"login": "/login"}, has_state=False),

@@ -7,6 +7,7 @@ import {
   retainSearchParams,
 } from "@tanstack/react-router"
 
+import { readSearch as readProblems } from "~/features/problems/search"
 import { readSearch as readTrace } from "~/features/trace/search"
 import { readSearch as readTraces } from "~/features/traces/search"
 import { readSearch as readTransaction } from "~/features/transaction/search"
@@ -51,6 +52,19 @@ const trace = createRoute({
   component: lazyRouteComponent(() => import("~/features/trace/page"), "TracePage"),
 })
 
+const problems = createRoute({
+  getParentRoute: () => root,
+  path: "/problems",
+  validateSearch: readProblems,
+  component: lazyRouteComponent(() => import("~/features/problems/page"), "ProblemsPage"),
+})
+
+const problem = createRoute({
+  getParentRoute: () => root,
+  path: "/problems/$id",
+  component: lazyRouteComponent(() => import("~/features/problem/page"), "ProblemPage"),
+})
+
 const start = createRoute({
   getParentRoute: () => root,
   path: "/start",
@@ -66,7 +80,16 @@ const login = createRoute({
   component: lazyRouteComponent(() => import("~/features/login/page"), "LoginPage"),
 })
 
-const routeTree = root.addChildren([transactions, transaction, traces, trace, start, login])
+const routeTree = root.addChildren([
+  transactions,
+  transaction,
+  traces,
+  trace,
+  problems,
+  problem,
+  start,
+  login,
+])
 
 export const createRouting = () =>
   createRouter({ routeTree, parseSearch, stringifySearch, defaultPreload: "intent", scrollRestoration: true })

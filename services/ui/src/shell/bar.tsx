@@ -12,6 +12,7 @@ import { toggleLive, useChangeView, useView } from "~/view/view"
 const PAGES = [
   { to: "/", name: "Transactions", below: "/transactions/$id" },
   { to: "/traces", name: "Traces", below: "/traces/$id" },
+  { to: "/problems", name: "Problems", below: "/problems/$id" },
 ] as const
 
 export function Bar({ open }: { open: (overlay: Overlay) => void }) {

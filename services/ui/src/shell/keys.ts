@@ -10,6 +10,7 @@ export const KEYS: readonly [string, string][] = [
   ["/", "search or filter this page"],
   ["g t", "transactions"],
   ["g s", "traces"],
+  ["g p", "problems"],
   ["j  k", "next, previous row"],
   ["Enter", "open the row"],
   ["o", "open or close a fold"],
@@ -74,6 +75,7 @@ export function useKeys(setOverlay: (overlay: Overlay) => void) {
     if (follows(event)) void navigate({ to: "/traces" })
     else click("[data-sql]", event)
   })
+  useKey("p", (event) => follows(event) && void navigate({ to: "/problems" }))
   useKey("l", () => changeView(toggleLive))
   useKey("?", () => setOverlay("help"))
   useKey("r", () => void router.invalidate())
