@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,9 @@ PAYMENTS = record("payments slow", State.FIRING, 10, service="payments")
 SHOP = record("shop slow", State.RECOVERING, 5, service="shop", transaction="Checkout")
 OVER = record("shop slow", State.RESOLVED, 20, service="shop")
 SOON = record("shop slow", State.PENDING, 1, service="mail")
+# Of a rule in SQL: what looks like a parameter is none.
+OWN_SQL = "SELECT '{a: b}' AS name, 1 AS value"
+SOON = replace(SOON, verdict=replace(SOON.verdict, sql=OWN_SQL, parameters={}))
 
 
 def entry(alert: AlertRecord, receiver: str, number: int) -> OutboxEntry:
@@ -158,6 +162,7 @@ def test_what_fires_comes_first(api: Alerts) -> None:
     assert alert["labels"] == {"environment": "prod", "service": "payments"}
     assert alert["since"].startswith(time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(NOW - 600)))
     assert alert["sql"] == "SELECT CAST('it\\'s', 'String') AS value"
+    assert document["alerts"][2]["sql"] == OWN_SQL
     groups = {alert["id"]: alert["group"] for alert in document["alerts"]}
     assert groups == {PAYMENTS.id: PAYMENTS.id, SHOP.id: PAYMENTS.id} | {
         id: id for id in (SOON.id, OVER.id)

@@ -17,6 +17,7 @@ from clew.analysis.alerts.records import AlertRecord, AlertRecords
 from clew.analysis.alerts.rules import AlertsFile, Severity
 from clew.analysis.alerts.silences import Silence
 from clew.analysis.alerts.states import State
+from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.watching.telling import Teller, explanation
 from clew.api.access import requires
 from clew.api.alert_rules import rulebook_of
@@ -208,7 +209,7 @@ class _View:
             "acknowledged_by": self.acknowledged.get((record.id, state.episode)),
             "silenced_by": self._silenced_by(record),
             "examples": verdict.examples,
-            "sql": with_literals(verdict.sql, verdict.parameters) if verdict.sql else "",
+            "sql": _statement(verdict),
         }
 
     def _silenced_by(self, record: AlertRecord) -> str | None:
@@ -258,6 +259,11 @@ def _group(record: AlertRecord) -> str:
 def _value(measure: str, value: float | None) -> float | None:
     """A value in the unit of answers: durations are milliseconds."""
     return value * 1000 if value is not None and measure in DURATIONS else value
+
+
+def _statement(verdict: Verdict) -> str:
+    """The statement that gives the value. A rule's own has no parameters, whatever stands in it."""
+    return with_literals(verdict.sql, verdict.parameters) if verdict.parameters else verdict.sql
 
 
 def _change(row: queries.AlertChangesRow) -> dict[str, Any]:
