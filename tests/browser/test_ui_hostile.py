@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from clew.analysis.alerts.states import State
 from clew.analysis.traces.settling import Settling
 from clew.storage import Ingest, Store
+from clew.storage.statements import Statements
 from conftest import PHONE, Visitor, serving
+from support import problems
 from support.loading import settle
-from support.seeded_alerts import put_alerts
 from support.traffic import SECOND, SERVER, Loader, Log, Process, Span, exception
 from support.ui_pages import PAGES
 
@@ -30,6 +32,22 @@ TEXTS = (
     "no-break" + "\u00a0" * 500 + "end",
 )
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+ALERTS = [
+    problems.alert(
+        text[:100],
+        {"service": text[:500], "operation": text[:2000], text[:100]: text},
+        State.FIRING,
+        time.time() - 60,
+        text,
+        value=1e300,
+        facts={text[:100]: text},
+        examples=(text[:100], TRACE),
+        sql=text,
+    )
+    for text in TEXTS
+]
 
 
 @pytest.fixture
@@ -74,7 +92,7 @@ def hostile(emptied: Callable[[], Store], tmp_path: Path) -> Iterator[str]:
         for span, text in zip(spans, TEXTS, strict=True)
     )
     settle(Settling(store))
-    put_alerts(store, now // SECOND, TRACE, TEXTS[0] + TEXTS[3] + TEXTS[6])
+    problems.put(Statements(store), ALERTS)
     with serving(store) as (url, _):
         yield url
 
@@ -95,6 +113,7 @@ def test_hostile_text_is_only_text(chromium: Any, hostile: str, viewport: Any) -
         for address in page.addresses
         for id in ids
     }
+    paths |= {f"/problems/{alert.id}" for alert in ALERTS}
     for path in sorted(paths):
         visitor.open(path)
         assert page.evaluate("window.hacked") is None

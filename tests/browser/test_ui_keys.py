@@ -12,6 +12,7 @@ import pytest
 from clew.access import Authenticator, Keys, Logins, add_key, login_secret, new_key
 from clew.storage import Store
 from conftest import Visitor, serving
+from support import problems
 from support.seeded import seed
 
 pytestmark = pytest.mark.slow
@@ -45,6 +46,9 @@ def test_logging_in(chromium: Any, guarded: tuple[str, str]) -> None:
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url("**/traces?status=error")
     page.get_by_role("table", name="Traces").wait_for()
+    page.goto(f"{url}/problems/{problems.CAUSE}")
+    page.get_by_text("what one does here needs the scope operate").wait_for()
+    assert page.get_by_role("button", name="Acknowledge").count() == 0
     reach = page.evaluate("[document.cookie, JSON.stringify(localStorage), location.href]")
     assert all(key not in text and "__Host-clew" not in text for text in reach)
     cookies = {cookie["name"]: cookie for cookie in visitor.context.cookies()}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from support import problems
 from support.ui_pages import PAGES
 
 Visit = Callable[..., Any]
@@ -95,13 +96,6 @@ CHANGES: dict[str, tuple[str, list[tuple[Act, str]]]] = {
             (enter("Attribute: key=value, key~part, key>number", "amount>1"), "attr="),
         ],
     ),
-    "problems, of one severity": (
-        "/problems",
-        [
-            (click("Those that are over too"), "show=all"),
-            (select("Severity", "ticket"), "severity=ticket"),
-        ],
-    ),
     "traces, sorted": ("/traces", [(click("Duration"), "sort=duration")]),
     "trace, span": (
         DEEP,
@@ -125,6 +119,20 @@ CHANGES: dict[str, tuple[str, list[tuple[Act, str]]]] = {
             (click("Compare"), "view=compare"),
             (enter("Id of the trace to compare with", "TRACE"), "with="),
         ],
+    ),
+    "problems, filtered": ("/problems", [(fill("Filter problems", "burn"), "q=burn")]),
+    "problems, state and severity": (
+        "/problems",
+        [(select("State", "open"), "state=open"), (select("Severity", "page"), "severity=page")],
+    ),
+    "problems, sorted": ("/problems", [(click("Since"), "sort=since")]),
+    "problem, time range": (
+        f"/problems/{problems.CAUSE}",
+        [(choose("Time range", "last day", "button"), "start=-24h")],
+    ),
+    "problems, unfolded": (
+        "/problems",
+        [(lambda page, _: page.locator("[data-fold]").click(), f"opened={problems.CAUSE}")],
     ),
 }
 

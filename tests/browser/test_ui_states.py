@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from clew.analysis.alerts.rules import read
 from support.ui_pages import PAGES, Page
 
 Visit = Callable[..., Any]
@@ -81,6 +82,17 @@ def test_nothing_in_the_window(visit: Visit) -> None:
     assert "Send your first trace" in visitor.tree()
     visitor.open("/start")
     assert "storefront" in visitor.tree()
+    visitor.open("/problems?q=nothing")
+    assert "No problem is like that." in visitor.tree()
+
+
+def test_without_a_problem_the_page_says_what_is_watched(visit: Visit) -> None:
+    visitor = visit()
+    _changed(visitor, ANSWERS["/problems"], lambda document: document | {"alerts": []})
+    page = visitor.open("/problems")
+    assert "No problem is known." in visitor.tree()
+    assert read(page.get_by_text("rules:").inner_text().encode()).rules[0].name == "checkout slow"
+    assert page.locator(".open-problems").count() == 0
 
 
 def _changed(visitor: Any, pattern: str, change: Callable[[Any], Any]) -> None:

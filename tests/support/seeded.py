@@ -18,8 +18,8 @@ from clew.analysis.transactions.definitions import read
 from clew.collector.telemetry import DURATION_BOUNDS
 from clew.storage import Ingest, Store
 from clew.storage.ledger import LedgerRow, write_rows
+from support import problems
 from support.loading import Running, settle
-from support.seeded_alerts import put_alerts
 from support.traffic import (
     CALL_TARGETS,
     CLIENT,
@@ -107,7 +107,7 @@ def seed(store: Store, directory: Path) -> Seeded:
     Attributes(settling.statements).run(Interval(0, LAST_SECOND, 0), Running())
     for _ in Occurrences(store, registry.definitions).backfill(_at(start), _at(end)):
         pass
-    put_alerts(store, end - 600, spans[0].trace)
+    problems.load(store, spans[0].trace)
     return Seeded(start, end, spans[0].trace, deep[0].trace)
 
 

@@ -13,8 +13,8 @@ from clew.analysis import Occurrences, Registry
 from clew.analysis.traces.settling import Settling
 from clew.analysis.transactions.definitions import read
 from clew.storage import Ingest, Store
+from support import problems
 from support.loading import settle
-from support.seeded_alerts import put_alerts
 from support.traffic import (
     CLIENT,
     ERROR,
@@ -100,7 +100,7 @@ def load(store: Store, directory: Path) -> str:
     window = (start // SECOND, start // SECOND + MINUTES * 60)
     for _ in Occurrences(store, registry.definitions).backfill(*map(_at, window)):
         pass
-    put_alerts(store, start // SECOND + DEPLOYED * 60 + 300, slow)
+    problems.load(store, slow)
     return slow
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from support.seeded_alerts import CAUSE, EFFECT
+from support import problems
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,16 @@ PAGES = (
         answer="**/api/v1/traces/*/outline*",
     ),
     Page(
-        "/problems", {"problems": "/problems"}, ("/problems?show=all",), answer="**/api/v1/alerts?*"
+        "/problems",
+        {"problems": f"/problems?opened={problems.CAUSE}"},
+        ("/problems?state=over", "/problems?q=nothing"),
+        answer="**/api/v1/alerts?*",
     ),
     Page(
         "/problems/$id",
-        {"problem": f"/problems/{CAUSE.id}"},
-        (f"/problems/{EFFECT.id}",),
+        {"problem": f"/problems/{problems.CAUSE}"},
         absent="/problems/0123456789abcdef",
         answer="**/api/v1/alerts/*",
-        has_state=False,
     ),
     Page("/start", {"start": "/start"}, answer="**/api/v1/setup", has_state=False),
     Page("/login", {"login": "/login"}, has_state=False),

@@ -19,11 +19,12 @@ NAMES = ("otlp_http", "otlp_grpc", "api", "clickhouse")
 @router.get("", response_model=models.Setup)
 @reads()
 def setup(request: Request) -> dict[str, Any]:
-    """The version, and the addresses that this process serves, as URLs; empty for what it does not
-    serve."""
+    """The version, the addresses that this process serves, as URLs, empty for what it does not
+    serve, and what the sender of the request may do."""
     state = request.app.state
     return {
         "version": version("clew"),
         "endpoints": {name: state.endpoints.get(name, "") for name in NAMES},
         "api_keys": state.logins is not None,
+        "scopes": sorted(request.state.principal.scopes),
     }

@@ -80,16 +80,7 @@ const login = createRoute({
   component: lazyRouteComponent(() => import("~/features/login/page"), "LoginPage"),
 })
 
-const routeTree = root.addChildren([
-  transactions,
-  transaction,
-  traces,
-  trace,
-  problems,
-  problem,
-  start,
-  login,
-])
+const routeTree = root.addChildren([transactions, transaction, traces, trace, problems, problem, start, login])
 
 export const createRouting = () =>
   createRouter({ routeTree, parseSearch, stringifySearch, defaultPreload: "intent", scrollRestoration: true })

@@ -29,3 +29,5 @@ class Setup(Model):
     """Its addresses."""
     api_keys: bool
     """Whether clients need an API key."""
+    scopes: list[str] = Field(examples=[["operate", "read"]])
+    """Scopes of the API key that asks; without API keys, all that clients have."""

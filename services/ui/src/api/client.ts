@@ -27,6 +27,8 @@ const made = createClient<paths>({
 })
 
 type Reads = { [Path in keyof paths]: paths[Path] extends { get: object } ? Path : never }[keyof paths]
+type Posts = { [Path in keyof paths]: paths[Path] extends { post: object } ? Path : never }[keyof paths]
+type Deletes = { [Path in keyof paths]: paths[Path] extends { delete: object } ? Path : never }[keyof paths]
 type Known<Path extends Reads> = NonNullable<paths[Path]["get"]["parameters"]["query"]>
 
 /** Forbids parameters of the query that the path does not have: openapi-fetch lets them through. */
@@ -40,6 +42,16 @@ export const client = {
     init: Init & NoOther<Path, Init>,
   ): Promise<FetchResponse<paths[Path]["get"], Init, `${string}/${string}`>> =>
     made.GET(path, ...([init] as never)) as never,
+  POST: <Path extends Posts, Init extends MaybeOptionalInit<paths[Path], "post">>(
+    path: Path,
+    init: Init,
+  ): Promise<FetchResponse<paths[Path]["post"], Init, `${string}/${string}`>> =>
+    made.POST(path, ...([init] as never)) as never,
+  DELETE: <Path extends Deletes, Init extends MaybeOptionalInit<paths[Path], "delete">>(
+    path: Path,
+    init: Init,
+  ): Promise<FetchResponse<paths[Path]["delete"], Init, `${string}/${string}`>> =>
+    made.DELETE(path, ...([init] as never)) as never,
 }
 
 function refused(error: unknown): never {

@@ -67,18 +67,23 @@ export function SqlButton({ title, source }: { title: string; source: Source }) 
 
 function Statements({ source }: { source: Source }) {
   const statements = useQuery(statementsOf(source.path, source.query))
-  const address = useQuery(setup).data?.endpoints.clickhouse
   if (statements.isPending) return <Loading name="the statements" />
   if (statements.isError) return <Failure error={statements.error} />
   if (!statements.data.length) return <Empty>This needs no statement.</Empty>
+  return <StatementList statements={statements.data} />
+}
+
+/** Statements that can be copied, and run on the ClickHouse port. */
+export function StatementList({ statements }: { statements: readonly string[] }) {
+  const address = useQuery(setup).data?.endpoints.clickhouse
   return (
     <>
       <p className="small muted">
-        {statements.data.length} statements, with their values.{" "}
-        {address ? `They run as they are on the ClickHouse port, ${address}.` : ""}
+        {statements.length === 1 ? "1 statement, with its values." : `${statements.length} statements, with their values.`}{" "}
+        {address ? `${statements.length === 1 ? "It runs as it is" : "They run as they are"} on the ClickHouse port, ${address}.` : ""}
       </p>
       <ol className="statements">
-        {statements.data.map((statement) => (
+        {statements.map((statement) => (
           <li key={statement}>
             <span className="panel-actions">
               {address && (

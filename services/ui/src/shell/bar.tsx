@@ -1,19 +1,24 @@
 // The bar: where one is, which environment, which time, live.
+import { useQuery } from "@tanstack/react-query"
 import { Link, useMatchRoute } from "@tanstack/react-router"
 import { CircleHelp, Moon, Search, Sun, SunMoon } from "lucide-react"
 import { useState } from "react"
 
+import { openProblems } from "~/api/common"
 import { Environment } from "~/shell/environment"
 import type { Overlay } from "~/shell/shell"
 import { chooseTheme, currentTheme, type Theme } from "~/shell/theme"
 import { TimeRange } from "~/shell/time-range"
-import { toggleLive, useChangeView, useView } from "~/view/view"
+import { count } from "~/view/format"
+import { LIVE_MS, toggleLive, useChangeView, useView } from "~/view/view"
 
 const PAGES = [
   { to: "/", name: "Transactions", below: "/transactions/$id" },
   { to: "/traces", name: "Traces", below: "/traces/$id" },
   { to: "/problems", name: "Problems", below: "/problems/$id" },
 ] as const
+
+const PROBLEMS_MS = 30_000 // between two looks at how many are open
 
 export function Bar({ open }: { open: (overlay: Overlay) => void }) {
   return (
@@ -60,7 +65,27 @@ function PageLink({ page }: { page: (typeof PAGES)[number] }) {
   return (
     <Link to={page.to} aria-current={here ? "page" : undefined}>
       {page.name}
+      {page.to === "/problems" && <OpenProblems />}
     </Link>
+  )
+}
+
+/** How many problems are open; nothing while there is none. */
+function OpenProblems() {
+  const { live, window } = useView()
+  const { data } = useQuery({
+    ...openProblems(window.environment),
+    refetchInterval: live ? LIVE_MS : PROBLEMS_MS,
+  })
+  if (!data) return null
+  return (
+    <>
+      {" "}
+      <span className="open-problems">
+        {count(data)}
+        <span className="hidden"> open</span>
+      </span>
+    </>
   )
 }
 

@@ -86,6 +86,7 @@ function useEntries(typed: string): Entry[] {
     const entries: Entry[] = [
       { name: "Transactions", hint: "page", act: () => void navigate({ to: "/" }) },
       { name: "Traces", hint: "page", act: () => void navigate({ to: "/traces" }) },
+      { name: "Problems", hint: "page", act: () => void navigate({ to: "/problems" }) },
       { name: "Send telemetry", hint: "page", act: () => void navigate({ to: "/start" }) },
       ...(transactions ?? []).map((one) => ({
         name: one.name,

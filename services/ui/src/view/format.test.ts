@@ -19,6 +19,7 @@ describe("format", () => {
     [4.2, "4.2 ms"],
     [1300, "1.3 s"],
     [125_000, "2 min 5 s"],
+    [300_000, "5 min"],
     [3_660_000, "1 h 1 min"],
   ])("writes a duration of %s ms", (value, text) => expect(duration(value)).toBe(text))
 

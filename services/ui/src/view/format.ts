@@ -23,9 +23,12 @@ export function duration(ms: number | null | undefined): string {
   if (size < 1) return `${digits(ms * 1000)} µs`
   if (size < 1000) return `${digits(ms)} ms`
   if (size < 60_000) return `${digits(ms / 1000)} s`
-  if (size < 3_600_000) return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`
-  return `${Math.floor(ms / 3_600_000)} h ${Math.round((ms % 3_600_000) / 60_000)} min`
+  if (size < 3_600_000) return twoUnits(Math.floor(ms / 60_000), "min", Math.round((ms % 60_000) / 1000), "s")
+  return twoUnits(Math.floor(ms / 3_600_000), "h", Math.round((ms % 3_600_000) / 60_000), "min")
 }
+
+const twoUnits = (large: number, unit: string, small: number, part: string) =>
+  `${large} ${unit}${small ? ` ${small} ${part}` : ""}`
 
 /** A share from 0 to 1: 0 %, 0.02 %, 5.3 %. */
 export function percent(share: number | null | undefined): string {

@@ -1,111 +1,65 @@
-// One problem: why it is one, what it is about, what happened and who was told.
+// One problem: what is wrong and how far off, since when, who knows of it, and where to look.
+import { useQuery } from "@tanstack/react-query"
 import { getRouteApi, Link } from "@tanstack/react-router"
 import type { ReactNode } from "react"
 
 import type { Schemas } from "~/api/client"
-import { explained, pathOf } from "~/features/problem/queries"
-import { ALERT_COLUMNS, amount, Mark, Moment, stateOf } from "~/features/problems/alerts"
-import { Attributes } from "~/parts/attributes"
-import { Panel } from "~/parts/panel"
+import { Actions } from "~/features/problem/actions"
+import { pathOf, problem, type Problem, transactionNamed } from "~/features/problem/queries"
+import { Scale } from "~/features/problem/scale"
+import { windowOf } from "~/features/problem/window"
+import type { Alert } from "~/features/problems/rows"
+import { handledText, Since, STATE_NAMES, StateMark, valueText } from "~/features/problems/texts"
+import { Panel, type Source, StatementList } from "~/parts/panel"
 import { Empty, Failure, Loading } from "~/parts/states"
 import { type Column, Table } from "~/parts/table"
-import { count } from "~/view/format"
+import { count, digits, duration } from "~/view/format"
 import { useLive } from "~/view/view"
 
 const route = getRouteApi("/problems/$id")
 
-type View = Schemas["AlertView"]
-type Change = Schemas["AlertChange"]
-type Message = Schemas["Notification"]
-type Note = Schemas["Note"]
+// The rest of the explanation is written as numbers of its own.
+const NUMBERS = ["value", "expected", "usually", "requests", "window", "z", "past"]
+const TONES: Record<Notification["state"], string> = { sent: "", waiting: "warn", dropped: "error" }
 
 export function ProblemPage() {
   const { id } = route.useParams()
-  const { data, error, refetch } = useLive(explained(id))
-  if (error && !data) {
+  const { data, error, refetch } = useLive(problem(id))
+  if (!data || data.alert.id !== id) {
     return (
       <div className="page">
-        <Failure error={error} again={() => void refetch()} />
+        {error ? <Failure error={error} again={() => void refetch()} /> : <Loading rows={10} name="the problem" />}
       </div>
     )
   }
-  if (!data) {
-    return (
-      <div className="page">
-        <Loading rows={8} name="the problem" />
-      </div>
-    )
-  }
+  const source = { path: pathOf(id), query: {} }
   const { alert } = data
   return (
     <div className="page">
-      <Head view={data} />
-      <Panel title="Why" source={{ path: pathOf(id), query: {} }} note={`rule ${alert.rule}`}>
-        <Attributes attributes={data.explanation} />
-      </Panel>
-      <Panel title="What it is about">
-        <Attributes attributes={alert.labels} />
-      </Panel>
-      {alert.examples.length > 0 && (
-        <Panel title="Traces that show it">
-          <ul className="examples">
-            {alert.examples.map((trace) => (
-              <li key={trace}>
-                <Link to="/traces/$id" params={{ id: trace }} className="mono">
-                  {trace}
-                </Link>
-              </li>
-            ))}
-          </ul>
-        </Panel>
-      )}
-      {data.members.length > 0 && (
-        <Panel title="Problems with the same cause" note={count(data.members.length)}>
-          <Table
-            name="Problems with the same cause"
-            columns={ALERT_COLUMNS}
-            rows={data.members}
-            id={(member) => member.id}
-          />
-        </Panel>
-      )}
-      <Records title="History" rows={data.history} columns={changeColumns(alert.unit)} id={(change) => `${change.time} ${change.state}`} />
-      <Records title="Messages" rows={data.notifications} columns={MESSAGES} id={(message) => message.key} />
-      <Records title="Notes" rows={data.notes} columns={NOTES} id={(note) => `${note.time} ${note.kind}`} />
-    </div>
-  )
-}
-
-function Head({ view: { alert } }: { view: View }) {
-  return (
-    <>
-      <div className="page-head">
-        <h1 className="foreign">
-          <Mark alert={alert} /> {alert.headline || alert.rule}
-        </h1>
+      <Head alert={alert} />
+      <div className="two-thirds">
+        <Numbers view={data} source={source} />
+        <div>
+          <Panel title="What to do">
+            <Actions key={alert.id} alert={alert} />
+          </Panel>
+          <Panel title="Where to look">
+            <Places view={data} />
+          </Panel>
+        </div>
       </div>
-      <dl className="facts">
-        <Fact name="state">{stateOf(alert)}</Fact>
-        <Fact name="severity">{alert.severity}</Fact>
-        <Fact name="since">
-          <Moment time={alert.since} />
-        </Fact>
-        {alert.value !== null && <Fact name="value">{amount(alert.value, alert.unit)}</Fact>}
-        {alert.expected !== null && (
-          <Fact name="limit, or usual">{amount(alert.expected, alert.unit)}</Fact>
-        )}
-        {alert.acknowledged_by !== null && (
-          <Fact name="taken care of by">{alert.acknowledged_by || "somebody"}</Fact>
-        )}
-        {alert.group !== alert.id && (
-          <Fact name="because of">
-            <Link to="/problems/$id" params={{ id: alert.group }}>
-              another problem
-            </Link>
-          </Fact>
-        )}
-      </dl>
-    </>
+      {data.members.length > 0 && <Group view={data} source={source} />}
+      <div className="two-halves">
+        <History view={data} source={source} />
+        <Told view={data} source={source} />
+      </div>
+      {data.notes.length > 0 && <Notes notes={data.notes} source={source} />}
+      {alert.sql && (
+        <Panel title="The statement behind the value">
+          <StatementList statements={[alert.sql]} />
+        </Panel>
+      )}
+    </div>
   )
 }
 
@@ -118,49 +72,228 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
   )
 }
 
-type RecordsProps<Row> = {
-  title: string
-  rows: readonly Row[]
-  columns: readonly Column<Row>[]
-  id: (row: Row) => string
+function Head({ alert }: { alert: Alert }) {
+  const handled = handledText(alert)
+  return (
+    <div className="page-head">
+      <h1 className="foreign">{alert.headline || alert.rule}</h1>
+      <dl className="facts">
+        <Fact name="state">
+          <StateMark alert={alert} />
+        </Fact>
+        <Fact name="severity">{alert.severity}</Fact>
+        <Fact name="since">
+          <Since time={alert.since} />
+        </Fact>
+        <Fact name="rule">{alert.rule}</Fact>
+        {handled && <Fact name="handled">{handled}</Fact>}
+      </dl>
+    </div>
+  )
 }
 
-function Records<Row>({ title, rows, columns, id }: RecordsProps<Row>) {
+function Numbers({ view, source }: { view: Problem; source: Source }) {
+  const { alert, band, z, window_ms, explanation } = view
+  const facts = Object.entries(explanation).filter(([name]) => !NUMBERS.includes(name))
   return (
-    <Panel title={title} note={rows.length ? count(rows.length) : ""}>
-      {rows.length ? <Table name={title} columns={columns} rows={rows} id={id} /> : <Empty>None.</Empty>}
+    <Panel title="How far off" note={alert.measure} source={source}>
+      {alert.value !== null && <Scale value={alert.value} expected={alert.expected} band={band} unit={alert.unit} />}
+      <dl className="facts">
+        <Fact name="value">{valueText(alert.value, alert.unit)}</Fact>
+        <Fact name="expected">{valueText(alert.expected, alert.unit)}</Fact>
+        {band && (
+          <Fact name="usually">
+            {valueText(band.lower, alert.unit)} to {valueText(band.upper, alert.unit)}
+          </Fact>
+        )}
+        {alert.n > 0 && (
+          <Fact name="requests">
+            <TracesLink view={view}>{count(alert.n)}</TracesLink>
+          </Fact>
+        )}
+        {window_ms > 0 && <Fact name="window">{duration(window_ms)}</Fact>}
+        {z !== null && <Fact name="z">{digits(z)}</Fact>}
+        {explanation.past && <Fact name="past">{explanation.past}</Fact>}
+      </dl>
+      <dl className="attributes">
+        {[...facts, ...Object.entries(alert.labels)].map(([name, text]) => (
+          <div key={name}>
+            <dt className="muted foreign">{name}</dt>
+            <dd>
+              <span className="foreign">{text}</span>
+            </dd>
+          </div>
+        ))}
+      </dl>
     </Panel>
   )
 }
 
-const changeColumns = (unit: string): Column<Change>[] => [
-  { name: "time", head: "Time", cell: (change) => <Moment time={change.time} /> },
-  { name: "state", head: "State", cell: (change) => change.state },
-  { name: "value", head: "Value", align: "end", cell: (change) => amount(change.value, unit) },
-  {
-    name: "headline",
-    head: "What was wrong",
-    narrow: "hide",
-    cell: (change) => <span className="one-line cell-name">{change.headline}</span>,
-  },
-]
+/** The traces of what the problem is about, in its time; failed ones if it is about failures. */
+function TracesLink({ view, children }: { view: Problem; children: ReactNode }) {
+  const { service, operation, environment } = view.alert.labels
+  const status = view.alert.measure === "error_rate" ? "error" : undefined
+  return (
+    <Link to="/traces" search={{ ...windowOf(view), env: environment, service, operation, status }}>
+      {children}
+    </Link>
+  )
+}
 
-const MESSAGES: Column<Message>[] = [
-  { name: "time", head: "Time", cell: (message) => <Moment time={message.time} /> },
-  { name: "receiver", head: "Receiver", cell: (message) => <span className="one-line">{message.receiver}</span> },
-  { name: "transition", head: "What", cell: (message) => message.transition },
-  { name: "state", head: "State", cell: (message) => message.state },
-  {
-    name: "error",
-    head: "Error",
-    narrow: "hide",
-    cell: (message) => <span className="one-line cell-name muted">{message.error}</span>,
-  },
-]
+function Places({ view }: { view: Problem }) {
+  const { alert } = view
+  const { service, operation, transaction } = alert.labels
+  return (
+    <ul className="examples">
+      {transaction && (
+        <li className="foreign">
+          <TransactionLink view={view} name={transaction} />
+        </li>
+      )}
+      {service && (
+        <li className="foreign">
+          <TracesLink view={view}>
+            Traces of {service} {operation}
+          </TracesLink>
+        </li>
+      )}
+      {alert.examples.map((trace, index) => (
+        <li key={trace}>
+          <Link to="/traces/$id" params={{ id: trace }}>
+            Example {index + 1}
+          </Link>
+        </li>
+      ))}
+      {!transaction && !service && !alert.examples.length && (
+        <li className="muted">It names no service and no transaction.</li>
+      )}
+    </ul>
+  )
+}
 
-const NOTES: Column<Note>[] = [
-  { name: "time", head: "Time", cell: (note) => <Moment time={note.time} /> },
-  { name: "kind", head: "What", cell: (note) => note.kind },
-  { name: "author", head: "Who", cell: (note) => <span className="one-line">{note.author}</span> },
-  { name: "text", head: "Text", cell: (note) => <span className="one-line cell-name">{note.text}</span> },
-]
+function TransactionLink({ view, name }: { view: Problem; name: string }) {
+  const { start, end } = windowOf(view)
+  const env = view.alert.labels.environment
+  const { data: id } = useQuery(transactionNamed(name, { environment: env, start, end: end ?? "now" }))
+  const text = `Transaction ${name}`
+  if (!id) {
+    return (
+      <Link to="/" search={{ start, end, env, q: name }}>
+        {text}
+      </Link>
+    )
+  }
+  return (
+    <Link to="/transactions/$id" params={{ id }} search={{ start, end, env }}>
+      {text}
+    </Link>
+  )
+}
+
+function Group({ view, source }: { view: Problem; source: Source }) {
+  const { alert, members } = view
+  const isCause = alert.group === alert.id
+  const columns: Column<Alert>[] = [
+    { name: "state", head: "State", cell: (one) => <StateMark alert={one} /> },
+    {
+      name: "headline",
+      head: "What is wrong",
+      cell: (one) => (
+        <Link to="/problems/$id" params={{ id: one.id }} className="one-line cell-headline" title={one.headline} data-row>
+          {one.headline || one.rule}
+        </Link>
+      ),
+    },
+    { name: "cause", head: "", cell: (one) => (one.id === alert.group ? "the cause" : "") },
+    { name: "since", head: "Since", cell: (one) => <Since time={one.since} /> },
+  ]
+  const first = [...members].sort((a, b) => Number(b.id === alert.group) - Number(a.id === alert.group))
+  return (
+    <Panel
+      title={isCause ? "Because of it" : "With the same cause"}
+      note="they are not told by themselves"
+      source={source}
+    >
+      <Table name="Group" columns={isCause ? columns.filter(({ name }) => name !== "cause") : columns} rows={first} id={(one) => one.id} />
+    </Panel>
+  )
+}
+
+type Change = Problem["history"][number]
+
+function History({ view, source }: { view: Problem; source: Source }) {
+  const columns: Column<Change>[] = [
+    { name: "time", head: "When", cell: (change) => <Since time={change.time} /> },
+    { name: "state", head: "State", cell: (change) => STATE_NAMES[change.state] },
+    {
+      name: "value",
+      head: "Value",
+      align: "end",
+      cell: (change) => valueText(change.value, view.alert.unit),
+    },
+    { name: "episode", head: "Episode", align: "end", cell: (change) => <span className="muted">{count(change.episode)}</span> },
+  ]
+  return (
+    <Panel title="History" note="newest first" source={source}>
+      {view.history.length ? (
+        <Table name="History" columns={columns} rows={view.history} id={(change) => `${change.time} ${change.state}`} />
+      ) : (
+        <Empty>Its state has not changed in 90 days.</Empty>
+      )}
+    </Panel>
+  )
+}
+
+type Notification = Problem["notifications"][number]
+
+function Told({ view, source }: { view: Problem; source: Source }) {
+  const columns: Column<Notification>[] = [
+    { name: "time", head: "When", cell: (one) => <Since time={one.time} /> },
+    { name: "receiver", head: "Receiver", cell: (one) => <span className="one-line cell-name">{one.receiver}</span> },
+    { name: "what", head: "What", narrow: "hide", cell: (one) => one.transition },
+    { name: "state", head: "State", cell: (one) => <span className={TONES[one.state]}>{one.state}</span> },
+    { name: "attempts", head: "Attempts", align: "end", narrow: "hide", cell: (one) => <span className="muted">{count(one.attempts)}</span> },
+    {
+      name: "error",
+      head: "Error",
+      cell: (one) => (
+        <span className="one-line cell-name" title={one.error}>
+          {one.error}
+        </span>
+      ),
+    },
+  ]
+  return (
+    <Panel title="Who was told" note="newest first" source={source}>
+      {view.notifications.length ? (
+        <Table name="Who was told" columns={columns} rows={view.notifications} id={(one) => one.key} />
+      ) : (
+        <Empty>Nobody: {whyNobody(view)}</Empty>
+      )}
+    </Panel>
+  )
+}
+
+function whyNobody({ alert }: Problem): string {
+  if (alert.group !== alert.id) return "another problem stands for it."
+  if (alert.silenced_by) return "it is silenced."
+  if (!alert.episode) return "it has not opened yet."
+  return "no receiver is named for it."
+}
+
+const SAID: Record<Schemas["Note"]["kind"], string> = { acknowledged: "took it", useful: "said it was useful", noise: "said it was noise" }
+
+function Notes({ notes, source }: { notes: readonly Schemas["Note"][]; source: Source }) {
+  return (
+    <Panel title="What people said" note="newest first" source={source}>
+      <ul className="said">
+        {notes.map((note) => (
+          <li key={`${note.episode} ${note.kind}`} className="foreign">
+            <Since time={note.time} /> {note.author || "somebody"} {SAID[note.kind]}
+            {note.text && `: ${note.text}`} <span className="muted">episode {note.episode}</span>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  )
+}

@@ -1,12 +1,18 @@
-// What is wrong now, and what was wrong before.
-import { getRouteApi } from "@tanstack/react-router"
+// What is wrong: open problems first, those with one cause folded below what stands for them.
+import { getRouteApi, Link } from "@tanstack/react-router"
+import { useMemo } from "react"
 
-import { ALERT_COLUMNS } from "~/features/problems/alerts"
-import { listed, listQuery, PATH } from "~/features/problems/queries"
-import { SEVERITIES, type Search } from "~/features/problems/search"
+import { NoProblems } from "~/features/problems/first-rule"
+import { listOptions, listQuery, PATH } from "~/features/problems/queries"
+import { contains, type Row, rowsOf } from "~/features/problems/rows"
+import { readSearch, type Search } from "~/features/problems/search"
+import { About, handledText, isOpen, Since, StateMark, valueText } from "~/features/problems/texts"
 import { Panel } from "~/parts/panel"
+import { SearchField } from "~/parts/search-field"
+import { type ServiceRanks, serviceRanks } from "~/parts/service"
 import { Empty, Failure, Loading } from "~/parts/states"
-import { Table } from "~/parts/table"
+import { type Column, Table } from "~/parts/table"
+import { useKey } from "~/shell/keys"
 import { count } from "~/view/format"
 import { useLive, useView } from "~/view/view"
 
@@ -16,10 +22,34 @@ export function ProblemsPage() {
   const search = route.useSearch()
   const navigate = route.useNavigate()
   const { env } = useView()
-  const { data, error, refetch } = useLive(listed(env, search))
+  const { data, error, isPending, isPlaceholderData, refetch } = useLive(listOptions(env, search))
   const set = (next: Partial<Search>) =>
-    void navigate({ search: (current) => ({ ...current, ...next }) })
-  const alerts = data?.alerts ?? []
+    void navigate({ search: (current) => ({ ...current, ...next }), replace: "q" in next })
+  const opened = useMemo(() => new Set(search.opened?.split(",")), [search.opened])
+  const alerts = useMemo(
+    () => data?.alerts.filter((alert) => !search.q || contains(alert, search.q)) ?? [],
+    [data, search.q],
+  )
+  const rows = useMemo(() => rowsOf(alerts, opened), [alerts, opened])
+  const toggle = (id: string) => {
+    const next = new Set(opened)
+    if (!next.delete(id)) next.add(id)
+    set({ opened: [...next].join(",") || undefined })
+  }
+  useKey("o", () => {
+    const row = document.activeElement?.closest("tr")
+    row?.querySelector<HTMLElement>("[data-fold]")?.click()
+  })
+
+  const isFiltered = Boolean(search.q ?? search.state ?? search.severity ?? env)
+  if (data && !isPlaceholderData && !data.alerts.length && !isFiltered) {
+    return (
+      <div className="page">
+        <h1>Problems</h1>
+        <NoProblems />
+      </div>
+    )
+  }
   return (
     <div className="page">
       <div className="page-head">
@@ -29,56 +59,126 @@ export function ProblemsPage() {
       <Panel
         title="Problems"
         source={{ path: PATH, query: listQuery(env, search) }}
-        note={alerts.length ? `${count(alerts.length)}${data?.next_cursor ? " or more" : ""}` : ""}
+        note={data && note(rows, Boolean(data.next_cursor), data.alerts.length)}
       >
         {error && !data ? (
           <Failure error={error} again={() => void refetch()} />
-        ) : !data ? (
+        ) : isPending ? (
           <Loading rows={8} name="problems" />
-        ) : alerts.length ? (
+        ) : rows.length ? (
           <Table
             name="Problems"
-            columns={ALERT_COLUMNS}
-            rows={alerts}
-            id={(alert) => alert.id}
+            columns={columnsOf(rows, toggle)}
+            rows={rows}
+            id={({ alert }) => alert.id}
             order={search.sort ?? "state"}
             onOrder={(sort) => set({ sort: sort === "state" ? undefined : sort })}
           />
         ) : (
-          <Empty>Nothing is wrong that a rule knows of.</Empty>
+          <Empty>No problem is like that.</Empty>
         )}
       </Panel>
     </div>
   )
 }
 
+function note(rows: readonly Row[], hasMore: boolean, limit: number): string {
+  const open = rows.filter((row) => row.depth === 0 && isOpen(row.alert)).length
+  return `${count(open)} open${hasMore ? `; the first ${count(limit)} are shown: filter for others` : ""}`
+}
+
 function Filters({ search, set }: { search: Search; set: (next: Partial<Search>) => void }) {
+  const change = (name: "state" | "severity", value: string) =>
+    set({ [name]: readSearch({ [name]: value })[name] })
   return (
     <div className="controls">
-      <label className="field">
-        Severity
-        <select
-          value={search.severity ?? ""}
-          onChange={({ target }) =>
-            set({ severity: SEVERITIES.find((severity) => severity === target.value) })
-          }
-        >
-          <option value="">any</option>
-          {SEVERITIES.map((severity) => (
-            <option key={severity} value={severity}>
-              {severity}
-            </option>
-          ))}
-        </select>
-      </label>
-      <button
-        type="button"
-        className="button"
-        aria-pressed={search.show === "all"}
-        onClick={() => set({ show: search.show ? undefined : "all" })}
+      <SearchField value={search.q} onChange={(q) => set({ q })} name="Filter problems" />
+      <select value={search.state ?? ""} aria-label="State" onChange={(event) => change("state", event.target.value)}>
+        <option value="">any state</option>
+        <option value="open">open</option>
+        <option value="pending">about to open</option>
+        <option value="over">over</option>
+      </select>
+      <select
+        value={search.severity ?? ""}
+        aria-label="Severity"
+        onChange={(event) => change("severity", event.target.value)}
       >
-        Those that are over too
-      </button>
+        <option value="">any severity</option>
+        <option value="page">page</option>
+        <option value="ticket">ticket</option>
+        <option value="info">info</option>
+      </select>
     </div>
+  )
+}
+
+function columnsOf(rows: readonly Row[], toggle: (id: string) => void): Column<Row>[] {
+  const ranks: ServiceRanks = serviceRanks(rows.map(({ alert }) => alert.labels.service ?? "").filter(Boolean))
+  return [
+    { name: "state", head: "State", sort: "state", cell: ({ alert }) => <StateMark alert={alert} /> },
+    {
+      name: "severity",
+      head: "Severity",
+      sort: "severity",
+      narrow: "hide",
+      cell: ({ alert }) => <span className={alert.severity === "page" ? "" : "muted"}>{alert.severity}</span>,
+    },
+    { name: "headline", head: "What is wrong", cell: (row) => <Headline row={row} toggle={toggle} /> },
+    {
+      name: "value",
+      head: "Value",
+      align: "end",
+      narrow: "hide",
+      cell: ({ alert }) => (
+        <Link to="/problems/$id" params={{ id: alert.id }} className="number">
+          {valueText(alert.value, alert.unit)}
+        </Link>
+      ),
+    },
+    {
+      name: "expected",
+      head: "Expected",
+      align: "end",
+      narrow: "hide",
+      cell: ({ alert }) => <span className="muted">{valueText(alert.expected, alert.unit)}</span>,
+    },
+    { name: "about", head: "About", narrow: "hide", cell: ({ alert }) => <About alert={alert} ranks={ranks} /> },
+    { name: "since", head: "Since", sort: "since", cell: ({ alert }) => <Since time={alert.since} /> },
+    {
+      name: "handled",
+      head: "Handled",
+      narrow: "hide",
+      cell: ({ alert }) => <span className="one-line muted">{handledText(alert)}</span>,
+    },
+  ]
+}
+
+function Headline({ row, toggle }: { row: Row; toggle: (id: string) => void }) {
+  const { alert, members, depth, isOpen } = row
+  return (
+    <span className={depth ? "headline below" : "headline"}>
+      <Link
+        to="/problems/$id"
+        params={{ id: alert.id }}
+        className="one-line cell-headline"
+        title={alert.headline}
+        data-row
+      >
+        {alert.headline || alert.rule}
+      </Link>
+      {members > 0 && (
+        <button
+          type="button"
+          className="button quiet"
+          data-fold
+          aria-expanded={isOpen}
+          onClick={() => toggle(alert.id)}
+        >
+          <span aria-hidden>{isOpen ? "▾" : "▸"}</span> {members} more
+          <span className="hidden"> because of {alert.headline}</span>
+        </button>
+      )}
+    </span>
   )
 }

@@ -1,25 +1,30 @@
 import { queryOptions } from "@tanstack/react-query"
 
-import { client, read } from "~/api/client"
+import { client, read, type Schemas } from "~/api/client"
 import type { Search } from "~/features/problems/search"
 
 export const PATH = "/api/v1/alerts"
-const LIMIT = 200
-const OPEN: ("firing" | "recovering" | "pending")[] = ["firing", "recovering", "pending"]
+const LIMIT = 500
 
-/** The query of the list. Its entries have no window of time. */
-export const listQuery = (environment: string | undefined, search: Search) => ({
+const STATES: Record<NonNullable<Search["state"]>, Schemas["State"][]> = {
+  open: ["firing", "recovering"],
+  pending: ["pending"],
+  over: ["resolved", "ok"],
+}
+
+export const listQuery = (environment: string | undefined, { state, severity, sort }: Search) => ({
   environment,
-  state: search.show ? undefined : OPEN,
-  severity: search.severity,
-  sort: search.sort,
+  state: state && STATES[state],
+  severity,
+  sort,
   limit: LIMIT,
 })
 
-export const listed = (environment: string | undefined, search: Search) =>
-  queryOptions({
-    queryKey: ["alerts", environment, search],
+export const listOptions = (environment: string | undefined, search: Search) => {
+  const query = listQuery(environment, search)
+  return queryOptions({
+    queryKey: ["problems", query],
     meta: { name: "the problems" },
-    queryFn: ({ signal }) =>
-      read(client.GET(PATH, { params: { query: listQuery(environment, search) }, signal })),
+    queryFn: ({ signal }) => read(client.GET(PATH, { params: { query }, signal })),
   })
+}

@@ -1,0 +1,94 @@
+// A problem in words: its state, its value, what it is about.
+import type { Alert } from "~/features/problems/rows"
+import { rankOf, Service, type ServiceRanks } from "~/parts/service"
+import { Status, type StatusName } from "~/parts/status"
+import { digits, duration, percent, rate } from "~/view/format"
+import { clock, dateOf, exact } from "~/view/time"
+
+export const STATE_NAMES: Record<Alert["state"], string> = {
+  firing: "open",
+  recovering: "ending",
+  pending: "about to open",
+  resolved: "over",
+  ok: "over",
+}
+
+/** Why it could not be judged in the last minute. */
+export const UNKNOWN: Record<Alert["known"], string> = {
+  known: "",
+  no_data: "no data",
+  late: "data is late",
+  error: "the rule has an error",
+  learning: "still learning",
+}
+
+export const isOpen = ({ state }: Alert) => state === "firing" || state === "recovering"
+
+export function StateMark({ alert }: { alert: Alert }) {
+  const name = STATE_NAMES[alert.state]
+  return (
+    <span className="state-mark">
+      <Status status={toneOf(alert)} name={name} /> <span className="state-name" aria-hidden>
+        {name}
+      </span>
+    </span>
+  )
+}
+
+function toneOf(alert: Alert): StatusName {
+  if (alert.state === "firing" && alert.severity === "page") return "error"
+  return isOpen(alert) || alert.state === "pending" ? "warn" : "ok"
+}
+
+const HUGE = 1e12 // from here on digits do not fit
+
+/** A value in the unit of its alert. */
+export function valueText(value: number | null, unit: string): string {
+  if (value === null) return "–"
+  if (Math.abs(value) >= HUGE) return value.toExponential(2)
+  if (unit === "ms") return duration(value)
+  if (unit === "1") return percent(value)
+  return unit === "/s" ? rate(value) : `${digits(value)}${unit && ` ${unit}`}`
+}
+
+/** The label that says most, without its service. */
+export function subjectOf({ labels }: Alert): string {
+  const { service, transaction, operation, dependency, metric } = labels
+  const subject = transaction ?? (operation || (dependency && `→ ${dependency}`) || metric)
+  return subject === service ? "" : (subject ?? "")
+}
+
+export function About({ alert, ranks }: { alert: Alert; ranks: ServiceRanks }) {
+  const subject = subjectOf(alert)
+  const { service } = alert.labels
+  // The name of an automatic transaction begins with its service.
+  const rest = service && subject.startsWith(`${service}: `) ? subject.slice(service.length + 2) : subject
+  return (
+    <span className="about">
+      {service && <Service name={service} rank={rankOf(ranks, service)} />}
+      {rest && <span className="one-line">{rest}</span>}
+    </span>
+  )
+}
+
+/** A time of today without its date on narrow screens. */
+export function Since({ time }: { time: string }) {
+  return (
+    <time title={exact(time)}>
+      <span className="wide-only muted">{dateOf(Date.parse(time))} </span>
+      {clock(Date.parse(time))}
+    </time>
+  )
+}
+
+/** What holds people back from looking at it, or says that somebody does. */
+export function handledText(alert: Alert): string {
+  return [
+    alert.acknowledged_by !== null && `taken by ${alert.acknowledged_by || "somebody"}`,
+    alert.silenced_by === "maintenance" ? "maintenance" : alert.silenced_by && "silenced",
+    alert.is_flapping && "flapping",
+    UNKNOWN[alert.known],
+  ]
+    .filter(Boolean)
+    .join(", ")
+}
