@@ -9,6 +9,7 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from boards import (
+    alerts,
     calls,
     clew,
     infrastructure,
@@ -21,7 +22,7 @@ from boards import (
 )
 
 GENERATED = Path(__file__).parent / "generated"
-BOARDS = (overview, transaction, slo, service, traces, logs, calls, infrastructure, clew)
+BOARDS = (overview, transaction, slo, service, traces, logs, calls, infrastructure, alerts, clew)
 
 
 def documents() -> Iterator[tuple[str, str]]:

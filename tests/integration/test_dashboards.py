@@ -29,8 +29,9 @@ PANELS = [
 ]
 NAMES = (
     *("overview", "transaction", "slo", "service", "traces", "logs", "calls"),
-    *("infrastructure", "self"),
+    *("infrastructure", "alerts", "self"),
 )
+WITHOUT_TIME = {"clew_definitions", "clew_operations", "clew_alerts"}  # tables of what is, not was
 NUMBER = r"(Nullable\()?(U?Int\d+|Float\d+|Decimal.*)\)?"
 TEXT = r"(LowCardinality\()?(Nullable\()?String\)?\)?|Bool"
 TIME = r"DateTime(64)?(\(.*\))?"
@@ -359,7 +360,7 @@ def test_annotations_have_a_time_and_a_text(shop: Shop, uid: str) -> None:
 def test_statements_are_bounded_and_name_no_source(uid: str) -> None:
     board = BOARDS[uid]
     for query in statements(board):
-        read = set(re.findall(r"otel\.(\w+)", query)) - {"clew_definitions", "clew_operations"}
+        read = set(re.findall(r"otel\.(\w+)", query)) - WITHOUT_TIME
         assert not read or re.search(r"\$__(timeFilter|fromTime|toTime)|extent\.1", query)
         assert "SETTINGS" not in query.upper(), "ad hoc filters stand there"
     assert set(sources(board)) == {("grafana-clickhouse-datasource", "${datasource}")}
