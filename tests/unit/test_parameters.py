@@ -267,9 +267,9 @@ class FixedReading:
 
 def test_an_answer_is_truncated_when_there_are_more_rows() -> None:
     rows = [{"n": n} for n in range(3)]
-    complete = Answer(FixedReading(rows), False, RootedTraces())  # type: ignore[arg-type]
+    complete = Answer(FixedReading(rows), False, RootedTraces(), None)  # type: ignore[arg-type]
     assert complete.limited_rows(NUMBERS, 3) == rows
     assert complete.document(rows=rows) == {"rows": rows, "truncated": False}
-    truncated = Answer(FixedReading(rows), True, RootedTraces())  # type: ignore[arg-type]
+    truncated = Answer(FixedReading(rows), True, RootedTraces(), None)  # type: ignore[arg-type]
     assert truncated.limited_rows(NUMBERS, 2) == rows[:2]
     assert truncated.document() == {"truncated": True, "sql": ["SELECT 1"]}
