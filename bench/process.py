@@ -89,11 +89,11 @@ class Up(Measured):
             time.sleep(0.2)
         wait_until_calm(self.cpu)
 
-    def stored(self, signal: str) -> int:
-        """How many items of a signal are in the tables, by the ledger."""
-        answer = httpx.get(
-            f"{self.endpoints['api']}/api/v1/ledger", params={"start": "-1d"}, timeout=60
-        )
+    def stored(self, signal: str, wait: float = 0) -> int:
+        """How many items of a signal are in the tables, by the ledger, which waits so many seconds
+        at most until what was received is."""
+        parameters: dict[str, str | float] = {"start": "-1d", "wait": wait}
+        answer = httpx.get(f"{self.endpoints['api']}/api/v1/ledger", params=parameters, timeout=60)
         return next(
             int(each["stored"]) for each in answer.json()["signals"] if each["signal"] == signal
         )

@@ -59,7 +59,7 @@ async def saturate(up: Up, requests: list[bytes]) -> float:
     await asyncio.to_thread(up.settle)
     already, began = up.stored("traces"), time.monotonic()
     await send(url, requests, CONNECTIONS)
-    while up.stored("traces") < already + len(requests) * SPANS:
+    while up.stored("traces", wait=10) < already + len(requests) * SPANS:
         await asyncio.sleep(0.05)
     return len(requests) / (time.monotonic() - began)
 
