@@ -19,7 +19,6 @@ from clew.api.answer import AnswerDependency
 from clew.api.freshness import reads
 from clew.api.models import baselines as models
 from clew.api.parameters import SECOND, CommonDependency, rfc3339
-from clew.api.problems import Problem
 from clew.api.reference import routes
 from clew.storage.statements import Statements
 
@@ -56,7 +55,8 @@ def baselines(
 ) -> dict[str, Any]:
     """What was usual in each hour of the window, by the four weeks before its end, and what was.
 
-    `*` stands for any characters; without an operation, a service is what comes in to it. Nine of
+    `*` stands for any characters; without an operation, a service is what comes in to it, and
+    without any name all services are shown. Nine of
     ten hours lie between `lower` and `upper`. Each week is compared with the others, so an hour
     does not explain itself. Hours are there once they are over."""
     select = select_series(transaction, service, operation, dependency, common.environment)
@@ -82,8 +82,9 @@ def select_series(
     dependency: str | None,
     environment: str | None,
 ) -> Select:
+    """The series that are asked for; without a name, those of all services."""
     if (transaction, service, operation, dependency) == (None, None, None, None):
-        raise Problem(400, "name a transaction, a service, an operation or a dependency")
+        service = "*"
     return Select(
         transaction=transaction,
         service=service,
