@@ -308,6 +308,23 @@ def test_a_segment_does_not_wait_while_half_of_the_limit_is_used(tmp_path: Path)
     spool.close()
 
 
+def test_a_segment_does_not_wait_once_it_is_worth_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "WORTH_LOADING", 20_000)
+    sealed = Sealed()
+    spool = Spool(tmp_path, ("traces",), sealed.append, age=3600.0)
+
+    async def append() -> None:
+        await spool.append("traces", BATCHES[0])
+        assert sealed == []
+        await spool.append("traces", BATCHES[2])
+        await wait_for(sealed)
+
+    asyncio.run(append())
+    spool.close()
+
+
 def test_at_its_limit_the_spool_refuses_until_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

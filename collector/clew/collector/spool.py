@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 # A segment is sealed at this size, or, if the loader is idle, at this age in seconds.
 SEGMENT_BYTES = 32 << 20
 SEGMENT_AGE = 0.5
+# To load so many bytes costs hardly more than their rows do: a segment that may wait for longer is
+# sealed at SEGMENT_AGE then, so that rows of a busy clew are not late.
+WORTH_LOADING = 4 << 20
 
 # For so many seconds after a refusal the spool is not ready. Then it is ready again even if nothing
 # was accepted, since a load balancer sends no request to a collector that is not ready.
@@ -333,7 +336,8 @@ class _OpenSegment:
         self.items = 0
         self.suspect = False
         self.received_at = time.time()
-        self.due = time.monotonic() + age
+        self._opened_at = time.monotonic()
+        self.due = self._opened_at + age
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             sync_directory(directory)
@@ -353,6 +357,8 @@ class _OpenSegment:
             raise
         self.size += sum(map(len, chunks))
         self.items += sum(batch.items for batch in batches)
+        if self.size >= WORTH_LOADING:
+            self.due = min(self.due, self._opened_at + SEGMENT_AGE)
 
     def seal(self, signal: str) -> Segment | None:
         """Complete and rename the file; None, and the file is removed, if it holds no item.
