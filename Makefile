@@ -63,11 +63,14 @@ ui-dev: ui-types  ## serve the web UI with live reload, over the API at 127.0.0.
 demo: setup ui  ## start clew, an instrumented demo shop and a load on it; Ctrl-C stops all of it
 	@$(BIN)/python -m clew.cli demo
 
+# The browser's tests run by themselves: Playwright keeps an event loop running in its process.
 test: setup ui browser lint  ## what must pass on every change (under 8 minutes on 2 cores)
-	$(BIN)/python -m pytest -m 'not slow' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --suite-times
+	$(BIN)/python -m pytest -m 'not slow' --ignore tests/browser -n $(WORKERS) --dist loadfile --no-loadscope-reorder --suite-times
+	$(BIN)/python -m pytest -m 'not slow' tests/browser
 
 test-all: setup ui browser lint  ## the longer suites too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/browser
+	$(BIN)/python -m pytest tests/browser
 
 test-browser: setup ui  ## the tests of the web UI in a browser; needs Debian's package chromium and Node.js
 	@tests/browser/chromium.sh
