@@ -476,3 +476,7 @@ def test_metrics_forecasts_and_statements_are_judged(world: World, store: Store)
         each.verdict.headline for each in records if each.rule == "disk full soon"
     )
     assert world.record_of(service="shop").verdict.value == 40
+    with store.client() as client:
+        client.command("TRUNCATE TABLE otel.otel_traces")
+    world.minute(quiet=True)  # its row is gone
+    assert world.record_of(service="shop").state.state is State.RECOVERING

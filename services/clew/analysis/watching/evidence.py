@@ -132,6 +132,3 @@ class Evidence:
             for slot in self.slots(window)
             if slot.series.kind in kinds and select.matches(slot.series.labels)
         ]
-
-
-__all__ = ["Burned", "Evidence", "MetricSlot", "SqlRunner", "kinds_of"]

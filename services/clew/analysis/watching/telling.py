@@ -114,21 +114,24 @@ class Teller:
         """By id of an open alert, the id of the one that stands for it: of a service that it
         calls, the deepest one. Among alerts of one service, what pages stands for what does not."""
         open_records = [record for record in records if record.state.is_open]
-        by_service: dict[tuple[str, str], AlertRecord] = {}
+        by_origin: dict[tuple[str, str], AlertRecord] = {}
         for record in sorted(open_records, key=_weight):
-            service = record.labels.get("dependency") or record.labels.get("service", "")
-            if service:
-                by_service.setdefault((record.labels.get("environment", ""), service), record)
+            if origin := _origin(record):
+                by_origin.setdefault((record.labels.get("environment", ""), origin), record)
         causes: dict[str, str] = {}
         for record in open_records:
-            service = record.labels.get("service", "")
-            environment = record.labels.get("environment", "")
+            origin, environment = _origin(record), record.labels.get("environment", "")
             below = [
-                by_service[environment, name]
-                for name in self.downstream(service)
-                if (environment, name) in by_service
+                by_origin[environment, name]
+                for name in self.downstream(origin)
+                if (environment, name) in by_origin
             ]
-            deeper = [other for other in below if other.labels.get("service") != service]
+            # Where calls go in a circle, one alert of it stands for the others.
+            deeper = [
+                other
+                for other in below
+                if origin not in self.downstream(_origin(other)) or _weight(other) < _weight(record)
+            ]
             if deeper:
                 causes[record.id] = deeper[-1].id
         return {id: _last(id, causes) for id in causes}
@@ -179,15 +182,19 @@ def _labels(record: AlertRecord) -> dict[str, str]:
     return {**record.labels, "severity": record.severity, "rule": record.rule}
 
 
-def _weight(record: AlertRecord) -> tuple[int, float]:
+def _origin(record: AlertRecord) -> str:
+    """Where in the call graph an alert is: at a dependency, or at a service."""
+    return record.labels.get("dependency") or record.labels.get("service", "")
+
+
+def _weight(record: AlertRecord) -> tuple[int, float, str]:
     """What stands for others comes first: what pages, then what fired earlier."""
-    return ("page", "ticket", "info").index(record.severity), record.state.firing_since
+    severity = ("page", "ticket", "info").index(record.severity)
+    return severity, record.state.firing_since, record.id
 
 
 def _last(id: str, causes: Mapping[str, str]) -> str:
-    """The end of a chain of causes; where calls go in a circle, the one before it closes."""
-    seen = {id}
-    while causes.get(id, id) not in seen:
+    """The end of a chain of causes."""
+    while id in causes:
         id = causes[id]
-        seen.add(id)
     return id

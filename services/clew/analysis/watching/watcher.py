@@ -22,13 +22,13 @@ from clew.analysis.alerts.states import Known, State, Timing, Transition, advanc
 from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.transactions.definitions import Definition
 from clew.analysis.watching.calls import CallGraph
-from clew.analysis.watching.evidence import Evidence, MetricSlot, SqlRunner
+from clew.analysis.watching.evidence import Evidence, SqlRunner
 from clew.analysis.watching.judges import judged
 from clew.analysis.watching.judges.combined import combine
 from clew.analysis.watching.learner import Learner
 from clew.analysis.watching.progress import WatcherProgress
 from clew.analysis.watching.proofs import example_traces
-from clew.analysis.watching.series import MINUTE, Series, WatchedSeries
+from clew.analysis.watching.series import MINUTE, MetricSlot, Series, WatchedSeries
 from clew.analysis.watching.standing import all_rules
 from clew.analysis.watching.telling import Delivery, Teller
 from clew.background import Stop, Worker
@@ -46,9 +46,8 @@ OLD_AFTER = 900.0  # seconds: of a minute that is older when it is judged nobody
 class Inputs:
     """What the watcher is handed besides its tables. `definitions`: those in force; `last_insert`:
     when rows were stored last; `catch_up`: have what was received stored; `is_received`: whether
-    telemetry is taken in; `run_sql`: run a statement under the
-    reading role; `calls`: who called whom before a time;
-    `url`: the address of the pages; `now`: the time in seconds since 1970."""
+    telemetry is taken in; `run_sql`: run a statement under the reading role; `calls`: who called
+    whom before a time; `url`: the address of the pages; `now`: the time in seconds since 1970."""
 
     now: Callable[[], float]
     definitions: Callable[[], Sequence[Definition]]

@@ -35,8 +35,9 @@ CATCH_UP = 5.0  # seconds that the watcher waits for what was received
 async def alerts(shared: Shared) -> AsyncIterator[dict[str, str]]:
     """Judge the rules of alerts and deliver what is found, while this is entered."""
     statements = settler_statements(shared.store)
+    outbox_statements = settler_statements(shared.store)
     deliverer = Deliverer(
-        Outbox(settler_statements(shared.store)),
+        Outbox(outbox_statements),
         lambda: shared.rulebook.current().all.receivers,
         Sender(Networks(shared.settings.alert_networks)),
         time.time,
@@ -56,15 +57,18 @@ async def alerts(shared: Shared) -> AsyncIterator[dict[str, str]]:
         deliverer.wake,
     )
     shared.events.on_stopping(watcher.stop)
+    shared.events.on_stopping(statements.stop)
     for worker in (watcher, deliverer):
         shared.pauses.register(_Paused(worker))
         worker.start()
     try:
         yield {}
     finally:
-        for worker in (watcher, deliverer):
-            if not await asyncio.to_thread(worker.close, PATIENCE):
-                shared.stuck.set()
+        if not await asyncio.to_thread(watcher.close, PATIENCE):
+            shared.stuck.set()
+        # It may wait for a receiver, which holds up nothing: it only must not write afterwards.
+        if not await asyncio.to_thread(deliverer.close, PATIENCE):
+            outbox_statements.stop()
 
 
 def _inputs(shared: Shared) -> Inputs:

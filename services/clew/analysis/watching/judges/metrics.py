@@ -15,7 +15,8 @@ from clew.analysis.alerts.states import Known
 from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.detectors import forecasts
 from clew.analysis.traces.times import HOUR
-from clew.analysis.watching.evidence import Evidence, MetricSlot
+from clew.analysis.watching.evidence import Evidence
+from clew.analysis.watching.series import MetricSlot
 
 FORECAST_DAYS = 28  # of hours, from which a forecast is made
 MIN_DAYS = 3  # with values, for a forecast to be made

@@ -12,8 +12,8 @@ from clew.storage.errors import StorageError
 
 
 def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
-    """A verdict for each row: its other columns are the labels. One that says why, if the statement
-    fails; its alerts keep their states."""
+    """A verdict for each row: its other columns are the labels. An alert whose row is gone holds no
+    more. One that says why, if the statement fails; its alerts keep their states then."""
     assert rule.sql is not None
     assert rule.when is not None
     try:
@@ -23,8 +23,10 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
         reason = "no column value" if isinstance(error, KeyError) else str(error)
         yield Verdict(rule.name, {}, evidence.at, None, Known.ERROR, f"{rule.name}: {reason}")
         return
+    present = []
     for row, value in values:
         labels = {name: str(text) for name, text in row.items() if name != "value"}
+        present.append(labels)
         subject = " ".join(labels.values())
         yield Verdict(
             rule=rule.name,
@@ -39,3 +41,6 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
             expected=rule.when.limit,
             sql=rule.sql,
         )
+    for tracked in evidence.tracked(rule.name):
+        if tracked not in present:
+            yield Verdict(rule.name, tracked, evidence.at, False)
