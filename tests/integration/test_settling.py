@@ -31,7 +31,16 @@ from clew.storage import Ingest, Store
 from clew.storage.rows import Rows
 from clew.storage.statements import Statements
 from support.loading import Running, rows, settle
-from support.reference import Trace, calls, counted_spans, critical_path, self_times, traces_of
+from support.reference import (
+    Trace,
+    calls,
+    counted_spans,
+    critical_path,
+    links,
+    own_times,
+    self_times,
+    traces_of,
+)
 from support.traffic import (
     CLIENT,
     KIND_NAMES,
@@ -77,16 +86,18 @@ def settled(store: Store) -> dict[str, dict[str, Any]]:
 
 def comparable(row: dict[str, Any]) -> dict[str, Any]:
     path = [row.pop(f"Path.{name}") for name in ("Service", "Operation", "Kind")]
-    times = [row.pop(f"Path.{name}") for name in ("Calls", "Self", "Critical")]
+    times = [row.pop(f"Path.{name}") for name in ("Calls", "Self", "Critical", "Most", "Link")]
     call = [
         row.pop(f"Call.{name}")
         for name in ("Source", "Target", "Type", "Summary", "Duration", "IsError")
     ]
+    own = zip(*call[:3], row.pop("Call.Own"), strict=True)
     for name in ("Timestamp", "TraceId", "InsertedAt", "Version", "IsDeleted"):
         del row[name]
     return row | {
         "Path": dict(zip(zip(*path, strict=True), zip(*times, strict=True), strict=True)),
         "Call": Counter(zip(*call, strict=True)),
+        "Own": Counter(own),
     }
 
 
@@ -94,12 +105,22 @@ def expected(trace: Trace) -> dict[str, Any]:
     entry, self_ns, path_ns = trace.entry, self_times(trace.spans), critical_path(trace)
     counted = {id(span) for span in counted_spans(trace.spans)}
     path: dict[tuple[str, str, str], list[int]] = {}
+    waits, stored = links(trace), {span.id for span in trace.spans}
     for span in trace.spans:
-        times = path.setdefault((span.service, span.name, KIND_NAMES[span.kind]), [0, 0, 0])
+        operation = (span.service, span.name, KIND_NAMES[span.kind])
+        times = path.setdefault(operation, [0, 0, 0, 1, 0])
         times[0] += 1
         if id(span) in counted:
             times[1] += self_ns[span.id]
             times[2] += path_ns.get(span.id, 0)
+            times[4] += waits.get(span.id, 0)
+            if span.parent in stored - {span.id}:
+                alike = [
+                    (other.service, other.name, KIND_NAMES[other.kind]) == operation
+                    and other.parent == span.parent != other.id
+                    for other in counted_spans(trace.spans)
+                ]
+                times[3] = max(times[3], sum(alike))
     return {
         "ServiceName": entry.service,
         "SpanName": entry.name,
@@ -111,6 +132,7 @@ def expected(trace: Trace) -> dict[str, Any]:
         "SpanCount": len(trace.spans),
         "Path": {key: tuple(times) for key, times in path.items()},
         "Call": calls(trace),
+        "Own": own_times(trace),
         "OneIn": 1,
     }
 

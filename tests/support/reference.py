@@ -94,17 +94,33 @@ def _rank(span: Span) -> int:
 
 def self_times(spans: Sequence[Span]) -> dict[str, int]:
     """By span id: the time in which no child of the span was running."""
-    return {span.id: span.duration - _covered(span, spans) for span in counted_spans(spans)}
+    return {
+        span.id: 0 if _is_watching(span, spans) else span.duration - _covered(span, spans)
+        for span in counted_spans(spans)
+    }
+
+
+def _is_watching(span: Span, spans: Sequence[Span]) -> bool:
+    """Whether a leaf ran for the same time as a sibling with children."""
+    if span.parent == span.id or _children(span, spans):
+        return False
+    parent = _stored_parent(span, spans)
+    for other in _children(parent, spans) if parent else []:
+        overlap = min(span.ended, other.ended) - max(span.start, other.start)
+        longest = max(span.duration, other.duration)
+        if 0 < overlap >= longest - longest // 10 and _children(other, spans):
+            return True
+    return False
 
 
 def counted_spans(spans: Sequence[Span]) -> list[Span]:
     """Of several spans with one id the one that counts: the first, and of several the longest."""
+    groups: dict[str, list[Span]] = defaultdict(list)
+    for span in spans:
+        groups[span.id].append(span)
     return [
-        min(
-            (span for span in spans if span.id == id),
-            key=lambda span: (span.start, -span.ended, span.parent, _order(span.kind)),
-        )
-        for id in {span.id for span in spans}
+        min(group, key=lambda span: (span.start, -span.ended, span.parent, _order(span.kind)))
+        for group in groups.values()
     ]
 
 
@@ -161,6 +177,41 @@ def _end_within(span: Span, child: Span) -> int:
 
 def _children(span: Span, spans: Sequence[Span]) -> list[Span]:
     return [other for other in counted_spans(spans) if other.parent == span.id != other.id]
+
+
+def links(trace: Trace) -> dict[str, int]:
+    """By span id, the self time of the spans that waited for calls only."""
+    spans, self_ns = counted_spans(trace.spans), self_times(trace.spans)
+    waits = {}
+    for span in spans:
+        children = _children(span, spans)
+        answers = [child for child in children if _service_call(child, span)]
+        caller = _stored_parent(span, spans)
+        reaches = call_target(span)[0] != "consumed" and _target_call(span, caller, spans)
+        if len(answers) == len(children) if answers else reaches:
+            waits[span.id] = self_ns[span.id]
+    return waits
+
+
+def own_times(trace: Trace) -> Counter[tuple[str, str, str, int]]:
+    """Of each call its source, target, type and Call.Own."""
+    spans, waits = counted_spans(trace.spans), links(trace)
+    counts: Counter[tuple[str, str, str, int]] = Counter()
+    for span in spans:
+        caller = _stored_parent(span, spans)
+        if (call := _service_call(span, caller)) is not None:
+            siblings = _children(caller, spans) if caller else []
+            answers = sum(_service_call(child, caller) is not None for child in siblings)
+            counts[*call[:3], waits.get(caller.id, 0) // answers if caller else 0] += 1
+        if (call := _target_call(span, caller, spans)) is not None:
+            is_answered = any(_service_call(child, span) for child in _children(span, spans))
+            waiting = 0 if is_answered or call[2] == "consumed" else waits.get(span.id, 0)
+            counts[*call[:3], waiting] += 1
+    return counts
+
+
+def _stored_parent(span: Span, spans: Sequence[Span]) -> Span | None:
+    return next((other for other in spans if other.id == span.parent != span.id), None)
 
 
 Call = tuple[str, str, str, str, int, bool]  # source, target, type, summary, duration, is_error

@@ -116,3 +116,18 @@ def test_a_cycle_is_entered_at_its_first_span() -> None:
 
 def test_no_spans_have_no_times() -> None:
     assert compute_times([]) == []
+
+
+def test_a_leaf_that_ran_beside_a_call_waited_for_it() -> None:
+    """A filter around a client's call, which the client's span does not lie within."""
+    spans = [
+        TimedSpan("root", "", "Server", 0, 200),
+        TimedSpan("filter", "root", "Internal", 10, 110),
+        TimedSpan("client", "root", "Client", 15, 110),
+        TimedSpan("server", "client", "Server", 20, 100),
+        TimedSpan("query", "root", "Client", 30, 110),  # shorter by more than a tenth
+        TimedSpan("after", "root", "Internal", 110, 190),
+    ]
+    times = compute_times(spans)
+    assert [span.self_ns for span in times] == [20, 0, 15, 80, 80, 80]
+    assert sum(span.path_ns for span in times) == 200

@@ -40,6 +40,8 @@ COLUMNS = {
     "Version": "UInt64",
     "IsDeleted": "UInt8",
     "InsertedAt": "DateTime",
+    "Path.Most": "Array(UInt32)",
+    **dict.fromkeys(("Path.Link", "Call.Own"), "Array(UInt64)"),
 }
 SPAN_PARAMETERS = {"names": list(NAMES), "bare": list(BARE_NAMES)}
 Key = tuple[str, str, int, str]  # of a row: service, operation, start in nanoseconds, trace id
@@ -63,7 +65,8 @@ def settled_rows(
 def full_row(trace_id: str, spans: Sequence[SpanRow], one_in: int, version: int) -> list[Any]:
     """The row of a trace with all COLUMNS. `spans` must not be empty."""
     inserted = max(span.inserted for span in spans)
-    return [*settled_row(trace_id, spans), one_in, version, 0, inserted]
+    row, links = settled_row(trace_id, spans)
+    return [*row, one_in, version, 0, inserted, *links]
 
 
 def span_rows(spans: Iterable[SettleRowsRow]) -> Mapping[str, Sequence[SpanRow]]:

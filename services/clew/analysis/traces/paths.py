@@ -4,7 +4,9 @@ queries/settling/settle_traces.sql computes the same for many small traces at on
 the two (ADR 0011). For one trace this module takes less time than planning that statement (60 ms),
 and its time grows with n log n, where the statement's arrays grow with the square.
 
-self time: the span's duration without the time in which at least one child was running.
+self time: the span's duration without the time in which at least one child was running. A leaf that
+ran for the same time as a sibling with children waited for it, as a filter's or a future's span
+does: it has none.
 critical: the span is on the path that determined when the trace's entry ended. Walking back from
 the end of a span, the child that ended last is on the path, then the child that ended last before
 that one started, and so on; the same holds for each of these children. A child that ends after its
@@ -21,7 +23,8 @@ The computation is over columns (`SpanColumns`), because 100,000 spans as object
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from operator import lt, sub
@@ -135,6 +138,7 @@ def _order(span: TimedSpan) -> tuple[int, int, str, int]:
 
 
 NONE = -1  # in place of a row
+MAX_NEAR = 200  # siblings that a leaf is compared with
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,8 @@ class SpanColumns:
         """The times of each span. `entry`: the row of the trace's entry."""
         times = [SpanTimes(self_ns, 0, False) for self_ns in self.self_times()]
         for row, bounds in self.critical_segments(entry).items():
-            path_ns = times[row].self_ns if bounds is None else sum(bounds[1::2]) - sum(bounds[::2])
+            duration = self.ends[row] - self.starts[row]
+            path_ns = duration if bounds is None else sum(bounds[1::2]) - sum(bounds[::2])
             times[row] = SpanTimes(times[row].self_ns, path_ns, True)
         return times
 
@@ -221,7 +226,39 @@ class SpanColumns:
                 if start < end:
                     times[parent] -= end - start
                     reached[parent] = end
+        for row in self.watching():
+            times[row] = 0
         return times
+
+    def watching(self) -> Iterator[int]:
+        """The leaves that ran for the same time as a sibling with children, to a tenth of the
+        longer."""
+        first_children, next_siblings = self.first_children, self.next_siblings
+        for first in first_children:
+            if first == NONE or next_siblings[first] == NONE:
+                continue
+            leaves: list[int] = []
+            parents: list[int] = []
+            child = first
+            while child != NONE:
+                (leaves if first_children[child] == NONE else parents).append(child)
+                child = next_siblings[child]
+            if parents:
+                yield from (leaf for leaf in leaves if self._is_beside(leaf, parents))
+
+    def _is_beside(self, leaf: int, siblings: Sequence[int]) -> bool:
+        """`siblings`: in the order of their starts."""
+        start, end = self.starts[leaf], self.ends[leaf]
+        # A span of nearly the same time starts near; a hostile trace may have many that do.
+        earliest = start - (end - start) // 8 - 1
+        near = bisect_left(siblings, earliest, key=self.starts.__getitem__)
+        for sibling in siblings[near : near + MAX_NEAR]:
+            other_start, other_end = self.starts[sibling], self.ends[sibling]
+            overlap = min(end, other_end) - max(start, other_start)
+            longest = max(end - start, other_end - other_start)
+            if overlap > 0 and overlap >= longest - longest // 10:
+                return True
+        return False
 
     def critical_segments(self, entry: int) -> dict[int, list[int] | None]:
         """By the row of each critical span: the parts of its time in which it waited for no child

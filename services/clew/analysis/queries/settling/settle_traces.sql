@@ -10,7 +10,7 @@
 ,
 'Enum8(''other'' = 0, ''server'' = 1, ''client'' = 2, ''producer'' = 3, ''consumer'' = 4)' AS code_type,
 'Enum8(''none'' = 0, ''external'' = 1, ''database'' = 2, ''queue'' = 3, ''consumed'' = 4)' AS target_type,
-'Tuple(source String, target String, type String, summary String, duration UInt64, is_error UInt8)' AS call_type,
+'Tuple(source String, target String, type String, summary String, duration UInt64, is_error UInt8, own UInt64)' AS call_type,
 traces AS
 (
     -- By start, of the same start the longer first.
@@ -71,6 +71,11 @@ linked AS
             'Tuple(rank UInt8, start Int64, id UInt64, number UInt32)') AS entry
     FROM numbered
 ),
+familiar AS
+(
+    SELECT *, arrayMap(number -> has(callers, number), numbers) AS are_parents
+    FROM linked
+),
 -- children: the spans that have a caller, those of one caller together.
 -- caller_spans: what decides about a call, of each span's caller.
 related AS
@@ -78,8 +83,8 @@ related AS
     SELECT
         *,
         CAST(
-            arrayFilter(child -> child.1 > 0, arraySort(arrayZip(callers, starts, ends, ids, numbers))),
-            'Array(Tuple(caller UInt32, start Int64, end Int64, id UInt64, number UInt32))') AS children,
+            arrayFilter(child -> child.1 > 0, arraySort(arrayZip(callers, starts, ends, ids, numbers, are_parents))),
+            'Array(Tuple(caller UInt32, start Int64, end Int64, id UInt64, number UInt32, is_parent UInt8))') AS children,
         arrayMap(
             caller -> CAST(
                 (
@@ -89,7 +94,7 @@ related AS
                     'Tuple(service UInt32, code ', code_type, ', type ', target_type,
                     ', is_error UInt8, duration Int64)')),
             callers) AS caller_spans
-    FROM linked
+    FROM familiar
 ),
 -- are_calls: the span is called from another service, or takes a message.
 -- are_within: the span is a client in a client of the same service.
@@ -119,6 +124,7 @@ calling AS
 -- waits: of each span with children the time that the children cover; and the path back from its end: the children
 -- that it waited for, how long in all, and where the path begins.
 -- answered: the spans with a child that is a call. passing_on: those with a child that is within them.
+-- watching: leaves that ran for the same time as a sibling with children (to a tenth): they waited for it.
 waiting AS
 (
     SELECT
@@ -151,7 +157,19 @@ waiting AS
                 number UInt32, covered Int64,
                 path Tuple(start Int64, numbers Array(UInt32), duration Int64)))') AS waits,
         arrayDistinct(arrayFilter((caller, is_call) -> is_call, callers, are_calls)) AS answered,
-        arrayDistinct(arrayFilter((caller, is_within) -> is_within, callers, are_within)) AS passing_on
+        arrayDistinct(arrayFilter((caller, is_within) -> is_within, callers, are_within)) AS passing_on,
+        arrayFlatten(arrayMap(
+            family -> arrayFilter(
+                leaf -> NOT leaf.is_parent AND arrayExists(
+                    child -> child.is_parent
+                        AND least(child.end, leaf.end) > greatest(child.start, leaf.start)
+                        AND least(child.end, leaf.end) - greatest(child.start, leaf.start)
+                            >= greatest(child.end - child.start, leaf.end - leaf.start)
+                                - intDiv(greatest(child.end - child.start, leaf.end - leaf.start), 10),
+                    family),
+                family).number,
+            arrayFilter(family -> length(family) > 1 AND arrayExists(child -> child.is_parent, family), families)))
+            AS watching
     FROM calling
 ),
 holding AS
@@ -177,24 +195,29 @@ reached AS
             [toUInt32(indexOf(ids, entry.id))]) AS path
     FROM holding
 ),
--- shares: (operation, self time, time on the critical path), operation by operation, so that the sum of one is the
--- difference of two running sums. callees: the spans that are calls. reaching: those that reach a target that has no
--- spans of its own in the trace.
-sharing AS
+-- selves, criticals: the self time and the time on the critical path of each span.
+-- callees: the spans that are calls. reaching: those that reach a target that has no spans of its own in the trace.
+-- repetitions: counts the spans of an operation under one parent.
+measured AS
 (
     SELECT
         *,
-        arraySort(arrayConcat(
-            arrayMap(
-                (operation, start, end, number, is_first) -> (
-                    operation, if(is_first, end - start, 0), if(is_first AND has(path, number), end - start, 0)),
-                operations, starts, ends, numbers, are_first),
-            arrayMap(
-                wait -> (
-                    operations[wait.number], -wait.covered, if(has(path, wait.number), -wait.path.duration, 0)),
-                waits))) AS shares,
+        arrayMap(
+            (number, start, end, is_first) -> if(
+                is_first AND NOT has(watching, number),
+                end - start - waits.covered[indexOf(waits.number, number)], 0),
+            numbers, starts, ends, are_first) AS selves,
+        arrayMap(
+            (number, start, end, is_first) -> if(
+                is_first AND has(path, number),
+                end - start - waits.path.duration[indexOf(waits.number, number)], 0),
+            numbers, starts, ends, are_first) AS criticals,
+        arrayMap(
+            (caller, repetition) -> if(caller = 0, 1, repetition),
+            callers, arrayEnumerateUniq(callers, operations)) AS repetitions,
         arrayMap(repetition -> repetition = 1, arrayEnumerateUniq(operations)) AS are_new_operations,
         arrayFilter((number, is_call) -> is_call, numbers, are_calls) AS callees,
+        arrayFilter((caller, is_call) -> caller > 0 AND NOT is_call, callers, are_calls) AS working,
         arrayFilter(
             (number, is_first, type, target, is_within, service, caller_span) -> is_first AND target != ''
                 AND NOT (is_within AND caller_span.type IN ('database', 'queue'))
@@ -203,6 +226,23 @@ sharing AS
                 AND NOT (type = 'external' AND has(passing_on, number)),
             numbers, are_first, types, targets, are_within, service_numbers, caller_spans) AS reaching
     FROM reached
+),
+-- links: the self time of a span that waited for calls only: all of its children are calls, or it reaches a target
+-- without spans.
+-- shares: (operation, self time, time on the critical path, link), operation by operation, so that the sum of one is
+-- the difference of two running sums.
+sharing AS
+(
+    SELECT
+        *,
+        arrayMap(
+            (number, self, type) -> multiIf(
+                has(answered, number), if(has(working, number), 0, self),
+                type != 'consumed' AND has(reaching, number), self,
+                0),
+            numbers, selves, types) AS links,
+        arraySort(arrayZip(operations, selves, criticals, links)) AS shares
+    FROM measured
 ),
 -- calls: first those of services, then those of targets.
 summed AS
@@ -222,7 +262,8 @@ summed AS
                     if(caller_spans[number].code IN ('client', 'producer'),
                         caller_spans[number].duration, ends[number] - starts[number]),
                     errors[number]
-                        OR (caller_spans[number].code IN ('client', 'producer') AND caller_spans[number].is_error)),
+                        OR (caller_spans[number].code IN ('client', 'producer') AND caller_spans[number].is_error),
+                    if(callers[number] = 0, 0, intDiv(links[callers[number]], countEqual(callers, callers[number])))),
                     call_type),
                 callees),
             arrayMap(
@@ -232,7 +273,8 @@ summed AS
                     toString(types[number]),
                     if(summaries[number] != '', substringUTF8(summaries[number], 1, 200), names[number]),
                     ends[number] - starts[number],
-                    errors[number]), call_type),
+                    errors[number],
+                    if(has(answered, number), 0, links[number])), call_type),
                 reaching)) AS calls
     FROM sharing
 )
@@ -264,5 +306,11 @@ SELECT
     {one_in:UInt16} AS OneIn,
     {version:UInt64} + 1 AS Version,
     0 AS IsDeleted,
-    InsertedAt
+    InsertedAt,
+    arrayMap(
+        operation -> arrayMax((repetition, other) -> if(other = operation, repetition, 0), repetitions, operations),
+        range(1, 1 + arrayMax(operations))) AS `Path.Most`,
+    arrayPopFront(arrayDifference(arrayPushFront(
+        arrayFilter((sum, is_last) -> is_last, arrayCumSum(shares.4), are_last), 0))) AS `Path.Link`,
+    calls.own AS `Call.Own`
 FROM summed
