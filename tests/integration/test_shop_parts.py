@@ -106,6 +106,23 @@ def test_the_fleet_names_five_processes_that_know_where_the_others_are(tmp_path:
     assert commands["fulfilment"].env["SHOP_INVENTORY_URL"].endswith(f":{ports['inventory']}")
 
 
+def test_a_large_shop_has_a_bank_and_a_second_instance(tmp_path: Path) -> None:
+    ports = {name: 7000 + n for n, name in enumerate((*fleet.LARGE, *fleet.WEB_SERVICES))}
+    commands = fleet.commands(tmp_path, ports)
+    services = {name: command.service for name, command in commands.items()}
+    assert services == {"bank": "", "inventory-2": "inventory", **{n: n for n in fleet.SERVICES}}
+    assert commands["orders"].env["SHOP_INVENTORY_URL"].count("http://") == 2
+    assert commands["payments"].env["SHOP_BANK_URL"] == f"http://127.0.0.1:{ports['bank']}"
+    assert commands["inventory-2"].env["SHOP_INSTANCE"] == faults.SECOND_INSTANCE
+    assert "SHOP_INSTANCE" not in commands["inventory"].env
+
+
+def test_every_fault_can_be_switched_on_as_it_usually_is() -> None:
+    for name, known in faults.KNOWN.items():
+        assert faults.from_json({name: known.usual._asdict()}).faults == {name: known.usual}
+        assert known.truth.service in fleet.SERVICES
+
+
 def test_the_shop_knows_neither_clew_nor_opentelemetry() -> None:
     for path in Path(fleet.__file__).parent.glob("*.py"):
         imports = [
@@ -135,9 +152,8 @@ def test_the_load_reports_when_it_is_told_to_stop(tmp_path: Path) -> None:
 
 def test_faults_can_be_switched_while_the_shop_runs(tmp_path: Path) -> None:
     port = free_port()
-    argv, env, _ = fleet.commands(
-        tmp_path, {**dict.fromkeys(fleet.WEB_SERVICES, 9), "payments": port}
-    )["payments"]
+    ports = {**dict.fromkeys(fleet.WEB_SERVICES, 9), "payments": port}
+    argv, env, *_ = fleet.commands(tmp_path, ports)["payments"]
     charge = {"order_id": "1", "user": "u", "amount": 1.0, "card": "4242"}
     with running(argv, {**os.environ, **env}, tmp_path) as process:
         process.wait_for_port(port)

@@ -128,8 +128,12 @@ def _platform(arguments: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     settings = _start(arguments)
     from clew.cli import demo
+    from clew.shop.faults import KNOWN
 
-    demo.run(settings, rate=arguments.rate, seconds=arguments.seconds)
+    if arguments.fault not in ("", *KNOWN):
+        known = ", ".join(KNOWN)
+        raise UsageError(f"demo: no fault {arguments.fault!r}; there are: {known}")
+    demo.run(settings, rate=arguments.rate, seconds=arguments.seconds, fault=arguments.fault)
     return 0
 
 
@@ -288,6 +292,7 @@ COMMANDS = (
         (
             flag("--rate", type=float, default=20.0, help="requests per second (default 20)"),
             flag("--seconds", type=float, help="stop by itself after this long"),
+            flag("--fault", default="", help="a large shop, with this fault after three minutes"),
         ),
     ),
     Command("collect", "an OTLP collector that writes to --dsn", _platform),

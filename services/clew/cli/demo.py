@@ -1,4 +1,7 @@
-"""`clew demo`: the platform, a small shop under automatic instrumentation, and a load on it."""
+"""`clew demo`: the platform, a small shop under automatic instrumentation, and a load on it.
+
+With a fault, the shop is a large one without other faults; this one begins after a while.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +25,84 @@ from clew.cli.opening import make_data
 from clew.cli.run import environment
 from clew.cli.settings import Settings, UsageError, variables
 from clew.shop import fleet
+from clew.shop.faults import KNOWN
 
 # Its shop has no API key, and trusts no certificate but a public one.
 REFUSED = ("api_keys", "tls_cert", "tls_key")
 # A mild mix: some charges are slow, some fail, some product lists are read row by row.
 FAULTS = "payment_latency=0.1:400,payment_errors=0.05,inventory_n_plus_one=0.1,seed=7"
-RESOURCE = "service.version=1.0.0,deployment.environment.name=demo"
+RESOURCE = "service.version={version},deployment.environment.name=demo"
+VERSION = "1.0.0"
+FAULT_AFTER = 180.0  # seconds
 START_TIMEOUT = 60.0  # seconds
 STOP_TIMEOUT = 15.0
 REFRESH = 2.0
 WINDOW = 300.0  # seconds that the table looks back at most
 
+Start = Callable[[str, list[str], Mapping[str, str]], subprocess.Popen[bytes]]
 
-def run(settings: Settings, *, rate: float, seconds: float | None) -> None:
-    """Run until Ctrl-C or SIGTERM, or for `seconds`. Children's output goes to <data>/logs."""
+
+@dataclass
+class Shop:
+    """The shop's processes. With a `fault` it is a large shop, and `fault_at` is when the fault
+    begins, on the monotonic clock; `news` says so once it has begun."""
+
+    start: Start
+    data: Path
+    otlp: str
+    fault: str
+    news: str = ""
+
+    def __post_init__(self) -> None:
+        names = (*fleet.LARGE, *fleet.WEB_SERVICES) if self.fault else fleet.WEB_SERVICES
+        self.ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        faults = "" if self.fault else FAULTS
+        self._commands = fleet.commands(self.data, self.ports, faults=faults)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.fault_at = float("inf")
+
+    def open(self) -> None:
+        """Start all of it. Raises UsageError."""
+        for name in self._commands:
+            _say(f"starting {name}")
+            self._start(name, VERSION)
+        for name, port in self.ports.items():
+            _wait_for_port(name, port)
+        if self.fault:
+            self.fault_at = time.monotonic() + FAULT_AFTER
+
+    def tick(self) -> None:
+        """Begin the fault when its time has come."""
+        if time.monotonic() < self.fault_at:
+            return
+        self.fault_at = float("inf")
+        known = KNOWN[self.fault]
+        if known.truth.kind == "version":
+            self._deploy(known.truth.service, known.truth.subject)
+        for port in self.ports.values():
+            plan = {self.fault: known.usual._asdict()}
+            httpx.put(f"http://127.0.0.1:{port}/admin/faults", json=plan, timeout=10)
+        self.news = f"since {time.strftime('%H:%M:%S')} {self.fault}: {known.text}"
+
+    def _deploy(self, name: str, version: str) -> None:
+        self._processes[name].terminate()
+        self._processes[name].wait(STOP_TIMEOUT)
+        self._start(name, version)
+        _wait_for_port(name, self.ports[name])
+
+    def _start(self, name: str, version: str) -> None:
+        command = self._commands[name]
+        env: dict[str, str] = dict(os.environ)
+        if command.service:
+            env = environment(command.argv, service_name=command.service, endpoint=self.otlp)
+            env["OTEL_RESOURCE_ATTRIBUTES"] = RESOURCE.format(version=version)
+            env["XDG_CACHE_HOME"] = str(self.data / "cache")
+        self._processes[name] = self.start(name, command.argv, env | command.env)
+
+
+def run(settings: Settings, *, rate: float, seconds: float | None, fault: str = "") -> None:
+    """Run until Ctrl-C or SIGTERM, or for `seconds`. Children's output goes to <data>/logs.
+    `fault`: one of KNOWN, which begins after FAULT_AFTER."""
     for name in REFUSED:
         if getattr(settings, name):
             raise UsageError(
@@ -44,9 +112,9 @@ def run(settings: Settings, *, rate: float, seconds: float | None) -> None:
     make_data(settings.data)
     logs = settings.data / "logs"
     logs.mkdir(exist_ok=True)
-    shop = settings.data / "shop"
-    shutil.rmtree(shop, ignore_errors=True)
-    shop.mkdir()
+    place = settings.data / "shop"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
     stopped = _on_signals()
     with _children(logs) as start:
         _say("starting clew")
@@ -54,24 +122,18 @@ def run(settings: Settings, *, rate: float, seconds: float | None) -> None:
             "clew", [sys.executable, "-m", "clew.cli", "up"], platform_environment(settings)
         )
         endpoints = _wait_for_endpoints(settings.data, platform, logs / "clew.log")
-        ports = dict(zip(fleet.WEB_SERVICES, _free_ports(len(fleet.WEB_SERVICES)), strict=True))
-        for name, command in fleet.commands(shop, ports, faults=FAULTS).items():
-            _say(f"starting {name}")
-            under = environment(command.argv, service_name=name, endpoint=endpoints["otlp_http"])
-            more = {"OTEL_RESOURCE_ATTRIBUTES": RESOURCE, "XDG_CACHE_HOME": str(shop / "cache")}
-            start(name, command.argv, under | more | command.env)
-        for name, port in ports.items():
-            _wait_for_port(name, port)
+        shop = Shop(start, place, endpoints["otlp_http"], fault)
+        shop.open()
         _say(f"sending {rate:g} requests per second")
         load = fleet.load_command(
-            ports["storefront"],
+            shop.ports["storefront"],
             rate=rate,
             duration_s=seconds or 0,
             seed=1,
             report=logs / "load.json",
         )
         start("load", load.argv, os.environ)
-        _watch(endpoints, ports["storefront"], settings.data, seconds, stopped)
+        _watch(endpoints, shop, settings.data, seconds, stopped)
         _say("stopping")
 
 
@@ -84,7 +146,7 @@ def _on_signals() -> list[int]:
 
 
 @contextlib.contextmanager
-def _children(logs: Path) -> Iterator[Any]:
+def _children(logs: Path) -> Iterator[Start]:
     """Start processes with the function that this gives; they end with the block, the last first.
 
     Each has a session of its own: Ctrl-C reaches the demo alone, and it ends them in order."""
@@ -162,7 +224,7 @@ def _free_ports(count: int) -> list[int]:
 
 def _watch(
     endpoints: dict[str, str],
-    storefront: int,
+    shop: Shop,
     data: Path,
     seconds: float | None,
     stopped: list[int],
@@ -174,14 +236,16 @@ def _watch(
             with contextlib.suppress(httpx.HTTPError):
                 answer = api.get("/api/v1/transactions", params={"start": _rfc3339(since)})
                 if answer.is_success:
-                    _show(endpoints, storefront, data, answer.json()["transactions"])
+                    _show(endpoints, shop, data, answer.json()["transactions"])
+            with contextlib.suppress(httpx.HTTPError):
+                shop.tick()
             deadline = time.monotonic() + REFRESH
             while not stopped and time.monotonic() < deadline:
                 time.sleep(0.1)
 
 
 def _show(
-    endpoints: dict[str, str], storefront: int, data: Path, transactions: list[dict[str, Any]]
+    endpoints: dict[str, str], shop: Shop, data: Path, transactions: list[dict[str, Any]]
 ) -> None:
     if sys.stdout.isatty():
         print("\x1b[H\x1b[2J", end="")
@@ -190,7 +254,10 @@ def _show(
     print(f"OTLP       {endpoints['otlp_http']} (HTTP)   {endpoints['otlp_grpc']} (gRPC)")
     if endpoints["clickhouse"]:
         print(f"ClickHouse {endpoints['clickhouse']}   read only: SQL, Grafana, BI tools")
-    print(f"the shop   http://127.0.0.1:{storefront}   logs in {data / 'logs'}\n")
+    print(f"the shop   http://127.0.0.1:{shop.ports['storefront']}   logs in {data / 'logs'}")
+    if shop.fault:
+        print(f"fault      {shop.news or 'begins after three minutes'}")
+    print()
     print(f"{'business transaction':<44}{'per second':>12}{'errors':>10}{'p95 ms':>10}")
     for transaction in transactions:
         print(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from clew.shop import fleet
 
+_WEB = (*fleet.WEB_SERVICES, fleet.BANK_PROCESS)
+
 
 def main() -> None:
     arguments = _parser().parse_args()
@@ -26,7 +28,7 @@ def main() -> None:
 
     service.configure_logging()
     module = importlib.import_module(f"clew.shop.{arguments.command}")
-    if arguments.command in fleet.WEB_SERVICES:
+    if arguments.command in _WEB:
         service.serve(module.app(), host=arguments.host, port=arguments.port)
     else:
         module.work()
@@ -35,7 +37,7 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m clew.shop", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in fleet.WEB_SERVICES:
+    for name in _WEB:
         web = commands.add_parser(name)
         web.add_argument("--host", default="127.0.0.1")
         web.add_argument("--port", type=int, required=True)

@@ -10,8 +10,9 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
 
-def open_database(path: Path, metadata: MetaData) -> Engine:
-    """An engine for the database at `path`, whose tables are created if they are missing.
+def open_database(path: Path, metadata: MetaData, connections: int = 15) -> Engine:
+    """An engine for the database at `path`, whose tables are created if they are missing. Its pool
+    has so many connections.
 
     The tables are created with sqlite3 itself, so that what the service does with SQLAlchemy is
     only what its requests ask for.
@@ -24,7 +25,12 @@ def open_database(path: Path, metadata: MetaData) -> Engine:
             connection.execute(str(create.compile(dialect=sqlite.dialect())))
     connection.close()
     # The URL only names the database; a path in it would end up in the name of every query.
-    return create_engine(f"sqlite:///{path.stem}", creator=lambda: connect(path))
+    return create_engine(
+        f"sqlite:///{path.stem}",
+        creator=lambda: connect(path),
+        pool_size=connections,
+        max_overflow=0,
+    )
 
 
 def connect(path: Path) -> sqlite3.Connection:

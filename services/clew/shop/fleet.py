@@ -7,25 +7,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from clew.shop.faults import SECOND_INSTANCE
+
+BANK_PROCESS = "bank"
 # In the order in which they are best started: each after those it calls.
 WEB_SERVICES = ("payments", "orders", "inventory", "storefront")
 WORKERS = ("fulfilment",)
 SERVICES = (*WEB_SERVICES, *WORKERS)
+# What a large shop has besides: a third party, and a second instance.
+LARGE = (BANK_PROCESS, SECOND_INSTANCE)
 
 # What a business transaction of the shop is.
 TRANSACTIONS = Path(__file__).with_name("transactions.yaml")
 
 
 class Command(NamedTuple):
-    """One process: its arguments, what its environment needs in addition, and where it listens.
+    """One process: its arguments, what its environment needs in addition, where it listens, and the
+    service that it is an instance of.
 
     A process with a port accepts TCP connections on it as soon as it is ready; `port` is None for
-    a worker, which is ready when it runs.
+    a worker, which is ready when it runs. `service` is empty for a third party, which sends no
+    telemetry.
     """
 
     argv: list[str]
     env: dict[str, str]
     port: int | None
+    service: str = ""
 
 
 def ports_from(first: int) -> dict[str, int]:
@@ -37,11 +45,24 @@ def commands(data: Path, ports: Mapping[str, int], *, faults: str = "") -> dict[
     """The command of each of SERVICES, by the service's name, in the order to start them.
 
     `data` is the directory of the shop's databases, `ports` has one for each of WEB_SERVICES, and
-    `faults` is in the syntax of SHOP_FAULTS.
+    `faults` is in the syntax of SHOP_FAULTS. With ports for those of LARGE it is a large shop.
     """
     env = {"SHOP_DATA": str(data), "SHOP_FAULTS": faults}
     env |= {f"SHOP_{name.upper()}_URL": _url(ports[name]) for name in WEB_SERVICES}
-    return {name: _command(name, ports.get(name), env) for name in SERVICES}
+    if not set(LARGE) <= set(ports):
+        return {name: _command(name, ports.get(name), env) for name in SERVICES}
+    env["SHOP_BANK_URL"] = _url(ports[BANK_PROCESS])
+    env["SHOP_INVENTORY_URL"] += f",{_url(ports[SECOND_INSTANCE])}"
+    # Whose request it is shows in the spans of the services that are told so.
+    env["OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST"] = "x-tenant"
+    second = _command(
+        "inventory", ports[SECOND_INSTANCE], {**env, "SHOP_INSTANCE": SECOND_INSTANCE}
+    )
+    return {
+        BANK_PROCESS: _command(BANK_PROCESS, ports[BANK_PROCESS], env)._replace(service=""),
+        SECOND_INSTANCE: second,
+        **{name: _command(name, ports.get(name), env) for name in SERVICES},
+    }
 
 
 def load_command(
@@ -58,7 +79,7 @@ def _command(name: str, port: int | None, env: dict[str, str]) -> Command:
     argv = [sys.executable, "-m", "clew.shop", name]
     if port is not None:
         argv += ["--port", str(port)]
-    return Command(argv, dict(env), port)
+    return Command(argv, dict(env), port, name)
 
 
 def _url(port: int) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import random
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from clew.shop import database, service
-from clew.shop.faults import Faults
+from clew.shop.faults import SECOND_INSTANCE, Faults
+from clew.shop.stocktaking import Stocktaking
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +37,10 @@ _NAMES = (
 )
 _FULL_STOCK = 1000
 _LOW_STOCK = 200
+
+
+class ScannerError(Exception):
+    """The scanner at a shelf did not answer."""
 
 
 class _Base(DeclarativeBase):
@@ -73,20 +81,26 @@ def app() -> FastAPI:
     faults = service.faults_from_environment()
     inventory = service.create_app("inventory", faults)
     path = service.data_directory() / "inventory.db"
-    engine = database.open_database(path, _Base.metadata)
+    stocktaking = Stocktaking(faults, path, _Base.metadata)
+    stocktaking.start()
+    open_session = stocktaking.open_session
     _fill_shelves(path)
+    _add_shelves(inventory, faults)
     orders = service.client_of("orders")
+    is_second = os.environ.get("SHOP_INSTANCE") == SECOND_INSTANCE
 
     @inventory.get("/products")
     def list_products() -> list[dict[str, Any]]:
-        with Session(engine) as session:
+        with open_session() as session:
             products = list(session.scalars(select(Product).order_by(Product.sku)))
             stock = _stock_of(session, [product.sku for product in products], faults)
         return [_product_json(product, stock[product.sku]) for product in products]
 
     @inventory.get("/products/{sku}")
     def show_product(sku: str) -> dict[str, Any]:
-        with Session(engine) as session:
+        if is_second:
+            faults.delay("inventory_bad_instance")
+        with open_session() as session:
             product = session.get(Product, sku)
             if product is None:
                 raise HTTPException(404, f"no product {sku}")
@@ -94,7 +108,7 @@ def app() -> FastAPI:
 
     @inventory.post("/reservations", status_code=201)
     def reserve(request: ReservationRequest) -> dict[str, str]:
-        with Session(engine) as session:
+        with open_session() as session:
             for item in request.items:
                 _take(session, request.order_id, item)
             session.commit()
@@ -103,7 +117,7 @@ def app() -> FastAPI:
 
     @inventory.delete("/reservations/{order_id}", status_code=204)
     def release(order_id: str) -> None:
-        with Session(engine) as session:
+        with open_session() as session:
             for reservation in _reserved(session, order_id):
                 _put_back(session, reservation)
             session.commit()
@@ -111,7 +125,8 @@ def app() -> FastAPI:
 
     @inventory.post("/shipments/{order_id}", status_code=201)
     def ship(order_id: str) -> dict[str, Any]:
-        with Session(engine) as session:
+        faults.delay("inventory_queue_lag")
+        with open_session() as session:
             parcel = {row.sku: row.quantity for row in _reserved(session, order_id)}
             for sku in parcel:
                 _restock_if_low(session, sku)
@@ -122,6 +137,15 @@ def app() -> FastAPI:
         return {"order_id": order_id, "items": parcel}
 
     return inventory
+
+
+def _add_shelves(inventory: FastAPI, faults: Faults) -> None:
+    @inventory.get("/shelves/{shelf}")
+    def read_shelf(shelf: int) -> dict[str, Any]:
+        if faults.strikes("storefront_swallowed_errors"):
+            raise ScannerError(f"shelf {shelf} cannot be read")
+        time.sleep(random.uniform(0.02, 0.04))
+        return {"shelf": shelf, "products": list(_NAMES[shelf :: service.SHELVES])}
 
 
 def _fill_shelves(path: Path) -> None:

@@ -20,12 +20,14 @@ from typing import Any
 import httpx
 
 from clew.shop import service
+from clew.shop.faults import TENANT
 from clew.shop.payments import DECLINED_ENDING
 
 _VISITORS = 8
 _SKUS = [f"sku-{number:02}" for number in range(1, 13)]
 _BUYERS_SHARE = 0.4
 _DECLINED_SHARE = 0.05
+_TENANTS = ("acme", TENANT, "initech", "umbrella")
 
 
 class Report:
@@ -111,12 +113,13 @@ class Visitor:
         skus = self._choice.sample(_SKUS, self._choice.randint(1, 3))
         await self._do("GET /products/{sku}", f"/products/{skus[0]}")
         items = [{"sku": sku, "quantity": self._choice.randint(1, 3)} for sku in skus]
-        user = f"user-{self._choice.randint(1, 200)}"
+        number = self._choice.randint(1, 200)
+        user, tenant = f"user-{number}", _TENANTS[number % len(_TENANTS)]
         cart = await self._do("POST /cart", "/cart", {"user": user, "items": items})
         if cart is None:
             return
         checkout = {"cart_id": cart["cart_id"], "card": self._card()}
-        order = await self._do("POST /checkout", "/checkout", checkout)
+        order = await self._do("POST /checkout", "/checkout", checkout, tenant)
         if order is None:
             return
         self._report.orders.append(order["order_id"])
@@ -126,11 +129,14 @@ class Visitor:
         declined = self._choice.random() < _DECLINED_SHARE
         return f"4000-0000-0000-{DECLINED_ENDING if declined else '4242'}"
 
-    async def _do(self, operation: str, path: str, body: Any = None) -> Any:
+    async def _do(self, operation: str, path: str, body: Any = None, tenant: str = "") -> Any:
         """The answer's JSON, or None if it is not a success."""
         await self._pace.turn()
         try:
-            response = await self._client.request(operation.split()[0], path, json=body)
+            headers = {service.TENANT_HEADER: tenant} if tenant else None
+            response = await self._client.request(
+                operation.split()[0], path, json=body, headers=headers
+            )
         except httpx.HTTPError:
             self._report.unanswered[operation] += 1
             return None

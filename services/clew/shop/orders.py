@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import httpx
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, Header, HTTPException
 from pydantic import BaseModel
 from sqlalchemy import Engine, ForeignKey, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from clew.shop import database, service
+from clew.shop.faults import TENANT
 from clew.shop.queue import Queue
 
 _log = logging.getLogger(__name__)
+
+_MAX_LEAKED = 500
 
 
 class _Base(DeclarativeBase):
@@ -95,15 +98,23 @@ class _OrderProcess:
 
 
 def app() -> FastAPI:
-    orders = service.create_app("orders", service.faults_from_environment())
+    faults = service.faults_from_environment()
+    orders = service.create_app("orders", faults)
     data = service.data_directory()
     engine = database.open_database(data / "orders.db", _Base.metadata)
     queue = Queue(data / "queue.db")
     fulfilment_delay_s = float(os.environ.get("SHOP_FULFILMENT_DELAY", "1"))
     process = _OrderProcess(engine)
+    leaked: list[bytes] = []
 
     @orders.post("/orders", status_code=201)
-    def place_order(request: OrderRequest) -> dict[str, Any]:
+    def place_order(
+        request: OrderRequest, tenant: Annotated[str, Header(alias=service.TENANT_HEADER)] = ""
+    ) -> dict[str, Any]:
+        if tenant == TENANT:
+            faults.delay("orders_bad_tenant")
+        if faults.strikes("orders_memory_leak") and len(leaked) < _MAX_LEAKED:
+            leaked.append(b"x" * 1_000_000)
         order_id = uuid4().hex[:12]
         business = {
             "order_id": order_id,

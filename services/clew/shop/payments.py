@@ -7,6 +7,7 @@ import random
 import time
 from uuid import uuid4
 
+import httpx
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 
@@ -16,6 +17,7 @@ _log = logging.getLogger(__name__)
 
 # Cards with this ending are declined, as with the test cards of real payment providers.
 DECLINED_ENDING = "0002"
+_ATTEMPTS = 6
 
 
 class ChargeRequest(BaseModel):
@@ -32,12 +34,14 @@ class GatewayError(Exception):
 def app() -> FastAPI:
     faults = service.faults_from_environment()
     payments = service.create_app("payments", faults)
+    bank = service.bank_client() if service.is_large() else None
 
     @payments.post("/charges", status_code=201)
     def charge(request: ChargeRequest) -> dict[str, str]:
         business = {"order_id": request.order_id, "user": request.user, "amount": request.amount}
-        time.sleep(random.uniform(0.003, 0.012))
+        _authorise(bank, request.order_id)
         faults.delay("payment_latency")
+        faults.delay("payments_bad_version")
         if faults.strikes("payment_errors"):
             _log.error("bank timed out", extra=business)
             raise GatewayError(f"no authorisation for order {request.order_id}: bank timed out")
@@ -48,3 +52,15 @@ def app() -> FastAPI:
         return {"charge_id": uuid4().hex}
 
     return payments
+
+
+def _authorise(bank: httpx.Client | None, order_id: str) -> None:
+    """Ask the bank, again at once where it refuses; a small shop only waits as long as that takes.
+    Raises GatewayError."""
+    if bank is None:
+        time.sleep(random.uniform(0.003, 0.012))
+        return
+    for _ in range(_ATTEMPTS):
+        if bank.post("/authorisations", json={"order_id": order_id}).is_success:
+            return
+    raise GatewayError(f"no authorisation for order {order_id}: bank refused")

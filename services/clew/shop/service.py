@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,43 @@ from clew.shop.faults import Faults
 FRESH_CONNECTIONS = httpx.Limits(max_keepalive_connections=0)
 
 
+TENANT_HEADER = "x-tenant"
+SHELVES = 3
+
+
+class Instances(httpx.BaseTransport):
+    """Asks the instances of a service in turn, by their base URLs."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._transport = httpx.HTTPTransport(limits=FRESH_CONNECTIONS)
+        self._turns = itertools.cycle([httpx.URL(url) for url in urls])
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        instance = next(self._turns)
+        request.url = request.url.copy_with(host=instance.host, port=instance.port)
+        return self._transport.handle_request(request)
+
+
 def client_of(service: str) -> httpx.Client:
-    """A client of another service, which is at SHOP_ORDERS_URL and so on; KeyError if unset."""
-    base_url = os.environ[f"SHOP_{service.upper()}_URL"]
-    return httpx.Client(base_url=base_url, timeout=20, limits=FRESH_CONNECTIONS)
+    """A client of another service, which is at SHOP_ORDERS_URL and so on: one address, or those of
+    its instances with commas between them. Raises KeyError if it is not set."""
+    urls = os.environ[f"SHOP_{service.upper()}_URL"].split(",")
+    transport = Instances(urls) if len(urls) > 1 else None
+    return httpx.Client(base_url=urls[0], timeout=20, limits=FRESH_CONNECTIONS, transport=transport)
+
+
+def bank_client() -> httpx.Client:
+    """A client of the bank, a third party that is reached through a proxy, at SHOP_BANK_URL."""
+    proxy = os.environ["SHOP_BANK_URL"]
+    return httpx.Client(
+        base_url=f"http://{shop_faults.BANK}", proxy=proxy, timeout=20, limits=FRESH_CONNECTIONS
+    )
+
+
+def is_large() -> bool:
+    """Whether the shop has what takes more processes and calls: a bank, shelves, a cache, two
+    instances of inventory."""
+    return "SHOP_BANK_URL" in os.environ
 
 
 def data_directory() -> Path:
