@@ -21,7 +21,10 @@ def test_every_route_needs_a_scope(store: Store) -> None:
         if isinstance(route, APIRoute) and route.path not in UNGUARDED:
             assert isinstance(route, ScopedRoute), route.path
             scopes[route.path, *sorted(route.methods)] = route.required_scope
-    assert set(scopes.values()) == {"read", "operate", "admin"}
+    assert set(scopes.values()) == {"read", "operate", "admin", "events"}
+    assert [path for path, scope in scopes.items() if scope == "events"] == [
+        ("/api/v1/events", "POST")
+    ]
     assert [path for path, scope in scopes.items() if scope == "admin"] == [
         ("/api/v1/alerts/rules", "PUT"),
         ("/api/v1/definitions", "PUT"),

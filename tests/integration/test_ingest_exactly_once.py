@@ -189,7 +189,7 @@ def test_an_insert_of_another_process_during_a_reload_is_detected(
     assert sides_equal_their_base(store)
 
 
-def test_reloading_logs_rebuilds_their_exceptions(
+def test_reloading_logs_rebuilds_their_exceptions_and_events(
     store: Store, ingest: Ingest, tmp_path: Path
 ) -> None:
     segments = [seal_segment(tmp_path / str(seed), "logs", logs(seed)) for seed in range(2)]
@@ -200,6 +200,7 @@ def test_reloading_logs_rebuilds_their_exceptions(
             "INSERT INTO otel.clew_log_exceptions "
             f"SELECT * FROM otel.clew_log_exceptions WHERE Segment = {segments[0].id}"
         )
+        client.command("INSERT INTO otel.clew_log_events SELECT * FROM otel.clew_log_events")
     assert not sides_equal_their_base(store)
     segment = segments[0]
     ingest.reload(SIGNALS["logs"], segment.path, segment.id, segment.items, segment.received_at)
@@ -208,7 +209,8 @@ def test_reloading_logs_rebuilds_their_exceptions(
 
 
 def logs(seed: int) -> bytes:
-    """30 records: 20 have a trace, and of those 10 report an exception; so do 10 without a trace."""
+    """30 records: 20 have a trace, and of those 10 report an exception; so do 10 without a trace. The
+    first 10 are evaluations of a feature flag."""
     request = ExportLogsServiceRequest()
     scope = request.resource_logs.add().scope_logs.add()
     for number in range(30):
@@ -217,6 +219,8 @@ def logs(seed: int) -> bytes:
             record.trace_id = bytes([seed + 1, number] * 8)
         if number >= 10:
             record.attributes.add(key="exception.type").value.string_value = "ValueError"
+        else:
+            record.attributes.add(key="feature_flag.key").value.string_value = "cart"
     return request.SerializeToString()
 
 

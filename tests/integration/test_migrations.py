@@ -232,7 +232,7 @@ def test_a_newer_side_table_is_filled_from_the_stored_rows(store: Store) -> None
         )
         client.command(
             "INSERT INTO otel.otel_logs (Timestamp, TraceId, SpanId, LogAttributes) "
-            "SELECT number, 't', 's', map('exception.type', 'C') FROM numbers(4)"
+            "SELECT number, 't', 's', map('exception.type', 'C', 'feature_flag.key', 'f') FROM numbers(4)"
         )
     hours = (
         "SELECT Hour, SpanName, sum(Count) AS n, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(Sketch) "
@@ -250,9 +250,10 @@ def test_a_newer_side_table_is_filled_from_the_stored_rows(store: Store) -> None
         f"SELECT Timestamp, SpanId, Type FROM otel.{table} ORDER BY ALL"
         for table in ("clew_span_exceptions", "clew_log_exceptions")
     ]
-    queries = (hours, minutes, operations, *exceptions)
+    events = "SELECT Minute, Name, sum(Count) AS n FROM otel.clew_log_events GROUP BY 1, 2"
+    queries = (hours, minutes, operations, *exceptions, events)
     expected = [rows(store, query) for query in queries]
-    assert [len(result) for result in expected] == [5, 6, 3, 6, 4]
+    assert [len(result) for result in expected] == [5, 6, 3, 6, 4, 1]
     for _ in range(2):  # twice, as after an interrupted run
         with store.client() as client:
             client.command(
@@ -268,6 +269,7 @@ def test_a_newer_side_table_is_filled_from_the_stored_rows(store: Store) -> None
                 "clew_operations",
                 "clew_span_exceptions",
                 "clew_log_exceptions",
+                "clew_log_events",
             ):
                 client.command(f"TRUNCATE TABLE otel.{table}")
 

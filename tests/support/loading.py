@@ -148,12 +148,23 @@ def sides_equal_their_base(store: Store) -> bool:
             ResourceAttributes['service.version'], clew_environment(ResourceAttributes)
         FROM otel.otel_logs
         WHERE has(mapKeys(LogAttributes), 'exception.type') ORDER BY ALL"""
+    log_events = """
+        SELECT Minute, toString(Type), toString(Environment), toString(ServiceName), Name, Variant, ServiceVersion,
+            sum(Count), min(rollup.FirstSeen)
+        FROM otel.clew_log_events AS rollup GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY ALL"""
+    log_events_from_base = """
+        SELECT clew_minute(Timestamp), 'feature_flag', clew_environment(ResourceAttributes), toString(ServiceName),
+            LogAttributes['feature_flag.key'], LogAttributes['feature_flag.result.variant'],
+            LogAttributes['feature_flag.version'], count(), min(Timestamp)
+        FROM otel.otel_logs WHERE has(mapKeys(LogAttributes), 'feature_flag.key') GROUP BY 1, 2, 3, 4, 5, 6, 7
+        ORDER BY ALL"""
     with store.client() as client:
         return all(
             client.query(side).result_rows == client.query(base).result_rows
             for side, base in (
                 (exceptions, exceptions_from_base),
                 (log_exceptions, log_exceptions_from_base),
+                (log_events, log_events_from_base),
                 (traces, traces_from_base),
                 (operations, operations_from_base),
                 (hours, hours_from_minutes),

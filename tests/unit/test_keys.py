@@ -61,6 +61,7 @@ def test_without_keys_every_request_has_all_scopes_except_database() -> None:
     anyone = Authenticator().authenticate("")
     assert {scope for scope in SCOPES if anyone.may(scope)} == {
         "ingest",
+        "events",
         "read",
         "operate",
         "admin",

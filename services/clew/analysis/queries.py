@@ -69,6 +69,30 @@ class BackfillWindowsRow(TypedDict):
 BACKFILL_WINDOWS = Query[BackfillWindowsRow](ANALYSIS, "backfill_windows")
 
 
+class EventsRow(TypedDict):
+    id: str
+    time: str
+    end: str | None
+    type: str
+    name: str
+    service: str
+    version: str
+    environment: str
+    attributes: dict[str, str]
+    source: str
+    author: str
+
+
+EVENTS = Query[EventsRow](ANALYSIS, "events")
+
+
+class EventsStoredRow(TypedDict):
+    events: int
+
+
+EVENTS_STORED = Query[EventsStoredRow](ANALYSIS, "events_stored")
+
+
 class OccurrenceBatchesRow(TypedDict):
     batch: int
 

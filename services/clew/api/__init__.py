@@ -27,6 +27,7 @@ from clew.api import (
     compare,
     definitions,
     doctor,
+    events,
     exceptions,
     forecasts,
     funnel,
@@ -71,6 +72,7 @@ ROUTES = (  # modules with a router, in the order of the document
     services,
     attributes,
     exceptions,
+    events,
     compare,
     alert_rules,  # before alerts, whose ids its path would be
     alerts,

@@ -50,6 +50,8 @@ TAGS = {
     "metrics": "Metrics: their names, and series of one of them.",
     "services": "Services with their operations, and the service map.",
     "exceptions": "Exceptions over all services, in groups.",
+    "events": "What happens around the services and may explain what they do: deployments, feature "
+    "flags, campaigns, incidents, holidays.",
     "compare": "Comparison of two sets of traces: attribute values that are more frequent in one, "
     "and operations that changed.",
     "attributes": "Attribute keys and values, for autocompletion.",

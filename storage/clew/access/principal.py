@@ -7,11 +7,12 @@ from typing import Protocol
 
 from clew.access.errors import Forbidden, Unauthenticated
 
-# `ingest` allows sending telemetry, `read` queries, `operate` what one does about alerts, such as a
-# silence, `admin` changes of definitions and rules. `database` is for another clew that uses this
+# `ingest` allows sending telemetry, `events` posting events such as deployments, `read` queries,
+# `operate` what one does about alerts, such as a silence, `admin` changes of definitions and rules.
+# `database` is for another clew that uses this
 # one as its ClickHouse server (`clickhouse://NAME:KEY@host:8123/`): it allows everything in the
 # database otel, and nothing else here but rules of alerts in SQL.
-SCOPES = ("ingest", "read", "operate", "admin", "database")
+SCOPES = ("ingest", "events", "read", "operate", "admin", "database")
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ SHARDED = {
     "clew_traces": _TRACE,
     "clew_span_exceptions": _TRACE,
     "clew_log_exceptions": _TRACE,
+    "clew_log_events": "cityHash64(Minute)",
     "clew_operations_1m": _OPERATION,
     "clew_operations_1h": _OPERATION,
     "clew_operations": _OPERATION,

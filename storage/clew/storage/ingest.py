@@ -128,7 +128,10 @@ LOGS = Signal(
     {"clew_landing_logs": "otel_logs"},
     "Logs",
     "Timestamp",
-    (SideTable("clew_log_exceptions", "Segment", "Segment"),),
+    (
+        SideTable("clew_log_exceptions", "Segment", "Segment"),
+        SideTable("clew_log_events", "Minute", "clew_minute(Timestamp)"),
+    ),
 )
 METRICS = Signal(
     "metrics",
