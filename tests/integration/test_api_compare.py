@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -285,6 +286,27 @@ def test_a_version_that_calls_the_database_more_often(dataset: Dataset) -> None:
     answer = dataset.api.get("/api/v1/compare", **BOTH_HOURS, version="2.0")
     (select,) = (row for row in answer["operations"] if row["operation"] == "SELECT")
     assert (select["a"]["calls_per_trace"], select["b"]["calls_per_trace"]) == (3, 1)
+    assert abs(select["per_call"]["change_ms"]) < 10
+    assert select["per_call"]["confidence"] < 0.99
+
+
+def test_a_slow_tenant_is_slow_per_call_and_not_on_the_link(dataset: Dataset) -> None:
+    answer = dataset.api.get("/api/v1/compare", **BOTH_HOURS, attr="tenant=acme")
+    (fetch,) = (row for row in answer["operations"] if row["operation"] == "fetch")
+    own = [
+        statistics.mean(
+            statistics.mean(self_times(trace.spans)[span.id] for span in fetches) / 1e6
+            for trace in dataset.traces
+            if any(span.attributes.get("tenant") == "acme" for span in trace.spans) == is_acme
+            for fetches in [[span for span in trace.spans if span.name == "fetch"]]
+        )
+        for is_acme in (True, False)
+    ]
+    assert [fetch["per_call"][name] for name in ("a_ms", "b_ms")] == pytest.approx(own)
+    assert fetch["per_call"]["confidence"] > 0.9999
+    (link,) = (row for row in answer["links"] if row["target"] == "orders")
+    assert (link["source"], link["type"]) == ("web", "service")
+    assert link["a_calls_per_trace"] == link["b_calls_per_trace"] == 1
 
 
 def test_the_traces_of_an_automatic_transaction(dataset: Dataset) -> None:

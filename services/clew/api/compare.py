@@ -144,17 +144,20 @@ def _differences(
     )
     attributes: list[dict[str, Any]] = []
     operations: list[dict[str, Any]] = []
+    links: list[dict[str, Any]] = []
     if rows_a and rows_b:
         samples = _sample_parameters(answer, population, (a, rows_a), (b, rows_b))
-        attributes, operations = answer.in_parallel(
+        attributes, operations, links = answer.in_parallel(
             lambda: _different_attributes(answer, limit, samples, keys),
             lambda: _different_operations(answer, limit, samples),
+            lambda: _different_links(answer, limit, samples),
         )
     return {
         "a": _description(a, rows_a),
         "b": _description(b, rows_b),
         "attributes": attributes,
         "operations": operations,
+        "links": links,
     }
 
 
@@ -220,6 +223,8 @@ def _description(traces: TraceSet, rows: list[queries.CompareTracesRow]) -> dict
     }
 
 
+# Of a sample: its size, mean and variance, which too few values do not have.
+Moments = tuple[int, float | None, float | None]
 Sample = tuple[TraceSet, list[queries.CompareTracesRow]]
 
 
@@ -334,8 +339,47 @@ def _operation(row: queries.CompareOperationsRow, size_a: int, size_b: int) -> d
         "b": b,
         "change_ms": a["self_ms_per_trace"] - b["self_ms_per_trace"],
         "change_calls": a["calls_per_trace"] - b["calls_per_trace"],
+        "per_call": _per_call(row["a_moments"], row["b_moments"]),
     }
 
 
 def _per_trace(calls: int, self_ns: int, traces: int) -> dict[str, float]:
     return {"calls_per_trace": calls / traces, "self_ms_per_trace": self_ns / traces / 1e6}
+
+
+def _different_links(answer: Answer, limit: int, samples: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = answer.limited_rows(queries.COMPARE_LINKS, limit, **samples)
+    size_a, size_b = samples["of_a"], samples["of_b"]
+    return [
+        {
+            **{name: row[name] for name in ("source", "target", "type")},
+            "a_calls_per_trace": row["a_calls"] / size_a,
+            "b_calls_per_trace": row["b_calls"] / size_b,
+            "change_ms": (row["a_own"] / size_a - row["b_own"] / size_b) / 1e6,
+            "per_call": _per_call(row["a_moments"], row["b_moments"]),
+        }
+        for row in rows
+    ]
+
+
+def _per_call(a: Moments, b: Moments) -> dict[str, float | None]:
+    p_value = means_test(a, b)
+    a_ms, b_ms = (None if mean is None else mean / 1e6 for _, mean, _ in (a, b))
+    return {
+        "a_ms": a_ms,
+        "b_ms": b_ms,
+        "change_ms": None if a_ms is None or b_ms is None else a_ms - b_ms,
+        "confidence": None if p_value is None else 1 - p_value,
+    }
+
+
+def means_test(a: Moments, b: Moments) -> float | None:
+    """The p-value of Welch's two-sided test, with the normal distribution: the probability of means
+    that differ at least as much if the two sets do not differ. None with fewer than MIN_TRACES."""
+    (size_a, mean_a, variance_a), (size_b, mean_b, variance_b) = a, b
+    if min(size_a, size_b) < MIN_TRACES or mean_a is None or mean_b is None:
+        return None
+    deviation = math.sqrt((variance_a or 0) / size_a + (variance_b or 0) / size_b)
+    if deviation == 0:
+        return 1.0 if mean_a == mean_b else 0.0
+    return math.erfc(abs(mean_a - mean_b) / deviation / math.sqrt(2))

@@ -63,6 +63,21 @@ class CompareAttributesRow(TypedDict):
 COMPARE_ATTRIBUTES = Query[CompareAttributesRow](STORAGE, "compare_attributes")
 
 
+class CompareLinksRow(TypedDict):
+    source: str
+    target: str
+    type: str
+    a_calls: int
+    a_own: int
+    b_calls: int
+    b_own: int
+    a_moments: tuple[int, float | None, float | None]
+    b_moments: tuple[int, float | None, float | None]
+
+
+COMPARE_LINKS = Query[CompareLinksRow](STORAGE, "compare_links")
+
+
 class CompareOccurrencesRow(TypedDict):
     entry: str
     trace_ids: list[str]
@@ -81,6 +96,8 @@ class CompareOperationsRow(TypedDict):
     a_self: int
     b_calls: int
     b_self: int
+    a_moments: tuple[int, float | None, float | None]
+    b_moments: tuple[int, float | None, float | None]
 
 
 COMPARE_OPERATIONS = Query[CompareOperationsRow](STORAGE, "compare_operations")

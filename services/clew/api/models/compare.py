@@ -80,6 +80,20 @@ class OperationCost(Model):
     """Mean self time per trace, in milliseconds."""
 
 
+class PerCall(Model):
+    """The mean time of one call in both sets."""
+
+    a_ms: Annotated[float, Field(ge=0)] | None
+    """Mean in A, in milliseconds; null without calls."""
+    b_ms: Annotated[float, Field(ge=0)] | None
+    """Mean in B, in milliseconds; null without calls."""
+    change_ms: float | None
+    """Difference of the means, A - B; null if one of them is."""
+    confidence: Share | None
+    """1 minus the probability of a difference at least as large if the sets do not differ (Welch's
+    test); null with fewer than 5 samples in a set."""
+
+
 class OperationDifference(Model):
     """An operation in both sets."""
 
@@ -94,6 +108,28 @@ class OperationDifference(Model):
     """Difference of self time per trace, A - B, in milliseconds."""
     change_calls: float
     """Difference of calls per trace, A - B."""
+    per_call: PerCall
+    """Self time of one call without the time that calls waited (`links`), averaged over traces."""
+
+
+class LinkDifference(Model):
+    """A link in both sets: calls as a place where time is spent, between two services, or a service
+    and its database, queue or external host. A link that is slower accuses both ends."""
+
+    source: Service
+    """Service that calls; empty where it sent no spans."""
+    target: Service
+    """What is called."""
+    type: Literal["service", "database", "external", "queue", "consumed"]
+    """What the target is; `consumed`: the source is a queue, from which the target takes."""
+    a_calls_per_trace: Annotated[float, Field(ge=0)]
+    """Mean number of calls per trace of A."""
+    b_calls_per_trace: Annotated[float, Field(ge=0)]
+    """Mean number of calls per trace of B."""
+    change_ms: float
+    """Difference of the link's time per trace, A - B, in milliseconds."""
+    per_call: PerCall
+    """Time of one call in which its source waited and no span below it ran."""
 
 
 class Comparison(Response):
@@ -107,4 +143,6 @@ class Comparison(Response):
     """Attribute values whose shares differ significantly."""
     operations: list[OperationDifference]
     """Operations, by the difference of self time per trace."""
+    links: list[LinkDifference]
+    """Links, by the difference of their time per trace."""
     settled_until: SettledUntil
