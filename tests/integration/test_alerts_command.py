@@ -64,7 +64,7 @@ def url(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) 
     app = create_app(
         reader,
         reader.answers,
-        authenticator=authenticator(ann={"read", "operate"}, reader={"read"}),
+        authenticator=authenticator(ann={"read", "operate"}, reader={"read"}, admin={"admin"}),
         rulebook=Rulebook(Statements(store), store.shared, file),
         send_test=send_test,
     )
@@ -122,6 +122,21 @@ def test_a_receiver_is_tested(url: str, capsys: pytest.CaptureFixture[str]) -> N
         "night shift (webhook): delivered",
         "team (webhook): it is away",
     ]
+
+
+def test_rules_are_tested(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLEW_API_KEY", "admin")
+    file = tmp_path / "alerts.yaml"
+    file.write_text(FILE + "rules: [{name: shop slow, select: {service: shop}, when: p95 > 1s}]")
+    assert main(["alerts", "test", str(file), "--api", url]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "shop slow: cannot say: no stored series is one that the rule names"
+    ]
+    file.write_text("rules: [{name: shop slow}]")
+    assert main(["alerts", "test", str(file), "--api", url]) == 2
+    assert f"{file}:1: rules[0]: a rule has one of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

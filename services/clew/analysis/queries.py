@@ -256,6 +256,57 @@ class ProofTracesRow(TypedDict):
 PROOF_TRACES = Query[ProofTracesRow](ANALYSIS, "proof_traces")
 
 
+class ReplayBurnRow(TypedDict):
+    environment: str
+    minutes: list[int]
+    totals: list[float]
+    bad_ones: list[float]
+
+
+REPLAY_BURN = Query[ReplayBurnRow](ANALYSIS, "replay_burn")
+
+
+class ReplayLevelsRow(TypedDict):
+    series: int
+    slots: list[int]
+    quantiles: list[list[float]]
+    slow: list[float]
+
+
+REPLAY_LEVELS = Query[ReplayLevelsRow](ANALYSIS, "replay_levels")
+
+
+class ReplayMinutesRow(TypedDict):
+    series: int
+    minutes: list[int]
+    counts: list[float]
+    errors: list[float]
+    values: list[float]
+    values_lost: list[float]
+
+
+REPLAY_MINUTES = Query[ReplayMinutesRow](ANALYSIS, "replay_minutes")
+
+
+class ReplayReceivedRow(TypedDict):
+    hour: int
+
+
+REPLAY_RECEIVED = Query[ReplayReceivedRow](ANALYSIS, "replay_received")
+
+
+class ReplaySeriesRow(TypedDict):
+    series: int
+    kind: str
+    environment: str
+    service: str
+    name: str
+    requests: int
+
+
+REPLAY_SERIES = Query[ReplaySeriesRow](ANALYSIS, "replay_series")
+
+
 class SettleAttributesRow(TypedDict):
     hour: int
     source: str

@@ -20,6 +20,7 @@ from clew.access import Authenticator, Logins
 from clew.analysis import Registry
 from clew.analysis.alerts.rulebook import Rulebook
 from clew.api import (
+    alert_replays,
     alert_rules,
     alerts,
     attributes,
@@ -74,6 +75,7 @@ ROUTES = (  # modules with a router, in the order of the document
     exceptions,
     events,
     compare,
+    alert_replays,
     alert_rules,  # before alerts, whose ids its path would be
     alerts,
     silences,

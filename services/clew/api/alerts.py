@@ -110,8 +110,8 @@ def alert(request: Request, alert_id: str, answer: AnswerDependency) -> dict[str
         alert=view.alert(record),
         explanation=explanation(record),
         band={
-            "lower": _value(verdict.measure, verdict.lower),
-            "upper": _value(verdict.measure, verdict.upper),
+            "lower": value_in_unit(verdict.measure, verdict.lower),
+            "upper": value_in_unit(verdict.measure, verdict.upper),
         }
         if has_band
         else None,
@@ -199,8 +199,8 @@ class _View:
             "headline": verdict.headline,
             "measure": verdict.measure,
             "unit": UNITS.get(verdict.measure, ""),
-            "value": _value(verdict.measure, verdict.value),
-            "expected": _value(verdict.measure, verdict.expected),
+            "value": value_in_unit(verdict.measure, verdict.value),
+            "expected": value_in_unit(verdict.measure, verdict.expected),
             "n": verdict.requests,
             "labels": record.labels,
             "group": _group(record),
@@ -256,7 +256,7 @@ def _group(record: AlertRecord) -> str:
     return record.because_of or record.id
 
 
-def _value(measure: str, value: float | None) -> float | None:
+def value_in_unit(measure: str, value: float | None) -> float | None:
     """A value in the unit of answers: durations are milliseconds."""
     return value * 1000 if value is not None and measure in DURATIONS else value
 
@@ -273,7 +273,7 @@ def _change(row: queries.AlertChangesRow) -> dict[str, Any]:
         "state": row["state"],
         "episode": row["episode"],
         "headline": verdict["headline"],
-        "value": _value(verdict["measure"], verdict["value"]),
+        "value": value_in_unit(verdict["measure"], verdict["value"]),
         "n": verdict["requests"],
     }
 

@@ -1,18 +1,22 @@
-"""`clew alerts`: what is wrong, readable in a terminal; silences, and tests of receivers."""
+"""`clew alerts`: what is wrong, readable in a terminal; silences; tests of receivers and rules."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from clew.analysis.alerts.rules import Rules, read_file
+from clew.analysis.documents import DocumentError
 from clew.cli.client import Client
 from clew.cli.settings import UsageError
 
 PAGE = 100  # alerts of a request; its answer has a limit
 MAX_PAGES = 10
+MAX_EPISODES = 5  # of a rule that is tried
 OPEN = ("firing", "recovering", "pending")
 MARKS = {"page": "✕", "ticket": "▲", "info": "●"}  # as in messages (clew.delivery.messages)
 FIELDS = (  # of a match; other names are those of labels of rules and SQL
@@ -51,6 +55,48 @@ def test(client: Client, receiver: str) -> int:
     name = f"{result['receiver']} ({result['kind']})"
     print(f"{name}: delivered" if result["delivered"] else f"{name}: {_clean(result['error'])}")
     return 0 if result["delivered"] else 1
+
+
+def rehearse(client: Client, file: Path, *, as_document: bool) -> int:
+    """Print what the rules of a file would have done in the last two weeks. Raises UsageError."""
+    try:
+        document = read_file(file).document
+    except DocumentError as error:
+        raise UsageError(str(error)) from error
+    body = {name: value for name, value in document.items() if name in Rules.model_fields}
+    result = client.send("POST", "alerts/rules/test", body)
+    if as_document:
+        print(json.dumps(result, indent=2))
+    else:
+        lines = (line for rule in result["rules"] for line in _rule_lines(rule, result["days"]))
+        print("\n".join(lines) or f"{file}: there is no rule in it")
+    return 0
+
+
+def _rule_lines(rule: Mapping[str, Any], days: float) -> Iterator[str]:
+    """What a rule would have done, and its last episodes."""
+    if rule["none_because"] is not None:
+        yield f"{_clean(rule['rule'])}: cannot say: {_clean(rule['none_because'])}"
+        return
+    times = "once" if rule["count"] == 1 else f"{rule['count']} times" if rule["count"] else "never"
+    often = f", {rule['per_week']:.3g} a week" if rule["count"] and rule["per_week"] else ""
+    left_out = f" (and {rule['series_left_out']} not tried)" if rule["series_left_out"] else ""
+    series = f"{rule['series']} series{left_out}"
+    yield f"{_clean(rule['rule'])}: {times} in {days:.3g} days{often}; {series}"
+    for episode in rule["episodes"][:MAX_EPISODES]:
+        labels = " ".join(episode["labels"].values())
+        numbers = ""
+        if episode["value"] is not None:
+            unit = f" {episode['unit']}".replace(" 1", "")
+            numbers = f": {episode['measure']} {episode['value']:.4g}{unit}"
+        until = "still" if episode["until"] is None else f"until {episode['until'][5:16]}"
+        yield f"    {episode['since'][:16]} {until}  {_clean(labels + numbers)}"
+    if rule["count"] > MAX_EPISODES:
+        yield f"    and {rule['count'] - MAX_EPISODES} before"
+    for known in sorted({one["known"] for one in rule["unjudged"]}):
+        subjects = [one["labels"] for one in rule["unjudged"] if one["known"] == known]
+        names = ", ".join(" ".join(labels.values()) for labels in subjects[:3])
+        yield f"    {known.replace('_', ' ')}: {_clean(names)}{' …' if len(subjects) > 3 else ''}"
 
 
 def _alerts(client: Client, states: Sequence[str]) -> list[dict[str, Any]]:

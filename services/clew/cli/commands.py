@@ -99,8 +99,11 @@ def _alerts(arguments: argparse.Namespace) -> int:
             return alerts.silence(client, arguments.target, length, reason)
         case "test":
             if len(arguments.target) != 1:
-                raise UsageError("alerts test: name one receiver: clew alerts test RECEIVER")
-            return alerts.test(client, arguments.target[0])
+                raise UsageError("alerts test: name one receiver, or one file with rules")
+            (target,) = arguments.target
+            if Path(target).suffix in (".yaml", ".yml", ".json"):
+                return alerts.rehearse(client, Path(target), as_document=arguments.json)
+            return alerts.test(client, target)
     if arguments.target:
         raise UsageError("alerts list takes nothing more")
     return alerts.show(client, with_ended=arguments.all, as_document=arguments.json)
@@ -246,7 +249,7 @@ COMMANDS = (
     ),
     Command(
         "alerts",
-        "say what is wrong, make a silence, or test a receiver, through the API of a running clew",
+        "say what is wrong, make a silence, test a receiver or rules, through a running clew's API",
         _alerts,
         (
             flag("action", nargs="?", choices=("list", "silence", "test"), default="list"),
@@ -254,7 +257,8 @@ COMMANDS = (
                 "target",
                 nargs="*",
                 metavar="TARGET",
-                help="silence: which alerts, as label=pattern; test: the receiver's name",
+                help="silence: which alerts, as label=pattern; test: the receiver's name, or a "
+                "file with rules (FILE.yaml, FILE.json)",
             ),
             flag("--all", action="store_true", help="list alerts that are over too"),
             flag("--json", action="store_true", help="print a JSON document"),
@@ -264,9 +268,11 @@ COMMANDS = (
         settings=(DATA, API),
         usage="clew alerts [list] [--all] [--json]\n"
         "       clew alerts silence LABEL=PATTERN… --for TIME --reason TEXT\n"
-        "       clew alerts test RECEIVER",
+        "       clew alerts test RECEIVER\n"
+        "       clew alerts test FILE.yaml [--json]",
         description="--api (host:port or URL) or --data name the running clew; CLEW_API_KEY is "
-        "the key, for which silences and tests need the scope operate.",
+        "the key, for which silences and tests of receivers need the scope operate, tests of rules "
+        "admin. Of rules, a test says what they would have done in the last 14 days.",
     ),
     Command(
         "key",

@@ -12,13 +12,13 @@ from itertools import groupby
 from operator import attrgetter
 
 from clew.analysis import queries
-from clew.analysis.traces.times import HOUR, datetime_text
+from clew.analysis.traces.times import HOUR
 from clew.analysis.watching import learned
 from clew.analysis.watching.learned import Learned, join, learn
 from clew.analysis.watching.minutes import Usual, slow_limits
 from clew.analysis.watching.recent import Recent
 from clew.analysis.watching.series import MINUTE, Slot, WatchedSeries
-from clew.analysis.watching.shifts import HOURS, Deployment, Shifted
+from clew.analysis.watching.shifts import HOURS, Shifted, read_deployments
 from clew.storage.statements import Statements
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ LEARN_EVERY = 6 * HOUR
 FILLED_AGAIN = 3  # hours before the one that is over
 BEGIN_MINUTES = 125  # that are read at the start: traffic is judged over 120
 LIMIT = 2000  # series; those with the most requests are judged
-MAX_DEPLOYMENTS = 1000
 BATCH = 100  # series that are learned at a time
 
 
@@ -63,7 +62,11 @@ class Learner:
                 hour - HOURS * HOUR, hour, learned.LEVELS, self.learned.places
             )
             if histories:
-                self.shifted = Shifted.compare(self.learned, histories, self._deployments(hour))
+                self.shifted = Shifted.compare(
+                    self.learned,
+                    histories,
+                    read_deployments(self._statements, hour - HOURS * HOUR, hour),
+                )
         if is_first and self.learned is not None:
             since = at - BEGIN_MINUTES * MINUTE
             self.add(since, at, self._watched.slots(since, at))
@@ -110,18 +113,6 @@ class Learner:
         (row,) = self._statements.rows(queries.WATCH_FILLED)
         first = hour - learned.HOURS * HOUR
         return max(first, row["until"] - FILLED_AGAIN * HOUR)
-
-    def _deployments(self, hour: int) -> list[Deployment]:
-        rows = self._statements.rows(
-            queries.WATCH_DEPLOYMENTS,
-            start=datetime_text(hour - HOURS * HOUR),
-            end=datetime_text(hour),
-            limit=MAX_DEPLOYMENTS,
-        )
-        return [
-            Deployment(row["service"], row["environment"], row["version"], row["first_seen"])
-            for row in rows
-        ]
 
 
 def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from clew.analysis import baselines
+from clew.analysis import baselines, queries
 from clew.analysis.baselines import Floats, Ints
 from clew.analysis.detectors import regressions
 from clew.analysis.detectors.findings import Finding, Sensitivity
-from clew.analysis.traces.times import HOUR
+from clew.analysis.traces.times import HOUR, datetime_text
 from clew.analysis.watching.learned import Learned, measures
 from clew.analysis.watching.series import History, Numbers
+from clew.storage.statements import Statements
 
 HOURS = 74  # that the tests of an hour look at: 48, 24 before them, and the hour before the last
+MAX_DEPLOYMENTS = 1000
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,21 @@ class Deployment:
     environment: str
     version: str
     at: float
+
+
+def read_deployments(statements: Statements, start: float, end: float) -> list[Deployment]:
+    """The deployments in [start, end), in seconds since 1970, the oldest first. Raises
+    StorageError."""
+    rows = statements.rows(
+        queries.WATCH_DEPLOYMENTS,
+        start=datetime_text(start),
+        end=datetime_text(end),
+        limit=MAX_DEPLOYMENTS,
+    )
+    return [
+        Deployment(row["service"], row["environment"], row["version"], row["first_seen"])
+        for row in rows
+    ]
 
 
 @dataclass

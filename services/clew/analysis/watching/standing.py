@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clew.analysis.alerts.rules import STANDING, AlertsFile, Regressions, Rule, Select, Watch
+from clew.analysis.alerts.rules import STANDING, Regressions, Rule, Rules, Select, Watch
 from clew.analysis.watching.judges.usual import MEASURES
 
 UNUSUAL, REGRESSION = f"{STANDING}unusual", f"{STANDING}regression"
@@ -12,7 +12,7 @@ WATCH = (Watch(select=Select(transaction="*")), Watch(select=Select(operation="*
 REGRESSIONS = (Regressions(select=Select(service="*")),)
 
 
-def all_rules(rules: AlertsFile) -> Sequence[Rule]:
+def all_rules(rules: Rules) -> Sequence[Rule]:
     """The rules of a document, and those that its `watch` and `regressions` stand for."""
     watch = [
         Rule(

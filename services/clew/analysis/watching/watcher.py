@@ -16,7 +16,7 @@ from clew.analysis.alerts.notes import Notes
 from clew.analysis.alerts.outbox import Outbox, OutboxEntry
 from clew.analysis.alerts.records import AlertRecord, AlertRecords
 from clew.analysis.alerts.rulebook import Rulebook
-from clew.analysis.alerts.rules import AlertsFile, Rule
+from clew.analysis.alerts.rules import AlertsFile, Rule, Rules
 from clew.analysis.alerts.silences import Silences
 from clew.analysis.alerts.states import Known, State, Timing, Transition, advance
 from clew.analysis.alerts.verdicts import Verdict
@@ -271,7 +271,7 @@ class Watcher:
                 self._records[record.id] = record
 
 
-def timing(rule: Rule, rules: AlertsFile) -> Timing:
+def timing(rule: Rule, rules: Rules) -> Timing:
     """How long a rule must hold, and must not hold."""
     keep = rule.keep_firing_for
     return Timing(rule.hold, rules.defaults.keep_firing_for if keep is None else keep)

@@ -23,7 +23,7 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
     ]
     for series, seen in matching:
         yield _verdict(rule, series.labels, seen, evidence)
-    if not matching and (labels := _exact(rule.select)):
+    if not matching and (labels := exact_labels(rule.select)):
         yield _verdict(rule, labels, None, evidence)
 
 
@@ -51,7 +51,7 @@ def _verdict(
     )
 
 
-def _exact(select: Select) -> dict[str, str]:
+def exact_labels(select: Select) -> dict[str, str]:
     """The labels of the one series that a selection names; none if it has a `*`."""
     labels: dict[str, str] = select.model_dump(exclude_none=True)
     return {} if any("*" in text for text in labels.values()) else labels

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from clew.analysis.alerts.rules import Rule, RuleKind
 from clew.analysis.alerts.verdicts import Verdict
+
+Result = TypeVar("Result")
 
 COMBINED = (RuleKind.ALL, RuleKind.ANY, RuleKind.NOT)
 
@@ -16,24 +19,41 @@ def combine(
 ) -> dict[str, list[Verdict]]:
     """The verdicts of all rules, by name: those that are given, those of rules that rest on them,
     and `only_while` applied."""
-    by_name = {rule.name: rule for rule in rules}
-    complete: dict[str, list[Verdict]] = {}
+    return resolve(
+        rules,
+        verdicts,
+        lambda rule, parts: _combined(rule, parts, at),
+        lambda verdict, others: _only_while(verdict, holds(others)),
+    )
 
-    def verdicts_of(name: str) -> list[Verdict]:
+
+def resolve(
+    rules: Sequence[Rule],
+    results: Mapping[str, Sequence[Result]],
+    join: Callable[[Rule, Sequence[Sequence[Result]]], Result],
+    limit: Callable[[Result, Sequence[Result]], Result],
+) -> dict[str, list[Result]]:
+    """The results of all rules by name, from those of rules that rest on no other. `join` makes the
+    result of a rule from those of the rules that it names; `limit` applies those of the rule that
+    it names with `only_while`."""
+    by_name = {rule.name: rule for rule in rules}
+    complete: dict[str, list[Result]] = {}
+
+    def results_of(name: str) -> list[Result]:
         if name not in complete:
             rule = by_name[name]
-            result = list(verdicts.get(name, ()))
+            result = list(results.get(name, ()))
             if rule.kind in COMBINED:
                 names = (rule.negated,) if rule.negated is not None else rule.all or rule.any
-                result = [_combined(rule, [verdicts_of(other) for other in names], at)]
+                result = [join(rule, [results_of(other) for other in names])]
             if rule.only_while is not None:
-                condition = holds(verdicts_of(rule.only_while))
-                result = [_only_while(verdict, condition) for verdict in result]
+                others = results_of(rule.only_while)
+                result = [limit(one, others) for one in result]
             complete[name] = result
         return complete[name]
 
     for rule in rules:
-        verdicts_of(rule.name)
+        results_of(rule.name)
     return complete
 
 

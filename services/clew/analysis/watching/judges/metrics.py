@@ -27,7 +27,7 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
     assert rule.metric is not None
     assert rule.when is not None
     for slot in evidence.metric(rule.metric, rule.over, round(rule.over)):
-        labels = _labels(rule, slot)
+        labels = stream_labels(rule, slot)
         if labels is None or slot.value is None:
             continue
         yield Verdict(
@@ -51,7 +51,7 @@ def judge_forecast(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
     slots = evidence.metric_hours(rule.metric, FORECAST_DAYS * 24)
     for _, group in groupby(slots, key=lambda slot: (slot.service, slot.environment, slot.labels)):
         stream = list(group)
-        labels = _labels(rule, stream[0])
+        labels = stream_labels(rule, stream[0])
         if labels is not None:
             yield _forecast(rule, labels, stream, hour, evidence)
 
@@ -95,7 +95,7 @@ def _forecast(
     )
 
 
-def _labels(rule: Rule, slot: MetricSlot) -> dict[str, str] | None:
+def stream_labels(rule: Rule, slot: MetricSlot) -> dict[str, str] | None:
     """The labels of a stream; None if the rule selects others."""
     labels = {
         "metric": rule.metric or "",
