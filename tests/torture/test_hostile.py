@@ -208,7 +208,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         assert stored[signal] - sent == Counter()
 
 
-@pytest.mark.parametrize("bodies", [600, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("bodies", [300, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_mutated_bodies(target: Target, bodies: int) -> None:
     chance = random.Random(bodies)
     for number in range(bodies):

@@ -97,6 +97,8 @@ def test_a_request_that_comes_alone_is_written_where_it_comes(
 
     async def append() -> None:
         await spool.append("traces", BATCHES[0])
+        with spool._writers["traces"]._writing:  # the thread answers just before it is done
+            pass
         monkeypatch.setattr(spool_module, "LONE_AFTER", 0.0)
         await spool.append("traces", BATCHES[1])
         monkeypatch.setattr(spool_module, "LONE_AFTER", 60.0)
