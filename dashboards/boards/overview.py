@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sql
-from boards.shared import deployments, environment, to_transaction
+from boards.shared import deployments, environment, events, to_transaction
 from panels import APDEX, ERROR_SHARE, Board, Limits, Panel, lines_of, row, stat_of, table_of
 
 MOST = 10  # transactions with their own line
@@ -15,7 +15,7 @@ def board() -> Board:
         title="clew: Overview",
         description=__doc__ or "",
         variables=[environment()],
-        annotations=[deployments("1=1")],
+        annotations=[deployments("1=1"), events()],
         rows=[
             row("The window", 4, now(), lost()),
             row("Over time", 9, rates(), error_shares(), latencies()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sql
-from boards.shared import deployments, environment, exceptions_of, service, to_service
+from boards.shared import deployments, environment, events, exceptions_of, service, to_service
 from panels import (
     ERROR_SHARE,
     Board,
@@ -33,7 +33,7 @@ def board() -> Board:
         title="clew: Service",
         description=__doc__ or "",
         variables=[environment(), service(several=False)],
-        annotations=[deployments(IT)],
+        annotations=[deployments(IT), events(IT)],
         rows=[
             row("Summary", 4, whole()),
             row("Over time", 8, rates(), latencies(), by_version()),

@@ -65,11 +65,14 @@ def around() -> dashboard.TextBoxVariable:
 
 
 def deployments(services: str) -> models.AnnotationQuery:
-    """A mark at the time when a version of these services was first seen."""
+    """A mark at the time when a version of these services, of which no event was posted, was first
+    seen."""
     statement = f"""
         SELECT toDateTime64(min(FirstSeen), 9) AS time, concat(ServiceName, ' ', ServiceVersion) AS text, 'deployment' AS tags
         FROM otel.clew_operations AS seen
         WHERE ServiceVersion != '' AND {services} AND {sql.in_environment()}
+            AND (ServiceName, ServiceVersion) NOT IN (
+                SELECT ServiceName, ServiceVersion FROM otel.clew_events FINAL WHERE Type = 'deployment')
         GROUP BY ServiceName, ServiceVersion
         HAVING {sql.in_window("time")}
         ORDER BY time DESC
@@ -81,6 +84,25 @@ def deployments(services: str) -> models.AnnotationQuery:
         enable=True,
         icon_color="purple",
         target=Query(statement, TABLE, "deployments"),
+    )
+
+
+def events(services: str = "1=1") -> models.AnnotationQuery:
+    """A mark, or a stretch, for each event that was posted: of these services, and of none."""
+    statement = f"""
+        SELECT Time AS time, if(End = 0, Time, End) AS timeEnd, Name AS text, Type AS tags
+        FROM otel.clew_events FINAL
+        WHERE ({services} OR ServiceName = '') AND ({sql.in_environment()} OR Environment = '')
+            AND {sql.in_window("Time")}
+        ORDER BY Time DESC
+        LIMIT 100
+    """
+    return models.AnnotationQuery(
+        name="Events",
+        datasource=SOURCE,
+        enable=True,
+        icon_color="blue",
+        target=Query(statement, TABLE, "events"),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard
 
 import sql
-from boards.shared import deployments, environment, exceptions_of, to_service, transaction
+from boards.shared import deployments, environment, events, exceptions_of, to_service, transaction
 from panels import (
     ERROR_SHARE,
     Board,
@@ -38,7 +38,10 @@ def board() -> Board:
         title="clew: Business transaction",
         description=__doc__ or "",
         variables=[environment(), transaction(several=False), service(), version()],
-        annotations=[deployments(f"ServiceName IN ({sql.services()})")],
+        annotations=[
+            deployments(f"ServiceName IN ({sql.services()})"),
+            events(f"ServiceName IN ({sql.services()})"),
+        ],
         rows=[
             row("Summary", 4, whole(), value()),
             row("Over time", 8, rate(), latencies(), by_version()),

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from clew.analysis import Occurrences, Registry
+from clew.analysis.events import Events, PostedEvent
 from clew.analysis.steps import Interval
 from clew.analysis.traces.attributes import Attributes
 from clew.analysis.traces.settling import Settling
@@ -18,6 +19,7 @@ from clew.analysis.transactions.definitions import read
 from clew.collector.telemetry import DURATION_BOUNDS
 from clew.storage import Ingest, Store
 from clew.storage.ledger import LedgerRow, write_rows
+from clew.storage.statements import Statements
 from support import problems
 from support.loading import Running, settle
 from support.traffic import (
@@ -99,6 +101,8 @@ def seed(store: Store, directory: Path) -> Seeded:
         for span in spans[::10]
     )  # fmt: skip
     write_rows(store, list(ledger(start)))
+    campaign = PostedEvent(type="campaign", name="Autumn sale")
+    Events(Statements(store)).put([(campaign, (start + 600) * SECOND, 0)], "marketing")
     with store.client() as client:
         expired = [((start + 60) * 1000, "otel_logs", "20240101", 7, 4096, "limit")]
         client.insert("clew_expired", expired, ["Time", *EXPIRED], database="otel")

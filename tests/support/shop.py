@@ -10,9 +10,11 @@ from itertools import count
 from pathlib import Path
 
 from clew.analysis import Occurrences, Registry
+from clew.analysis.events import Events, PostedEvent
 from clew.analysis.traces.settling import Settling
 from clew.analysis.transactions.definitions import read
 from clew.storage import Ingest, Store
+from clew.storage.statements import Statements
 from support import problems
 from support.loading import settle
 from support.traffic import (
@@ -100,6 +102,8 @@ def load(store: Store, directory: Path) -> str:
     window = (start // SECOND, start // SECOND + MINUTES * 60)
     for _ in Occurrences(store, registry.definitions).backfill(*map(_at, window)):
         pass
+    campaign = PostedEvent(type="campaign", name="Autumn sale")
+    Events(Statements(store)).put([(campaign, start + (MINUTES - 45) * MINUTE, 0)], "marketing")
     problems.load(store, slow)
     return slow
 

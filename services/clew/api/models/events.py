@@ -22,7 +22,7 @@ class StoredIds(Model):
     """The id of each, in the order of the request: the sender's, or a new one."""
 
 
-class Event(Model):
+class NotedEvent(Model):
     """Something that happened around the services."""
 
     id: str
@@ -53,6 +53,6 @@ class Event(Model):
 class Events(WindowResponse):
     """A page of events."""
 
-    events: list[Event]
+    events: list[NotedEvent]
     """The events of this page, newest first."""
     next_cursor: Cursor

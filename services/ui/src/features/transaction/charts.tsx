@@ -2,7 +2,8 @@
 import { useMemo } from "react"
 
 import type { Schemas } from "~/api/client"
-import { heatmap, pathOf } from "~/features/transaction/queries"
+import { eventMarks } from "~/features/transaction/marks"
+import { events, heatmap, pathOf } from "~/features/transaction/queries"
 import type { Region } from "~/features/transaction/region"
 import { Chart, type Line, type Mark } from "~/parts/chart"
 import { type Brushed, type Cells, Heatmap } from "~/parts/heatmap"
@@ -11,8 +12,6 @@ import { Empty, Failure, Loading } from "~/parts/states"
 import { digits, duration } from "~/view/format"
 import { iso } from "~/view/time"
 import { useLive, useView } from "~/view/view"
-
-const NEAR = 50 // deployments closer than this part of the window have one mark
 
 type Props = {
   id: string
@@ -29,7 +28,11 @@ export function Charts(props: Props) {
   const { id, view, chart, setChart, zoom, source } = props
   const { window } = useView()
   const [from, to] = [Date.parse(view.start) / 1000, Date.parse(view.end) / 1000]
-  const marks = useMemo(() => deploymentMarks(view), [view])
+  const happened = useLive(events(view.transaction.services, window)).data
+  const marks = useMemo(
+    () => eventMarks(happened?.events ?? [], Date.parse(view.start), Date.parse(view.end)),
+    [happened, view],
+  )
   const brush = (start: number, end: number) => zoom(iso(start), iso(end))
   const times = useMemo(() => view.series.map((point) => Date.parse(point.time) / 1000), [view])
   const counts = useMemo(() => countLines(view), [view])
@@ -151,27 +154,3 @@ const countLines = (view: Schemas["JoinedView"]): Line[] => [
   { name: "instances", colour: "muted", values: view.series.map((point) => point.count) },
   { name: "errors", colour: "error", values: view.series.map((point) => point.errors) },
 ]
-
-/** New versions that came within the window, not those that were there before. Those that came at
- * almost the same time have one mark. */
-function deploymentMarks(view: Schemas["JoinedView"]): Mark[] {
-  const start = Date.parse(view.start)
-  const near = (Date.parse(view.end) - start) / NEAR
-  const byService = new Map<string, number>()
-  for (const { service } of view.deployments) byService.set(service, (byService.get(service) ?? 0) + 1)
-  const marks: (Mark & { versions: Set<string>; services: number })[] = []
-  for (const one of [...view.deployments].sort((a, b) => Date.parse(a.first_seen) - Date.parse(b.first_seen))) {
-    const time = Date.parse(one.first_seen)
-    if ((byService.get(one.service) ?? 0) < 2 || !(time > start)) continue
-    const last = marks.at(-1)
-    if (last && time - last.time < near) {
-      last.versions.add(one.version)
-      last.services++
-      last.name = `${[...last.versions].join(", ")} of ${last.services} services`
-    } else {
-      const name = `${one.service} ${one.version}`
-      marks.push({ time, name, versions: new Set([one.version]), services: 1 })
-    }
-  }
-  return marks
-}

@@ -5,6 +5,7 @@ import type { Region } from "~/features/transaction/region"
 import type { Chosen } from "~/features/transaction/search"
 
 const LIST = 200
+const MAX_SERVICES = 100 // that events are asked for: an address has a limit
 
 export const pathOf = (id: string) => `/api/v1/transactions/${encodeURIComponent(id)}`
 
@@ -29,6 +30,20 @@ export const heatmap = (id: string, window: Window) =>
       read(
         client.GET("/api/v1/transactions/{transaction_id}/heatmap", {
           params: { path: { transaction_id: id }, query: window },
+          signal,
+        }),
+      ),
+  })
+
+/** What happened around these services: deployments, feature flags, campaigns. */
+export const events = (services: readonly string[], window: Window) =>
+  queryOptions({
+    queryKey: ["events", services, window],
+    meta: { name: "events" },
+    queryFn: ({ signal }) =>
+      read(
+        client.GET("/api/v1/events", {
+          params: { query: { ...window, service: services.slice(0, MAX_SERVICES), limit: LIST } },
           signal,
         }),
       ),
