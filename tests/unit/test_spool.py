@@ -310,16 +310,21 @@ def test_a_segment_does_not_wait_while_half_of_the_limit_is_used(tmp_path: Path)
     spool.close()
 
 
+@pytest.mark.parametrize("alone", [0.0, 60.0], ids=["written alone", "written by the thread"])
 def test_a_segment_does_not_wait_once_it_is_worth_loading(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: float
 ) -> None:
     monkeypatch.setattr(spool_module, "WORTH_LOADING", 20_000)
+    monkeypatch.setattr(spool_module, "LONE_AFTER", alone)
+    monkeypatch.setattr(spool_module, "SHORT_WRITE", 60.0)
     sealed = Sealed()
     spool = Spool(tmp_path, ("traces",), sealed.append, age=3600.0)
 
     async def append() -> None:
         await spool.append("traces", BATCHES[0])
         assert sealed == []
+        with spool._writers["traces"]._writing:  # the thread answers just before it is done
+            pass
         await spool.append("traces", BATCHES[2])
         await wait_for(sealed)
 

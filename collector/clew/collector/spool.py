@@ -202,9 +202,9 @@ class _Writer:
         try:
             if self._closing or self._refused_at is not None:
                 return False
-            segment = self._open
+            due = None if self._open is None else self._open.due
             error = self._write([batch])
-            is_news = self._open is not segment or self._open is None or self._is_due(self._open)
+            is_news = self._open is None or self._open.due != due or self._is_due(self._open)
         finally:
             self._writing.release()
         if is_news:  # the thread has to seal it, or to wait for that
