@@ -65,7 +65,7 @@ def test_a_second_instance_on_the_same_data_is_refused(shared: Clew) -> None:
     "flag",
     [
         "--otlp-grpc",
-        "--clickhouse",
+        pytest.param("--clickhouse", marks=pytest.mark.slow),
         pytest.param("--otlp-http", marks=pytest.mark.slow),
         pytest.param("--api", marks=pytest.mark.slow),
     ],
