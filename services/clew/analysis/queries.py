@@ -203,6 +203,16 @@ class OutboxWaitingRow(TypedDict):
 OUTBOX_WAITING = Query[OutboxWaitingRow](ANALYSIS, "outbox_waiting")
 
 
+class ProofBudgetRow(TypedDict):
+    requests: int
+    calls: float
+    database_time_ms: float
+    cost_ms: float
+
+
+PROOF_BUDGET = Query[ProofBudgetRow](ANALYSIS, "proof_budget")
+
+
 class ProofCallsRow(TypedDict):
     requests: int
     rate: float
@@ -212,6 +222,16 @@ class ProofCallsRow(TypedDict):
 
 
 PROOF_CALLS = Query[ProofCallsRow](ANALYSIS, "proof_calls")
+
+
+class ProofDefinedBudgetRow(TypedDict):
+    requests: int | None
+    calls: float
+    database_time_ms: float
+    cost_ms: float | None
+
+
+PROOF_DEFINED_BUDGET = Query[ProofDefinedBudgetRow](ANALYSIS, "proof_defined_budget")
 
 
 class ProofHoursRow(TypedDict):
@@ -235,6 +255,14 @@ class ProofOccurrencesRow(TypedDict):
 
 
 PROOF_OCCURRENCES = Query[ProofOccurrencesRow](ANALYSIS, "proof_occurrences")
+
+
+class ProofPayloadRow(TypedDict):
+    requests: int
+    payload: float | None
+
+
+PROOF_PAYLOAD = Query[ProofPayloadRow](ANALYSIS, "proof_payload")
 
 
 class ProofSpansRow(TypedDict):

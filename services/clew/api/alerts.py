@@ -36,8 +36,15 @@ from clew.storage.statements import Statements
 router = routes("alerts")
 
 MAX_CHANGES, MAX_NOTIFICATIONS = 200, 50  # of one alert
-DURATIONS = ("p50", "p75", "p95", "absent")  # measures in seconds
-UNITS = {**dict.fromkeys(DURATIONS, "ms"), "error_rate": "1", "slow_rate": "1", "rate": "/s"}
+# Measures in seconds.
+DURATIONS = ("p50", "p75", "p95", "absent", "database_time", "cost")
+UNITS = {
+    **dict.fromkeys(DURATIONS, "ms"),
+    "error_rate": "1",
+    "slow_rate": "1",
+    "rate": "/s",
+    "payload": "By",
+}
 SORTS = ("state", "since", "severity", "rule")
 # What comes first in the list.
 STATES = (State.OK, State.RESOLVED, State.PENDING, State.RECOVERING, State.FIRING)

@@ -58,6 +58,7 @@ TAGS = {
     "definitions": "The definitions of business transactions.",
     "alerts": "Alerts: what is wrong, and the rules that say so.",
     "baselines": "What is usual of a series, hour by hour.",
+    "budgets": "Budgets of errors and of performance: what is allowed, and what is spent.",
     "forecasts": "What is expected of the next day of a series.",
     "silences": "Silences: alerts that match tell nobody for a time.",
     "notifications": "What receivers of alerts were told.",

@@ -45,6 +45,7 @@ class RuleKind(StrEnum):
     REGRESSION = "regression"
     ABSENCE = "absent"
     FORECAST = "forecast"
+    BUDGET = "budget"
     ALL = "all"
     ANY = "any"
     NOT = "not"
@@ -119,6 +120,36 @@ class Ratio(Fields):
     """What it is divided by."""
 
 
+class Limits(Fields):
+    """What a transaction or an operation may cost. What is counted in a trace is counted in those
+    that begin with it."""
+
+    p95: Seconds | None = None
+    """The 95th percentile of the duration."""
+    error_rate: Share | None = None
+    """The share of requests that fail."""
+    calls: Amount | None = None
+    """Calls to other services, databases, hosts and queues in a trace, on average."""
+    database_time: Seconds | None = None
+    """Time in calls of databases in a trace, on average."""
+    payload: Amount | None = None
+    """Bytes of the response's body (http.response.body.size), on average."""
+    cost: Seconds | None = None
+    """Time of all services together for an occurrence, on average."""
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Limits:
+        if not self.listed:
+            raise ValueError(f"write a limit: {', '.join(sorted(Limits.model_fields))}")
+        return self
+
+    @property
+    def listed(self) -> dict[str, float]:
+        """The limits that are given, by measure."""
+        limits = {name: getattr(self, name) for name in Limits.model_fields}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+
 class Rule(Fields):
     """A rule: which series it watches, when it holds, and who is told."""
 
@@ -148,6 +179,8 @@ class Rule(Fields):
     """It holds when nothing came for so long."""
     forecast: Forecast | None = None
     """It holds when the metric reaches a value within a time."""
+    budget: Limits | None = None
+    """What the series may cost: it holds when one of the limits is passed, judged once an hour."""
     ratio: Ratio | None = None
     """Two series, of which `when` compares the ratio, called `value`."""
     sql: Annotated[str, Field(min_length=1, max_length=20_000)] | None = None
@@ -208,7 +241,7 @@ class Rule(Fields):
         return self
 
     def _check_kind(self, kind: RuleKind) -> None:
-        selects = (RuleKind.BASELINE, RuleKind.REGRESSION, RuleKind.ABSENCE)
+        selects = (RuleKind.BASELINE, RuleKind.REGRESSION, RuleKind.ABSENCE, RuleKind.BUDGET)
         if kind in selects and self.select is None and self.metric is None:
             raise ValueError(f"{kind} needs a select, which names the series")
         if kind is RuleKind.FORECAST and self.metric is None:
@@ -253,32 +286,15 @@ class Regressions(Fields):
     """The severity of their alerts."""
 
 
-class Budget(Fields):
-    """What a transaction or an operation may cost. It holds over a day."""
+class Budget(Limits):
+    """What the transactions or operations of a selection may cost. It holds over a day."""
 
     select: Select
     """The transactions or operations."""
-    p95: Seconds | None = None
-    """The 95th percentile of the duration."""
-    error_rate: Share | None = None
-    """The share of requests that fail."""
-    calls: Amount | None = None
-    """Calls to other services, databases and queues in a trace, on average."""
-    database_time: Seconds | None = None
-    """Time in databases in a trace, on average."""
-    payload: Amount | None = None
-    """Bytes of the response's body, on average."""
-    cost: Seconds | None = None
-    """Time of all services together for an occurrence, on average."""
+    over: Seconds = 86_400.0
+    """The window that is judged, once an hour."""
     severity: Severity | None = None
     """The severity of its alert."""
-
-    @model_validator(mode="after")
-    def _limits_something(self) -> Budget:
-        limits = {"p95", "error_rate", "calls", "database_time", "payload", "cost"}
-        if not limits & self.model_fields_set:
-            raise ValueError(f"write a limit: {', '.join(sorted(limits))}")
-        return self
 
 
 class Labels(Fields):

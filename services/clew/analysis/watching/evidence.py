@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any, TypeVar
 
 from clew.analysis.alerts.rules import Select
 from clew.analysis.traces.times import HOUR
@@ -24,6 +25,7 @@ def kinds_of(select: Select) -> tuple[SeriesKind, ...]:
     return ("operation",) if select.operation is not None else ("service",)
 
 
+Result = TypeVar("Result")
 SqlRunner = Callable[[str], Sequence[Mapping[str, object]]]
 Burned = Mapping[int, tuple[int, int]]  # occurrences and bad ones by window, in seconds
 
@@ -37,7 +39,7 @@ class Evidence:
     `usual` and `shifted`: the tests of the minute and of the hour, None while nothing is learned;
     `alerts`: the labels of the alerts that there are, by rule. `last_insert`: when rows were stored
     last; windows after that are empty, and not read. `run_sql` runs a rule's statement under the
-    reading role; `hours`: what `metric_hours` has read, kept from minute to minute."""
+    reading role; `hours`: what `hourly` has read, kept from minute to minute."""
 
     at: float
     watched: WatchedSeries
@@ -51,7 +53,7 @@ class Evidence:
     last_insert: float = float("inf")
     zone: str = "UTC"
     run_sql: SqlRunner = lambda sql: ()
-    hours: dict[tuple[str, float], list[MetricSlot]] = field(default_factory=dict)
+    hours: dict[tuple[str, float], Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._slots: dict[float, list[Slot]] = {}
@@ -118,11 +120,19 @@ class Evidence:
     def metric_hours(self, name: str, count: int) -> list[MetricSlot]:
         """A metric's streams in the last `count` whole hours. Read once an hour."""
         end = self.at // HOUR * HOUR
-        if (name, end) not in self.hours:
-            for old in [key for key in self.hours if key[1] != end]:
+        return self.hourly(
+            f"metric {name}", lambda: self.watched.metric(name, end - count * HOUR, end, HOUR)
+        )
+
+    def hourly(self, name: str, read: Callable[[], Result]) -> Result:
+        """What is read once an hour, by a name."""
+        hour = self.at // HOUR * HOUR
+        if (name, hour) not in self.hours:
+            for old in [key for key in self.hours if key[1] != hour]:
                 del self.hours[old]
-            self.hours[name, end] = self.watched.metric(name, end - count * HOUR, end, HOUR)
-        return self.hours[name, end]
+            self.hours[name, hour] = read()
+        result: Result = self.hours[name, hour]
+        return result
 
     def selected(self, select: Select, window: float) -> list[Slot]:
         """The slots of the series that a rule selects."""

@@ -32,12 +32,12 @@ def minutes_proof(series: Series, start: float, end: float, slow: float = NEVER)
         "end": datetime_text(end),
     }
     if series.kind == "dependency":
-        return _proof(queries.PROOF_CALLS.name, parameters | {"service": series.service})
+        return proof(queries.PROOF_CALLS.name, parameters | {"service": series.service})
     parameters["slow"] = repr(float(slow))
     if series.kind == "defined":
-        return _proof(queries.PROOF_OCCURRENCES.name, parameters)
+        return proof(queries.PROOF_OCCURRENCES.name, parameters)
     parameters |= {"service": series.service, **_spans(series)}
-    return _proof(queries.PROOF_SPANS.name, parameters)
+    return proof(queries.PROOF_SPANS.name, parameters)
 
 
 def hours_proof(series: Series, start: float, end: float) -> Proof:
@@ -47,7 +47,7 @@ def hours_proof(series: Series, start: float, end: float) -> Proof:
         "start": datetime_text(start),
         "end": datetime_text(end),
     }
-    return _proof(queries.PROOF_HOURS.name, parameters)
+    return proof(queries.PROOF_HOURS.name, parameters)
 
 
 def example_traces(statements: Statements, verdict: Verdict) -> tuple[str, ...]:
@@ -72,5 +72,6 @@ def _spans(series: Series) -> dict[str, str]:
     }
 
 
-def _proof(name: str, parameters: dict[str, str]) -> Proof:
+def proof(name: str, parameters: dict[str, str]) -> Proof:
+    """A statement of this package, by its name."""
     return {"sql": sql_of(ANALYSIS, name), "parameters": parameters}

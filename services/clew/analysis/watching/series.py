@@ -124,12 +124,12 @@ class WatchedSeries:
     """Reads and fills the tables of the watcher. For one thread; raises StorageError."""
 
     def __init__(self, statements: Statements) -> None:
-        self._statements = statements
+        self.statements = statements
 
     def slots(self, start: float, end: float, step: int = MINUTE) -> list[Slot]:
         """What all series did in [start, end), whole minutes, in slots of `step` seconds, in the
         order of their times. Series without requests have none."""
-        rows = self._statements.rows(
+        rows = self.statements.rows(
             queries.WATCH_MINUTES, start=datetime_text(start), end=datetime_text(end), step=step
         )
         return [
@@ -148,7 +148,7 @@ class WatchedSeries:
     def last_seen(self, end: float) -> dict[Series, float]:
         """When each series that had a request in the last three days had its last one before
         `end`: the start of that minute."""
-        rows = self._statements.rows(queries.WATCH_LAST_SEEN, end=datetime_text(end))
+        rows = self.statements.rows(queries.WATCH_LAST_SEEN, end=datetime_text(end))
         return {_series(row): float(row["at"]) for row in rows}
 
     def burned(
@@ -157,7 +157,7 @@ class WatchedSeries:
         """Occurrences, and bad ones, in each of the windows before `end`, by the definition's id
         and the environment. `ids`: the longest duration of a good occurrence in nanoseconds, by
         the definition's id."""
-        rows = self._statements.rows(
+        rows = self.statements.rows(
             queries.WATCH_BURN,
             end=datetime_text(end),
             ids=list(ids),
@@ -173,7 +173,7 @@ class WatchedSeries:
 
     def metric(self, name: str, start: float, end: float, step: int) -> list[MetricSlot]:
         """A metric in [start, end), by stream and then by slots of `step` seconds."""
-        rows = self._statements.rows(
+        rows = self.statements.rows(
             queries.WATCH_METRIC,
             metric=name,
             start=datetime_text(start),
@@ -198,7 +198,7 @@ class WatchedSeries:
         hour = int(start) // HOUR * HOUR
         while hour < end:
             until = min(hour + HOURS_AT_ONCE, -(-int(end) // HOUR) * HOUR)
-            self._statements.insert(
+            self.statements.insert(
                 "clew_watch_1h",
                 queries.WATCH_HOURS,
                 COLUMNS,
@@ -211,7 +211,7 @@ class WatchedSeries:
     def largest(self, start: float, end: float, limit: int) -> tuple[list[int], int]:
         """The ids of the series with the most value and requests in [start, end), at most `limit`;
         and how many there are in all."""
-        rows = self._statements.rows(
+        rows = self.statements.rows(
             queries.WATCH_SERIES,
             start=datetime_text(start),
             end=datetime_text(end),
@@ -221,7 +221,7 @@ class WatchedSeries:
 
     def names(self, start: float, end: float, service: str = "") -> list[Series]:
         """The series that had requests in [start, end), of a service or of all."""
-        rows = self._statements.rows(
+        rows = self.statements.rows(
             queries.WATCH_NAMES,
             start=datetime_text(start),
             end=datetime_text(end),
@@ -237,7 +237,7 @@ class WatchedSeries:
         `levels`: which of LEVELS to read."""
         first = int(start) // HOUR * HOUR
         length = max(0, -(-(int(end) - first) // HOUR))
-        rows = self._statements.rows(
+        rows = self.statements.rows(
             queries.WATCH_HISTORY,
             start=datetime_text(first),
             end=datetime_text(end),

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from clew.analysis.alerts.rules import STANDING, Regressions, Rule, Rules, Select, Watch
 from clew.analysis.watching.judges.usual import MEASURES
 
-UNUSUAL, REGRESSION = f"{STANDING}unusual", f"{STANDING}regression"
+UNUSUAL, REGRESSION, BUDGET = (f"{STANDING}{name}" for name in ("unusual", "regression", "budget"))
 WATCH = (Watch(select=Select(transaction="*")), Watch(select=Select(operation="*")))
 REGRESSIONS = (Regressions(select=Select(service="*")),)
 
 
 def all_rules(rules: Rules) -> Sequence[Rule]:
-    """The rules of a document, and those that its `watch` and `regressions` stand for."""
+    """The rules of a document, and what its `watch`, `regressions` and `budgets` stand for."""
     watch = [
         Rule(
             name=_numbered(UNUSUAL, number),
@@ -36,7 +36,16 @@ def all_rules(rules: Rules) -> Sequence[Rule]:
         )
         for number, entry in enumerate(rules.regressions or REGRESSIONS)
     ]
-    return (*rules.rules, *watch, *regressions)
+    budgets = [
+        Rule(
+            name=_numbered(BUDGET, number),
+            select=entry.select,
+            budget=entry,
+            severity=entry.severity,
+        )
+        for number, entry in enumerate(rules.budgets)
+    ]
+    return (*rules.rules, *watch, *regressions, *budgets)
 
 
 def _numbered(name: str, number: int) -> str:

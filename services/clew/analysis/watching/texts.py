@@ -6,7 +6,7 @@ import math
 
 from clew.analysis.watching.series import Series
 
-DURATIONS = ("p50", "p75", "p95")
+DURATIONS = ("p50", "p75", "p95", "database_time", "cost")
 SHARES = ("error_rate", "slow_rate")
 NAMES = {
     "rate": "requests",
@@ -14,6 +14,10 @@ NAMES = {
     "slow_rate": "slow requests",
     "value_lost": "value lost",
     "tail": "p98 ÷ p50",
+    "calls": "calls per trace",
+    "database_time": "time in databases",
+    "payload": "response body",
+    "cost": "time of all services",
 }
 
 
@@ -27,6 +31,8 @@ def value_text(measure: str, value: float | None) -> str:
         return f"{value * 100:.3g} %"
     if measure == "rate":
         return f"{value:.3g} /s"
+    if measure == "payload":
+        return f"{value / 1e3:.3g} kB"
     if measure == "tail":
         return f"{value:.3g} ×"
     return f"{value:.6g}"

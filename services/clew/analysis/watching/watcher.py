@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from clew.analysis.alerts.notes import Notes
 from clew.analysis.alerts.outbox import Outbox, OutboxEntry
@@ -28,7 +29,7 @@ from clew.analysis.watching.judges.combined import combine
 from clew.analysis.watching.learner import Learner
 from clew.analysis.watching.progress import WatcherProgress
 from clew.analysis.watching.proofs import example_traces
-from clew.analysis.watching.series import MINUTE, MetricSlot, Series, WatchedSeries
+from clew.analysis.watching.series import MINUTE, Series, WatchedSeries
 from clew.analysis.watching.standing import all_rules
 from clew.analysis.watching.telling import Delivery, Teller
 from clew.background import Stop, Worker
@@ -91,7 +92,7 @@ class Watcher:
         self._records: dict[str, AlertRecord] | None = None
         self._last_seen: dict[Series, float] = {}
         self._since = 0.0
-        self._metric_hours: dict[tuple[str, float], list[MetricSlot]] = {}
+        self._hours: dict[tuple[str, float], Any] = {}
         self._version = 0
         worker = Worker("watcher", self._work, "alerts are not judged")
         self.start = worker.start
@@ -194,7 +195,7 @@ class Watcher:
             last_insert,
             zone,
             self._inputs.run_sql,
-            self._metric_hours,
+            self._hours,
         )
 
     def _labels(self) -> dict[str, list[Mapping[str, str]]]:

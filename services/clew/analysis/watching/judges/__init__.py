@@ -8,6 +8,7 @@ says for each series whether its rule holds.
     absences    nothing came
     usual       the last minutes are unlike the series' past
     shifts      latency is lastingly higher
+    budgets     what a transaction may cost
     burn        an error budget that is spent too fast
     combined    rules that rest on other rules
 """
@@ -21,6 +22,7 @@ from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.watching.evidence import Evidence
 from clew.analysis.watching.judges import (
     absences,
+    budgets,
     burn,
     metrics,
     ratios,
@@ -38,6 +40,7 @@ JUDGES: Mapping[RuleKind, Judge] = {
     ),
     RuleKind.FORECAST: metrics.judge_forecast,
     RuleKind.SQL: statements.judge,
+    RuleKind.BUDGET: budgets.judge,
     RuleKind.RATIO: ratios.judge,
     RuleKind.ABSENCE: absences.judge,
     RuleKind.SLO: burn.judge,

@@ -7,13 +7,16 @@ alert soon after the burning has ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from clew.analysis.alerts.rules import Rule
 from clew.analysis.alerts.states import Known
 from clew.analysis.alerts.verdicts import Verdict
+from clew.analysis.transactions.definitions import Definition
 from clew.analysis.watching.evidence import Evidence
+from clew.analysis.watching.series import WatchedSeries
 
 PERIOD = 30 * 86_400  # seconds, of a budget
 
@@ -28,6 +31,65 @@ class BurnWindow(NamedTuple):
 
 PAGE = (BurnWindow(14.4, 3600, 300), BurnWindow(6, 6 * 3600, 1800))
 TICKET = (BurnWindow(3, 86_400, 7200), BurnWindow(1, 3 * 86_400, 6 * 3600))
+
+
+RATES = (3600, 6 * 3600, 3 * 86_400)  # seconds, over which burn rates of a budget are shown
+
+
+@dataclass(frozen=True)
+class ErrorBudget:
+    """What is spent of the budget of PERIOD. `spent`: a share of it; `rates`: how fast, over each
+    of RATES: at 1 it is spent exactly by its end."""
+
+    definition: Definition
+    environment: str
+    total: int
+    bad: int
+    rates: tuple[float, ...]
+
+    @property
+    def objective(self) -> float:
+        """The share of occurrences that are to be good."""
+        return self.definition.slo.objective if self.definition.slo else 1.0
+
+    @property
+    def spent(self) -> float:
+        """The share of the budget that is spent; more than 1 if it is overspent."""
+        return _rate(self.bad, self.total, self.objective)
+
+    @property
+    def gone_in(self) -> float:
+        """Seconds until the rest is spent at the rate of the last six hours; inf if nothing is."""
+        rate = self.rates[1]
+        return max(0.0, 1 - self.spent) * PERIOD / rate if rate else float("inf")
+
+
+def read_error_budgets(
+    watched: WatchedSeries, definitions: Iterable[Definition], at: float
+) -> list[ErrorBudget]:
+    """The error budgets of the 30 days before `at`, of definitions with an slo. Raises
+    StorageError."""
+    with_slo = {definition.id: definition for definition in definitions if definition.slo}
+    latencies = {
+        id: definition.slo.latency_ms * 1e6
+        if definition.slo and definition.slo.latency_ms is not None
+        else float("inf")
+        for id, definition in with_slo.items()
+    }
+    if not with_slo:
+        return []
+    budgets = []
+    for (id, environment), burned in watched.burned(at, latencies, (*RATES, PERIOD)).items():
+        definition = with_slo[id]
+        objective = definition.slo.objective if definition.slo else 1.0
+        rates = tuple(_rate(bad, total, objective) for total, bad in list(burned.values())[:-1])
+        total, bad = burned[PERIOD]
+        budgets.append(ErrorBudget(definition, environment, total, bad, rates))
+    return sorted(budgets, key=lambda budget: -budget.spent)
+
+
+def _rate(bad: int, total: int, objective: float) -> float:
+    return bad / max(total, 1) / (1 - objective)
 
 
 def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:

@@ -56,19 +56,23 @@ class Past:
         self._counts: dict[int, Counts] = {}
         self._received: npt.NDArray[np.bool_] | None = None
 
+    def part(self, start: float, end: float) -> Past:
+        """A part of the window."""
+        return Past(self.statements, self.definitions, start, end, self.zone)
+
     def select(self, select: Select, limit: int = MAX_SERIES) -> list[Series]:
         """The series that a rule selects, those with the most requests first."""
         matching = [
             series
             for kind in kinds_of(select)
             for series in self._series(kind)
-            if select.matches(self._named(series).labels)
+            if select.matches(self.named(series).labels)
         ]
         return matching[:limit]
 
     def labels(self, series: Series) -> dict[str, str]:
         """The labels of a series' alerts."""
-        return self._named(series).labels
+        return self.named(series).labels
 
     def counts(self, series: Iterable[Series]) -> list[Counts]:
         """What these series did."""
@@ -148,7 +152,8 @@ class Past:
             self._names[kind] = known + [series for series in new if series.id not in ids]
         return self._names[kind]
 
-    def _named(self, series: Series) -> Series:
+    def named(self, series: Series) -> Series:
+        """The series, if it is of a defined transaction with the definition's name."""
         if series.kind != "defined":
             return series
         names = {definition.id: definition.name for definition in self.definitions}

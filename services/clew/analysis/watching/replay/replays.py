@@ -22,7 +22,7 @@ from clew.analysis.watching.replay.tracks import (
     Track,
     episodes,
 )
-from clew.analysis.watching.standing import REGRESSION, all_rules
+from clew.analysis.watching.standing import all_rules
 from clew.analysis.watching.watcher import timing
 
 DAYS = 14
@@ -36,6 +36,7 @@ REPLAYS: Mapping[RuleKind, Replay] = {
         metrics.replay_metric(rule, past) if rule.metric else requests.replay_threshold(rule, past)
     ),
     RuleKind.FORECAST: metrics.replay_forecast,
+    RuleKind.BUDGET: requests.replay_budget,
     RuleKind.RATIO: requests.replay_ratio,
     RuleKind.ABSENCE: requests.replay_absence,
     RuleKind.SLO: requests.replay_burn,
@@ -87,11 +88,15 @@ def replay(rules: Rules, past: Past) -> list[RuleReplay]:
 
 def _listed(rules: Rules) -> list[Rule]:
     """The rules that the document itself asks for."""
+    is_listed = {
+        RuleKind.BASELINE: bool(rules.watch),
+        RuleKind.REGRESSION: bool(rules.regressions),
+        RuleKind.BUDGET: True,
+    }
     return [
         rule
         for rule in all_rules(rules)
-        if not rule.name.startswith(STANDING)
-        or (rules.regressions if rule.name.startswith(REGRESSION) else rules.watch)
+        if not rule.name.startswith(STANDING) or is_listed[rule.kind]
     ]
 
 

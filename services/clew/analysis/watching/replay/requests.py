@@ -10,11 +10,16 @@ from clew.analysis.alerts.quantities import OPERATORS
 from clew.analysis.alerts.rules import RatioPart, Rule
 from clew.analysis.alerts.states import Known
 from clew.analysis.baselines import Floats
+from clew.analysis.watching.budgets import spendings
 from clew.analysis.watching.judges.absences import exact_labels
+from clew.analysis.watching.judges.budgets import budget_window
 from clew.analysis.watching.judges.burn import PAGE, TICKET
 from clew.analysis.watching.replay.past import MAX_SERIES, MAX_SLOTS, QUANTILES, Counts, Past
 from clew.analysis.watching.replay.tracks import NO, UNKNOWN, YES, Track, judged
-from clew.analysis.watching.series import MINUTE
+from clew.analysis.watching.series import MINUTE, Series
+
+MAX_WINDOWS = 14  # of a budget
+MAX_BUDGETS = 5  # series of a budget: each takes a statement for each measure and window
 
 
 def replay_threshold(rule: Rule, past: Past) -> Iterator[Track]:
@@ -107,6 +112,27 @@ def replay_burn(rule: Rule, past: Past) -> Iterator[Track]:
         holds = np.where(np.cumsum(total) > 0, np.where(best >= 1, YES, NO), UNKNOWN)
         labels = {"transaction": definition.name, "environment": environment}
         yield Track(labels, "burn_rate", holds, values, expected)
+
+
+def replay_budget(rule: Rule, past: Past) -> Iterator[Track]:
+    """`budget: {p95: 800ms, calls: 20}`, looked at once in each window."""
+    assert rule.select is not None
+    assert rule.budget is not None
+    length = max(budget_window(rule), (past.end - past.start) / MAX_WINDOWS)
+    ended = np.maximum((np.arange(past.minutes) + 1) * MINUTE // length - 1, -1).astype(np.int64)
+    windows = int((past.end - past.start) // length)
+    values: dict[tuple[Series, str], Floats] = {}
+    limits = rule.budget.listed
+    for window in range(windows):
+        part = past.part(past.start + window * length, past.start + (window + 1) * length)
+        for one in spendings(rule.budget, rule.select, part, MAX_BUDGETS):
+            track = values.setdefault((one.series, one.measure), np.full(windows, np.nan))
+            track[window] = one.value
+    for (series, measure), by_window in values.items():
+        value = np.where(ended >= 0, by_window[ended], np.nan)
+        holds = judged(np.nan_to_num(value) > limits[measure], np.isfinite(value))
+        expected = np.full(past.minutes, limits[measure])
+        yield Track(series.labels | {"measure": measure}, measure, holds, value, expected)
 
 
 def sliding(values: Floats, window: int) -> Floats:
