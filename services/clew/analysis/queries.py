@@ -93,6 +93,47 @@ class EventsStoredRow(TypedDict):
 EVENTS_STORED = Query[EventsStoredRow](ANALYSIS, "events_stored")
 
 
+class ExternalDaysRow(TypedDict):
+    host: str
+    day: int
+    calls: int
+    errors: int
+    quantiles: list[float]
+    callers: list[str]
+    one_in: int
+
+
+EXTERNAL_DAYS = Query[ExternalDaysRow](ANALYSIS, "external_days")
+
+
+class ExternalFailuresRow(TypedDict):
+    host: str
+    status_class: str
+    errors: int
+    callers: int
+    tenants: int
+    example: str
+
+
+EXTERNAL_FAILURES = Query[ExternalFailuresRow](ANALYSIS, "external_failures")
+
+
+class ExternalTransactionsRow(TypedDict):
+    host: str
+    service: str
+    operation: str
+    id: str
+    traces: int
+    traces_with: int
+    failures: int
+    failures_with: int
+    p95: float
+    p95_without: float
+
+
+EXTERNAL_TRANSACTIONS = Query[ExternalTransactionsRow](ANALYSIS, "external_transactions")
+
+
 class OccurrenceBatchesRow(TypedDict):
     batch: int
 

@@ -49,6 +49,7 @@ TAGS = {
     "logs": "Search of log records.",
     "metrics": "Metrics: their names, and series of one of them.",
     "services": "Services with their operations, and the service map.",
+    "dependencies": "Third parties: external hosts against their own past.",
     "exceptions": "Exceptions over all services, in groups.",
     "events": "What happens around the services and may explain what they do: deployments, feature "
     "flags, campaigns, incidents, holidays.",
