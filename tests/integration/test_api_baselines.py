@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from clew.analysis.traces.settling import settler_statements
@@ -22,12 +23,19 @@ SELECT
 FROM numbers(672 * 50)
 GROUP BY Hour
 """
+# The durations of `noisy` differ from hour to hour by up to half.
+NOISY = (
+    HOURS.replace("'shop'", "'noisy'")
+    .replace("1e8 +", "1e8 * (1 + cityHash64(intDiv(number % 672, 1)) % 100 / 200) +")
+    .replace("GROUP BY Hour", "GROUP BY Hour, number % 672")
+)
 
 
 @pytest.fixture
 def api(store: Store) -> ApiClient:
     with store.client() as client:
         client.command(HOURS)
+        client.command(NOISY)
         now = float(str(client.command("SELECT toUnixTimestamp(now())")))
     WatchedSeries(settler_statements(store)).fill_hours(now - 672 * 3600, now, 1)
     return ApiClient(store)
@@ -62,6 +70,29 @@ def test_bands_follow_the_day(api: ApiClient) -> None:
     expected = [point["expected"] for point in ahead["points"]]
     assert max(expected) > 3 * min(expected)
 
-    assert [one["labels"]["service"] for one in api.get("/api/v1/baselines")["series"]] == ["shop"]
+    listed = api.get("/api/v1/baselines")["series"]
+    assert [one["labels"]["service"] for one in listed] == ["noisy", "shop"]
     assert api.get("/api/v1/baselines", service="nobody")["series"] == []
     assert api.get("/api/v1/forecasts", service="sh*", measure="p95")["series"]
+    refuse_what_would_not_be_noticed(api)
+
+
+def refuse_what_would_not_be_noticed(api: ApiClient) -> None:
+    (noisy,) = api.get("/api/v1/baselines", service="noisy", measure="p50")["series"]
+    least = noisy["smallest_change"]
+    assert 0.02 < least < 0.5
+    assert 0 < series(api, "baselines", measure="rate")["smallest_change"] < 0.6
+    assert 0 < series(api, "baselines", measure="error_rate")["smallest_change"] < 0.1
+
+    def put(effect: str, service: str = "noisy") -> httpx.Response:
+        rule = {"name": "slower", "select": {"service": service}, "regression": ["p50"]}
+        body = {"rules": [rule | {"effect": effect}]}
+        return api.send("PUT", "/api/v1/alerts/rules", json=body)
+
+    refused = put("2%")
+    assert refused.status_code == 422
+    (error,) = refused.json()["errors"]
+    assert error["field"] == "rules[0].effect"
+    assert "of prod noisy, is" in error["detail"]
+    assert put(error["detail"].split("effect: ")[1].split()[0]).status_code == 200
+    assert put("2%", service="nobody").status_code == 200

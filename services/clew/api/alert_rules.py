@@ -13,6 +13,7 @@ from clew.access import Forbidden
 from clew.analysis import RevisionConflict, documents
 from clew.analysis.alerts.rulebook import Rulebook, RuleSet
 from clew.analysis.alerts.rules import json_schema
+from clew.analysis.watching.noticed import effect_check
 from clew.api.access import requires
 from clew.api.freshness import reads
 from clew.api.models import alert_rules as models
@@ -49,7 +50,8 @@ def rulebook_of(request: Request) -> Rulebook:
     state = request.app.state
     if state.rulebook is None:
         store = state.reader.store
-        state.rulebook = Rulebook(Statements(store), store.shared)
+        check = effect_check(Statements(store), state.definitions.definitions)
+        state.rulebook = Rulebook(Statements(store), store.shared, check=check)
     rulebook: Rulebook = state.rulebook
     return rulebook
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from fastapi import Query, Request
 from clew.analysis import baselines as learning
 from clew.analysis.alerts.rules import Select
 from clew.analysis.traces.times import HOUR
-from clew.analysis.watching.bands import LEVELS, Band, BandMeasure, past_band
+from clew.analysis.watching.bands import Band, BandMeasure, past_band
 from clew.analysis.watching.evidence import kinds_of
+from clew.analysis.watching.learned import LEVELS, learn
+from clew.analysis.watching.noticed import smallest_changes
 from clew.analysis.watching.series import History, WatchedSeries
 from clew.api.alert_rules import rulebook_of
 from clew.api.answer import AnswerDependency
@@ -66,7 +69,8 @@ def baselines(
     zone = rulebook_of(request).current().all.zone
     series = [
         series_document(history, measure, past_band(history, measure, zone), first)
-        for history in histories
+        | {"smallest_change": change}
+        for history, change in zip(histories, _smallest(histories, measure, zone), strict=True)
     ]
     return answer.document(
         start=rfc3339(common.window.start),
@@ -108,6 +112,16 @@ def read_histories(
     if not ids:
         return [], False
     return watched.history(start, end, LEVELS, ids[:MAX_SERIES]), len(ids) > MAX_SERIES
+
+
+def _smallest(
+    histories: Sequence[History], measure: BandMeasure, zone: str
+) -> Sequence[float | None]:
+    """The smallest change of each series that would be noticed."""
+    if not histories:
+        return []
+    changes = smallest_changes(learn(histories, zone), measure).tolist()
+    return [change if math.isfinite(change) else None for change in changes]
 
 
 def series_document(

@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,10 +54,18 @@ class Rulebook:
     """Keeps the rules in force at hand. Thread-safe.
 
     With a `file`, its rules are stored at once. Raises DocumentError if it cannot be used, or if
-    the API's rules name a receiver that it lacks."""
+    the API's rules name a receiver that it lacks. `check` raises it for rules that are not to be
+    stored; those that are stored already stay."""
 
-    def __init__(self, statements: Statements, shared: bool, file: Path | None = None) -> None:
+    def __init__(
+        self,
+        statements: Statements,
+        shared: bool,
+        file: Path | None = None,
+        check: Callable[[Rules], None] = lambda rules: None,
+    ) -> None:
         self.file = file
+        self._check = check
         self._statements = statements
         self._shared = shared
         self._lock = threading.RLock()
@@ -137,6 +145,7 @@ class Rulebook:
         together = _together(*parts)
         if parts == (before.api, before.file):
             return
+        self._check(rules)
         revision = max(time.time_ns(), before.revision + 1)
         text = json.dumps(rules.document, ensure_ascii=False).encode()
         row = (revision, origin.encode(), text)

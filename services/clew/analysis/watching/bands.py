@@ -12,10 +12,10 @@ from clew.analysis import baselines
 from clew.analysis.baselines import Floats
 from clew.analysis.detectors import forecasts
 from clew.analysis.traces.times import HOUR
+from clew.analysis.watching.learned import LEVELS
 from clew.analysis.watching.series import History
 
 BandMeasure = Literal["rate", "error_rate", "p50", "p75", "p95"]
-LEVELS = (0.5, 0.75, 0.95)  # that History must have
 WIDTH = 1.645  # deviations: nine of ten hours lie in the band
 MIN_HOURS = 48  # that must be known before anything is expected
 
@@ -33,7 +33,8 @@ class Band:
 
 
 def past_band(history: History, measure: BandMeasure, zone: str = "UTC") -> Band:
-    """The band of the hours of a history, each learned from the other weeks."""
+    """The band of the hours of a history, which has the quantiles LEVELS of
+    clew.analysis.watching.learned; each week is compared with the others."""
     logarithms = _logarithms(history, measure)
     value = np.exp(logarithms)
     hours = _hours(history.start, len(value), zone)

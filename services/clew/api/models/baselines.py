@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from clew.api.models.alerts import Labels
 from clew.api.models.common import Count, StoredResponse, Time
 from clew.api.reference import Model
@@ -37,6 +39,16 @@ class BandSeries(Model):
     """By hour, the oldest first."""
 
 
+class Baseline(BandSeries):
+    """One series with what is usual of it."""
+
+    smallest_change: float | None = Field(examples=[0.12])
+    """The smallest change that would be noticed nine times of ten; null if too little is known, or
+    none would. Of p50, p75 and p95 how much slower it must be for a day (0.12 is 12 %); of
+    `error_rate` the share of failed requests of an hour; of `rate` the share of the requests of two
+    hours that must be missing."""
+
+
 class Baselines(StoredResponse):
     """What is usual of some series."""
 
@@ -44,7 +56,7 @@ class Baselines(StoredResponse):
     """Start of the window."""
     end: Time
     """End of the window."""
-    series: list[BandSeries]
+    series: list[Baseline]
     """At most 20."""
 
 

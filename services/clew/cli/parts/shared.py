@@ -14,6 +14,7 @@ from clew.access import Authenticator, HostGuard, Hosts, Keys
 from clew.analysis import Occurrences, Registry
 from clew.analysis.alerts.rulebook import Rulebook
 from clew.analysis.traces.settling import settler_statements
+from clew.analysis.watching.noticed import effect_check
 from clew.cli.servers import BACKLOG, Certificate, Server
 from clew.cli.settings import Settings, UsageError
 from clew.storage import Store
@@ -80,7 +81,12 @@ class Shared:
             store,
             access,
             registry,
-            Rulebook(settler_statements(store), store.shared, settings.alerts),
+            Rulebook(
+                settler_statements(store),
+                store.shared,
+                settings.alerts,
+                effect_check(settler_statements(store), registry.definitions),
+            ),
             Occurrences(store, registry.definitions),
             Freshness(),
             Pauses(store),

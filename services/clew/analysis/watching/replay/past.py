@@ -13,8 +13,9 @@ from clew.analysis.alerts.rules import Select
 from clew.analysis.baselines import Floats
 from clew.analysis.traces.times import HOUR, datetime_text
 from clew.analysis.transactions.definitions import Definition
+from clew.analysis.watching import learned
 from clew.analysis.watching.evidence import kinds_of
-from clew.analysis.watching.series import MINUTE, Series, SeriesKind, WatchedSeries
+from clew.analysis.watching.series import MINUTE, History, Series, SeriesKind, WatchedSeries
 from clew.storage.statements import Statements
 
 MAX_NAMES = 20_000
@@ -125,6 +126,14 @@ class Past:
             )
             for row in rows
         }
+
+    def histories(self, series: Sequence[Series]) -> list[History]:
+        """The hours of the four weeks before the window's end, for learning, of those series that
+        have any."""
+        end = self.end // HOUR * HOUR
+        ids = [one.id for one in series]
+        start = end - learned.HOURS * HOUR
+        return self.watched.history(start, end, learned.LEVELS, ids) if ids else []
 
     @property
     def is_received(self) -> npt.NDArray[np.bool_]:

@@ -18,7 +18,7 @@ from clew.analysis.watching.judges.usual import MEASURES
 from clew.analysis.watching.learned import Learned
 from clew.analysis.watching.replay.past import Past
 from clew.analysis.watching.replay.tracks import NO, UNKNOWN, YES, Holds, Track, judged
-from clew.analysis.watching.series import MINUTE, History, Series
+from clew.analysis.watching.series import MINUTE, Series
 from clew.analysis.watching.shifts import Deployment, read_deployments
 
 BATCH = 10  # series that are judged at a time
@@ -40,7 +40,7 @@ def replay_baseline(rule: Rule, past: Past) -> Iterator[Track]:
     series = past.select(rule.select)
     for start in range(0, len(series), BATCH):
         batch = series[start : start + BATCH]
-        histories = _histories(past, batch)
+        histories = past.histories(batch)
         if histories:
             yield from _unusual(rule, past, learning.learn(histories, past.zone))
 
@@ -125,7 +125,7 @@ def replay_regression(rule: Rule, past: Past) -> Iterator[Track]:
     """`regression: [p50, p95]`: the tests of an hour, and those after a deployment. Each week is
     compared with the others."""
     assert rule.select is not None
-    histories = _histories(past, past.select(rule.select))
+    histories = past.histories(past.select(rule.select))
     if not histories:
         return
     learned = learning.learn(histories, past.zone)
@@ -175,11 +175,3 @@ def _since(series: Series, deployments: Sequence[Deployment], ends: Ints) -> Int
             ago = np.round((ends - one.at) / HOUR).astype(np.int64)
             hours = np.where(ago >= 0, ago, hours)
     return hours
-
-
-def _histories(past: Past, series: Sequence[Series]) -> list[History]:
-    """The hours of four weeks up to the window's end, of those series that have any."""
-    end = past.end // HOUR * HOUR
-    ids = [one.id for one in series]
-    start = end - learning.HOURS * HOUR
-    return past.watched.history(start, end, learning.LEVELS, ids) if ids else []
