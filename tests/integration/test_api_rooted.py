@@ -1,32 +1,38 @@
 """The list of transactions, asked again and again while rows of traces are not merged: traces without a root count, and
-one whose root comes later counts as its root's. Its plan differs with and without such traces."""
+one whose root comes later counts as its root's. Its plan differs with and without such traces, and with the length
+of the window and the number of root spans."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from clew.api import transactions
 from clew.api.rooted_traces import MAX_TRACES, RootedTraces
 from clew.storage import Ingest, Store
 from support.api_client import ApiClient
-from support.reference import rfc3339
+from support.reference import rfc3339, traces_of
+from support.settled import insert_settled
 from support.traffic import MILLISECOND, MINUTE, SECOND, SERVER, Loader, Process, Span
 
 BEGAN = 1_780_308_000 * SECOND
+HOUR = 60 * MINUTE
 SHOP, STOCK = Process("shop", "shop-1"), Process("stock", "stock-1")
 
 
-def _root(trace: int) -> Span:
+def _root(trace: int, began: int = BEGAN) -> Span:
     return Span(
-        f"{trace:032x}", f"{trace:016x}", "", SHOP, "POST /orders", SERVER, BEGAN, BEGAN + 20 * MILLISECOND,
+        f"{trace:032x}", f"{trace:016x}", "", SHOP, "POST /orders", SERVER, began, began + 20 * MILLISECOND,
     )  # fmt: skip
 
 
-def _child(trace: int) -> Span:
-    began = BEGAN + MILLISECOND
+def _child(trace: int, began: int = BEGAN, process: Process = STOCK) -> Span:
     return Span(
-        f"{trace:032x}", f"{trace + 100:016x}", f"{trace:016x}", STOCK, "GET /stock", SERVER,
-        began, began + 10 * MILLISECOND,
+        f"{trace:032x}", f"{trace + 100:016x}", f"{trace:016x}", process, "GET /stock", SERVER,
+        began + MILLISECOND, began + 11 * MILLISECOND,
     )  # fmt: skip
 
 
@@ -65,3 +71,43 @@ def test_rooted_traces_are_few_and_forgotten() -> None:
     assert traces.unknown({"a", "c"}) == {"c"}
     traces.add({str(number) for number in range(MAX_TRACES)})
     assert traces.unknown({"a", "0"}) == {"a"}
+
+
+def test_the_list_is_the_same_whatever_it_is_read_from(
+    store: Store, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trace every six minutes of five hours, through a service of each hour."""
+    times = {trace: BEGAN + trace * 6 * MINUTE + 7 * SECOND for trace in range(1, 50)}
+    spans = [
+        span
+        for trace, began in times.items()
+        for span in (_root(trace, began), _child(trace, began, _of_hour(began)))
+    ]
+    Loader(ingest, tmp_path).spans(spans)
+    insert_settled(store, traces_of(spans))
+    api = ApiClient(store)
+    for start, end in (
+        (BEGAN + 30 * MINUTE + 1, BEGAN + 80 * MINUTE),  # without a whole hour
+        (BEGAN + 59 * MINUTE, BEGAN + 121 * MINUTE),
+        (BEGAN + 7 * MINUTE, BEGAN + 4 * HOUR + 8 * MINUTE),
+        (BEGAN + HOUR, BEGAN + 4 * HOUR),
+    ):
+        window = {"start": rfc3339(start), "end": rfc3339(end)}
+        inside = [began for began in times.values() if start <= began < end]
+        listed: list[Any] = []
+        for roots, recent in ((10_000, 2 * 3600), (10_000, 0), (1, 0)):
+            monkeypatch.setattr(transactions, "MAX_ROOTS", roots)
+            monkeypatch.setattr(transactions, "RECENT", recent)
+            listed.append(api.get("/api/v1/transactions", **window)["transactions"])
+        (transaction,) = listed[0]
+        assert transaction["count"] == len(inside)
+        assert transaction["services"] == sorted({"shop", *map(_name_of_hour, inside)})
+        assert listed[1:] == [listed[0]] * 2
+
+
+def _name_of_hour(time: int) -> str:
+    return f"stock-{(time - BEGAN) // HOUR}"
+
+
+def _of_hour(time: int) -> Process:
+    return Process(_name_of_hour(time), "stock-1")

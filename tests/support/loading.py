@@ -128,6 +128,13 @@ def sides_equal_their_base(store: Store) -> bool:
         FROM otel.{table} AS rollup GROUP BY 1, 2, 3, 4, 5, 6 {kept} ORDER BY 1, 2, 3, 4, 5, 6"""
         for table in ("clew_watch_1m", "clew_operations_1m")
     )
+    roots = """
+        SELECT Timestamp, toString(Environment), toString(ServiceName), toString(SpanName), Duration, IsError, Segment
+        FROM otel.clew_roots ORDER BY ALL"""
+    roots_from_base = """
+        SELECT Timestamp, toString(Environment), toString(ServiceName), toString(SpanName),
+            if(spans.Duration >= 9223372036854775808, 0, spans.Duration), StatusCode = 'Error', Segment
+        FROM otel.otel_traces AS spans WHERE ParentSpanId = '' ORDER BY ALL"""
     exceptions = """
         SELECT Timestamp, toString(ServiceName), TraceId, SpanId, At, Type, Message, Stack, Segment,
             toString(ServiceVersion), toString(Environment)
@@ -162,6 +169,7 @@ def sides_equal_their_base(store: Store) -> bool:
         return all(
             client.query(side).result_rows == client.query(base).result_rows
             for side, base in (
+                (roots, roots_from_base),
                 (exceptions, exceptions_from_base),
                 (log_exceptions, log_exceptions_from_base),
                 (log_events, log_events_from_base),

@@ -33,10 +33,15 @@ class Answer:
         self._settled: dict[str, str | None] = {}
 
     def rows(
-        self, query: Query[RowT], filters: str = "", forms: Forms | None = None, **parameters: Any
+        self,
+        query: Query[RowT],
+        filters: str = "",
+        forms: Forms | None = None,
+        rows_read: int | None = None,
+        **parameters: Any,
     ) -> list[RowT]:
         """The rows of a query; see `Reading.rows`."""
-        return self._reading.rows(query, filters, forms, **parameters)
+        return self._reading.rows(query, filters, forms, rows_read, **parameters)
 
     def text(self, query: Query[Any], **parameters: Any) -> bytes:
         """The rows of a query as lines of JSON."""

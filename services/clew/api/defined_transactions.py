@@ -12,7 +12,7 @@ from clew.analysis import Registry
 from clew.analysis.transactions.definitions import Definition, Slo
 from clew.api.answer import Answer
 from clew.api.parameters import Window
-from clew.storage import queries
+from clew.storage import Query, RowT, queries
 
 APDEX_TARGET_MS = 500.0  # without an SLO
 BURN_WINDOWS = ("1h", "6h", "3d")  # as clew_burn_windows has them in seconds
@@ -32,28 +32,71 @@ def metric_attributes(definition: Definition) -> list[tuple[str, str]]:
     return [("business.transaction", definition.id), ("business.transaction", definition.name)]
 
 
+class DefinedCounts(queries.DefinedTransactionsRow):
+    """The counts of a defined transaction. `recent`, `recent_bad`: its occurrences, and bad ones,
+    in each of the BURN_WINDOWS before the window's end; only of one with an objective."""
+
+    recent: list[int]
+    recent_bad: list[int]
+
+
 def read_counts(
     answer: Answer, definitions: Collection[Definition], window: Window, environment: str | None
-) -> list[queries.DefinedTransactionsRow]:
-    """Counts of the transactions that occurred in the window or in the time that their burn rates
-    cover."""
+) -> list[DefinedCounts]:
+    """Counts of the transactions that occurred in the window or, with an objective, in the time
+    that their burn rates cover."""
+    counts, burns = answer.in_parallel(
+        lambda: _rows(answer, queries.DEFINED_TRANSACTIONS, definitions, window, environment),
+        lambda: _rows(
+            answer,
+            queries.DEFINED_BURN,
+            [definition for definition in definitions if definition.slo],
+            window,
+            environment,
+        ),
+    )
+    counts_by_id = {row["id"]: row for row in counts}
+    burns_by_id = {row["id"]: row for row in burns}
+    return [
+        _counts(id, counts_by_id.get(id), burns_by_id.get(id))
+        for id in dict.fromkeys([*counts_by_id, *burns_by_id])
+    ]
+
+
+def _rows(
+    answer: Answer,
+    query: Query[RowT],
+    definitions: Collection[Definition],
+    window: Window,
+    environment: str | None,
+) -> list[RowT]:
     if not definitions:
         return []
     latencies = [
         definition.slo.latency_ms if definition.slo else None for definition in definitions
     ]
-    rows = answer.rows(
-        queries.DEFINED_TRANSACTIONS,
+    return answer.rows(
+        query,
         **window.parameters,
         environment=environment,
         ids=[definition.id for definition in definitions],
         targets=[(latency or APDEX_TARGET_MS) * 1e6 for latency in latencies],
         latencies=[math.inf if latency is None else latency * 1e6 for latency in latencies],
     )
-    return [row for row in rows if row["count"] or any(row["recent"])]
 
 
-def empty_counts(id: str) -> queries.DefinedTransactionsRow:
+def _counts(
+    id: str, counts: queries.DefinedTransactionsRow | None, burn: queries.DefinedBurnRow | None
+) -> DefinedCounts:
+    document = empty_counts(id)
+    if counts is not None:
+        document = {**document, **counts}
+    if burn is not None:
+        document["recent"], document["recent_bad"] = burn["recent"], burn["recent_bad"]
+    return document
+
+
+def empty_counts(id: str) -> DefinedCounts:
     """The counts of a transaction that did not occur."""
     return {
         "id": id,
@@ -63,8 +106,8 @@ def empty_counts(id: str) -> queries.DefinedTransactionsRow:
         "tolerating": 0,
         "total_ns": 0,
         "nanoseconds": [],
-        "quantiles": [None] * 4,
-        "max": None,
+        "quantiles": [],
+        "max": 0.0,
         "value": None,
         "lost": None,
         "at_risk": None,
@@ -79,11 +122,11 @@ def empty_counts(id: str) -> queries.DefinedTransactionsRow:
 
 
 def transaction_document(
-    row: queries.DefinedTransactionsRow, definition: Definition, window: Window
+    row: DefinedCounts, definition: Definition, window: Window
 ) -> dict[str, Any]:
     """A defined transaction as `models.Transaction`."""
     count = row["count"]
-    p50, p90, p95, p99 = row["quantiles"]
+    p50, p90, p95, p99, longest = [*row["quantiles"], row["max"]] if count else [None] * 5
     service, operation = row["entry"]
     return {
         "id": definition.id,
@@ -97,7 +140,7 @@ def transaction_document(
         "error_rate": row["errors"] / count if count else 0.0,
         "per_second": count / window.seconds,
         "impact": row["total_ns"] / 1e6 / window.seconds,
-        "duration_ms": {"p50": p50, "p90": p90, "p95": p95, "p99": p99, "max": row["max"]},
+        "duration_ms": {"p50": p50, "p90": p90, "p95": p95, "p99": p99, "max": longest},
         "apdex": (row["satisfied"] + row["tolerating"] / 2) / count if count else None,
         "value": {
             "sum": row["value"] or 0.0,
@@ -110,7 +153,7 @@ def transaction_document(
     }
 
 
-def _slo(row: queries.DefinedTransactionsRow, slo: Slo) -> dict[str, Any]:
+def _slo(row: DefinedCounts, slo: Slo) -> dict[str, Any]:
     good, total = row["good_count"], row["count"]
     return {
         "objective": slo.objective,

@@ -71,6 +71,11 @@ class Window:
             )
         }
 
+    @property
+    def has_whole_hours(self) -> bool:
+        length = 3600 * SECOND
+        return -(-self.start // length) < self.end // length
+
     def starts(self, step: int) -> range:
         """The starts of the steps of so many seconds that the window touches, in nanoseconds:
         multiples of the step. The first may lie before the window."""

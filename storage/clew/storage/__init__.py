@@ -19,6 +19,7 @@ Errors, all under StorageError:
     ├── ExpressionError     a filter of Jaeger's API is not well formed
     ├── UnsupportedExpression  such a filter is about something that is not stored
     ├── LimitExceeded       a query exceeded a limit of time, rows or memory
+    │   └── TooManyRows     it would read too many rows, and has read none
     ├── Cancelled           the client of a read has disconnected
     ├── EngineError         a client's SQL failed or was refused, with ClickHouse's error code
     ├── BackupError         a backup cannot be written, or is not complete
@@ -87,7 +88,15 @@ from clew.storage.ingest import SIGNALS, Ingest, Signal, StoredItems
 from clew.storage.ledger import LedgerRow
 from clew.storage.migrations import Migration, migrate
 from clew.storage.moving import MovedTable, move
-from clew.storage.reader import Cancelled, Forms, LimitExceeded, Limits, Reader, Reading
+from clew.storage.reader import (
+    Cancelled,
+    Forms,
+    LimitExceeded,
+    Limits,
+    Reader,
+    Reading,
+    TooManyRows,
+)
 from clew.storage.retention import Guard, Limit, default_limit, make_room, set_retention
 from clew.storage.rights import DESCRIBE, PEER, READ, WRITE
 from clew.storage.session import Insert, Session, Summary
@@ -155,6 +164,7 @@ __all__ = [
     "Store",
     "StoredItems",
     "Summary",
+    "TooManyRows",
     "Unacceptable",
     "UnsupportedExpression",
     "attribute_filters",

@@ -37,6 +37,7 @@ SHARDED = {
     "clew_span_exceptions": _TRACE,
     "clew_log_exceptions": _TRACE,
     "clew_log_events": "cityHash64(Minute)",
+    "clew_roots": _OPERATION,
     "clew_operations_1m": _OPERATION,
     "clew_operations_1h": _OPERATION,
     "clew_operations": _OPERATION,

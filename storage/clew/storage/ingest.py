@@ -111,6 +111,7 @@ TRACES = Signal(
             source="clew_operations_1m",
             source_key="(ServiceName, Minute)",
         ),
+        SideTable("clew_roots", "Segment", "Segment"),
         SideTable("clew_span_exceptions", "Segment", "Segment"),
     ),
     (

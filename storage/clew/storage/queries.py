@@ -121,6 +121,15 @@ class CompareTracesRow(TypedDict):
 COMPARE_TRACES = Query[CompareTracesRow](STORAGE, "compare_traces")
 
 
+class DefinedBurnRow(TypedDict):
+    id: str
+    recent: list[int]
+    recent_bad: list[int]
+
+
+DEFINED_BURN = Query[DefinedBurnRow](STORAGE, "defined_burn")
+
+
 class DefinedInstancesSteps(TypedDict):
     number: int
     service: str
@@ -188,8 +197,6 @@ class DefinedTransactionsRow(TypedDict):
     lost: float | None
     at_risk: float | None
     good_count: int
-    recent: list[int]
-    recent_bad: list[int]
     services: list[str]
     entry: tuple[str, str]
     earliest: str
@@ -832,6 +839,25 @@ class ServicesRow(TypedDict):
 SERVICES = Query[ServicesRow](STORAGE, "services")
 
 
+class ServicesByHourRow(TypedDict):
+    service: str
+    operation: str
+    within: list[str]
+    touched: list[str]
+
+
+SERVICES_BY_HOUR = Query[ServicesByHourRow](STORAGE, "services_by_hour")
+
+
+class ServicesOutsideRow(TypedDict):
+    service: str
+    operation: str
+    services: list[str]
+
+
+SERVICES_OUTSIDE = Query[ServicesOutsideRow](STORAGE, "services_outside")
+
+
 class SettlerProgressRow(TypedDict):
     settled_until: str | None
 
@@ -1149,15 +1175,6 @@ class TransactionSeriesRow(TypedDict):
 TRANSACTION_SERIES = Query[TransactionSeriesRow](STORAGE, "transaction_series")
 
 
-class TransactionServicesRow(TypedDict):
-    service: str
-    operation: str
-    services: list[str]
-
-
-TRANSACTION_SERVICES = Query[TransactionServicesRow](STORAGE, "transaction_services")
-
-
 class TransactionSparklinesRow(TypedDict):
     id: str
     service: str
@@ -1194,3 +1211,19 @@ class TransactionsRow(TypedDict):
 
 
 TRANSACTIONS = Query[TransactionsRow](STORAGE, "transactions")
+
+
+class TransactionsRecentRow(TypedDict):
+    id: str
+    service: str
+    operation: str
+    count: int
+    errors: int
+    satisfied: int
+    tolerating: int
+    total_ns: int
+    quantiles: list[float | None]
+    max: float | None
+
+
+TRANSACTIONS_RECENT = Query[TransactionsRecentRow](STORAGE, "transactions_recent")

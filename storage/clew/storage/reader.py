@@ -41,7 +41,7 @@ SETTINGS
     log_comment = '{tag}',
     max_execution_time = {seconds:.3f},
     max_memory_usage = {limits.memory},
-    max_rows_to_read = {limits.rows_read},
+    max_rows_to_read = {rows_read},
     max_result_rows = {limits.rows},
     max_result_bytes = {limits.bytes},
     max_threads = {threads},
@@ -84,6 +84,13 @@ class LimitExceeded(StorageError):
     def __init__(self, message: str, *, retry: bool) -> None:
         super().__init__(message)
         self.retry = retry
+
+
+class TooManyRows(LimitExceeded):
+    """A query would read more rows than it may: the engine says so before it reads any."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry=False)
 
 
 class Cancelled(StorageError):
@@ -180,15 +187,21 @@ class Reading:
                 self._branch.statements = outer
 
     def rows(
-        self, query: Query[RowT], filters: str = "", forms: Forms | None = None, **parameters: Any
+        self,
+        query: Query[RowT],
+        filters: str = "",
+        forms: Forms | None = None,
+        rows_read: int | None = None,
+        **parameters: Any,
     ) -> list[RowT]:
         """The rows of a query, as dicts by column. `filters`: a fragment from
-        clew.storage.filters, in the place of `/*filters*/`.
+        clew.storage.filters, in the place of `/*filters*/`. `rows_read`: that it may read at most.
 
         Raises LimitExceeded when the query exceeds a limit, Cancelled after `cancel`, StorageError
         when it fails."""
         sql = sql_of(query.package, query.name, **(forms or {})).replace("/*filters*/", filters)
-        return [json.loads(line) for line in self._read(query.name, sql, parameters).splitlines()]
+        text = self._read(query.name, sql, parameters, rows_read=rows_read)
+        return [json.loads(line) for line in text.splitlines()]
 
     def text(self, query: Query[Any], **parameters: Any) -> bytes:
         """The rows of a query as lines of JSON: times as RFC 3339, and without the members of named
@@ -205,18 +218,30 @@ class Reading:
             result = client.query(sql + settings, parameters=parameters, column_oriented=True)
             return dict(zip(result.column_names, result.result_columns, strict=True))
 
-    def _read(self, query: str, sql: str, parameters: dict[str, Any], settings: str = "") -> bytes:
-        with self._statement(query, sql, parameters) as (client, limits):
+    def _read(
+        self,
+        query: str,
+        sql: str,
+        parameters: dict[str, Any],
+        settings: str = "",
+        rows_read: int | None = None,
+    ) -> bytes:
+        with self._statement(query, sql, parameters, rows_read=rows_read) as (client, limits):
             text = sql + limits + settings
             return client.raw_query(text, parameters=parameters, fmt="JSONEachRow")
 
     @contextmanager
     def _statement(
-        self, query: str, sql: str, parameters: dict[str, Any], threads: int = THREADS
+        self,
+        query: str,
+        sql: str,
+        parameters: dict[str, Any],
+        threads: int = THREADS,
+        rows_read: int | None = None,
     ) -> Iterator[tuple[Client, str]]:
         """A client for a statement, and the statement's settings."""
         self.statements.append(with_literals(sql, parameters))
-        settings = self._settings(query, threads)
+        settings = self._settings(query, threads, rows_read or self._limits.rows_read)
         with self._store.client() as client:
             try:
                 yield client, settings
@@ -230,7 +255,7 @@ class Reading:
         with suppress(ClickHouseError, StorageError), self._store.client() as client:
             client.raw_query(self._store.cluster.kill, parameters={"tag": self._tag})
 
-    def _settings(self, query: str, threads: int) -> str:
+    def _settings(self, query: str, threads: int, rows_read: int) -> str:
         seconds_left = self._until - time.monotonic()
         if self._cancelled:
             raise Cancelled(query)
@@ -238,7 +263,10 @@ class Reading:
             raise LimitExceeded(self._out_of_time(query), retry=True)
         # Zero would mean no limit.
         seconds = max(seconds_left, 0.001)
-        return SETTINGS.format(tag=self._tag, seconds=seconds, limits=self._limits, threads=threads)
+        limits = self._limits
+        return SETTINGS.format(
+            tag=self._tag, seconds=seconds, limits=limits, rows_read=rows_read, threads=threads
+        )
 
     def _failed(self, query: str, text: str) -> StorageError:
         limits, line = self._limits, text.splitlines()[0]
@@ -253,7 +281,7 @@ class Reading:
             memory = f"{limits.memory >> 20} MiB of memory"
             return LimitExceeded(f"{query} needs more than {memory}", retry=False)
         if "Code: 158." in text:  # TOO_MANY_ROWS
-            return LimitExceeded(f"{query} reads more than {limits.rows_read:,} rows", retry=False)
+            return TooManyRows(f"{query} reads more than {limits.rows_read:,} rows")
         if "Code: 396." in text:  # TOO_MANY_ROWS_OR_BYTES
             limit = f"{limits.rows:,} rows or {limits.bytes >> 20} MiB"
             return LimitExceeded(f"{query} returns more than {limit}", retry=False)

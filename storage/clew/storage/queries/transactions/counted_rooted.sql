@@ -17,14 +17,11 @@
         AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
     UNION ALL
     SELECT
-        ServiceName, SpanName, count(), countIf(clew_is_error(StatusCode)),
-        countIf(clew_is_satisfied(clew_duration(Duration))),
-        countIf(clew_is_tolerating(clew_duration(Duration))),
-        sum(clew_duration(Duration)),
-        quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(clew_duration(Duration)),
-        max(clew_duration(Duration))
-    FROM otel.otel_traces
-    WHERE ParentSpanId = '' AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
+        ServiceName, SpanName, count(), countIf(IsError), countIf(clew_is_satisfied(Duration)),
+        countIf(clew_is_tolerating(Duration)), sum(Duration),
+        quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(Duration), max(Duration)
+    FROM otel.clew_roots
+    WHERE Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
         AND (Timestamp < {first_minute:DateTime} OR Timestamp >= {last_minute:DateTime})
         AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
     GROUP BY ServiceName, SpanName
