@@ -15,6 +15,7 @@ from clew.analysis.traces.times import LAST_SECOND
 from clew.cli.parts.analysis import steps_of
 from clew.storage import SIGNALS, Ingest, Store
 from support.loading import Running, rows
+from support.repeated import n_plus_one
 from support.traffic import MINUTE, SECOND, Loader, Process, tangle
 
 STEPS = steps_of(cast(Any, None), cast(Any, None))
@@ -37,7 +38,9 @@ def test_a_step_that_is_run_again_leaves_the_same_rows(
     before = analysis_rows(store)
     run(store, number)
     once = analysis_rows(store)
-    assert once != before, "it wrote no row into a table that a Signal's `derived` names"
+    assert once != before, (
+        "it wrote no row into clew_findings or a table that a Signal's `derived` names"
+    )
     run(store, number)
     assert analysis_rows(store) == once
 
@@ -57,6 +60,8 @@ def load_settled_traces(store: Store, loader: Loader) -> None:
         loader.spans(span for _ in range(20) for span in tangle(choice, PROCESSES, 5, at))
     settling = Settling(store)
     everything = {"since": 0, "until": 1 << 32, "quiet_since": 0, "quiet_until": 1 << 32}
+    for number in range(3):
+        loader.spans(n_plus_one(f"{number + 1:032x}", BEGAN + number * SECOND))
     for chunk in settling.plan_chunks(Window(**everything)):
         settling.settle(chunk)
 
@@ -64,6 +69,7 @@ def load_settled_traces(store: Store, loader: Loader) -> None:
 def analysis_rows(store: Store) -> dict[str, list[bytes]]:
     """The rows of every analysis table, each as text, without the columns that tell runs apart."""
     tables = [table for signal in SIGNALS.values() for table in signal.derived]
+    tables.append("clew_findings")
     with store.client() as client:
         return {
             table: sorted(

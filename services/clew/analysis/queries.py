@@ -134,6 +134,125 @@ class ExternalTransactionsRow(TypedDict):
 EXTERNAL_TRANSACTIONS = Query[ExternalTransactionsRow](ANALYSIS, "external_transactions")
 
 
+class FindingCallsRow(TypedDict):
+    environment: str
+    entry_service: str
+    entry_operation: str
+    source: str
+    target: str
+    type: str
+    summary: str
+    traces: int
+    calls: int
+    errors: int
+    repeating: int
+    total: int
+    quantiles: list[float]
+    longest: int
+    newest: list[tuple[str, int]]
+    failing: list[tuple[str, int]]
+    repeated: list[tuple[str, int]]
+    slow: list[tuple[str, int]]
+
+
+FINDING_CALLS = Query[FindingCallsRow](ANALYSIS, "finding_calls")
+
+
+class FindingEntriesRow(TypedDict):
+    environment: str
+    service: str
+    operation: str
+    id: str
+    traces: int
+    spans: int
+    quantiles: list[int]
+    first: int
+    last: int
+
+
+FINDING_ENTRIES = Query[FindingEntriesRow](ANALYSIS, "finding_entries")
+
+
+class FindingNewestRow(TypedDict):
+    newest: int
+
+
+FINDING_NEWEST = Query[FindingNewestRow](ANALYSIS, "finding_newest")
+
+
+class FindingOperationsRow(TypedDict):
+    environment: str
+    entry_service: str
+    entry_operation: str
+    service: str
+    operation: str
+    kind: str
+    traces: int
+    calls: int
+    self: int
+    repeating: int
+    repeated: list[tuple[str, int]]
+    newest: list[tuple[str, int]]
+
+
+FINDING_OPERATIONS = Query[FindingOperationsRow](ANALYSIS, "finding_operations")
+
+
+FINDING_SHOWN = Query[Never](ANALYSIS, "finding_shown")
+
+
+class FindingSpansRow(TypedDict):
+    trace_id: str
+    id: str
+    parent: str
+    service: str
+    name: str
+    kind: str
+    start: int
+    end: int
+    is_error: bool
+    scope: str
+    attributes: dict[str, str]
+    instance: str
+
+
+FINDING_SPANS = Query[FindingSpansRow](ANALYSIS, "finding_spans")
+
+
+class FindingStoredRow(TypedDict):
+    id: str
+    document: str
+    first_seen: int
+    last_seen: int
+    state: str
+    reason: str
+    author: str
+    state_since: float
+
+
+FINDING_STORED = Query[FindingStoredRow](ANALYSIS, "finding_stored")
+
+
+class FindingValuesRow(TypedDict):
+    transaction: str
+    service: str
+    operation: str
+    occurrences: int
+    value: float
+
+
+FINDING_VALUES = Query[FindingValuesRow](ANALYSIS, "finding_values")
+
+
+class FindingWindowRow(TypedDict):
+    hour: int
+    spans: int
+    newest: int
+
+
+FINDING_WINDOW = Query[FindingWindowRow](ANALYSIS, "finding_window")
+
+
 class OccurrenceBatchesRow(TypedDict):
     batch: int
 

@@ -32,6 +32,7 @@ from clew.api import (
     doctor,
     events,
     exceptions,
+    findings,
     forecasts,
     funnel,
     heatmap,
@@ -78,7 +79,11 @@ ROUTES = (  # modules with a router, in the order of the document
     exceptions,
     events,
     compare,
+<<<<<<< HEAD
     alert_replays,
+=======
+    findings,
+>>>>>>> e04a997 (Findings: rules over settled traces, their step, rows and states, and GET /api/v1/findings)
     alert_rules,  # before alerts, whose ids its path would be
     alerts,
     silences,

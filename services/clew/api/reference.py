@@ -55,6 +55,7 @@ TAGS = {
     "flags, campaigns, incidents, holidays.",
     "compare": "Comparison of two sets of traces: attribute values that are more frequent in one, "
     "and operations that changed.",
+    "findings": "Findings: what is slow every day, with what it costs and what to do.",
     "attributes": "Attribute keys and values, for autocompletion.",
     "definitions": "The definitions of business transactions.",
     "alerts": "Alerts: what is wrong, and the rules that say so.",
@@ -114,6 +115,7 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"pattern": "^[A-Za-z0-9_-]+$"},
     ),
     "key": ("Key of the instance, percent-encoded.", {}),
+    "finding_id": ("Id of the finding, 16 hex digits.", {}),
     "alert_id": ("Id of the alert, 16 hex digits.", {}),
     "silence_id": ("Id of the silence, 16 hex digits.", {}),
     "receiver_name": ("Name of the receiver, percent-encoded.", {}),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager
 
 from clew.analysis import Settler
+from clew.analysis.findings.step import Findings
 from clew.analysis.steps import Step
 from clew.analysis.traces.attributes import Attributes
 from clew.analysis.traces.edges import Edges
@@ -22,7 +23,7 @@ PATIENCE = 0.5  # seconds for the settler: it was told to stop when the process 
 
 def steps_of(store: Store, statements: Statements) -> Sequence[Step]:
     """The steps over settled traces, in the order in which they run. A new one goes here."""
-    return (Edges(statements), Attributes(statements))
+    return (Edges(statements), Attributes(statements), Findings(statements))
 
 
 @contextlib.asynccontextmanager
