@@ -20,7 +20,8 @@ def _section(rule: Rule) -> str:
     limits = "".join(f"| {name} | {value} |\n" for name, value in rule.thresholds.items())
     time = "" if rule.saves_time else "\nIt need not save time to be opened.\n"
     return (
-        f"### {rule.title}\n\n`{rule.name}`: {rule.meaning}\n\n| threshold | |\n|-|-|\n{limits}{time}\n"
+        f"### {rule.title}\n\n`{rule.name}`: {rule.meaning}\n\n"
+        f"| threshold | |\n|-|-|\n{limits}{time}\n"
         f"**When it is wrong.** {rule.wrong_when}\n\n**The mend.** {rule.mend}\n"
     )
 

@@ -79,11 +79,8 @@ ROUTES = (  # modules with a router, in the order of the document
     exceptions,
     events,
     compare,
-<<<<<<< HEAD
     alert_replays,
-=======
     findings,
->>>>>>> e04a997 (Findings: rules over settled traces, their step, rows and states, and GET /api/v1/findings)
     alert_rules,  # before alerts, whose ids its path would be
     alerts,
     silences,

@@ -75,7 +75,7 @@ class Finding(Model):
     place: str
     """Where in the code; empty where spans do not say it."""
     state: FindingState
-    """What became of it; `regressed`: it was resolved, and traces that began later have it again."""
+    """What became of it; `regressed`: it was resolved, and traces that began later have it."""
     reason: str
     """Why somebody, or a run, changed the state."""
     author: str
