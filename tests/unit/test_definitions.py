@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -195,13 +196,30 @@ transactions:
         f"25: {one}[3].slo: objective is missing: "
         "The share of occurrences that must be good, such as 0.995.",
         f"26: {one}[4]: item 2 of this list has the name 'Y' already",
-        f"28: {one}[5]: write a mapping with name, id, match, key, value, user, transaction, steps and slo",
+        f"28: {one}[5]: write a mapping with name, id, match, key, value, user, transaction, steps, slo and kpi",
     ]
 
 
 def test_a_condition_without_a_value_is_an_error() -> None:
     text = "transactions: [{name: x, match: {service: x, attr: {tenant: }}}]"
     assert _messages(text) == ["t.yaml:1: transactions[0].match.attr.tenant: write a text"]
+
+
+@pytest.mark.parametrize(
+    ("kpi", "problem"),
+    [
+        ("{name: a}", "write either metric or sum"),
+        ("{name: a, metric: m, sum: s}", "write either metric or sum"),
+        ("{name: a, metric: m, operation: o}", "a metric has no operation"),
+        ("{name: a, sum: s, aggregation: avg}", "the aggregation is of a metric"),
+        ("{name: a, sum: s}", "kpi 'a': name the service whose spans have 's'"),
+        ("{name: a, metric: m, aggregation: median}", "write avg or sum"),
+    ],
+)
+def test_a_problem_of_a_kpi_is_explained(kpi: str, problem: str) -> None:
+    text = f"transactions: [{{name: X, match: {{operation: o}}, kpi: [{kpi}]}}]"
+    with pytest.raises(DocumentError, match=re.escape(problem)):
+        read(text.encode())
 
 
 def test_no_transactions_are_definitions_too() -> None:

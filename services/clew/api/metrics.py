@@ -66,7 +66,7 @@ def list_metrics(
     several metrics."""
     order = Order.parse(sort, SORTS, "name", common.position)
     page, has_more = split_page(
-        _read_metrics(
+        read_metrics(
             answer,
             common,
             service=service,
@@ -113,7 +113,7 @@ def query_metric(
     step = step or common.window.step
     if common.window.seconds / step > MAX_POINTS:
         raise Problem(400, f"step={step}: more than {MAX_POINTS} points; use a longer step")
-    metrics = _read_metrics(
+    metrics = read_metrics(
         answer, common, service=service, name=name, type=type, unit=unit, limit=MAX_KINDS
     )
     kinds = _group_by_kind(metrics, aggregation)
@@ -176,7 +176,7 @@ def _valid_aggregation(metric: Metric, aggregation: str | None) -> str:
     return aggregation or allowed[0]
 
 
-def _read_metrics(
+def read_metrics(
     answer: Answer,
     common: CommonParameters,
     *,
@@ -187,6 +187,7 @@ def _read_metrics(
     backwards: bool = False,
     **parameters: Any,
 ) -> list[Metric]:
+    """The metrics with points in the window; one name with several types or units is several."""
     after_type, _, after_unit = after.get("sequence", "").partition(" ")
     parameters |= {
         "environment": common.environment,

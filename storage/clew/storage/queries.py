@@ -498,6 +498,14 @@ class JaegerSummariesRow(TypedDict):
 JAEGER_SUMMARIES = Query[JaegerSummariesRow](STORAGE, "jaeger_summaries")
 
 
+class KpiSumsRow(TypedDict):
+    hour: int
+    total: float | None
+
+
+KPI_SUMS = Query[KpiSumsRow](STORAGE, "kpi_sums")
+
+
 class LedgerRow(TypedDict):
     signal: str
     service: str

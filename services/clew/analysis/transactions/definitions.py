@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, model_validator
@@ -40,6 +40,7 @@ from clew.analysis.transactions.sources import (
 MAX_DEFINITIONS = 200
 MAX_STEPS = 50
 MAX_ATTRIBUTES = 20
+MAX_KPIS = 20
 MAX_LATENCY_MS = 30 * 86_400_000
 MAX_ID = 64
 
@@ -130,6 +131,42 @@ class Slo(Fields):
     """The share of occurrences that must be good, such as 0.995."""
 
 
+KpiAggregation = Literal["avg", "sum", "min", "max", "count", "p50", "p90", "p95", "p99"]
+
+
+class Kpi(Fields):
+    """A number of the business: a metric, or the sum of an attribute."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["metric"]}, {"required": ["sum"]}]}
+    )
+
+    name: Annotated[Name, AfterValidator(_printable)]
+    """What people call it."""
+    metric: Text | None = None
+    """The name of a metric."""
+    sum: Text | None = None
+    """An attribute of spans, whose numbers are summed: of those of the service and operation here,
+    or else of the transaction's match."""
+    service: Text | None = None
+    """The service.name of the metric or of the spans."""
+    operation: Text | None = None
+    """The name of the spans."""
+    aggregation: KpiAggregation | None = None
+    """How a metric is combined over an hour; by default a counter's increase is summed, a level
+    averaged."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Kpi:
+        if (self.metric is None) == (self.sum is None):
+            raise ValueError("write either metric or sum")
+        if self.metric is not None and self.operation is not None:
+            raise ValueError("a metric has no operation: leave it out, or write sum")
+        if self.sum is not None and self.aggregation is not None:
+            raise ValueError("the aggregation is of a metric: leave it out")
+        return self
+
+
 class Definition(Fields):
     """A business transaction. Without a key, every trace is an occurrence of its own."""
 
@@ -154,6 +191,8 @@ class Definition(Fields):
     """The steps of an occurrence, in order."""
     slo: Slo | None = None
     """The service level objective."""
+    kpi: Annotated[tuple[Kpi, ...], Field(max_length=MAX_KPIS), Distinct("name")] = ()
+    """Numbers of the business that are compared with its latency and errors, hour by hour."""
 
     @property
     def key_attributes(self) -> tuple[AttributeSource, ...]:
@@ -186,6 +225,13 @@ class Definition(Fields):
         """Whether a request shows that it matches, before the service has answered it."""
         operation = self.match.operation
         return not self.match.attr and (operation is None or is_request_operation(operation))
+
+    @model_validator(mode="after")
+    def _kpis_have_a_service(self) -> Definition:
+        for kpi in self.kpi:
+            if kpi.sum is not None and not (kpi.service or self.match.service):
+                raise ValueError(f"kpi {kpi.name!r}: name the service whose spans have {kpi.sum!r}")
+        return self
 
     @model_validator(mode="after")
     def _requests_can_be_told(self) -> Definition:
