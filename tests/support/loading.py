@@ -165,6 +165,14 @@ def sides_equal_their_base(store: Store) -> bool:
             LogAttributes['feature_flag.version'], count(), min(Timestamp)
         FROM otel.otel_logs WHERE has(mapKeys(LogAttributes), 'feature_flag.key') GROUP BY 1, 2, 3, 4, 5, 6, 7
         ORDER BY ALL"""
+    templates = """
+        SELECT Hour, toString(ServiceName), toString(Environment), Template, Level, Place, min(Body), sum(Count)
+        FROM otel.clew_log_templates GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"""
+    templates_from_base = """
+        SELECT toStartOfHour(clew_minute(Timestamp)) AS hour, toString(ServiceName),
+            toString(clew_environment(ResourceAttributes)) AS environment, Template, Level,
+            clew_log_place(LogAttributes) AS place, min(substringUTF8(Body, 1, 200)), count()
+        FROM otel.otel_logs GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"""
     with store.client() as client:
         return all(
             client.query(side).result_rows == client.query(base).result_rows
@@ -173,6 +181,7 @@ def sides_equal_their_base(store: Store) -> bool:
                 (exceptions, exceptions_from_base),
                 (log_exceptions, log_exceptions_from_base),
                 (log_events, log_events_from_base),
+                (templates, templates_from_base),
                 (traces, traces_from_base),
                 (operations, operations_from_base),
                 (hours, hours_from_minutes),

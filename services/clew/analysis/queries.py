@@ -69,6 +69,140 @@ class BackfillWindowsRow(TypedDict):
 BACKFILL_WINDOWS = Query[BackfillWindowsRow](ANALYSIS, "backfill_windows")
 
 
+class DiagnosisExamplesRow(TypedDict):
+    service: str
+    trace_id: str
+    duration_ms: float
+    is_error: bool
+
+
+DIAGNOSIS_EXAMPLES = Query[DiagnosisExamplesRow](ANALYSIS, "diagnosis_examples")
+
+
+class DiagnosisExceptionsRow(TypedDict):
+    service: str
+    type: str
+    place: str
+    message: str
+    came: int
+    baseline: int
+    example: str
+
+
+DIAGNOSIS_EXCEPTIONS = Query[DiagnosisExceptionsRow](ANALYSIS, "diagnosis_exceptions")
+
+
+class DiagnosisLogsRow(TypedDict):
+    service: str
+    came: int
+    expected: float
+    share: float
+    example: str
+    severity: str
+    place: str
+    body: str
+    template: str
+
+
+DIAGNOSIS_LOGS = Query[DiagnosisLogsRow](ANALYSIS, "diagnosis_logs")
+
+
+class DiagnosisMinutesRow(TypedDict):
+    minute: int
+    traces: int
+    errors: int
+    log_duration: float
+
+
+DIAGNOSIS_MINUTES = Query[DiagnosisMinutesRow](ANALYSIS, "diagnosis_minutes")
+
+
+class DiagnosisOccurrencesRow(TypedDict):
+    is_a: int
+    occurrences: int
+    failed: int
+    worse: int
+    users: int
+    users_worse: int
+    value: float
+    lost: float
+    at_risk: float
+
+
+DIAGNOSIS_OCCURRENCES = Query[DiagnosisOccurrencesRow](ANALYSIS, "diagnosis_occurrences")
+
+
+class DiagnosisProcessRow(TypedDict):
+    service: str
+    metric: str
+    instance: str
+    highest: float
+    median: float
+    low: float
+    high: float
+    points: int
+
+
+DIAGNOSIS_PROCESS = Query[DiagnosisProcessRow](ANALYSIS, "diagnosis_process")
+
+
+class DiagnosisSetsRow(TypedDict):
+    is_a: int
+    rows: int
+    traces: int
+    errors: int
+    mean: float
+    satisfied: int
+    tolerating: int
+    time: int
+    quantiles: list[int]
+
+
+DIAGNOSIS_SETS = Query[DiagnosisSetsRow](ANALYSIS, "diagnosis_sets")
+
+
+class DiagnosisTimesRow(TypedDict):
+    service: str
+    operation: str
+    target: str
+    type: str
+    a: tuple[int, float, float, float, float, float, float]
+    b: tuple[int, float, float, float, float, float, float]
+
+
+DIAGNOSIS_TIMES = Query[DiagnosisTimesRow](ANALYSIS, "diagnosis_times")
+
+
+class DiagnosisValuesRow(TypedDict):
+    service: str
+    operation: str
+    source: str
+    key: str
+    value: str
+    a: int
+    a_time: float
+    a_failed: int
+    b: int
+    b_time: float
+    b_failed: int
+
+
+DIAGNOSIS_VALUES = Query[DiagnosisValuesRow](ANALYSIS, "diagnosis_values")
+
+
+class DiagnosisWaysRow(TypedDict):
+    service: str
+    operation: str
+    came: float
+    expected: float
+    variance: float
+    calls: float
+    baseline_calls: float
+
+
+DIAGNOSIS_WAYS = Query[DiagnosisWaysRow](ANALYSIS, "diagnosis_ways")
+
+
 class EventsRow(TypedDict):
     id: str
     time: str

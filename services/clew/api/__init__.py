@@ -29,6 +29,7 @@ from clew.api import (
     compare,
     definitions,
     dependencies,
+    diagnose,
     doctor,
     events,
     exceptions,
@@ -83,6 +84,7 @@ ROUTES = (  # modules with a router, in the order of the document
     compare,
     alert_replays,
     findings,
+    diagnose,
     alert_rules,  # before alerts, whose ids its path would be
     alerts,
     silences,

@@ -56,6 +56,7 @@ TAGS = {
     "compare": "Comparison of two sets of traces: attribute values that are more frequent in one, "
     "and operations that changed.",
     "findings": "Findings: what is slow every day, with what it costs and what to do.",
+    "diagnose": "Diagnosis: why transactions became slow or fail.",
     "attributes": "Attribute keys and values, for autocompletion.",
     "definitions": "The definitions of business transactions.",
     "alerts": "Alerts: what is wrong, and the rules that say so.",

@@ -38,6 +38,7 @@ SHARDED = {
     "clew_log_exceptions": _TRACE,
     "clew_log_events": "cityHash64(Minute)",
     "clew_roots": _OPERATION,
+    "clew_log_templates": "cityHash64(ServiceName)",
     "clew_operations_1m": _OPERATION,
     "clew_operations_1h": _OPERATION,
     "clew_operations": _OPERATION,

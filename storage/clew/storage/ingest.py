@@ -132,6 +132,12 @@ LOGS = Signal(
     (
         SideTable("clew_log_exceptions", "Segment", "Segment"),
         SideTable("clew_log_events", "Minute", "clew_minute(Timestamp)"),
+        SideTable(
+            "clew_log_templates",
+            "(ServiceName, Hour)",
+            "(ServiceName, toStartOfHour(clew_minute(Timestamp)))",
+            "Count",
+        ),
     ),
 )
 METRICS = Signal(

@@ -1,0 +1,109 @@
+"""Puts the evidence of a diagnosis together: which services are suspects, and of what kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clew.analysis.diagnosis.evidence import Evidence, EvidenceName
+
+CauseKind = Literal[
+    "own", "link", "code", "missing", "process", "database", "external", "version", "value"
+]
+
+MAX_CAUSES = 5
+# What each kind of evidence counts. Measured on labelled faults: log records say most, and
+# structure changes in many services at once.
+WEIGHTS: Mapping[EvidenceName, float] = {"time": 1.0, "structure": 0.3, "logs": 1.2, "process": 1.0}
+# From which strength on evidence counts in full. Time: a share of B's mean duration; structure and
+# process: deviations; logs: the logarithm of 20 records.
+FULL_TIME, FULL_STRUCTURE, FULL_LOGS, FULL_PROCESS = 0.03, 8.0, 3.0, 10.0
+# A score from which on there is a cause. Quiet windows of the labelled data stay below it.
+THRESHOLD = 0.6
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A suspect. `score`: the weighted sum of its evidence; `confidence`: its share of the scores
+    of all suspects; `parts`: the score by kind of evidence."""
+
+    service: str
+    operation: str
+    kind: CauseKind
+    target: str
+    score: float
+    confidence: float
+    parts: Mapping[EvidenceName, float]
+
+
+def rank(evidence: Mapping[EvidenceName, Evidence], mean_duration: float) -> list[Cause]:
+    """The suspects, the first one the strongest, also those below THRESHOLD. `mean_duration`: of
+    the traces of B, in nanoseconds."""
+    full: Mapping[EvidenceName, float] = {
+        "time": FULL_TIME * mean_duration,
+        "structure": FULL_STRUCTURE,
+        "logs": FULL_LOGS,
+        "process": FULL_PROCESS,
+    }
+    parts: dict[str, dict[EvidenceName, float]] = {}
+    for name, part in evidence.items():
+        greatest = max(part.strongest, full[name])
+        for service, strength in part.strengths.items():
+            if greatest > 0:
+                parts.setdefault(service, {})[name] = WEIGHTS[name] * strength / greatest
+    scores = {service: sum(shares.values()) for service, shares in parts.items()}
+    order = sorted(scores, key=lambda service: (-scores[service], service))
+    total = sum(scores.values())
+    return [
+        _cause(service, scores[service], scores[service] / total, parts[service], evidence)
+        for service in order[:MAX_CAUSES]
+    ]
+
+
+def _cause(
+    service: str,
+    score: float,
+    confidence: float,
+    parts: Mapping[EvidenceName, float],
+    evidence: Mapping[EvidenceName, Evidence],
+) -> Cause:
+    details = {name: part.details.get(service, []) for name, part in evidence.items()}
+    strongest = max(parts, key=lambda name: parts[name])
+    kind, target = _kind(strongest, details)
+    return Cause(service, _operation(details), kind, target, score, confidence, parts)
+
+
+def _kind(
+    strongest: EvidenceName, details: Mapping[EvidenceName, list[dict[str, Any]]]
+) -> tuple[CauseKind, str]:
+    """The kind of a cause, and what is at the other end of it, if anything: a service, a database,
+    a host."""
+    for change in details["structure"]:
+        if change["target"]:  # a target without spans fails
+            return _outside(change["target"]), change["target"]
+    if strongest == "process":
+        return "process", ""
+    if strongest == "time":
+        hottest = details["time"][0]
+        if hottest["type"] == "service":
+            return "link", hottest["target"]
+        if hottest["type"] == "own":
+            return "own", ""
+        return ("database" if hottest["type"] == "database" else "external"), hottest["target"]
+    changes = details["logs"] if strongest == "logs" else details["structure"]
+    is_less = all(change["came"] < change["expected"] for change in changes)
+    return ("missing" if is_less else "code"), ""
+
+
+def _outside(target: str) -> CauseKind:
+    return "external"
+
+
+def _operation(details: Mapping[EvidenceName, list[dict[str, Any]]]) -> str:
+    """The operation in which the change shows most; empty if none does."""
+    for name in ("time", "structure"):
+        for change in details[name]:
+            if change["operation"] and change.get("type", "own") == "own":
+                return str(change["operation"])
+    return ""

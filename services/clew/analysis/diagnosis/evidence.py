@@ -1,0 +1,305 @@
+"""The evidence of a diagnosis: what differs between A and B, by service, each kind by itself.
+
+Functions over rows of queries/diagnosis. The thresholds were chosen on public labelled faults
+(docs/benchmarks.md); a strength has no unit, and each kind has its own scale (`causes.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from clew.analysis.queries import (
+    DiagnosisExceptionsRow,
+    DiagnosisLogsRow,
+    DiagnosisProcessRow,
+    DiagnosisTimesRow,
+    DiagnosisWaysRow,
+)
+
+EvidenceName = Literal["time", "structure", "logs", "process"]
+
+MS = 1e6
+MIN_TRACES, MIN_BASELINE_CALLS = 5, 20
+Z = 3.0  # Welch's z from which on a mean or a count differs
+LINKS_COUNT = 0.1  # of the hottest operation that the hottest link must have, or links are silent
+OWN_BESIDE_LINKS = 0.5  # weight of a service's own time where links count
+DISPERSION = 0.25  # counts of calls vary so much more than by chance
+MAX_DEVIATION = 20.0
+EXPLAINED = 0.5  # weight of what a service called further down shows as well
+# Where records of all services became so much rarer or more frequent, they were not received.
+MIN_RECEIVED, MAX_RECEIVED = 1 / 3, 3.0
+MIN_SPREAD = 0.02  # of a gauge: less is noise of its own
+PROCESS_DEVIATION = 3.0  # interquartile ranges above the median
+# What a target without spans does counts as its caller's own time.
+OUTSIDE = ("database", "external", "queue")
+
+
+@dataclass
+class Evidence:
+    """One kind of evidence. `strengths` and `details` by service; the details' members are those of
+    the API's models, the strongest first."""
+
+    strengths: dict[str, float] = field(default_factory=dict)
+    details: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, service: str, **detail: Any) -> None:
+        self.details[service].append(detail)
+
+    @property
+    def strongest(self) -> float:
+        return max(self.strengths.values(), default=0.0)
+
+
+@dataclass(frozen=True)
+class TimeChange:
+    """How the time of an operation or a link changed. `z`: the difference of the means per call in
+    their standard errors; `extra`: nanoseconds more in each trace of A."""
+
+    row: DiagnosisTimesRow
+    z: float
+    a_mean: float
+    b_mean: float
+    extra: float
+
+    @property
+    def is_hot(self) -> bool:
+        return self.z > Z and self.extra > 0
+
+
+def time_changes(rows: Iterable[DiagnosisTimesRow], traces: int) -> list[TimeChange]:
+    """The operations and links with enough calls in both sets; `traces` of A."""
+    changes = []
+    for row in rows:
+        a, b = row["a"], row["b"]
+        if a[0] < MIN_TRACES or b[1] < MIN_BASELINE_CALLS:
+            continue
+        a_mean, b_mean = a[2] / a[1], b[2] / b[1]
+        error = math.sqrt(_variance(a) + _variance(b) + 1e-9)
+        extra = (a_mean - b_mean) * a[1] / traces
+        changes.append(TimeChange(row, (a_mean - b_mean) / error, a_mean, b_mean, extra))
+    return changes
+
+
+def _variance(sums: Sequence[float]) -> float:
+    """The variance of a mean per call, over traces: calls of one trace are not independent."""
+    traces, calls, time, squares, square_calls, products = sums[:6]
+    mean = time / calls
+    deviation = max(0.0, squares - 2 * mean * products + mean * mean * square_calls)
+    return deviation / (calls * calls) * traces / max(1.0, traces - 1)
+
+
+def time_evidence(changes: Sequence[TimeChange]) -> Evidence:
+    """A service's own time, and the time of the links that it has a part in. A link accuses both
+    ends, each by the share of its links that are hot: the end with the fault has many of them."""
+    evidence = Evidence()
+    self_times: defaultdict[str, float] = defaultdict(float)
+    links: defaultdict[str, float] = defaultdict(float)
+    hot: defaultdict[str, int] = defaultdict(int)
+    known: defaultdict[str, int] = defaultdict(int)
+    hottest = {"own": 0.0, "link": 0.0}
+    for change in sorted(changes, key=lambda change: -change.extra):
+        row = change.row
+        is_link = row["type"] == "service"
+        ends = (row["service"], row["target"]) if is_link else (row["service"],)
+        for service in ends if is_link else ():
+            known[service] += 1
+        if not change.is_hot or row["type"] == "consumed":
+            continue
+        hottest["link" if is_link else "own"] = max(
+            hottest["link" if is_link else "own"], change.extra
+        )
+        for service in ends:
+            (links if is_link else self_times)[service] += change.extra
+            hot[service] += is_link
+            evidence.add(service, **_time_detail(change))
+    do_links_count = hottest["link"] > 0 and hottest["link"] >= LINKS_COUNT * hottest["own"]
+    for service in {*self_times, *links} if do_links_count else self_times:
+        strength = self_times[service]
+        if do_links_count:
+            link = links[service] * hot[service] / max(1, known[service])
+            strength = max(link, OWN_BESIDE_LINKS * self_times[service])
+        evidence.strengths[service] = strength
+    return evidence
+
+
+def _time_detail(change: TimeChange) -> dict[str, Any]:
+    row = change.row
+    return {
+        "operation": row["operation"],
+        "target": row["target"],
+        "type": row["type"] or "own",
+        "calls": int(row["a"][1]),
+        "ms": change.a_mean / MS,
+        "baseline_ms": change.b_mean / MS,
+        "extra_ms": change.extra / MS,
+        "z": change.z,
+    }
+
+
+def structure_evidence(
+    rows: Iterable[DiagnosisWaysRow], times: Iterable[DiagnosisTimesRow], callees: CallGraph
+) -> Evidence:
+    """How often a service runs its operations and calls others, per call of it."""
+    evidence = Evidence()
+    for row in rows:
+        z = _deviation(row["came"], row["expected"], row["variance"])
+        if abs(z) > Z and row["baseline_calls"] >= MIN_BASELINE_CALLS:
+            _add_count(
+                evidence, row["service"], row["operation"], "", row["came"], row["expected"], z
+            )
+    for service, target, came, expected in _failures(times):
+        z = _deviation(came, expected, 0.0)
+        if z > Z and came >= MIN_TRACES:
+            _add_count(evidence, service, "", target, came, expected, z)
+    for details in evidence.details.values():
+        details.sort(key=lambda detail: -abs(detail["z"]))
+    return explained_away(evidence, callees)
+
+
+def _add_count(
+    evidence: Evidence,
+    service: str,
+    operation: str,
+    target: str,
+    came: float,
+    expected: float,
+    z: float,
+) -> None:
+    strength = min(abs(z), MAX_DEVIATION)
+    evidence.strengths[service] = max(evidence.strengths.get(service, 0.0), strength)
+    evidence.add(
+        service,
+        operation=operation,
+        target=target,
+        what="failed calls" if target else "calls",
+        came=came,
+        expected=expected,
+        z=z,
+    )
+
+
+def _deviation(came: float, expected: float, variance: float) -> float:
+    """A Poisson count's deviation, with overdispersion and the baseline's own variance."""
+    return (came - expected) / math.sqrt(
+        max(expected, 0.5) + variance + (DISPERSION * expected) ** 2
+    )
+
+
+def _failures(times: Iterable[DiagnosisTimesRow]) -> list[tuple[str, str, float, float]]:
+    """Failed calls out of a service to what has no spans: source, target, came, expected."""
+    sums: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0] * 4)
+    for row in times:
+        if row["type"] in OUTSIDE:
+            total = sums[row["service"], row["target"]]
+            for place, (sums_of_set, column) in enumerate(
+                ((row["a"], 1), (row["a"], 6), (row["b"], 1), (row["b"], 6))
+            ):
+                total[place] += sums_of_set[column]
+    return [
+        (service, target, failed, before_failed / before * calls)
+        for (service, target), (calls, failed, before, before_failed) in sums.items()
+        if before >= MIN_BASELINE_CALLS
+    ]
+
+
+CallGraph = Mapping[str, Collection[str]]
+
+
+def call_graph(rows: Iterable[DiagnosisTimesRow]) -> CallGraph:
+    """Which services each service calls."""
+    callees: defaultdict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row["type"] == "service" and row["service"] != row["target"]:
+            callees[row["service"]].add(row["target"])
+    return callees
+
+
+def explained_away(evidence: Evidence, callees: CallGraph) -> Evidence:
+    """The deeper service wins: what a service does otherwise is less of a sign where a service that
+    it calls does as well."""
+    before = dict(evidence.strengths)
+    for service, strength in before.items():
+        below = (before.get(callee, 0.0) for callee in callees.get(service, ()))
+        if max(below, default=0.0) >= 0.5 * strength:
+            evidence.strengths[service] = EXPLAINED * strength
+    return evidence
+
+
+def logs_evidence(
+    logs: Iterable[DiagnosisLogsRow],
+    exceptions: Iterable[DiagnosisExceptionsRow],
+    share: float,
+    sampled_share: float,
+    callees: CallGraph,
+) -> Evidence:
+    """Kinds of log records and exceptions that are new or did not come. A line that always came and
+    is missing names the place in the code: it is put before those that are new.
+
+    `share`: the traces of A by those of B; `sampled_share`: of the samples that the log records are
+    of."""
+    evidence = Evidence()
+    for row in logs:
+        received = (row["share"] or 0.0) / sampled_share
+        if MIN_RECEIVED < received < MAX_RECEIVED:
+            record = {
+                "kind": "record",
+                "change": "missing" if row["came"] < row["expected"] else "new",
+                "place": row["place"],
+                "severity": row["severity"],
+                "text": row["body"],
+                "example": row["example"],
+            }
+            _add_place(evidence, row["service"], row["came"], row["expected"], record)
+    for exception in exceptions:
+        expected = exception["baseline"] * share
+        if _deviation(exception["came"], expected, 0.0) > Z and exception["came"] > 2 * expected:
+            record = {
+                "kind": "exception",
+                "change": "new",
+                "place": exception["place"],
+                "severity": "error",
+                "text": f"{exception['type']}: {exception['message']}",
+                "example": exception["example"],
+            }
+            _add_place(evidence, exception["service"], exception["came"], expected, record)
+    for details in evidence.details.values():
+        # A tenth more records that are new do not come before one that is missing.
+        details.sort(
+            key=lambda detail: -detail["weight"] * (1.1 if detail["change"] == "missing" else 1)
+        )
+    return explained_away(evidence, callees)
+
+
+def _add_place(
+    evidence: Evidence, service: str, came: float, expected: float, place: Mapping[str, Any]
+) -> None:
+    weight = math.log1p(abs(came - expected))
+    evidence.strengths[service] = max(evidence.strengths.get(service, 0.0), weight)
+    evidence.add(service, came=came, expected=expected, weight=weight, **place)
+
+
+def process_evidence(rows: Iterable[DiagnosisProcessRow]) -> Evidence:
+    """Gauges of a process that were far higher than they usually are."""
+    evidence = Evidence()
+    for row in rows:
+        median, highest = row["median"] or 0.0, row["highest"] or 0.0
+        spread = max((row["high"] or 0.0) - (row["low"] or 0.0), MIN_SPREAD)
+        deviation = (highest - median) / spread
+        if deviation > PROCESS_DEVIATION:
+            service = row["service"]
+            evidence.strengths[service] = max(evidence.strengths.get(service, 0.0), deviation)
+            evidence.add(
+                service,
+                metric=row["metric"],
+                instance=row["instance"],
+                highest=highest,
+                usual=median,
+                deviation=deviation,
+            )
+    for details in evidence.details.values():
+        details.sort(key=lambda detail: -detail["deviation"])
+    return evidence

@@ -1,0 +1,117 @@
+"""What a disturbance costs: the excess over a baseline, never totals.
+
+Functions over counts of two sets of traces, A (disturbed) and B (the baseline)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clew.analysis.queries import DiagnosisOccurrencesRow, DiagnosisSetsRow
+
+Z95 = 1.959964
+HOUR = 3600e9  # nanoseconds
+
+
+@dataclass(frozen=True)
+class Excess:
+    """More than expected, with a 95 % interval."""
+
+    value: float
+    lower: float
+    upper: float
+
+    def as_json(self) -> dict[str, float]:
+        return {"value": self.value, "lower": self.lower, "upper": self.upper}
+
+
+def wilson(successes: float, trials: float) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson's), (0, 1) without trials."""
+    if trials <= 0:
+        return 0.0, 1.0
+    share = successes / trials
+    squared = Z95 * Z95 / trials
+    middle = (share + squared / 2) / (1 + squared)
+    half = Z95 / (1 + squared) * math.sqrt(share * (1 - share) / trials + squared / (4 * trials))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def excess(came: float, trials: float, usual: float, usual_trials: float) -> Excess:
+    """How many of `trials` came more than the share of the baseline lets expect: the difference of
+    two shares with Newcombe's interval, which combines Wilson's of both."""
+    if trials <= 0 or usual_trials <= 0:
+        return Excess(0.0, 0.0, 0.0)
+    share, before = came / trials, usual / usual_trials
+    lower, upper = wilson(came, trials)
+    lower_before, upper_before = wilson(usual, usual_trials)
+    difference = share - before
+    return Excess(
+        trials * difference,
+        trials * (difference - math.hypot(share - lower, upper_before - before)),
+        trials * (difference + math.hypot(upper - share, before - lower_before)),
+    )
+
+
+def combined_score(parts: Mapping[str, float]) -> float:
+    """One number from shares of 0 to 1: 1 - Π(1 - part). Each part alone can make it large."""
+    rest = 1.0
+    for part in parts.values():
+        rest *= 1 - min(max(part, 0.0), 1.0)
+    return 1 - rest
+
+
+def apdex(sets: DiagnosisSetsRow) -> float | None:
+    count = sets["rows"]
+    return (sets["satisfied"] + sets["tolerating"] / 2) / count if count else None
+
+
+def impact(
+    a: DiagnosisSetsRow, b: DiagnosisSetsRow, occurrences: Sequence[DiagnosisOccurrencesRow] = ()
+) -> dict[str, Any]:
+    """The impact as the API's model names it. `occurrences`: of a defined transaction."""
+    by_set = {row["is_a"]: row for row in occurrences}
+    occurred, before = by_set.get(True), by_set.get(False)
+    if occurred and before:
+        failed = excess(
+            occurred["failed"], occurred["occurrences"], before["failed"], before["occurrences"]
+        )
+    else:
+        failed = excess(a["errors"], a["traces"], b["errors"], b["traces"])
+    hours = (a["time"] / a["rows"] - b["time"] / b["rows"]) * a["traces"] / HOUR
+    parts = {"failed": max(0.0, failed.lower) / max(1, a["traces"])}
+    users = value = None
+    if occurred:
+        users = {"touched": occurred["users"], "worse": occurred["users_worse"]}
+        if occurred["users"]:
+            parts["users"] = occurred["users_worse"] / occurred["users"]
+        value = _value(occurred, before)
+        if occurred["value"]:
+            parts["value"] = max(0.0, value["lost"]) / occurred["value"]
+    return {
+        "traces": a["traces"],
+        "failed": failed.as_json(),
+        "user_hours": hours,
+        "apdex": {"before": apdex(b), "after": apdex(a)},
+        "users": users,
+        "value": value,
+        "score": combined_score(parts),
+        "parts": parts,
+    }
+
+
+def _value(
+    occurred: DiagnosisOccurrencesRow, before: DiagnosisOccurrencesRow | None
+) -> dict[str, float]:
+    """What was lost, and what is at risk in occurrences that ended well but slowly, more than the
+    baseline's share of the value."""
+    shares = (
+        (before["lost"] / before["value"], before["at_risk"] / before["value"])
+        if before and before["value"]
+        else (0.0, 0.0)
+    )
+    return {
+        "lost": occurred["lost"] - shares[0] * occurred["value"],
+        "at_risk": occurred["at_risk"] - shares[1] * occurred["value"],
+    }

@@ -1,0 +1,73 @@
+-- with diagnosed
+-- The kinds of log records that came in A far more or far less often than B lets expect, per call of their service, way by
+-- way as in diagnosis_ways. `share`: all records of A by those of B.
+,
+met AS
+(
+    SELECT
+        TraceId,
+        is_a,
+        service,
+        cityHash64(arraySort(arrayFilter(
+            (operation, owner, kind) -> owner = service AND clew_is_entry_kind(kind), operations, services, kinds))) AS way,
+        greatest(1., arraySum(arrayMap(
+            (number, owner, kind) -> owner = service AND clew_is_entry_kind(kind) ? toFloat64(number) : 0.,
+            calls, services, kinds))) AS entered
+    FROM
+    (
+        SELECT *, arrayJoin(arrayDistinct(services)) AS service FROM diagnosed
+    )
+),
+written AS
+(
+    SELECT TraceId, ServiceName AS service, Template AS template, count() AS records
+    FROM otel.otel_logs
+    WHERE TraceId != ''
+        AND ((toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({start:DateTime64(9)})
+                AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)} + toIntervalMinute(1))
+            OR (toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({baseline_start:DateTime64(9)})
+                AND Timestamp >= {baseline_start:DateTime64(9)} AND Timestamp < {baseline_end:DateTime64(9)} + toIntervalMinute(1)))
+    GROUP BY TraceId, service, template
+),
+by_way AS
+(
+    SELECT service, way, template, sumIf(records, is_a) AS a, sumIf(records, NOT is_a) AS b, anyIf(TraceId, is_a) AS example
+    FROM written
+    INNER JOIN met ON written.TraceId = met.TraceId AND written.service = met.service
+    GROUP BY service, way, template
+),
+totals AS
+(
+    SELECT service, way, sumIf(entered, is_a) AS of_a, sumIf(entered, NOT is_a) AS of_b
+    FROM met
+    GROUP BY service, way
+),
+compared AS
+(
+    SELECT
+        service,
+        template,
+        sumIf(a, of_a > 0 AND of_b >= 5) AS came,
+        sumIf(b / of_b * of_a, of_a > 0 AND of_b >= 5) AS expected,
+        sum(sum(a)) OVER () / sum(sum(b)) OVER () AS share,
+        max(example) AS example
+    FROM by_way
+    INNER JOIN totals ON by_way.service = totals.service AND by_way.way = totals.way
+    GROUP BY service, template
+),
+named AS
+(
+    SELECT ServiceName AS service, Template AS template, any(Level) AS level, any(Place) AS place, min(Body) AS body
+    FROM otel.clew_log_templates
+    WHERE (Hour >= toStartOfHour({start:DateTime64(9)}) AND Hour < {end:DateTime64(9)})
+        OR (Hour >= toStartOfHour({baseline_start:DateTime64(9)}) AND Hour < {baseline_end:DateTime64(9)})
+    GROUP BY service, template
+)
+SELECT
+    service, came, expected, share, example,
+    clew_level_name(level) AS severity, place, body, toString(template) AS template
+FROM compared
+INNER JOIN named ON compared.service = named.service AND compared.template = named.template
+WHERE (came >= 3 AND expected < 0.1 * came) OR (expected >= 6 AND came < 0.3 * expected)
+ORDER BY abs(came - expected) DESC, service, place, body
+LIMIT 500

@@ -1,0 +1,171 @@
+"""Diagnosis: why transactions became slow or fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import Query, Request
+
+from clew.analysis import diagnosis, queries
+from clew.analysis.alerts.records import AlertRecord
+from clew.analysis.diagnosis import Question, TimeRange
+from clew.analysis.diagnosis.onset import last_worsening
+from clew.api.answer import Answer, AnswerDependency
+from clew.api.changes import BaselineEnd, BaselineStart, baseline_window
+from clew.api.freshness import reads
+from clew.api.models import diagnosis as models
+from clew.api.parameters import (
+    SECOND,
+    CommonDependency,
+    CommonParameters,
+    Window,
+    rfc3339,
+    rfc3339_of_seconds,
+)
+from clew.api.problems import Problem
+from clew.api.reference import routes
+from clew.api.traces import is_automatic
+from clew.api.transaction_names import transaction_names
+
+router = routes("diagnose")
+
+MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
+SEARCHED = 3 * HOUR  # before now, in which a change is looked for if no window is given
+DEFAULT_WINDOW = 15 * MINUTE  # if there was none
+# The baseline, if none is given: so many times the window's length before it, within these bounds.
+TIMES_AS_LONG, SHORTEST, LONGEST = 11, 55 * MINUTE, 24 * HOUR
+
+
+@router.get("", response_model=models.Diagnosis)
+@reads("traces", "logs", "metrics", settled=True)
+def diagnose(
+    request: Request,
+    common: CommonDependency,
+    answer: AnswerDependency,
+    transaction: str | None = None,
+    service: Annotated[
+        str | None, Query(description="Only traces that meet this service (`service.name`).")
+    ] = None,
+    operation: Annotated[
+        str | None, Query(description="Only traces that meet this operation (span name).")
+    ] = None,
+    alert: Annotated[
+        str | None,
+        Query(description="Id of an alert: its transaction, service, operation and time."),
+    ] = None,
+    baseline_start: BaselineStart = None,
+    baseline_end: BaselineEnd = None,
+) -> dict[str, Any]:
+    """Why traces became slow or fail: the services that differ between a window and a baseline, the
+    most likely cause first, with evidence of time, structure, log records and processes.
+
+    The traces are those of a transaction, of a service, of an operation, or of an alert; without
+    any of them all traces. Without `start` the window begins where durations or failures last
+    became worse within three hours, or where the alert began. Without a baseline it is the time
+    before the window, eleven times as long, but at least 55 minutes and at most a day. If nothing
+    differs by more than chance, `none_because` says so."""
+    answer.rests_on_settled_traces()
+    question = _population(answer, common, transaction, service, operation)
+    window = common.window
+    is_given = "start" in request.query_params or common.position
+    if alert is not None:
+        record = _alert(answer, alert)
+        question = _question_of(record, question)
+        window = window if is_given else _window_of(record, window.end)
+    elif not is_given:
+        window = _worse_window(answer, question, window.end)
+    baseline = baseline_window(window, baseline_start, baseline_end) or _before(window)
+    question = replace(question, window=_range(window), baseline=_range(baseline))
+    members = diagnosis.diagnose(answer, question)
+    return answer.document(
+        window=_bounds(window),
+        baseline=_bounds(baseline),
+        **members | {"onset": rfc3339_of_seconds(members["onset"])},
+    )
+
+
+def _population(
+    answer: Answer,
+    common: CommonParameters,
+    transaction: str | None,
+    service: str | None,
+    operation: str | None,
+) -> Question:
+    """A question about these traces. Raises Problem 404 for an unknown automatic transaction."""
+    times = _range(common.window)
+    question = Question(
+        times, times, environment=common.environment, service=service, operation=operation
+    )
+    if transaction is None:
+        return question
+    if not is_automatic(transaction):
+        return replace(question, transaction=transaction)
+    names = transaction_names(answer, transaction)
+    if names is None:
+        raise Problem(404, f"no transaction has the id {transaction!r}")
+    return replace(
+        question,
+        entry_service=names["service"],
+        entry_names=names["names"],
+        entry_named=names["named"],
+    )
+
+
+def _alert(answer: Answer, alert: str) -> AlertRecord:
+    for row in answer.rows(queries.ALERTS_STORED):
+        record = AlertRecord.read(row["document"], row["version"])
+        if record.id == alert:
+            return record
+    raise Problem(404, f"no alert has the id {alert!r}")
+
+
+def _question_of(record: AlertRecord, question: Question) -> Question:
+    """The question with what the alert is about (`Series.labels`)."""
+    labels: Mapping[str, str] = record.labels
+    service, operation = labels.get("service"), labels.get("operation")
+    question = replace(question, environment=labels.get("environment", question.environment))
+    if "transaction" in labels and service and operation:
+        return replace(question, entry_service=service, entry_names=[operation])
+    if "transaction" in labels:
+        return replace(question, transaction=labels["transaction"])
+    return replace(
+        question,
+        service=service or question.service,
+        operation=operation or question.operation,
+    )
+
+
+def _window_of(record: AlertRecord, now: int) -> Window:
+    """From before the alert's episode began to its end, or to now."""
+    state = record.state
+    began = state.firing_since if state.firing_since else state.since
+    start = int(began * SECOND) - max(int(record.verdict.window * SECOND), MINUTE)
+    end = now if state.is_open else int(state.since * SECOND)
+    return Window(max(0, start), max(end, start + MINUTE))
+
+
+def _worse_window(answer: Answer, question: Question, end: int) -> Window:
+    """From the last minute at which traces became slower or failed more often to the end."""
+    searched = TimeRange(max(0, end - SEARCHED), end)
+    minutes = answer.rows(
+        queries.DIAGNOSIS_MINUTES,
+        **replace(question, window=searched, baseline=searched).parameters,
+    )
+    began = last_worsening(minutes)
+    return Window(end - DEFAULT_WINDOW if began is None else began * SECOND, end)
+
+
+def _before(window: Window) -> Window:
+    length = min(max(TIMES_AS_LONG * (window.end - window.start), SHORTEST), LONGEST)
+    start = max(0, window.start - length)
+    return Window(start, max(start + 1, window.start))
+
+
+def _range(window: Window) -> TimeRange:
+    return TimeRange(window.start, window.end)
+
+
+def _bounds(window: Window) -> dict[str, str]:
+    return {"start": rfc3339(window.start), "end": rfc3339(window.end)}

@@ -1,0 +1,82 @@
+"""The arithmetic of a diagnosis: onset, impact, and the values that explain a change."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from clew.analysis import impact
+from clew.analysis.diagnosis.differences import differences, of_kind
+from clew.analysis.diagnosis.onset import last_worsening, onset
+from clew.analysis.queries import DiagnosisMinutesRow, DiagnosisValuesRow
+
+
+def _minutes(*durations: float) -> list[DiagnosisMinutesRow]:
+    return [
+        {"minute": 60 * number, "traces": 50, "errors": 0, "log_duration": math.log(duration)}
+        for number, duration in enumerate(durations)
+    ]
+
+
+STEP = _minutes(*[100, 103, 98, 101] * 6, *[400, 410, 395] * 4)
+MENDED = _minutes(*[100, 103] * 6, *[400, 410] * 6, *[101, 99] * 6)
+
+
+def test_the_onset_is_the_change_next_to_the_window() -> None:
+    assert onset(STEP, 25 * 60) == 24 * 60
+    assert onset(STEP, 60) == 60  # none is near
+    assert onset([], 60) == 60
+
+
+def test_the_last_change_for_the_worse_is_found() -> None:
+    assert last_worsening(STEP) == 24 * 60
+    assert last_worsening(MENDED) == 12 * 60
+    assert last_worsening(_minutes(*[100] * 30)) is None
+    assert last_worsening([]) is None
+
+
+def test_an_excess_has_an_interval() -> None:
+    found = impact.excess(150, 10_000, 50, 10_000)
+    assert found.value == pytest.approx(100)
+    assert 70 < found.lower < 100 < found.upper < 130
+    none = impact.excess(5, 100, 50, 1000)
+    assert none.lower < 0 < none.upper
+    assert impact.excess(0, 0, 0, 0).value == 0
+
+
+def test_the_interval_of_a_share_holds_it() -> None:
+    assert impact.wilson(0, 0) == (0, 1)
+    low, high = impact.wilson(0, 100)
+    assert low == 0
+    assert 0.03 < high < 0.04  # 3.7 %, as tables have it
+
+
+def test_parts_are_combined() -> None:
+    assert impact.combined_score({}) == 0
+    assert impact.combined_score({"a": 0.5, "b": 0.5}) == 0.75
+    assert impact.combined_score({"a": 7.0}) == 1
+
+
+def _row(key: str, value: str, a: int, a_ms: float, b: int, b_ms: float) -> Any:
+    return {
+        "service": "orders", "operation": "POST", "source": "span", "key": key, "value": value,
+        "a": a, "a_time": a * a_ms, "a_failed": 0, "b": b, "b_time": b * b_ms, "b_failed": 0,
+    }  # fmt: skip
+
+
+def test_the_value_that_has_the_change_is_named() -> None:
+    rows: list[DiagnosisValuesRow] = [
+        _row("", "", 100, 20, 100, 10),
+        _row("tenant", "globex", 20, 60, 20, 10),
+        _row("tenant", "acme", 80, 10, 80, 10),
+        _row("region", "west", 50, 20, 50, 10),
+    ]
+    found = differences(rows)["orders"]
+    assert [(value.key, value.value) for value in of_kind(found, "values")] == [
+        ("tenant", "globex")
+    ]
+    assert found[0].share == 1
+    assert found[0].calls_share == 0.2
+    assert of_kind(found, "versions") == of_kind(found, "instances") == []
