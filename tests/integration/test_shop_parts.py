@@ -110,7 +110,9 @@ def test_a_large_shop_has_a_bank_and_a_second_instance(tmp_path: Path) -> None:
     ports = {name: 7000 + n for n, name in enumerate((*fleet.LARGE, *fleet.WEB_SERVICES))}
     commands = fleet.commands(tmp_path, ports)
     services = {name: command.service for name, command in commands.items()}
-    assert services == {"bank": "", "inventory-2": "inventory", **{n: n for n in fleet.SERVICES}}
+    more = {"bank": "", "inventory-2": "inventory", "payments-new": "payments"}
+    assert services == more | {name: name for name in fleet.SERVICES}
+    assert commands["payments-new"].version == faults.NEW_VERSION
     assert commands["orders"].env["SHOP_INVENTORY_URL"].count("http://") == 2
     assert commands["payments"].env["SHOP_BANK_URL"] == f"http://127.0.0.1:{ports['bank']}"
     assert commands["inventory-2"].env["SHOP_INSTANCE"] == faults.SECOND_INSTANCE

@@ -32,7 +32,6 @@ REFUSED = ("api_keys", "tls_cert", "tls_key")
 # A mild mix: some charges are slow, some fail, some product lists are read row by row.
 FAULTS = "payment_latency=0.1:400,payment_errors=0.05,inventory_n_plus_one=0.1,seed=7"
 RESOURCE = "service.version={version},deployment.environment.name=demo"
-VERSION = "1.0.0"
 FAULT_AFTER = 180.0  # seconds
 START_TIMEOUT = 60.0  # seconds
 STOP_TIMEOUT = 15.0
@@ -58,14 +57,13 @@ class Shop:
         self.ports = dict(zip(names, _free_ports(len(names)), strict=True))
         faults = "" if self.fault else FAULTS
         self._commands = fleet.commands(self.data, self.ports, faults=faults)
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.fault_at = float("inf")
 
     def open(self) -> None:
         """Start all of it. Raises UsageError."""
         for name in self._commands:
             _say(f"starting {name}")
-            self._start(name, VERSION)
+            self._start(name)
         for name, port in self.ports.items():
             _wait_for_port(name, port)
         if self.fault:
@@ -77,27 +75,19 @@ class Shop:
             return
         self.fault_at = float("inf")
         known = KNOWN[self.fault]
-        if known.truth.kind == "version":
-            self._deploy(known.truth.service, known.truth.subject)
         for port in self.ports.values():
             plan = {self.fault: known.usual._asdict()}
             httpx.put(f"http://127.0.0.1:{port}/admin/faults", json=plan, timeout=10)
         self.news = f"since {time.strftime('%H:%M:%S')} {self.fault}: {known.text}"
 
-    def _deploy(self, name: str, version: str) -> None:
-        self._processes[name].terminate()
-        self._processes[name].wait(STOP_TIMEOUT)
-        self._start(name, version)
-        _wait_for_port(name, self.ports[name])
-
-    def _start(self, name: str, version: str) -> None:
+    def _start(self, name: str) -> None:
         command = self._commands[name]
         env: dict[str, str] = dict(os.environ)
         if command.service:
             env = environment(command.argv, service_name=command.service, endpoint=self.otlp)
-            env["OTEL_RESOURCE_ATTRIBUTES"] = RESOURCE.format(version=version)
+            env["OTEL_RESOURCE_ATTRIBUTES"] = RESOURCE.format(version=command.version)
             env["XDG_CACHE_HOME"] = str(self.data / "cache")
-        self._processes[name] = self.start(name, command.argv, env | command.env)
+        self.start(name, command.argv, env | command.env)
 
 
 def run(settings: Settings, *, rate: float, seconds: float | None, fault: str = "") -> None:

@@ -7,23 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from clew.shop.faults import SECOND_INSTANCE
+from clew.shop.faults import NEW_VERSION, SECOND_INSTANCE
 
 BANK_PROCESS = "bank"
+NEW_PAYMENTS = "payments-new"
 # In the order in which they are best started: each after those it calls.
 WEB_SERVICES = ("payments", "orders", "inventory", "storefront")
 WORKERS = ("fulfilment",)
 SERVICES = (*WEB_SERVICES, *WORKERS)
-# What a large shop has besides: a third party, and a second instance.
-LARGE = (BANK_PROCESS, SECOND_INSTANCE)
+# What a large shop has besides: a third party, a second instance, and a new version.
+LARGE = (BANK_PROCESS, SECOND_INSTANCE, NEW_PAYMENTS)
 
 # What a business transaction of the shop is.
 TRANSACTIONS = Path(__file__).with_name("transactions.yaml")
 
 
 class Command(NamedTuple):
-    """One process: its arguments, what its environment needs in addition, where it listens, and the
-    service that it is an instance of.
+    """One process: its arguments, what its environment needs in addition, where it listens, and of
+    which version of which service it is an instance.
 
     A process with a port accepts TCP connections on it as soon as it is ready; `port` is None for
     a worker, which is ready when it runs. `service` is empty for a third party, which sends no
@@ -34,6 +35,7 @@ class Command(NamedTuple):
     env: dict[str, str]
     port: int | None
     service: str = ""
+    version: str = "1.0.0"
 
 
 def ports_from(first: int) -> dict[str, int]:
@@ -52,15 +54,18 @@ def commands(data: Path, ports: Mapping[str, int], *, faults: str = "") -> dict[
     if not set(LARGE) <= set(ports):
         return {name: _command(name, ports.get(name), env) for name in SERVICES}
     env["SHOP_BANK_URL"] = _url(ports[BANK_PROCESS])
+    env["SHOP_PAYMENTS_NEW_URL"] = _url(ports[NEW_PAYMENTS])
     env["SHOP_INVENTORY_URL"] += f",{_url(ports[SECOND_INSTANCE])}"
     # Whose request it is shows in the spans of the services that are told so.
     env["OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST"] = "x-tenant"
     second = _command(
         "inventory", ports[SECOND_INSTANCE], {**env, "SHOP_INSTANCE": SECOND_INSTANCE}
     )
+    new = _command("payments", ports[NEW_PAYMENTS], {**env, "SHOP_INSTANCE": NEW_PAYMENTS})
     return {
         BANK_PROCESS: _command(BANK_PROCESS, ports[BANK_PROCESS], env)._replace(service=""),
         SECOND_INSTANCE: second,
+        NEW_PAYMENTS: new._replace(version=NEW_VERSION),
         **{name: _command(name, ports.get(name), env) for name in SERVICES},
     }
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, ForeignKey, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from clew.shop import database, service
-from clew.shop.faults import TENANT
+from clew.shop.faults import TENANT, Faults
 from clew.shop.queue import Queue
 
 _log = logging.getLogger(__name__)
@@ -59,10 +59,12 @@ class OrderRequest(BaseModel):
 class _OrderProcess:
     """Stores orders, and takes them through reservation and payment."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, faults: Faults) -> None:
         self._engine = engine
+        self._faults = faults
         self._inventory = service.client_of("inventory")
         self._payments = service.client_of("payments")
+        self._new_payments = service.client_of("payments_new") if service.is_large() else None
 
     def store(self, order_id: str, request: OrderRequest) -> None:
         with Session(self._engine) as session:
@@ -89,8 +91,11 @@ class _OrderProcess:
             "amount": request.total,
             "card": request.card,
         }
+        payments = self._payments
+        if self._new_payments and self._faults.strikes("payments_bad_version"):
+            payments = self._new_payments
         try:
-            _ask(self._payments, "/charges", charge)
+            _ask(payments, "/charges", charge)
         except HTTPException as error:
             self._inventory.delete(f"/reservations/{order_id}").raise_for_status()
             self.set_status(order_id, "declined" if error.status_code == 402 else "unpaid")
@@ -104,7 +109,7 @@ def app() -> FastAPI:
     engine = database.open_database(data / "orders.db", _Base.metadata)
     queue = Queue(data / "queue.db")
     fulfilment_delay_s = float(os.environ.get("SHOP_FULFILMENT_DELAY", "1"))
-    process = _OrderProcess(engine)
+    process = _OrderProcess(engine, faults)
     leaked: list[bytes] = []
 
     @orders.post("/orders", status_code=201)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import time
 from uuid import uuid4
@@ -12,12 +13,14 @@ from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 
 from clew.shop import service
+from clew.shop.fleet import NEW_PAYMENTS
 
 _log = logging.getLogger(__name__)
 
 # Cards with this ending are declined, as with the test cards of real payment providers.
 DECLINED_ENDING = "0002"
 _ATTEMPTS = 6
+_SLOWER_S = 0.25  # that the new version takes longer
 
 
 class ChargeRequest(BaseModel):
@@ -34,6 +37,7 @@ class GatewayError(Exception):
 def app() -> FastAPI:
     faults = service.faults_from_environment()
     payments = service.create_app("payments", faults)
+    is_new = os.environ.get("SHOP_INSTANCE") == NEW_PAYMENTS
     bank = service.bank_client() if service.is_large() else None
 
     @payments.post("/charges", status_code=201)
@@ -41,7 +45,8 @@ def app() -> FastAPI:
         business = {"order_id": request.order_id, "user": request.user, "amount": request.amount}
         _authorise(bank, request.order_id)
         faults.delay("payment_latency")
-        faults.delay("payments_bad_version")
+        if is_new:
+            time.sleep(_SLOWER_S)
         if faults.strikes("payment_errors"):
             _log.error("bank timed out", extra=business)
             raise GatewayError(f"no authorisation for order {request.order_id}: bank timed out")

@@ -18,7 +18,7 @@ from clew.shop.faults import Faults
 
 _log = logging.getLogger(__name__)
 
-_REMEMBERED_S = 30.0
+_REMEMBERED_S = 300.0
 
 
 class CartItem(BaseModel):
