@@ -851,6 +851,15 @@ class WatchDeploymentsRow(TypedDict):
 WATCH_DEPLOYMENTS = Query[WatchDeploymentsRow](ANALYSIS, "watch_deployments")
 
 
+class WatchEpisodesRow(TypedDict):
+    labels: dict[str, str]
+    start: float
+    end: float
+
+
+WATCH_EPISODES = Query[WatchEpisodesRow](ANALYSIS, "watch_episodes")
+
+
 class WatchFilledRow(TypedDict):
     until: int
 

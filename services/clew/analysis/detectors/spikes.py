@@ -6,7 +6,8 @@ gamma-Poisson with the series' own overdispersion. Traffic is compared with the 
 of one minute is never looked at: it is noise.
 
 A single bad minute, which is in several windows, is no spike: the window without its worst minute
-must be unusual too. Traffic must be unusual at two minutes in a row.
+must be unusual too. Nor is it one any more when its last minutes, in which three bad requests more
+than usual would have come, had few. Traffic must be unusual at two minutes in a row.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ ERROR_P = (1e-7, 1e-7, 1e-7, 1e-7, 1e-6, 1e-6, 1e-6)
 P_WITHOUT_WORST = 1e-3
 MIN_BAD = 5
 MIN_RATIO = 3.0  # times the usual share
+LATEST = (3, 5, 15, 60, 360, 1440)  # minutes: how long the last minutes may be
+MIN_LATEST = 3.0  # bad requests more than usual that are expected in them
+ONGOING = 0.25  # of these at least, for it to go on
 
 TRAFFIC_WINDOWS = (2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120)
 MIN_EXPECTED = 20  # requests, for traffic to be judged
@@ -84,7 +88,30 @@ def bad_requests(
         series, end, log_p = series[is_rare], end[is_rare], log_p[is_rare]
         is_lasting = _is_lasting(seen, series, ends[end], window)
         result[series, end, place] = np.where(is_lasting, log_p, 0.0)
+    result[~_goes_on(counts, means, ends, windows, result)] = 0.0
     return result
+
+
+def _goes_on(
+    counts: Sums, means: Sums, ends: Ints, windows: Sequence[int], scores: Floats
+) -> npt.NDArray[np.bool_]:
+    """Whether the last minutes before each end [series, ends] were as bad as the windows that are
+    unusual: there were bad requests more than usual, as many as their rate lets expect."""
+    rates = [
+        (counts.ending(ends, window) - means.ending(ends, window)) / window * (scores[..., n] < 0)
+        for n, window in enumerate(windows)
+    ]
+    rate = np.max(rates, axis=0)
+    goes_on = np.ones(scores.shape[:2], dtype=np.bool_)
+    is_open = rate > 0
+    for minutes in LATEST:
+        usual = means.ending(ends, minutes)
+        more = counts.ending(ends, minutes) - usual
+        is_enough = rate * minutes >= MIN_LATEST + 2 * np.sqrt(usual)
+        decided = is_open & is_enough
+        goes_on[decided] = (more >= ONGOING * rate * minutes)[decided]
+        is_open &= ~is_enough
+    return goes_on
 
 
 def traffic(

@@ -12,7 +12,7 @@ from clew.analysis.traces.times import HOUR
 from clew.analysis.transactions.definitions import Definition
 from clew.analysis.watching.minutes import Usual
 from clew.analysis.watching.series import MetricSlot, Series, SeriesKind, Slot, WatchedSeries
-from clew.analysis.watching.shifts import Shifted
+from clew.analysis.watching.shifts import Deployment, Shifted
 
 
 def kinds_of(select: Select) -> tuple[SeriesKind, ...]:
@@ -26,6 +26,12 @@ def kinds_of(select: Select) -> tuple[SeriesKind, ...]:
 
 
 Result = TypeVar("Result")
+
+# Seconds: a deployment is beside a change that began within an hour after it, or two minutes
+# before, as minutes are coarse. A change that is noticed began within a day.
+DEPLOYED_BEFORE, DEPLOYED_AFTER = 3600.0, 120.0
+DEPLOYED_WITHIN = 26 * 3600.0
+
 SqlRunner = Callable[[str], Sequence[Mapping[str, object]]]
 Burned = Mapping[int, tuple[int, int]]  # occurrences and bad ones by window, in seconds
 
@@ -39,7 +45,8 @@ class Evidence:
     `usual` and `shifted`: the tests of the minute and of the hour, None while nothing is learned;
     `alerts`: the labels of the alerts that there are, by rule. `last_insert`: when rows were stored
     last; windows after that are empty, and not read. `run_sql` runs a rule's statement under the
-    reading role; `hours`: what `hourly` has read, kept from minute to minute."""
+    reading role; `hours`: what `hourly` has read, kept from minute to minute;
+    `read_deployments`: those of a time."""
 
     at: float
     watched: WatchedSeries
@@ -54,6 +61,7 @@ class Evidence:
     zone: str = "UTC"
     run_sql: SqlRunner = lambda sql: ()
     hours: dict[tuple[str, float], Any] = field(default_factory=dict)
+    read_deployments: Callable[[float, float], Sequence[Deployment]] = lambda start, end: ()
 
     def __post_init__(self) -> None:
         self._slots: dict[float, list[Slot]] = {}
@@ -81,6 +89,21 @@ class Evidence:
             frozenset(self.named(series).labels.items()): place
             for place, series in enumerate(self.usual.learned.series)
         }
+
+    def deployment(self, series: Series, began: float) -> Deployment | None:
+        """The deployment of a series' service beside a change that began then, if there is one."""
+        for deployment in reversed(self._deployments):
+            is_same = (deployment.service, deployment.environment) == (
+                series.service,
+                series.environment,
+            )
+            if is_same and -DEPLOYED_AFTER <= began - deployment.at <= DEPLOYED_BEFORE:
+                return deployment
+        return None
+
+    @cached_property
+    def _deployments(self) -> Sequence[Deployment]:
+        return self.read_deployments(self.at - DEPLOYED_WITHIN, self.at)
 
     def slots(self, window: float) -> list[Slot]:
         """What each series did in the whole minutes of a window before `at`, as one slot."""

@@ -1,11 +1,12 @@
 """What is usual of the watched series: learned from the hours of four weeks, for all tests.
 
-A series is judged once a few days of it are known (`is_judged`); until then it is learned.
+A series is judged once it has had some requests (`is_judged`). While less than three days of it are
+known it is judged as if it varied much, since how much it varies, and its days, are not known yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -21,7 +22,12 @@ from clew.analysis.traces.times import HOUR
 from clew.analysis.watching.series import History, Series
 
 HOURS = baselines.WEEKS * baselines.HOURS  # of history
-MIN_HOURS = 72  # with requests, for a series to be judged
+MIN_HOURS = 72  # with requests, for a series' own variation to be known
+MIN_REQUESTS = 100  # for a series to be judged
+# The overdispersion, at least, of failed and slow requests and of traffic while fewer hours are
+# known (docs/benchmarks.md). With that of traffic, three times as many requests are 3 deviations:
+# only an outage is noticed.
+YOUNG_ERRORS, YOUNG_SLOW, YOUNG_TRAFFIC = 0.5, 0.1, 0.2
 # The quantiles that learning needs: those that are judged, and those around them.
 LEVELS = (0.45, 0.5, 0.55, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
 MIN_SLOW = 20  # requests in an hour, for its p90 to mean anything
@@ -31,8 +37,9 @@ MIN_SLOW = 20  # requests in an hour, for its p90 to mean anything
 class Learned:
     """Arrays are [series, …], in the order of `series`. `slow_limit` and `traffic`: baselines of
     the logarithms of p90 (nanoseconds) and of the requests an hour; `quantiles`: of the four
-    measures of regressions; `share` and `dispersion` of failed and of slow requests. `is_twin`:
-    whether an operation is as good as a transaction, most of its spans being roots."""
+    measures of regressions; `share` and `dispersion` of failed and of slow requests. `hours`: how
+    many have requests. `is_twin`: whether an operation is as good as a transaction, most of its
+    spans being roots."""
 
     series: tuple[Series, ...]
     zone: str
@@ -46,6 +53,7 @@ class Learned:
     quantiles: tuple[Baseline, ...]
     shifts: regressions.History
     requests: Floats
+    hours: Floats
     is_twin: npt.NDArray[np.bool_]
     is_judged: npt.NDArray[np.bool_]
 
@@ -53,6 +61,11 @@ class Learned:
     def places(self) -> dict[int, int]:
         """The place of a series by its id."""
         return {series.id: place for place, series in enumerate(self.series)}
+
+    @property
+    def is_young(self) -> bool:
+        """Whether no series is known for long."""
+        return float(self.hours.max()) < MIN_HOURS
 
     def part(self, start: int, stop: int) -> Learned:
         """What was learned of some of the series."""
@@ -83,13 +96,13 @@ def join(parts: Sequence[Learned]) -> Learned:
 def learn(
     histories: Sequence[History],
     zone: str = "UTC",
-    excluded: Iterable[tuple[float, float]] = (),
+    excluded: Mapping[int, Sequence[tuple[float, float]]] | None = None,
     received: npt.NDArray[np.bool_] | None = None,
 ) -> Learned:
-    """Learn from histories of the same hours, with the quantiles LEVELS. Hours within `excluded`,
-    in seconds since 1970, do not count: findings and maintenance. `received`: the hours in which
-    clew got anything; without it, those in which one of these series has requests. Else each series
-    is learned by itself, so batches of them bound the memory."""
+    """Learn from histories of the same hours, with the quantiles LEVELS. `excluded`: by series id
+    the times, in seconds since 1970, whose hours do not count, since something was wrong.
+    `received`: the hours in which clew got anything; without it, those in which one of these series
+    has requests. Else each series is learned by itself, so batches of them bound the memory."""
     seconds = histories[0].start + HOUR * np.arange(len(histories[0].count))
     hours = baselines.hours_of_week(seconds, zone)
     requests = np.stack([history.count for history in histories])
@@ -97,19 +110,24 @@ def learn(
     logarithms = np.log(np.stack([history.levels for history in histories]))
     if received is None:
         received = hours_with_requests(histories)
+    is_excluded = _excluded(histories, seconds, excluded or {})
+    requests, failed = np.where(is_excluded, 0.0, requests), np.where(is_excluded, 0.0, failed)
+    logarithms[is_excluded] = np.nan
     since_first = np.cumsum(requests > 0, axis=1) > 0
-    is_known = since_first & received
-    intervals = list(excluded)
-    known_requests = baselines.without(
-        np.where(is_known, requests, np.nan), seconds.astype(np.float64), intervals
-    )
+    is_known = since_first & received & ~is_excluded
+    known_requests = np.where(is_known, requests, np.nan)
     values = measures(logarithms, requests)
     p90 = np.where(requests >= MIN_SLOW, logarithms[..., LEVELS.index(spikes.SLOW_LEVEL)], np.nan)
     slow_limit = baselines.fit(p90, hours)
     slow = _above(logarithms, slow_limit.expected(hours)) * requests
     counted = np.nan_to_num(known_requests)
+    known = (counted > 0).sum(1)
+    is_young = known < MIN_HOURS
     slow_share = spikes.usual_share(np.nan_to_num(slow), counted)
     error_share = spikes.usual_share(failed, counted)
+    # A young series' first hour did not have all of its minutes.
+    is_first = np.cumsum(requests > 0, axis=1) == 1
+    known_requests = np.where(is_first & is_young[:, None], np.nan, known_requests)
     traffic = np.log(known_requests + 0.5)
     held_out = np.exp(traffic - baselines.residuals(traffic, hours))
     quantiles, residuals = [], np.empty_like(values)
@@ -121,16 +139,39 @@ def learn(
         zone=zone,
         slow_limit=slow_limit,
         slow_share=slow_share,
-        slow_dispersion=counts.overdispersion(slow, counted * slow_share[:, None]),
+        slow_dispersion=_dispersion(slow, counted * slow_share[:, None], known, YOUNG_SLOW),
         error_share=error_share,
-        error_dispersion=counts.overdispersion(failed, counted * error_share[:, None]),
+        error_dispersion=_dispersion(failed, counted * error_share[:, None], known, YOUNG_ERRORS),
         traffic=baselines.fit(traffic, hours),
-        traffic_dispersion=counts.overdispersion(known_requests, held_out),
+        traffic_dispersion=_dispersion(known_requests, held_out, known, YOUNG_TRAFFIC),
         quantiles=tuple(quantiles),
         shifts=regressions.learn(residuals, requests, request_variance(logarithms)),
         requests=counted.sum(1),
+        hours=known.astype(np.float64),
         is_twin=_are_twins([history.series for history in histories], counted.sum(1)),
-        is_judged=(counted > 0).sum(1) >= MIN_HOURS,
+        is_judged=~is_young | (counted.sum(1) >= MIN_REQUESTS),
+    )
+
+
+def _excluded(
+    histories: Sequence[History],
+    seconds: npt.NDArray[np.int64],
+    excluded: Mapping[int, Sequence[tuple[float, float]]],
+) -> npt.NDArray[np.bool_]:
+    """Which hours [series, hours] do not count."""
+    result = np.zeros((len(histories), len(seconds)), dtype=np.bool_)
+    for place, history in enumerate(histories):
+        for start, end in excluded.get(history.series.id, ()):
+            result[place] |= (seconds + HOUR > start) & (seconds < end)
+    return result
+
+
+def _dispersion(
+    numbers: Floats, means: Floats, hours: npt.NDArray[np.int64], least: float
+) -> Floats:
+    """The overdispersion around means, of so many known hours; with few it rests on `least`."""
+    return np.maximum(
+        counts.overdispersion(numbers, means), least * np.maximum(1 - hours / MIN_HOURS, 0)
     )
 
 

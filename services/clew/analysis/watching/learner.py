@@ -1,18 +1,20 @@
 """Keeps what tests need at hand: the last minutes, the hours, and what is usual.
 
 Each hour, once it is over, its rows in clew_watch_1h are computed (and those of the hours before
-again, for late rows), and the hourly tests run. Every six hours all of it is learned anew.
+again, for late rows), and the hourly tests run. Every six hours all of it is learned anew; every
+hour while less than three days are known.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 
 from clew.analysis import queries
-from clew.analysis.traces.times import HOUR
+from clew.analysis.traces.times import HOUR, datetime_text
 from clew.analysis.watching import learned
 from clew.analysis.watching.learned import Learned, join, learn
 from clew.analysis.watching.minutes import Usual, slow_limits
@@ -21,12 +23,17 @@ from clew.analysis.watching.series import MINUTE, Slot, WatchedSeries
 from clew.analysis.watching.shifts import HOURS, Shifted, read_deployments
 from clew.storage.statements import Statements
 
+Labels = frozenset[tuple[str, str]]
+
 logger = logging.getLogger(__name__)
 
 LEARN_EVERY = 6 * HOUR
 FILLED_AGAIN = 3  # hours before the one that is over
 BEGIN_MINUTES = 125  # that are read at the start: traffic is judged over 120
 LIMIT = 2000  # series; those with the most requests are judged
+MAX_EPISODES = 10_000
+MAX_TROUBLED = 24 * HOUR
+BEFORE_ALERT = 15 * MINUTE  # in which what an alert is about may have begun
 BATCH = 100  # series that are learned at a time
 
 
@@ -55,7 +62,9 @@ class Learner:
         start = self._first_missing(hour) if is_first else hour - FILLED_AGAIN * HOUR
         self._watched.fill_hours(start, hour, int(at * 1e9))
         self._hour = hour
-        if hour - self._learned_at >= LEARN_EVERY or zone != self._zone:
+        is_young = self.learned is None or self.learned.is_young
+        every = HOUR if is_young else LEARN_EVERY
+        if hour - self._learned_at >= every or zone != self._zone:
             self._learn(hour, zone)
         if self.learned is not None:
             histories = self._watched.history(
@@ -98,12 +107,17 @@ class Learner:
         self._learned_at, self._zone = hour, zone
         if not ids:
             return
-        parts, received = [], None
+        parts, received, troubled = [], None, self._troubled(start, hour)
         for batch in _batches(ids):
             histories = self._watched.history(start, hour, learned.LEVELS, batch)
             if received is None:  # the largest series come first
                 received = learned.hours_with_requests(histories)
-            parts.append(learn(histories, zone, received=received))
+            excluded = {
+                history.series.id: troubled[frozenset(history.series.labels.items())]
+                for history in histories
+                if frozenset(history.series.labels.items()) in troubled
+            }
+            parts.append(learn(histories, zone, excluded, received))
         self.learned = join(parts)
         self._recent.follow([series.id for series in self.learned.series])
 
@@ -113,6 +127,20 @@ class Learner:
         (row,) = self._statements.rows(queries.WATCH_FILLED)
         first = hour - learned.HOURS * HOUR
         return max(first, row["until"] - FILLED_AGAIN * HOUR)
+
+    def _troubled(self, start: float, end: float) -> dict[Labels, list[tuple[float, float]]]:
+        """By the labels of a series the times of its alerts: they are not usual, but what is so
+        for longer than MAX_TROUBLED has become usual."""
+        rows = self._statements.rows(
+            queries.WATCH_EPISODES, start=datetime_text(start), limit=MAX_EPISODES
+        )
+        troubled: dict[Labels, list[tuple[float, float]]] = defaultdict(list)
+        for row in rows:
+            labels = {name: text for name, text in row["labels"].items() if name != "measure"}
+            began, until = row["start"], row["end"] or end
+            times = (began - BEFORE_ALERT, min(until, began + MAX_TROUBLED))
+            troubled[frozenset(labels.items())].append(times)
+        return dict(troubled)
 
 
 def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -8,7 +8,11 @@ from clew.analysis.alerts.rules import STANDING, Regressions, Rule, Rules, Selec
 from clew.analysis.watching.judges.usual import MEASURES
 
 UNUSUAL, REGRESSION, BUDGET = (f"{STANDING}{name}" for name in ("unusual", "regression", "budget"))
-WATCH = (Watch(select=Select(transaction="*")), Watch(select=Select(operation="*")))
+WATCH = (
+    Watch(select=Select(transaction="*")),
+    Watch(select=Select(operation="*")),
+    Watch(select=Select(dependency="*")),
+)
 REGRESSIONS = (Regressions(select=Select(service="*")),)
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from clew.analysis.alerts.notifications import Notification
 from clew.analysis.alerts.records import AlertRecord, Report
-from clew.analysis.alerts.rules import AlertsFile, Route
+from clew.analysis.alerts.rules import STANDING, AlertsFile, Route
 from clew.analysis.alerts.silences import Silence
 from clew.analysis.alerts.states import Transition
 from clew.analysis.alerts.windows import parse_every, zone_of
 from clew.analysis.watching.texts import value_text
 
+AFTER_CAUSE = 1800.0  # seconds
 Downstream = Callable[[str], Collection[str]]  # the services that a service calls, however far
 
 
@@ -41,9 +42,11 @@ class Teller:
         """What is to be told at a time of the event clock, and the records that change by it."""
         records = list(records)
         causes = self._causes(records)
+        by_id = {record.id: record for record in records}
         deliveries, changed = [], []
         for record in records:
-            now = replace(record, because_of=causes.get(record.id, ""))
+            cause = causes.get(record.id) or _last_cause(record, by_id, at)
+            now = replace(record, because_of=cause)
             transition = self._transition(now, at)
             if transition is not None:
                 reported = Report(now.state.episode, transition, self._time(now, transition, at))
@@ -111,30 +114,52 @@ class Teller:
         return next((route for route in self.rules.route if route.match.matches(labels)), None)
 
     def _causes(self, records: Sequence[AlertRecord]) -> dict[str, str]:
-        """By id of an open alert, the id of the one that stands for it: of a service that it
-        calls, the deepest one. Among alerts of one service, what pages stands for what does not."""
+        """By id of an open alert, the id of the one that stands for it. That is as severe at least,
+        as nobody is paged by a ticket. Of one service, rules that somebody wrote are each told."""
         open_records = [record for record in records if record.state.is_open]
-        by_origin: dict[tuple[str, str], AlertRecord] = {}
-        for record in sorted(open_records, key=_weight):
-            if origin := _origin(record):
-                by_origin.setdefault((record.labels.get("environment", ""), origin), record)
+        troubles = _heads(record for record in open_records if not _is_traffic(record))
+        flows = _heads(record for record in open_records if _is_traffic(record))
         causes: dict[str, str] = {}
         for record in open_records:
-            origin, environment = _origin(record), record.labels.get("environment", "")
-            below = [
-                by_origin[environment, name]
-                for name in self.downstream(origin)
-                if (environment, name) in by_origin
-            ]
-            # Where calls go in a circle, one alert of it stands for the others.
-            deeper = [
-                other
-                for other in below
-                if origin not in self.downstream(_origin(other)) or _weight(other) < _weight(record)
-            ]
-            if deeper:
-                causes[record.id] = deeper[-1].id
+            cause = self._deeper(record, troubles)
+            if cause is None and _is_traffic(record):
+                cause = self._higher(record, troubles) or self._higher(record, flows)
+            if cause is None and record.rule.startswith(STANDING):
+                cause = (flows if _is_traffic(record) else troubles)[_place(record)]
+            if cause and cause is not record and _severity(cause) <= _severity(record):
+                causes[record.id] = cause.id
         return {id: _last(id, causes) for id in causes}
+
+    def _deeper(self, record: AlertRecord, heads: Heads) -> AlertRecord | None:
+        """The alert of the deepest service or dependency that a record's service calls: what is
+        called is slow or fails, so what calls it is and does."""
+        environment, origin = _place(record)
+        below = [
+            heads[environment, name]
+            for name in self.downstream(origin)
+            if (environment, name) in heads
+        ]
+        # Where calls go in a circle, one alert of it stands for the others.
+        deeper = [
+            other
+            for other in below
+            if origin not in self.downstream(_origin(other)) or _weight(other) < _weight(record)
+        ]
+        return deeper[-1] if deeper else None
+
+    def _higher(self, record: AlertRecord, heads: Heads) -> AlertRecord | None:
+        """The first alert of a service that calls a record's one, if that calls none of these:
+        who calls otherwise makes the traffic of what it calls unusual."""
+        environment, origin = _place(record)
+        callers = [
+            other
+            for (where, name), other in heads.items()
+            if where == environment
+            and name != origin
+            and origin in self.downstream(name)
+            and (name not in self.downstream(origin) or _weight(other) < _weight(record))
+        ]
+        return min(callers, key=_weight) if callers else None
 
     def _notification(self, record: AlertRecord, reported: Report) -> Notification:
         verdict = record.verdict
@@ -182,6 +207,36 @@ def _labels(record: AlertRecord) -> dict[str, str]:
     return {**record.labels, "severity": record.severity, "rule": record.rule}
 
 
+def _last_cause(record: AlertRecord, records: Mapping[str, AlertRecord], at: float) -> str:
+    """The id of the alert that stood for an open one and was resolved just now: what it was about
+    takes a while to end everywhere. After AFTER_CAUSE the alert stands for itself."""
+    cause = records.get(record.because_of)
+    if cause is None or cause.state.is_open or not record.state.is_open:
+        return ""
+    return cause.id if at - cause.state.resolved_at < AFTER_CAUSE else ""
+
+
+Heads = Mapping[tuple[str, str], AlertRecord]  # by environment, and service or dependency
+
+
+def _heads(records: Iterable[AlertRecord]) -> Heads:
+    """Of the alerts of a service or dependency the one that stands for the others."""
+    heads: dict[tuple[str, str], AlertRecord] = {}
+    for record in sorted(records, key=_weight):
+        heads.setdefault(_place(record), record)
+    return heads
+
+
+def _place(record: AlertRecord) -> tuple[str, str]:
+    """The environment, and where in the call graph an alert is; an alert that is about nothing in
+    it, such as one of a statement, is in a place of its own."""
+    return record.labels.get("environment", ""), _origin(record) or record.id
+
+
+def _is_traffic(record: AlertRecord) -> bool:
+    return record.verdict.measure == "rate"
+
+
 def _origin(record: AlertRecord) -> str:
     """Where in the call graph an alert is: at a dependency, or at a service."""
     return record.labels.get("dependency") or record.labels.get("service", "")
@@ -189,8 +244,12 @@ def _origin(record: AlertRecord) -> str:
 
 def _weight(record: AlertRecord) -> tuple[int, float, str]:
     """What stands for others comes first: what pages, then what fired earlier."""
-    severity = ("page", "ticket", "info").index(record.severity)
-    return severity, record.state.firing_since, record.id
+    return _severity(record), record.state.firing_since, record.id
+
+
+def _severity(record: AlertRecord) -> int:
+    """0 for the most severe."""
+    return ("page", "ticket", "info").index(record.severity)
 
 
 def _last(id: str, causes: Mapping[str, str]) -> str:

@@ -30,6 +30,7 @@ from clew.analysis.watching.learner import Learner
 from clew.analysis.watching.progress import WatcherProgress
 from clew.analysis.watching.proofs import example_traces
 from clew.analysis.watching.series import MINUTE, Series, WatchedSeries
+from clew.analysis.watching.shifts import read_deployments
 from clew.analysis.watching.standing import all_rules
 from clew.analysis.watching.telling import Delivery, Teller
 from clew.background import Stop, Worker
@@ -196,6 +197,7 @@ class Watcher:
             zone,
             self._inputs.run_sql,
             self._hours,
+            lambda start, end: read_deployments(self._statements, start, end),
         )
 
     def _labels(self) -> dict[str, list[Mapping[str, str]]]:
@@ -283,6 +285,8 @@ def _advanced(record: AlertRecord, verdict: Verdict, severity: str, times: Timin
     state, _ = advance(record.state, verdict.holds, verdict.at, times)
     is_news = state.state is not record.state.state or state.is_open or verdict.holds
     latest = verdict if is_news and verdict.holds is not None else record.verdict
+    if not latest.headline:  # of a series that is usual again there is nothing to say
+        latest = replace(record.verdict, at=verdict.at, holds=latest.holds)
     if state.is_open and not latest.examples:
         latest = replace(latest, examples=record.verdict.examples)
     return replace(record, state=state, known=verdict.known, severity=severity, verdict=latest)

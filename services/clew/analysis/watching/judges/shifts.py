@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from clew.analysis.alerts.rules import Rule
 from clew.analysis.alerts.states import Known
@@ -15,7 +14,7 @@ from clew.analysis.watching.evidence import Evidence, kinds_of
 from clew.analysis.watching.proofs import hours_proof
 from clew.analysis.watching.series import Series
 from clew.analysis.watching.shifts import Shifted
-from clew.analysis.watching.texts import measure_text, subject, value_text
+from clew.analysis.watching.texts import measure_text, subject, time_text, value_text
 
 
 def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
@@ -52,9 +51,12 @@ def _verdict(rule: Rule, series: Series, finding: Finding, shifted: Shifted, at:
     change = value / expected - 1
     deployment = shifted.deployment(finding.series) if finding.deployment is not None else None
     because = f", since version {deployment.version}" if deployment is not None else ""
-    facts = {"since": _time(shifted.at(finding.change_point)), "change": f"{change * 100:+.0f} %"}
+    facts = {
+        "since": time_text(shifted.at(finding.change_point)),
+        "change": f"{change * 100:+.0f} %",
+    }
     if deployment is not None:
-        facts |= {"version": deployment.version, "deployed": _time(deployment.at)}
+        facts |= {"version": deployment.version, "deployed": time_text(deployment.at)}
     return Verdict(
         rule=rule.name,
         labels=series.labels,
@@ -77,7 +79,3 @@ def _verdict(rule: Rule, series: Series, finding: Finding, shifted: Shifted, at:
         facts=facts,
         **hours_proof(shifted.learned.series[finding.series], shifted.at(0), shifted.end),
     )
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -17,7 +17,13 @@ from clew.analysis.watching.evidence import Evidence, kinds_of
 from clew.analysis.watching.learned import Learned
 from clew.analysis.watching.proofs import minutes_proof
 from clew.analysis.watching.series import MINUTE, Series
-from clew.analysis.watching.texts import duration_text, measure_text, subject, value_text
+from clew.analysis.watching.texts import (
+    duration_text,
+    measure_text,
+    subject,
+    time_text,
+    value_text,
+)
 
 MEASURES = {"rate": "rate", "error_rate": "error_rate", "p50": "slow_rate", "p75": "slow_rate",
             "p95": "slow_rate"}  # fmt: skip
@@ -64,6 +70,14 @@ def _verdict(rule: Rule, series: Series, finding: Finding, evidence: Evidence) -
     unit = MINUTE if finding.measure == "rate" else 1
     value, expected = finding.value / unit, finding.expected / unit
     measure = finding.measure
+    lasts = finding.time - finding.change_point + 1  # minutes
+    facts = {"for": f"{lasts} min"}
+    if measure == "slow_rate":
+        facts["slow from"] = duration_text(slow / 1e9)
+    because = ""
+    if deployment := evidence.deployment(series, at - lasts * MINUTE):
+        because = f", since version {deployment.version}"
+        facts |= {"version": deployment.version, "deployed": time_text(deployment.at)}
     return Verdict(
         rule=rule.name,
         labels=series.labels | {"measure": measure},
@@ -71,7 +85,7 @@ def _verdict(rule: Rule, series: Series, finding: Finding, evidence: Evidence) -
         holds=True,
         headline=(
             f"{subject(series)}: {measure_text(measure)} {value_text(measure, value)}, "
-            f"usually {value_text(measure, expected)}"
+            f"usually {value_text(measure, expected)}{because}"
         ),
         measure=measure,
         value=value,
@@ -83,7 +97,6 @@ def _verdict(rule: Rule, series: Series, finding: Finding, evidence: Evidence) -
         window=float(finding.window * MINUTE),
         as_large=finding.as_large,
         past=finding.past,
-        facts={"for": f"{finding.time - finding.change_point + 1} min"}
-        | ({"slow from": duration_text(slow / 1e9)} if measure == "slow_rate" else {}),
+        facts=facts,
         **minutes_proof(learned.series[finding.series], start, at, slow),
     )

@@ -1,0 +1,73 @@
+"""Each fault of the shop, after an hour of history: one problem, with the right headline, that ends
+when the fault does."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from shop.model import Shop
+
+from clew.shop.faults import BANK, KNOWN, NEW_VERSION
+from clew.storage import Ingest, Store
+from support.watched_shop import WatchedShop
+
+SINCE, UNTIL, END = 60, 75, 110  # minutes
+FOUND_WITHIN, ENDED_WITHIN = 6, 30  # minutes after the fault's begin, and after its end
+CHARGES, PRODUCT = "payments POST /charges", "inventory GET /products/{sku}"
+SLOW, FAILED = "slow requests", "failed requests"
+HEADLINES = {
+    "payment_latency": f"{CHARGES}: {SLOW}",
+    "payment_errors": f"{CHARGES}: {FAILED}",
+    "inventory_n_plus_one": f"inventory GET /products: {SLOW}",
+    "storefront_loop_blocked": f"storefront: GET /: {SLOW}",
+    "inventory_pool_of_one": f"{PRODUCT}: {SLOW}",
+    "inventory_lock_contention": f"inventory POST /reservations: {SLOW}",
+    "storefront_n_plus_one": f"storefront: GET /products: {SLOW}",
+    "storefront_serial": f"storefront: GET /products: {SLOW}",
+    "bank_slow": f"payments → {BANK}: {SLOW}",
+    "bank_retry_storm": f"payments → {BANK}: {FAILED}",
+    "payments_bad_version": f"{CHARGES}: {SLOW}",
+    "inventory_bad_instance": f"{PRODUCT}: {SLOW}",
+    "inventory_queue_lag": f"inventory POST /shipments/{{order_id}}: {SLOW}",
+    "storefront_swallowed_errors": f"inventory GET /shelves/{{shelf}}: {FAILED}",
+    "storefront_cache_off": f"storefront: POST /cart: {SLOW}",
+}
+UNSEEN = {
+    "orders_memory_leak": "no request is slower, and metrics of processes are watched by rules only",
+    "orders_bad_tenant": "a quarter of the orders is slow: three times as many as usual, which may "
+    "be usual of a series of which an hour is known",
+}
+QUICK = ("", "bank_slow", "payments_bad_version")
+
+
+def test_every_fault_is_either_seen_or_not() -> None:
+    assert HEADLINES.keys() | UNSEEN.keys() == KNOWN.keys()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        fault if fault in QUICK else pytest.param(fault, marks=pytest.mark.slow)
+        for fault in ("", *KNOWN)
+    ],
+)
+def test_a_fault_is_one_problem(store: Store, ingest: Ingest, tmp_path: Path, fault: str) -> None:
+    start = int(time.time()) // 3600 * 3600 - 6 * 3600 + 600  # no hour of the clock
+    shop = Shop(1, start, rate=1.5, fault=fault, since=SINCE, until=UNTIL)
+    watched = WatchedShop(store, ingest, tmp_path, shop, start, END)
+    watched.watch_from(0 if not fault else SINCE - 1, END)
+    messages = watched.messages()
+    if not fault or fault in UNSEEN:
+        assert [message.notification.headline for message in messages] == []
+        return
+    assert [str(message.notification.transition) for message in messages] == ["fired", "resolved"]
+    fired, resolved = messages
+    assert fired.notification.headline.startswith(HEADLINES[fault])
+    assert SINCE < fired.minute <= SINCE + FOUND_WITHIN
+    assert resolved.notification.headline.startswith(HEADLINES[fault])
+    assert UNTIL < resolved.minute <= UNTIL + ENDED_WITHIN
+    named = fired.notification.explanation.get("version")
+    assert named == (NEW_VERSION if fault == "payments_bad_version" else None)
+    assert watched.open() == []
