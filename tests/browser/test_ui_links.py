@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support import problems
+from support import problems, repeated
 from support.ui_pages import PAGES
 
 Visit = Callable[..., Any]
@@ -126,6 +126,13 @@ CHANGES: dict[str, tuple[str, list[tuple[Act, str]]]] = {
         [(select("State", "open"), "state=open"), (select("Severity", "page"), "severity=page")],
     ),
     "problems, sorted": ("/problems", [(click("Since"), "sort=since")]),
+    "findings, filtered": ("/findings", [(fill("Filter findings", "swallowed"), "q=swallowed")]),
+    "findings, state": ("/findings", [(select("State", "ignored"), "state=ignored")]),
+    "findings, sorted": ("/findings", [(click("What"), "sort=rule")]),
+    "finding, time range": (
+        f"/findings/{repeated.FINDING}",
+        [(choose("Time range", "last day", "button"), "start=-24h")],
+    ),
     "problem, time range": (
         f"/problems/{problems.CAUSE}",
         [(choose("Time range", "last day", "button"), "start=-24h")],

@@ -97,7 +97,7 @@ def test_a_finding_says_what_it_costs_whom_and_what_to_do(shop: Shop) -> None:
     ):
         assert shop.api.get("/api/v1/findings", **other)["findings"] == []
     assert shop.api.problem("/api/v1/findings", rule="no such")["status"] == 400
-    assert shop.api.get(f"/api/v1/findings/{finding['id']}") == finding
+    assert shop.api.get(f"/api/v1/findings/{finding['id']}")["finding"] == finding
     assert shop.api.problem("/api/v1/findings/none")["status"] == 404
 
 

@@ -22,6 +22,7 @@ from clew.storage.ledger import LedgerRow, write_rows
 from clew.storage.statements import Statements
 from support import problems
 from support.loading import Running, settle
+from support.repeated import load_findings
 from support.traffic import (
     CALL_TARGETS,
     CLIENT,
@@ -112,6 +113,7 @@ def seed(store: Store, directory: Path) -> Seeded:
     for _ in Occurrences(store, registry.definitions).backfill(_at(start), _at(end)):
         pass
     problems.load(store, spans[0].trace)
+    load_findings(store, spans[0].trace)
     return Seeded(start, end, spans[0].trace, deep[0].trace)
 
 

@@ -17,6 +17,7 @@ from clew.storage import Ingest, Store
 from clew.storage.statements import Statements
 from support import problems
 from support.loading import settle
+from support.repeated import load_findings
 from support.traffic import (
     CLIENT,
     ERROR,
@@ -104,6 +105,7 @@ def load(store: Store, directory: Path) -> str:
         pass
     campaign = PostedEvent(type="campaign", name="Autumn sale")
     Events(Statements(store)).put([(campaign, start + (MINUTES - 45) * MINUTE, 0)], "marketing")
+    load_findings(store, slow)
     problems.load(store, slow)
     return slow
 

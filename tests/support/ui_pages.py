@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from support import problems
+from support import problems, repeated
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,18 @@ PAGES = (
         {"problem": f"/problems/{problems.CAUSE}"},
         absent="/problems/0123456789abcdef",
         answer="**/api/v1/alerts/*",
+    ),
+    Page(
+        "/findings",
+        {"findings": "/findings"},
+        ("/findings?state=all", "/findings?q=nothing"),
+        answer="**/api/v1/findings?*",
+    ),
+    Page(
+        "/findings/$id",
+        {"finding": f"/findings/{repeated.FINDING}"},
+        absent="/findings/0123456789abcdef",
+        answer="**/api/v1/findings/*",
     ),
     Page("/start", {"start": "/start"}, answer="**/api/v1/setup", has_state=False),
     Page("/login", {"login": "/login"}, has_state=False),

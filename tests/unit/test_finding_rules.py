@@ -266,6 +266,7 @@ def test_urls_without_their_ids() -> None:
         == "stock:8080/v2/items/{}/stock"
     )
     assert url_shape("http://[") == "http://["
+    assert url_shape("http://10.0.0.7:8080/items/7", "stock") == "stock/items/{}"
     assert ids_of("http://a/v1/items/7?user=u-9&page=two") == {"7", "u-9"}
     assert has_parameters("a = %(name)s")
     assert not has_parameters("a::text = 'x'")

@@ -39,7 +39,6 @@ COST_FIELDS = (
     *("saved_ms", "per_day_s", "p95_share", "share"),
 )
 MARGIN = 1.0  # seconds around the examples
-STATE_ANSWERS: dict[int | str, dict[str, Any]] = {404: {"description": "no such finding"}}
 
 
 @router.get("", response_model=models.Findings)
@@ -91,7 +90,7 @@ def findings(
     )
 
 
-@router.get("/{finding_id}", response_model=models.Finding, responses=STATE_ANSWERS)
+@router.get("/{finding_id}", response_model=models.FindingView)
 @reads()
 def finding(finding_id: str, answer: AnswerDependency) -> dict[str, Any]:
     """One finding."""
@@ -99,11 +98,11 @@ def finding(finding_id: str, answer: AnswerDependency) -> dict[str, Any]:
     titles = {known.name: known.title for known in all_rules()}
     for row in rows:
         if row["id"] == finding_id:
-            return _finding(stored_finding(row), titles)
+            return answer.document(finding=_finding(stored_finding(row), titles))
     raise Problem(404, f"no finding has the id {finding_id!r}")
 
 
-@router.post("/{finding_id}/state", response_model=models.Finding, responses=STATE_ANSWERS)
+@router.post("/{finding_id}/state", response_model=models.Finding)
 @requires("operate")
 def change_finding_state(
     request: Request, finding_id: str, body: models.FindingStateBody

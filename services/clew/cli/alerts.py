@@ -53,7 +53,7 @@ def test(client: Client, receiver: str) -> int:
     """Send a test message to a receiver; 1 if it was not taken. Raises UsageError."""
     result = client.send("POST", f"receivers/{quote(receiver, safe='')}/test")
     name = f"{result['receiver']} ({result['kind']})"
-    print(f"{name}: delivered" if result["delivered"] else f"{name}: {_clean(result['error'])}")
+    print(f"{name}: delivered" if result["delivered"] else f"{name}: {clean(result['error'])}")
     return 0 if result["delivered"] else 1
 
 
@@ -76,13 +76,13 @@ def rehearse(client: Client, file: Path, *, as_document: bool) -> int:
 def _rule_lines(rule: Mapping[str, Any], days: float) -> Iterator[str]:
     """What a rule would have done, and its last episodes."""
     if rule["none_because"] is not None:
-        yield f"{_clean(rule['rule'])}: cannot say: {_clean(rule['none_because'])}"
+        yield f"{clean(rule['rule'])}: cannot say: {clean(rule['none_because'])}"
         return
     times = "once" if rule["count"] == 1 else f"{rule['count']} times" if rule["count"] else "never"
     often = f", {rule['per_week']:.3g} a week" if rule["count"] and rule["per_week"] else ""
     left_out = f" (and {rule['series_left_out']} not tried)" if rule["series_left_out"] else ""
     series = f"{rule['series']} series{left_out}"
-    yield f"{_clean(rule['rule'])}: {times} in {days:.3g} days{often}; {series}"
+    yield f"{clean(rule['rule'])}: {times} in {days:.3g} days{often}; {series}"
     for episode in rule["episodes"][:MAX_EPISODES]:
         labels = " ".join(episode["labels"].values())
         numbers = ""
@@ -90,13 +90,13 @@ def _rule_lines(rule: Mapping[str, Any], days: float) -> Iterator[str]:
             unit = f" {episode['unit']}".replace(" 1", "")
             numbers = f": {episode['measure']} {episode['value']:.4g}{unit}"
         until = "still" if episode["until"] is None else f"until {episode['until'][5:16]}"
-        yield f"    {episode['since'][:16]} {until}  {_clean(labels + numbers)}"
+        yield f"    {episode['since'][:16]} {until}  {clean(labels + numbers)}"
     if rule["count"] > MAX_EPISODES:
         yield f"    and {rule['count'] - MAX_EPISODES} before"
     for known in sorted({one["known"] for one in rule["unjudged"]}):
         subjects = [one["labels"] for one in rule["unjudged"] if one["known"] == known]
         names = ", ".join(" ".join(labels.values()) for labels in subjects[:3])
-        yield f"    {known.replace('_', ' ')}: {_clean(names)}{' …' if len(subjects) > 3 else ''}"
+        yield f"    {known.replace('_', ' ')}: {clean(names)}{' …' if len(subjects) > 3 else ''}"
 
 
 def _alerts(client: Client, states: Sequence[str]) -> list[dict[str, Any]]:
@@ -126,12 +126,12 @@ def _lines(alerts: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[str]:
             yield from _alert_lines(alert, now)
             for member in members.get(alert["id"], ()):
                 if member is not alert:
-                    yield f"    └ {_clean(member['headline'])} ({member['state']})"
+                    yield f"    └ {clean(member['headline'])} ({member['state']})"
 
 
 def _alert_lines(alert: Mapping[str, Any], now: datetime) -> Iterator[str]:
     mark = MARKS[alert["severity"]] if alert["state"] != "resolved" else "✓"
-    yield f"{mark} {_clean(alert['headline'])}"
+    yield f"{mark} {clean(alert['headline'])}"
     parts = [
         f"{alert['state']} for {_age(alert['since'], now)}",
         alert["severity"],
@@ -144,7 +144,7 @@ def _alert_lines(alert: Mapping[str, Any], now: datetime) -> Iterator[str]:
         parts.append(f"taken care of by {alert['acknowledged_by'] or 'somebody'}")
     if alert["silenced_by"] is not None:
         parts.append("silent")
-    yield f"    {_clean(' · '.join(parts))}"
+    yield f"    {clean(' · '.join(parts))}"
     yield f"    {alert['id']}"
 
 
@@ -168,7 +168,7 @@ def _match(texts: Sequence[str]) -> dict[str, Any]:
     return match
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Text of telemetry without what a terminal would obey."""
     return "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text

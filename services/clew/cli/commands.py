@@ -109,6 +109,20 @@ def _alerts(arguments: argparse.Namespace) -> int:
     return alerts.show(client, with_ended=arguments.all, as_document=arguments.json)
 
 
+def _findings(arguments: argparse.Namespace) -> int:
+    from clew.cli import findings
+    from clew.cli.client import Client
+
+    client = Client.create(arguments.api or "", DATA.value(DATA.text(arguments, os.environ)))
+    if arguments.action == "state":
+        finding, state = [*arguments.target, "", ""][:2]
+        return findings.change_state(client, finding, state, arguments.reason or "")
+    if arguments.target:
+        raise UsageError("findings list takes nothing more")
+    filters = {name: getattr(arguments, name) for name in findings.FILTERS}
+    return findings.show(client, filters, as_document=arguments.json)
+
+
 def _key(arguments: argparse.Namespace) -> int:
     key, line = new_key(arguments.name, arguments.scope or ["ingest"])
     if path := api_keys(arguments):
@@ -273,6 +287,27 @@ COMMANDS = (
         description="--api (host:port or URL) or --data name the running clew; CLEW_API_KEY is "
         "the key, for which silences and tests of receivers need the scope operate, tests of rules "
         "admin. Of rules, a test says what they would have done in the last 14 days.",
+    ),
+    Command(
+        "findings",
+        "say what is slow every day and what to do, through a running clew's API",
+        _findings,
+        (
+            flag("action", nargs="?", choices=("list", "state"), default="list"),
+            flag("target", nargs="*", metavar="TARGET", help="state: the finding's id, its state"),
+            flag("--service", metavar="NAME", help="only findings of this service"),
+            flag("--transaction", metavar="ID", help="only findings of this transaction"),
+            flag("--rule", metavar="NAME", help="only findings of this rule (docs/findings.md)"),
+            flag("--state", metavar="STATE", help="only findings in this state, such as ignored"),
+            flag("--json", action="store_true", help="print a JSON document"),
+            flag("--reason", metavar="TEXT", help="state: why"),
+        ),
+        settings=(DATA, API),
+        usage="clew findings [list] [--service NAME] [--transaction ID] [--rule NAME]\n"
+        "                     [--state STATE] [--json]\n"
+        "       clew findings state ID open|reviewed|ignored|resolved [--reason TEXT]",
+        description="--api (host:port or URL) or --data name the running clew; CLEW_API_KEY is "
+        "the key, which needs the scope operate to change a state.",
     ),
     Command(
         "key",

@@ -7,6 +7,7 @@ import {
   retainSearchParams,
 } from "@tanstack/react-router"
 
+import { readSearch as readFindings } from "~/features/findings/search"
 import { readSearch as readProblems } from "~/features/problems/search"
 import { readSearch as readTrace } from "~/features/trace/search"
 import { readSearch as readTraces } from "~/features/traces/search"
@@ -65,6 +66,19 @@ const problem = createRoute({
   component: lazyRouteComponent(() => import("~/features/problem/page"), "ProblemPage"),
 })
 
+const findings = createRoute({
+  getParentRoute: () => root,
+  path: "/findings",
+  validateSearch: readFindings,
+  component: lazyRouteComponent(() => import("~/features/findings/page"), "FindingsPage"),
+})
+
+const finding = createRoute({
+  getParentRoute: () => root,
+  path: "/findings/$id",
+  component: lazyRouteComponent(() => import("~/features/finding/page"), "FindingPage"),
+})
+
 const start = createRoute({
   getParentRoute: () => root,
   path: "/start",
@@ -80,7 +94,7 @@ const login = createRoute({
   component: lazyRouteComponent(() => import("~/features/login/page"), "LoginPage"),
 })
 
-const routeTree = root.addChildren([transactions, transaction, traces, trace, problems, problem, start, login])
+const routeTree = root.addChildren([transactions, transaction, traces, trace, problems, problem, findings, finding, start, login])
 
 export const createRouting = () =>
   createRouter({ routeTree, parseSearch, stringifySearch, defaultPreload: "intent", scrollRestoration: true })

@@ -38,11 +38,11 @@ def reads_only(text: str) -> bool:
 
 
 @lru_cache(4096)
-def url_shape(url: str) -> str:
-    """Host and path of a URL, with `{}` for ids, without its query."""
+def url_shape(url: str, service: str = "") -> str:
+    """Service, or else host, and path of a URL, with `{}` for ids, without its query."""
     parts = _split(url)
     segments = ["{}" if is_id(segment) else segment for segment in parts[1].split("/")]
-    return (parts[0] + "/".join(segments))[:MAX_SHAPE]
+    return ((service or parts[0]) + "/".join(segments))[:MAX_SHAPE]
 
 
 def ids_of(url: str) -> set[str]:

@@ -49,7 +49,8 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class TreeSpan:
-    """A span; times in nanoseconds since 1970."""
+    """A span; times in nanoseconds since 1970. `callee`: the service that answers a call, if it
+    sent a span; it may have many hosts."""
 
     row: int
     service: str
@@ -61,6 +62,7 @@ class TreeSpan:
     scope: str
     instance: str
     attributes: Mapping[str, str]
+    callee: str = ""
 
     @property
     def duration(self) -> int:
@@ -88,7 +90,7 @@ class TreeSpan:
             return Shape("database", statement_shape(self.statement))
         if self.code == CLIENT and (method := self.text(METHOD)):
             url = self.text(URL)
-            where = url_shape(url) if url else self.text(HOST)
+            where = url_shape(url, self.callee) if url else self.callee or self.text(HOST)
             return Shape("request", f"{method} {where}") if where else None
         return None
 
@@ -110,6 +112,11 @@ class TraceTree:
     def __init__(self, trace_id: str, rows: Iterable[queries.FindingSpansRow]) -> None:
         unique = {row["id"]: row for row in reversed(list(rows))}
         ordered = sorted(unique.values(), key=lambda row: (row["start"], row["id"]))
+        callees = {
+            row["parent"]: row["service"]
+            for row in ordered
+            if row["parent"] in unique and unique[row["parent"]]["service"] != row["service"]
+        }
         self.trace_id = trace_id
         self.columns = SpanColumns.from_columns(
             [row["id"] for row in ordered],
@@ -122,7 +129,7 @@ class TraceTree:
             TreeSpan(
                 number, row["service"], row["name"], self.columns.codes[number],
                 self.columns.starts[number], self.columns.ends[number], row["is_error"],
-                row["scope"], row["instance"], row["attributes"],
+                row["scope"], row["instance"], row["attributes"], callees.get(row["id"], ""),
             )
             for number, row in enumerate(ordered)
         ]  # fmt: skip

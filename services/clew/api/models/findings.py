@@ -99,6 +99,13 @@ class Findings(StoredResponse):
     next_cursor: Cursor
 
 
+class FindingView(StoredResponse):
+    """One finding."""
+
+    finding: Finding
+    """The finding."""
+
+
 class FindingStateBody(Model):
     """A change of a finding's state."""
 

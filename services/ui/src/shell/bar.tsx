@@ -16,6 +16,7 @@ const PAGES = [
   { to: "/", name: "Transactions", below: "/transactions/$id" },
   { to: "/traces", name: "Traces", below: "/traces/$id" },
   { to: "/problems", name: "Problems", below: "/problems/$id" },
+  { to: "/findings", name: "Findings", below: "/findings/$id" },
 ] as const
 
 const PROBLEMS_MS = 30_000 // between two looks at how many are open

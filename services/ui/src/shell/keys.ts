@@ -11,6 +11,7 @@ export const KEYS: readonly [string, string][] = [
   ["g t", "transactions"],
   ["g s", "traces"],
   ["g p", "problems"],
+  ["g f", "findings"],
   ["j  k", "next, previous row"],
   ["Enter", "open the row"],
   ["o", "open or close a fold"],
@@ -76,6 +77,7 @@ export function useKeys(setOverlay: (overlay: Overlay) => void) {
     else click("[data-sql]", event)
   })
   useKey("p", (event) => follows(event) && void navigate({ to: "/problems" }))
+  useKey("f", (event) => follows(event) && void navigate({ to: "/findings" }))
   useKey("l", () => changeView(toggleLive))
   useKey("?", () => setOverlay("help"))
   useKey("r", () => void router.invalidate())

@@ -87,6 +87,7 @@ function useEntries(typed: string): Entry[] {
       { name: "Transactions", hint: "page", act: () => void navigate({ to: "/" }) },
       { name: "Traces", hint: "page", act: () => void navigate({ to: "/traces" }) },
       { name: "Problems", hint: "page", act: () => void navigate({ to: "/problems" }) },
+      { name: "Findings", hint: "page", act: () => void navigate({ to: "/findings" }) },
       { name: "Send telemetry", hint: "page", act: () => void navigate({ to: "/start" }) },
       ...(transactions ?? []).map((one) => ({
         name: one.name,
