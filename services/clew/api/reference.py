@@ -119,6 +119,7 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "finding_id": ("Id of the finding, 16 hex digits.", {}),
     "alert_id": ("Id of the alert, 16 hex digits.", {}),
     "silence_id": ("Id of the silence, 16 hex digits.", {}),
+    "service_name": ("Name of the service, percent-encoded.", {}),
     "receiver_name": ("Name of the receiver, percent-encoded.", {}),
     "trace_id": ("Trace id, 32 hex digits.", {"pattern": "^[0-9a-fA-F]+$"}),
     "attr": ("", {"examples": [["tenant.id=tenant-00"], ["http.response.status_code>499"]]}),

@@ -739,6 +739,40 @@ class ProcessesRow(TypedDict):
 PROCESSES = Query[ProcessesRow](STORAGE, "processes")
 
 
+class ResourceLoadRow(TypedDict):
+    at: int
+    taken: int
+    begun: int
+    p95: float | None
+
+
+RESOURCE_LOAD = Query[ResourceLoadRow](STORAGE, "resource_load")
+
+
+class ResourcePointsRow(TypedDict):
+    metric: str
+    source: str
+    runtime: str
+    attributes: dict[str, str]
+    at: int
+    is_rate: bool
+    value: float | None
+
+
+RESOURCE_POINTS = Query[ResourcePointsRow](STORAGE, "resource_points")
+
+
+class ResourceTransactionsRow(TypedDict):
+    id: str
+    service: str
+    operation: str
+    traces: int
+    critical_share: float | None
+
+
+RESOURCE_TRANSACTIONS = Query[ResourceTransactionsRow](STORAGE, "resource_transactions")
+
+
 class RootedRow(TypedDict):
     trace_id: str
 
