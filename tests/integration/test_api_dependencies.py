@@ -31,6 +31,16 @@ def api(emptied: Callable[[], Store]) -> ApiClient:
         for host, status in HOSTS.items():
             if day == 0 or host != "new.example":
                 insert_calls(store, host, day, "200" if day else status)
+    with store.client() as client:  # a service at the bank's address, which fails by itself
+        for span, parent, name, kind in (
+            ("a", "", "shop", "Client"),
+            ("b", "a", "inner", "Server"),
+        ):
+            client.command(
+                "INSERT INTO otel.otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, ServiceName, SpanName, SpanKind, "
+                f"StatusCode, SpanAttributes) SELECT toDateTime64({NOW - 60}, 9), 'inner', '{span}', '{parent}', '{name}', "
+                f"'GET', '{kind}', 'Error', map('server.address', 'bank.example', 'http.response.status_code', '500')"
+            )
     settle(Settling(store))
     return ApiClient(store)
 

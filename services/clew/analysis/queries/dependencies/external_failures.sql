@@ -1,6 +1,6 @@
 -- The failed calls to external hosts by host and class: the class of the status, '429' and '408' by themselves, 'none' where
--- no answer came. tenants: how many tenants or users the sampled traces of a class name; 0 where none is named.
-WITH failed AS
+-- no answer came. A call that a service here has answered is none: its span has children. tenants: how many tenants or users the sampled traces of a class name; 0 where none is named.
+WITH candidates AS
 (
     SELECT
         firstNonDefault(
@@ -11,12 +11,23 @@ WITH failed AS
             SpanAttributes['http.response.status_code'], SpanAttributes['http.status_code'])) AS code,
         multiIf(code IN (408, 429), toString(code), code >= 400, concat(toString(intDiv(code, 100)), 'xx'), 'none') AS status_class,
         toString(ServiceName) AS caller,
-        TraceId
+        TraceId,
+        SpanId
     FROM otel.otel_traces
     WHERE SpanKind = 'Client' AND clew_is_error(StatusCode)
         AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
         AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
         AND host IN {hosts:Array(String)}
+),
+failed AS
+(
+    SELECT host, status_class, caller, TraceId
+    FROM candidates
+    WHERE (TraceId, SpanId) NOT IN (
+        SELECT TraceId, ParentSpanId
+        FROM otel.otel_traces
+        WHERE TraceId IN (SELECT TraceId FROM candidates) AND ParentSpanId != ''
+            AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)} + toIntervalHour(1))
 ),
 sampled AS
 (
