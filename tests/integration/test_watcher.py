@@ -438,8 +438,66 @@ def test_a_regression_names_the_deployment(world: World) -> None:
     hours = prove(world, record)
     assert hours[-1]["p50_p75_p95_p98_ms"][0] == pytest.approx(75, rel=0.1)
     assert hours[0]["p50_p75_p95_p98_ms"][0] == pytest.approx(50, rel=0.1)
-    assert world.record_of(service="shop").rule == "clew: regression"
-    assert "version" not in world.record_of(service="shop").verdict.facts
+    other = world.record_of(service="shop")
+    assert other.rule == "clew: regression"
+    assert "version" not in other.verdict.facts
+
+    # What somebody accepts is usual from the next hour on.
+    world.notes.add(Note(record.id, 1, "accepted", "ann", "it does more now", world.now))
+    world.now = int(world.now) // 3600 * 3600 + 3600 + 15 * 60
+    world.watch()
+    records = world.records.all()
+    assert records[record.id].state.state is State.RESOLVED
+    assert records[other.id].state.state is State.FIRING
+
+
+BESIDE = """
+INSERT INTO otel.clew_operations_1m
+    (Minute, Environment, ServiceVersion, ServiceName, SpanName, SpanKind, IsRoot, Count, Errors, Sketch, FirstSeen)
+SELECT
+    toDateTime({hour:UInt32}) - 60 * (1 + number % 300) AS Minute, 'prod', {version:String}, 'payments', 'POST /charges',
+    'Server', true, count(), 0, quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(
+        toUInt64(exp(randNormal(log({median:Float64}), 0.3)) * 1e6)), toDateTime64(Minute, 9)
+FROM numbers(300 * 20)
+GROUP BY Minute
+"""
+
+
+def test_two_versions_at_once_are_compared(world: World) -> None:
+    """A canary that is 15 % slower: too little for a comparison with the past."""
+    world.file.write_text(
+        "defaults: {receiver: team}\nreceivers: {team: {webhook: {url: 'https://t/'}}}"
+    )
+    remember(world)
+    hour = int(world.now) // 3600 * 3600
+    with world.store.client() as client:
+        for version, ago, median in (("1.8.0", 40 * 24, 50.0), ("1.9.0", 5, 57.5)):
+            client.command(
+                "INSERT INTO otel.clew_operations (ServiceName, Environment, ServiceVersion, SpanName, FirstSeen, LastSeen) "
+                "SELECT 'payments', 'prod', {version:String}, 'POST /charges', {at:UInt32}, {at:UInt32}",
+                parameters={"version": version, "at": hour - ago * 3600},
+            )
+            client.command(BESIDE, parameters={"hour": hour, "version": version, "median": median})
+    world.start()
+    for _ in range(2):
+        world.minute()
+    (record,) = [one for one in world.records.all().values() if one.rule == "clew: regression"]
+    assert record.labels == {"environment": "prod", "service": "payments"}
+    assert "in version 1.9.0" in record.verdict.headline
+    assert record.verdict.headline.endswith(" in 1.8.0 at the same time")
+    verdict = record.verdict
+    assert verdict.value is not None
+    assert verdict.expected is not None
+    assert verdict.value / verdict.expected == pytest.approx(1.15, abs=0.04)
+    hours = prove(world, record)
+    assert sum(row["requests"] for row in hours if row["version"] == "1.9.0") == verdict.requests
+    place = ("p50", "p75", "p95").index(verdict.measure)
+    new, old = (
+        [row["p50_p75_p95_p98_ms"][place] for row in hours if row["version"] == version]
+        for version in ("1.9.0", "1.8.0")
+    )
+    assert sum(new) / len(new) == pytest.approx(verdict.value * 1000, rel=0.02)
+    assert sum(old) / len(old) == pytest.approx(verdict.expected * 1000, rel=0.02)
 
 
 METRIC_RULES = """

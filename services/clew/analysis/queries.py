@@ -578,6 +578,17 @@ class ProofTracesRow(TypedDict):
 PROOF_TRACES = Query[ProofTracesRow](ANALYSIS, "proof_traces")
 
 
+class ProofVersionsRow(TypedDict):
+    hour: int
+    version: str
+    requests: int
+    failed: int
+    p50_p75_p95_p98_ms: list[float]
+
+
+PROOF_VERSIONS = Query[ProofVersionsRow](ANALYSIS, "proof_versions")
+
+
 class ReplayBurnRow(TypedDict):
     environment: str
     minutes: list[int]
@@ -851,15 +862,6 @@ class WatchDeploymentsRow(TypedDict):
 WATCH_DEPLOYMENTS = Query[WatchDeploymentsRow](ANALYSIS, "watch_deployments")
 
 
-class WatchEpisodesRow(TypedDict):
-    labels: dict[str, str]
-    start: float
-    end: float
-
-
-WATCH_EPISODES = Query[WatchEpisodesRow](ANALYSIS, "watch_episodes")
-
-
 class WatchFilledRow(TypedDict):
     until: int
 
@@ -897,6 +899,19 @@ class WatchLastSeenRow(TypedDict):
 
 
 WATCH_LAST_SEEN = Query[WatchLastSeenRow](ANALYSIS, "watch_last_seen")
+
+
+class WatchMarksRow(TypedDict):
+    alert: str
+    episode: int
+    since: float
+    until: float
+    labels: dict[str, str]
+    changed: str
+    feedback: str
+
+
+WATCH_MARKS = Query[WatchMarksRow](ANALYSIS, "watch_marks")
 
 
 class WatchMetricRow(TypedDict):
@@ -944,3 +959,15 @@ class WatchSeriesRow(TypedDict):
 
 
 WATCH_SERIES = Query[WatchSeriesRow](ANALYSIS, "watch_series")
+
+
+class WatchVersionsRow(TypedDict):
+    series: int
+    version: str
+    hour: int
+    count: int
+    errors: int
+    levels: list[float]
+
+
+WATCH_VERSIONS = Query[WatchVersionsRow](ANALYSIS, "watch_versions")

@@ -149,8 +149,11 @@ def acknowledge(
 @router.post("/{alert_id}/feedback", response_model=models.Note, responses=CHANGE_ANSWERS)
 @requires("operate")
 def feedback(request: Request, alert_id: str, body: models.FeedbackBody) -> dict[str, Any]:
-    """Says whether the alert's last episode was worth telling. The last word counts."""
-    return _add_note(request, alert_id, "useful" if body.useful else "noise", body.text)
+    """Says whether the alert's last episode was worth telling, or that its change is accepted. The
+    last word counts. Baselines leave out the hours of episodes, but for noise; a change that is
+    accepted is what is usual from then on."""
+    kind: NoteKind = "accepted" if body.accepted else "useful" if body.useful else "noise"
+    return _add_note(request, alert_id, kind, body.text)
 
 
 def _add_note(request: Request, alert_id: str, kind: NoteKind, text: str) -> dict[str, Any]:

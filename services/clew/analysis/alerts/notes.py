@@ -1,4 +1,5 @@
-"""What people say of an episode of an alert: who takes care of it, and whether it was useful."""
+"""What people say of an episode of an alert: who takes care of it, whether it was useful, whether
+its change is accepted."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from clew.analysis import queries
 from clew.storage.rows import Rows
 from clew.storage.statements import Statements
 
-NoteKind = Literal["acknowledged", "useful", "noise"]
+NoteKind = Literal["acknowledged", "useful", "noise", "accepted"]
 MAX_NOTES = 10_000
 COLUMNS = {
     "Alert": "String",

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from clew.analysis.alerts.rules import Select
 from clew.analysis.traces.times import HOUR
 from clew.analysis.transactions.definitions import Definition
+from clew.analysis.watching.deployments import Deployment
 from clew.analysis.watching.minutes import Usual
 from clew.analysis.watching.series import MetricSlot, Series, SeriesKind, Slot, WatchedSeries
-from clew.analysis.watching.shifts import Deployment, Shifted
+from clew.analysis.watching.shifts import Shifted
 
 
 def kinds_of(select: Select) -> tuple[SeriesKind, ...]:
@@ -124,9 +125,7 @@ class Evidence:
 
     def named(self, series: Series) -> Series:
         """The series, if it is of a defined transaction with the definition's name."""
-        if series.kind != "defined":
-            return series
-        return replace(series, name=self.names.get(series.name, series.name))
+        return series.named(self.names)
 
     def burned(self, definition: Definition, windows: Sequence[int]) -> dict[str, Burned]:
         """Occurrences and bad ones of a defined transaction in windows (seconds) before `at`, by

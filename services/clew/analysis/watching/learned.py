@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from clew.analysis import baselines
-from clew.analysis.baselines import Baseline, Floats
+from clew.analysis.baselines import Baseline, Floats, Ints
 from clew.analysis.detectors import counts, regressions, spikes
 from clew.analysis.traces.times import HOUR
+from clew.analysis.watching.marks import UNMARKED, Mark
 from clew.analysis.watching.series import History, Series
 
 HOURS = baselines.WEEKS * baselines.HOURS  # of history
@@ -30,6 +31,7 @@ MIN_REQUESTS = 100  # for a series to be judged
 YOUNG_ERRORS, YOUNG_SLOW, YOUNG_TRAFFIC = 0.5, 0.1, 0.2
 # The quantiles that learning needs: those that are judged, and those around them.
 LEVELS = (0.45, 0.5, 0.55, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
+MIN_NEW = 24  # hours after an accepted change, from which failures alone are learned
 MIN_SLOW = 20  # requests in an hour, for its p90 to mean anything
 
 
@@ -39,7 +41,8 @@ class Learned:
     the logarithms of p90 (nanoseconds) and of the requests an hour; `quantiles`: of the four
     measures of regressions; `share` and `dispersion` of failed and of slow requests. `hours`: how
     many have requests. `is_twin`: whether an operation is as good as a transaction, most of its
-    spans being roots."""
+    spans being roots. `accepted`: since when a change is there that somebody accepted, in seconds
+    since 1970; 0 if there is none."""
 
     series: tuple[Series, ...]
     zone: str
@@ -56,6 +59,7 @@ class Learned:
     hours: Floats
     is_twin: npt.NDArray[np.bool_]
     is_judged: npt.NDArray[np.bool_]
+    accepted: Floats
 
     @cached_property
     def places(self) -> dict[int, int]:
@@ -96,44 +100,45 @@ def join(parts: Sequence[Learned]) -> Learned:
 def learn(
     histories: Sequence[History],
     zone: str = "UTC",
-    excluded: Mapping[int, Sequence[tuple[float, float]]] | None = None,
     received: npt.NDArray[np.bool_] | None = None,
+    marks: Mapping[int, Mark] = {},
 ) -> Learned:
-    """Learn from histories of the same hours, with the quantiles LEVELS. `excluded`: by series id
-    the times, in seconds since 1970, whose hours do not count, since something was wrong.
-    `received`: the hours in which clew got anything; without it, those in which one of these series
-    has requests. Else each series is learned by itself, so batches of them bound the memory."""
-    seconds = histories[0].start + HOUR * np.arange(len(histories[0].count))
+    """Learn from histories of the same hours, with the quantiles LEVELS. `received`: the hours in
+    which clew got anything; without it, those in which one of these series has requests. `marks`,
+    by id of a series: hours that do not count, and changes that count as if they had always been.
+    Else each series is learned by itself, so batches of them bound the memory."""
+    seconds = (histories[0].start + HOUR * np.arange(len(histories[0].count))).astype(np.float64)
     hours = baselines.hours_of_week(seconds, zone)
     requests = np.stack([history.count for history in histories])
     failed = np.stack([history.errors for history in histories])
     logarithms = np.log(np.stack([history.levels for history in histories]))
+    marked = [marks.get(history.series.id, UNMARKED) for history in histories]
+    is_counted = _counted(seconds, marked)
     if received is None:
         received = hours_with_requests(histories)
-    is_excluded = _excluded(histories, seconds, excluded or {})
-    requests, failed = np.where(is_excluded, 0.0, requests), np.where(is_excluded, 0.0, failed)
-    logarithms[is_excluded] = np.nan
-    since_first = np.cumsum(requests > 0, axis=1) > 0
-    is_known = since_first & received & ~is_excluded
+    requests, failed = np.where(is_counted, requests, 0.0), np.where(is_counted, failed, 0.0)
+    logarithms[~is_counted] = np.nan
+    logarithms = _with_accepted(logarithms, seconds, hours, marked)
+    is_known = (np.cumsum(requests > 0, axis=1) > 0) & received & is_counted
     known_requests = np.where(is_known, requests, np.nan)
     values = measures(logarithms, requests)
-    p90 = np.where(requests >= MIN_SLOW, logarithms[..., LEVELS.index(spikes.SLOW_LEVEL)], np.nan)
-    slow_limit = baselines.fit(p90, hours)
+    slow_limit = baselines.fit(_p90(logarithms, requests), hours)
     slow = _above(logarithms, slow_limit.expected(hours)) * requests
     counted = np.nan_to_num(known_requests)
     known = (counted > 0).sum(1)
     is_young = known < MIN_HOURS
     slow_share = spikes.usual_share(np.nan_to_num(slow), counted)
-    error_share = spikes.usual_share(failed, counted)
     # A young series' first hour did not have all of its minutes.
     is_first = np.cumsum(requests > 0, axis=1) == 1
     known_requests = np.where(is_first & is_young[:, None], np.nan, known_requests)
-    traffic = np.log(known_requests + 0.5)
+    logarithm = np.log(known_requests + 0.5)[..., None]
+    traffic = _with_accepted(logarithm, seconds, hours, marked)[..., 0]
+    is_new = _new_hours(seconds, marked, counted)
+    tried, failed = np.where(is_new, counted, 0.0), np.where(is_new, failed, 0.0)
+    error_share = spikes.usual_share(failed, tried)
     held_out = np.exp(traffic - baselines.residuals(traffic, hours))
-    quantiles, residuals = [], np.empty_like(values)
-    for measure in range(values.shape[2]):
-        quantiles.append(baselines.fit(values[..., measure], hours))
-        residuals[..., measure] = baselines.residuals(values[..., measure], hours)
+    columns = [values[..., measure] for measure in range(values.shape[2])]
+    residuals = np.stack([baselines.residuals(column, hours) for column in columns], axis=-1)
     return Learned(
         series=tuple(history.series for history in histories),
         zone=zone,
@@ -141,29 +146,22 @@ def learn(
         slow_share=slow_share,
         slow_dispersion=_dispersion(slow, counted * slow_share[:, None], known, YOUNG_SLOW),
         error_share=error_share,
-        error_dispersion=_dispersion(failed, counted * error_share[:, None], known, YOUNG_ERRORS),
+        error_dispersion=_dispersion(failed, tried * error_share[:, None], known, YOUNG_ERRORS),
         traffic=baselines.fit(traffic, hours),
         traffic_dispersion=_dispersion(known_requests, held_out, known, YOUNG_TRAFFIC),
-        quantiles=tuple(quantiles),
+        quantiles=tuple(baselines.fit(column, hours) for column in columns),
         shifts=regressions.learn(residuals, requests, request_variance(logarithms)),
         requests=counted.sum(1),
         hours=known.astype(np.float64),
         is_twin=_are_twins([history.series for history in histories], counted.sum(1)),
         is_judged=~is_young | (counted.sum(1) >= MIN_REQUESTS),
+        accepted=np.array([mark.accepted for mark in marked]),
     )
 
 
-def _excluded(
-    histories: Sequence[History],
-    seconds: npt.NDArray[np.int64],
-    excluded: Mapping[int, Sequence[tuple[float, float]]],
-) -> npt.NDArray[np.bool_]:
-    """Which hours [series, hours] do not count."""
-    result = np.zeros((len(histories), len(seconds)), dtype=np.bool_)
-    for place, history in enumerate(histories):
-        for start, end in excluded.get(history.series.id, ()):
-            result[place] |= (seconds + HOUR > start) & (seconds < end)
-    return result
+def _p90(logarithms: Floats, requests: Floats) -> Floats:
+    level = logarithms[..., LEVELS.index(spikes.SLOW_LEVEL)]
+    return np.where(requests >= MIN_SLOW, level, np.nan)
 
 
 def _dispersion(
@@ -173,6 +171,34 @@ def _dispersion(
     return np.maximum(
         counts.overdispersion(numbers, means), least * np.maximum(1 - hours / MIN_HOURS, 0)
     )
+
+
+def _counted(seconds: Floats, marked: Sequence[Mark]) -> npt.NDArray[np.bool_]:
+    """Which hours [series, hours] count."""
+    zeros = np.zeros(len(seconds))
+    rows = [baselines.without(zeros, seconds, mark.excluded) for mark in marked]
+    return np.isfinite(np.stack(rows))
+
+
+def _new_hours(seconds: Floats, marked: Sequence[Mark], counted: Floats) -> npt.NDArray[np.bool_]:
+    """The hours [series, hours] since an accepted change, once there are enough; else all: what
+    failed before says nothing of what fails now."""
+    is_new = seconds >= np.array([mark.accepted for mark in marked])[:, None]
+    is_enough = (is_new & (counted > 0)).sum(1) >= MIN_NEW
+    return np.asarray(is_new | ~is_enough[:, None])
+
+
+def _with_accepted(values: Floats, seconds: Floats, hours: Ints, marked: Sequence[Mark]) -> Floats:
+    """Logarithms [series, hours, n] as if accepted changes had always been there."""
+    result = values.copy()
+    for place, mark in enumerate(marked):
+        is_new = seconds >= mark.accepted
+        if mark.accepted and is_new.any():
+            old = np.where(is_new, np.nan, values[place].T)
+            before = baselines.fit(old, hours).expected(hours)
+            shift = np.nan_to_num(baselines.median((values[place].T - before)[:, is_new]))
+            result[place, ~is_new] += shift
+    return result
 
 
 def _cut(value: Any, places: slice) -> Any:

@@ -8,22 +8,24 @@ hour while less than three days are known.
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 
 from clew.analysis import queries
-from clew.analysis.traces.times import HOUR, datetime_text
+from clew.analysis.alerts.rules import Rules
+from clew.analysis.traces.times import HOUR
+from clew.analysis.transactions.definitions import Definition
 from clew.analysis.watching import learned
+from clew.analysis.watching.deployments import read_deployments
 from clew.analysis.watching.learned import Learned, join, learn
+from clew.analysis.watching.marks import Marks, read_marks
 from clew.analysis.watching.minutes import Usual, slow_limits
 from clew.analysis.watching.recent import Recent
 from clew.analysis.watching.series import MINUTE, Slot, WatchedSeries
-from clew.analysis.watching.shifts import HOURS, Shifted, read_deployments
+from clew.analysis.watching.shifts import HOURS, Shifted
+from clew.analysis.watching.versions import compare_versions
 from clew.storage.statements import Statements
-
-Labels = frozenset[tuple[str, str]]
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +33,6 @@ LEARN_EVERY = 6 * HOUR
 FILLED_AGAIN = 3  # hours before the one that is over
 BEGIN_MINUTES = 125  # that are read at the start: traffic is judged over 120
 LIMIT = 2000  # series; those with the most requests are judged
-MAX_EPISODES = 10_000
-MAX_TROUBLED = 24 * HOUR
-BEFORE_ALERT = 15 * MINUTE  # in which what an alert is about may have begun
 BATCH = 100  # series that are learned at a time
 
 
@@ -50,32 +49,34 @@ class Learner:
         self._recent = Recent()
         self._learned_at = 0
         self._zone = "UTC"
+        self._accepted: frozenset[tuple[str, int]] = frozenset()
         self._began = 0.0  # the first minute of which silence is known
         self._hour = 0  # the end of the last hour that is filled
 
-    def prepare(self, at: float, zone: str) -> None:
+    def prepare(self, at: float, rules: Rules, definitions: Sequence[Definition] = ()) -> None:
         """Have everything at hand to judge the minute that ends at `at`."""
-        hour = int(at) // HOUR * HOUR
+        hour, zone = int(at) // HOUR * HOUR, rules.zone
         if hour <= self._hour and zone == self._zone:
             return
         is_first = self._hour == 0
         start = self._first_missing(hour) if is_first else hour - FILLED_AGAIN * HOUR
         self._watched.fill_hours(start, hour, int(at * 1e9))
         self._hour = hour
+        marks = read_marks(
+            self._statements, hour - learned.HOURS * HOUR, hour, rules.maintenance, zone
+        )
         is_young = self.learned is None or self.learned.is_young
-        every = HOUR if is_young else LEARN_EVERY
-        if hour - self._learned_at >= every or zone != self._zone:
-            self._learn(hour, zone)
+        is_due = hour - self._learned_at >= (HOUR if is_young else LEARN_EVERY)
+        if is_due or zone != self._zone or marks.accepted != self._accepted:
+            self._learn(hour, zone, marks, definitions)
         if self.learned is not None:
             histories = self._watched.history(
                 hour - HOURS * HOUR, hour, learned.LEVELS, self.learned.places
             )
             if histories:
-                self.shifted = Shifted.compare(
-                    self.learned,
-                    histories,
-                    read_deployments(self._statements, hour - HOURS * HOUR, hour),
-                )
+                deployments = read_deployments(self._statements, hour - HOURS * HOUR, hour)
+                versions = compare_versions(self._statements, self.learned, deployments, hour)
+                self.shifted = Shifted.compare(self.learned, histories, deployments, versions)
         if is_first and self.learned is not None:
             since = at - BEGIN_MINUTES * MINUTE
             self.add(since, at, self._watched.slots(since, at))
@@ -100,24 +101,21 @@ class Learner:
         assert self.learned is not None
         self._recent.add(start, end, slots, slow_limits(self.learned, start, end))
 
-    def _learn(self, hour: int, zone: str) -> None:
+    def _learn(self, hour: int, zone: str, marks: Marks, definitions: Sequence[Definition]) -> None:
         start = hour - learned.HOURS * HOUR
         ids, total = self._watched.largest(start, hour, self._limit)
         self.unwatched = total - len(ids)
-        self._learned_at, self._zone = hour, zone
+        self._learned_at, self._zone, self._accepted = hour, zone, marks.accepted
+        names = {definition.id: definition.name for definition in definitions}
         if not ids:
             return
-        parts, received, troubled = [], None, self._troubled(start, hour)
+        parts, received = [], None
         for batch in _batches(ids):
             histories = self._watched.history(start, hour, learned.LEVELS, batch)
             if received is None:  # the largest series come first
                 received = learned.hours_with_requests(histories)
-            excluded = {
-                history.series.id: troubled[frozenset(history.series.labels.items())]
-                for history in histories
-                if frozenset(history.series.labels.items()) in troubled
-            }
-            parts.append(learn(histories, zone, excluded, received))
+            labels = {one.series.id: one.series.named(names).labels for one in histories}
+            parts.append(learn(histories, zone, received, marks.by_series(labels)))
         self.learned = join(parts)
         self._recent.follow([series.id for series in self.learned.series])
 
@@ -127,20 +125,6 @@ class Learner:
         (row,) = self._statements.rows(queries.WATCH_FILLED)
         first = hour - learned.HOURS * HOUR
         return max(first, row["until"] - FILLED_AGAIN * HOUR)
-
-    def _troubled(self, start: float, end: float) -> dict[Labels, list[tuple[float, float]]]:
-        """By the labels of a series the times of its alerts: they are not usual, but what is so
-        for longer than MAX_TROUBLED has become usual."""
-        rows = self._statements.rows(
-            queries.WATCH_EPISODES, start=datetime_text(start), limit=MAX_EPISODES
-        )
-        troubled: dict[Labels, list[tuple[float, float]]] = defaultdict(list)
-        for row in rows:
-            labels = {name: text for name, text in row["labels"].items() if name != "measure"}
-            began, until = row["start"], row["end"] or end
-            times = (began - BEFORE_ALERT, min(until, began + MAX_TROUBLED))
-            troubled[frozenset(labels.items())].append(times)
-        return dict(troubled)
 
 
 def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -50,6 +50,20 @@ def hours_proof(series: Series, start: float, end: float) -> Proof:
     return proof(queries.PROOF_HOURS.name, parameters)
 
 
+def versions_proof(series: Series, old: str, new: str, start: float, end: float) -> Proof:
+    """What two versions of a series of spans did by the hour in [start, end)."""
+    parameters = {
+        "environment": series.environment,
+        "service": series.service,
+        "name": series.name,
+        "start": datetime_text(start),
+        "end": datetime_text(end),
+        "old": old,
+        "new": new,
+    }
+    return proof(queries.PROOF_VERSIONS.name, parameters | _spans(series))
+
+
 def example_traces(statements: Statements, verdict: Verdict) -> tuple[str, ...]:
     """The ids of up to three traces of the spans that a verdict was about: failed ones, if that is
     the measure, else the slowest. Raises StorageError."""

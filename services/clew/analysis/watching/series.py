@@ -7,7 +7,7 @@ which `fill_hours` computes from the rollups once an hour is over, and again whe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -46,6 +46,13 @@ class Series:
     environment: str
     service: str
     name: str
+
+    def named(self, names: Mapping[str, str]) -> Series:
+        """The series; if it is of a defined transaction, with the definition's name. `names`: those
+        of definitions, by id."""
+        if self.kind != "defined":
+            return self
+        return replace(self, name=names.get(self.name, self.name))
 
     @property
     def labels(self) -> dict[str, str]:

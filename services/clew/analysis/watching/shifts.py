@@ -7,47 +7,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from clew.analysis import baselines, queries
+from clew.analysis import baselines
 from clew.analysis.baselines import Floats, Ints
 from clew.analysis.detectors import regressions
 from clew.analysis.detectors.findings import Finding, Sensitivity
-from clew.analysis.traces.times import HOUR, datetime_text
+from clew.analysis.traces.times import HOUR
+from clew.analysis.watching.deployments import Deployment
 from clew.analysis.watching.learned import Learned, measures
 from clew.analysis.watching.series import History, Numbers
-from clew.storage.statements import Statements
+from clew.analysis.watching.versions import VersionFinding
 
 HOURS = 74  # that the tests of an hour look at: 48, 24 before them, and the hour before the last
-MAX_DEPLOYMENTS = 1000
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """A version of a service that was first seen at a time, in seconds since 1970."""
-
-    service: str
-    environment: str
-    version: str
-    at: float
-
-
-def read_deployments(statements: Statements, start: float, end: float) -> list[Deployment]:
-    """The deployments in [start, end), in seconds since 1970, the oldest first. Raises
-    StorageError."""
-    rows = statements.rows(
-        queries.WATCH_DEPLOYMENTS,
-        start=datetime_text(start),
-        end=datetime_text(end),
-        limit=MAX_DEPLOYMENTS,
-    )
-    return [
-        Deployment(row["service"], row["environment"], row["version"], row["first_seen"])
-        for row in rows
-    ]
 
 
 @dataclass
 class Shifted:
-    """The hours up to `end`, in seconds since 1970, against what was learned."""
+    """The hours up to `end`, in seconds since 1970, against what was learned. `versions`: what is
+    worse in a new version than in another at the same time."""
 
     end: int
     learned: Learned
@@ -55,11 +31,16 @@ class Shifted:
     expected: Floats
     requests: Floats
     deployments: Sequence[Deployment]
+    versions: Sequence[VersionFinding] = ()
     _cache: dict[tuple[Sensitivity, float], list[Finding]] = field(default_factory=dict)
 
     @classmethod
     def compare(
-        cls, learned: Learned, histories: Iterable[History], deployments: Sequence[Deployment]
+        cls,
+        learned: Learned,
+        histories: Iterable[History],
+        deployments: Sequence[Deployment],
+        versions: Sequence[VersionFinding] = (),
     ) -> Shifted:
         """From the histories of the last HOURS hours; series without one count as unknown."""
         by_id = {history.series.id: history for history in histories}
@@ -74,7 +55,10 @@ class Shifted:
         hours = baselines.hours_of_week(seconds, learned.zone)
         expected = np.stack([one.expected(hours) for one in learned.quantiles], axis=-1)
         values = measures(np.log(np.stack(levels)), requests)
-        return cls(end, learned, values - expected, expected, requests, deployments)
+        residuals = values - expected
+        # Hours before an accepted change are not what is usual now.
+        residuals[seconds < learned.accepted[:, None]] = np.nan
+        return cls(end, learned, residuals, expected, requests, deployments, versions)
 
     def deployment(self, place: int) -> Deployment | None:
         """The last deployment of a series' service."""

@@ -34,7 +34,7 @@ def all_rules(rules: Rules) -> Sequence[Rule]:
         Rule(
             name=_numbered(REGRESSION, number),
             select=entry.select,
-            regression=("p50", "p75", "p95"),
+            regression=("error_rate", "p50", "p75", "p95"),
             effect=entry.effect,
             severity=entry.severity,
         )

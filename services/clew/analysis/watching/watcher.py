@@ -23,6 +23,7 @@ from clew.analysis.alerts.states import Known, State, Timing, Transition, advanc
 from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.transactions.definitions import Definition
 from clew.analysis.watching.calls import CallGraph
+from clew.analysis.watching.deployments import read_deployments
 from clew.analysis.watching.evidence import Evidence, SqlRunner
 from clew.analysis.watching.judges import judged
 from clew.analysis.watching.judges.combined import combine
@@ -30,7 +31,6 @@ from clew.analysis.watching.learner import Learner
 from clew.analysis.watching.progress import WatcherProgress
 from clew.analysis.watching.proofs import example_traces
 from clew.analysis.watching.series import MINUTE, Series, WatchedSeries
-from clew.analysis.watching.shifts import read_deployments
 from clew.analysis.watching.standing import all_rules
 from clew.analysis.watching.telling import Delivery, Teller
 from clew.background import Stop, Worker
@@ -149,7 +149,7 @@ class Watcher:
         assert self._records is not None
         rules = self._rulebook.current().all
         listed = all_rules(rules)
-        evidence = self._evidence(at, rules.zone)
+        evidence = self._evidence(at, rules)
         verdicts = {rule.name: verdicts for rule, verdicts in judged(listed, evidence)}
         complete = combine(listed, verdicts, at)
         changed, states = [], []
@@ -173,8 +173,8 @@ class Watcher:
         examples = example_traces(self._statements, record.verdict)
         return replace(record, verdict=replace(record.verdict, examples=examples))
 
-    def _evidence(self, at: float, zone: str) -> Evidence:
-        self._learner.prepare(at, zone)
+    def _evidence(self, at: float, rules: Rules) -> Evidence:
+        self._learner.prepare(at, rules, self._inputs.definitions())
         last_insert = self._inputs.last_insert()
         start = at - LATE_MINUTES * MINUTE
         slots = self._watched.slots(start, at) if start <= last_insert else []
@@ -194,7 +194,7 @@ class Watcher:
             self._learner.shifted,
             self._labels(),
             last_insert,
-            zone,
+            rules.zone,
             self._inputs.run_sql,
             self._hours,
             lambda start, end: read_deployments(self._statements, start, end),

@@ -158,5 +158,8 @@ class FeedbackBody(Model):
 
     useful: bool
     """True if it was, false if it was noise."""
+    accepted: bool = False
+    """True if the change is meant to stay: from its begin on it counts as usual, and the alert ends
+    within two hours."""
     text: str = Field(default="", max_length=1000)
     """What else to say."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -163,10 +163,7 @@ class Past:
 
     def named(self, series: Series) -> Series:
         """The series, if it is of a defined transaction with the definition's name."""
-        if series.kind != "defined":
-            return series
-        names = {definition.id: definition.name for definition in self.definitions}
-        return replace(series, name=names.get(series.name, series.name))
+        return series.named({definition.id: definition.name for definition in self.definitions})
 
     def _window(self) -> dict[str, str]:
         return {"start": datetime_text(self.start), "end": datetime_text(self.end)}

@@ -14,12 +14,12 @@ from clew.analysis.baselines import Floats, Ints
 from clew.analysis.detectors import regressions, spikes
 from clew.analysis.traces.times import HOUR
 from clew.analysis.watching import learned as learning
+from clew.analysis.watching.deployments import Deployment, read_deployments
 from clew.analysis.watching.judges.usual import MEASURES
 from clew.analysis.watching.learned import Learned
 from clew.analysis.watching.replay.past import Past
 from clew.analysis.watching.replay.tracks import NO, UNKNOWN, YES, Holds, Track, judged
 from clew.analysis.watching.series import MINUTE, Series
-from clew.analysis.watching.shifts import Deployment, read_deployments
 
 BATCH = 10  # series that are judged at a time
 SLOW_STEP = 5  # minutes

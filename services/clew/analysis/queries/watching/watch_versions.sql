@@ -1,0 +1,20 @@
+-- What the versions of some services did in each hour of a window: durations in nanoseconds at p50, p75, p95 and p98. Series as in
+-- clew_watch_1h.
+SELECT
+    arrayJoin(arrayFilter(id -> id != 0, [
+        cityHash64('operation', Environment, ServiceName, SpanName),
+        if(IsRoot, cityHash64('transaction', Environment, ServiceName, SpanName), 0),
+        if(clew_is_entry_kind(SpanKind) OR (IsRoot AND ServiceName NOT IN (
+            SELECT ServiceName FROM otel.clew_operations_1h
+            WHERE Hour >= {start:DateTime} AND Hour < {end:DateTime} AND clew_is_entry_kind(SpanKind))),
+            cityHash64('service', Environment, ServiceName, ''), 0)])) AS series,
+    toString(ServiceVersion) AS version,
+    toUnixTimestamp(toStartOfHour(Minute)) AS hour,
+    sum(minutes.Count) AS count,
+    sum(minutes.Errors) AS errors,
+    quantilesDDMerge(0.01, 0.5, 0.75, 0.95, 0.98)(Sketch) AS levels
+FROM otel.clew_operations_1m AS minutes
+WHERE ServiceName IN {services:Array(String)} AND Minute >= {start:DateTime} AND Minute < {end:DateTime}
+GROUP BY series, version, hour
+ORDER BY series, hour, version
+LIMIT {limit:UInt32}
