@@ -68,8 +68,8 @@ class Minute:
 
 
 class Shop:
-    """`rate`: requests a second. `fault`: one of KNOWN, on from the minute `since` on, before the
-    minute `until`, of those since `start` (seconds since 1970)."""
+    """`rate`: requests a second. `plan`: which faults (of KNOWN) are on, each from one minute on
+    and before another, of those since `start` (seconds since 1970); one at a time."""
 
     def __init__(
         self,
@@ -77,14 +77,11 @@ class Shop:
         start: float,
         *,
         rate: float = 2.0,
-        fault: str = "",
-        since: int = 0,
-        until: int = 0,
+        plan: Sequence[tuple[str, int, int]] = (),
     ) -> None:
         self._start = int(start) * SECOND
         self._rate = rate
-        self._fault = fault
-        self._since, self._until = since, until
+        self._plan = plan
         self._arrivals = random.Random(f"{seed} arrivals")
         self._draw = random.Random(f"{seed} durations")
         self._ids = random.Random(f"{seed} ids")
@@ -98,7 +95,9 @@ class Shop:
     def minute(self) -> Minute:
         """The next minute."""
         begin = self._start + self._number * 60 * SECOND
-        self.is_faulty = bool(self._fault) and self._since <= self._number < self._until
+        self._fault = next(
+            (name for name, since, until in self._plan if since <= self._number < until), ""
+        )
         self._pace = self._draw.lognormvariate(0, 0.05)
         self._made = Minute()
         self._number += 1
@@ -115,8 +114,7 @@ class Shop:
 
     def on(self, fault: str) -> bool:
         """Whether a fault is on, and strikes this time."""
-        is_on = self.is_faulty and fault == self._fault
-        return is_on and self._draw.random() < KNOWN[fault].usual.probability
+        return fault == self._fault and self._draw.random() < KNOWN[fault].usual.probability
 
     def ms(self, median: float, sigma: float = 0.3) -> float:
         """A duration; one of a hundred takes some times as long."""
@@ -186,7 +184,7 @@ class Shop:
         header = {"http.request.header.x_tenant": tenant}
         with self._call(trace, STOREFRONT, ORDERS, "POST", "/orders", "/orders", **header) as call:
             self._log(trace, call.server, "INFO", "order received", order_id=order)
-            if self.is_faulty and tenant == TENANT and self.on("orders_bad_tenant"):
+            if tenant == TENANT and self.on("orders_bad_tenant"):
                 trace.wait(500)
             if self.on("orders_memory_leak"):
                 self._leaked += 1_000_000

@@ -48,7 +48,7 @@ class Calls:
 
 
 def of_model(fault: str) -> Calls:
-    shop = Shop(1, 1.7e9, rate=10.0, fault=fault, since=0, until=10)
+    shop = Shop(1, 1.7e9, rate=10.0, plan=[(fault, 0, 10)])
     spans = [span for _ in range(10) for span in shop.minute().spans]
     return Calls(
         (span.id, span.parent, (span.process.service, span.name, span.kind)) for span in spans

@@ -55,7 +55,7 @@ def test_every_fault_is_either_seen_or_not() -> None:
 )
 def test_a_fault_is_one_problem(store: Store, ingest: Ingest, tmp_path: Path, fault: str) -> None:
     start = int(time.time()) // 3600 * 3600 - 6 * 3600 + 600  # no hour of the clock
-    shop = Shop(1, start, rate=1.5, fault=fault, since=SINCE, until=UNTIL)
+    shop = Shop(1, start, rate=1.5, plan=[(fault, SINCE, UNTIL)])
     watched = WatchedShop(store, ingest, tmp_path, shop, start, END)
     watched.watch_from(0 if not fault else SINCE - 1, END)
     messages = watched.messages()

@@ -44,7 +44,7 @@ class WatchedShop:
         self, store: Store, ingest: Ingest, directory: Path, shop: Shop, start: float, minutes: int
     ) -> None:
         self._start = start
-        self._now = start
+        self.now = start
         loader = Loader(ingest, directory)
         for first in range(0, minutes, AT_ONCE):
             made = [shop.minute() for _ in range(first, min(first + AT_ONCE, minutes))]
@@ -56,7 +56,7 @@ class WatchedShop:
         rules.write_text(RULES)
         statements = settler_statements(store)
         self.records = AlertRecords(statements)
-        self._outbox = Outbox(statements)
+        self.outbox = Outbox(statements)
         watched = WatchedSeries(statements)
         self._watcher = Watcher(
             statements,
@@ -65,11 +65,11 @@ class WatchedShop:
             self.records,
             Silences(statements),
             Notes(statements),
-            self._outbox,
-            WatcherProgress(statements, False, lambda: self._now),
+            self.outbox,
+            WatcherProgress(statements, False, lambda: self.now),
             Learner(statements, watched),
             Inputs(
-                lambda: self._now,
+                lambda: self.now,
                 lambda: (),
                 calls=lambda at: read_calls(statements, at),
             ),
@@ -77,7 +77,7 @@ class WatchedShop:
 
     def watch(self, minute: int) -> None:
         """Judge the minutes up to this one; the first call begins there."""
-        self._now = self._start + 60 * minute + SETTLED_AFTER
+        self.now = self._start + 60 * minute + SETTLED_AFTER
         self._watcher.watch(Running())
 
     def watch_from(self, first: int, last: int) -> None:
@@ -89,7 +89,7 @@ class WatchedShop:
         """What was told, the oldest first."""
         return [
             Message(round((entry.notification.at - self._start) / 60), entry.notification)
-            for entry in self._outbox.waiting()
+            for entry in self.outbox.waiting()
         ]
 
     def open(self) -> list[AlertRecord]:

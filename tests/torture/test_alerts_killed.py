@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -62,11 +64,14 @@ def told(receiver: Sink) -> list[tuple[str, str, str, int]]:
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_moment_loses_no_change_and_repeats_no_key(tmp_path: Path) -> None:
+def test_a_kill_at_any_moment_loses_no_change_and_repeats_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kills, minutes = 200, 1440
     begin = int(time.time()) // 3600 * 3600 - (minutes // 60 + 2) * 3600
     database = f"chdb://{tmp_path / 'db'}"
     # Processes that have imported everything and opened nothing: to start one is cheap.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["judge_and_tell", "test_alerts_killed"])
     loading = context.Process(target=load, args=(database, tmp_path, begin, minutes))

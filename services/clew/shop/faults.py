@@ -67,7 +67,7 @@ KNOWN: dict[str, Known] = {
     ),
     "inventory_n_plus_one": Known(
         "inventory reads the stock of each product with a query of its own",
-        Truth("inventory", "GET /products", "database", rule="n_plus_one_queries"),
+        Truth("inventory", "GET /products", "code", rule="n_plus_one_queries"),
         Fault(1),
     ),
     "storefront_loop_blocked": Known(
