@@ -13,6 +13,7 @@ from clew.analysis.queries import DiagnosisOccurrencesRow, DiagnosisSetsRow
 
 Z95 = 1.959964
 HOUR = 3600e9  # nanoseconds
+MONTH = 30 * 86_400.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,13 @@ def combined_score(parts: Mapping[str, float]) -> float:
     for part in parts.values():
         rest *= 1 - min(max(part, 0.0), 1.0)
     return 1 - rest
+
+
+def budget_share(bad: Excess, objective: float, per_second: float) -> float:
+    """The share of a month's error budget that so many bad occurrences take, where as many a second
+    occur as usual. 0 without usual traffic."""
+    allowed = (1 - objective) * per_second * MONTH
+    return max(0.0, bad.value) / allowed if allowed else 0.0
 
 
 def apdex(sets: DiagnosisSetsRow) -> float | None:

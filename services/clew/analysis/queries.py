@@ -387,6 +387,41 @@ class FindingWindowRow(TypedDict):
 FINDING_WINDOW = Query[FindingWindowRow](ANALYSIS, "finding_window")
 
 
+class ImpactOccurrencesRow(TypedDict):
+    id: str
+    is_a: int
+    occurrences: int
+    failed: int
+    time: int
+    satisfied: int
+    tolerating: int
+    bad: int
+    users: int
+    users_worse: int
+    value: float
+    lost: float
+    at_risk: float
+
+
+IMPACT_OCCURRENCES = Query[ImpactOccurrencesRow](ANALYSIS, "impact_occurrences")
+
+
+class ImpactTracesRow(TypedDict):
+    id: str
+    service: str
+    operation: str
+    is_a: int
+    occurrences: int
+    failed: int
+    time: int
+    satisfied: int
+    tolerating: int
+    services: list[str]
+
+
+IMPACT_TRACES = Query[ImpactTracesRow](ANALYSIS, "impact_traces")
+
+
 class OccurrenceBatchesRow(TypedDict):
     batch: int
 

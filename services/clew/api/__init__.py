@@ -37,6 +37,7 @@ from clew.api import (
     forecasts,
     funnel,
     heatmap,
+    impact,
     instances,
     jaeger,
     jaeger_metrics,
@@ -89,6 +90,7 @@ ROUTES = (  # modules with a router, in the order of the document
     diagnose,
     alert_rules,  # before alerts, whose ids its path would be
     alerts,
+    impact,
     silences,
     notifications,
     receivers,

@@ -71,9 +71,9 @@ def diagnose(
     window = common.window
     is_given = "start" in request.query_params or common.position
     if alert is not None:
-        record = _alert(answer, alert)
+        record = stored_alert(answer, alert)
         question = _question_of(record, question)
-        window = window if is_given else _window_of(record, window.end)
+        window = window if is_given else alert_window(record, window.end)
     elif not is_given:
         window = _worse_window(answer, question, window.end)
     baseline = baseline_window(window, baseline_start, baseline_end) or _before(window)
@@ -113,7 +113,8 @@ def _population(
     )
 
 
-def _alert(answer: Answer, alert: str) -> AlertRecord:
+def stored_alert(answer: Answer, alert: str) -> AlertRecord:
+    """The alert with this id. Raises Problem 404."""
     for row in answer.rows(queries.ALERTS_STORED):
         record = AlertRecord.read(row["document"], row["version"])
         if record.id == alert:
@@ -137,7 +138,7 @@ def _question_of(record: AlertRecord, question: Question) -> Question:
     )
 
 
-def _window_of(record: AlertRecord, now: int) -> Window:
+def alert_window(record: AlertRecord, now: int) -> Window:
     """From before the alert's episode began to its end, or to now."""
     state = record.state
     began = state.firing_since if state.firing_since else state.since

@@ -7,7 +7,7 @@ from typing import Any
 from clew.analysis.resources.constraints import METRICS
 from clew.analysis.resources.limits import NEAR, Bottleneck, bottlenecks, leaks, usages
 from clew.analysis.resources.points import Points, ResourcePoint
-from clew.api.answer import AnswerDependency
+from clew.api.answer import Answer, AnswerDependency
 from clew.api.freshness import reads
 from clew.api.models import resources as models
 from clew.api.parameters import SECOND, CommonDependency, Window, rfc3339
@@ -36,26 +36,16 @@ def service_resources(
     step = common.window.step_for(STEPS, SHORTEST_STEP)
     window = _whole_steps(common.window, step)
     answer.rests_on_settled_traces()
-    parameters = {**window.parameters, "service": service_name}
-    in_environment = {**parameters, "environment": common.environment}
-    rows, load_rows, transactions = answer.in_parallel(
-        lambda: answer.limited_rows(
-            queries.RESOURCE_POINTS, MAX_POINTS, **parameters, metrics=METRICS, step=step
-        ),
-        lambda: answer.rows(queries.RESOURCE_LOAD, **in_environment, step=step),
+    (points, load), transactions = answer.in_parallel(
+        lambda: _points_and_load(answer, service_name, window, step, common.environment),
         lambda: answer.rows(
-            queries.RESOURCE_TRANSACTIONS, **in_environment, limit=MAX_TRANSACTIONS
+            queries.RESOURCE_TRANSACTIONS,
+            **window.parameters,
+            service=service_name,
+            environment=common.environment,
+            limit=MAX_TRANSACTIONS,
         ),
     )
-    points = Points(
-        ResourcePoint(
-            row["metric"], row["source"], row["runtime"], row["attributes"], row["at"], row["value"]
-        )
-        for row in rows
-        if row["value"] is not None
-    )
-    is_taken = any(row["taken"] for row in load_rows)
-    load = {row["at"]: row["taken" if is_taken else "begun"] / step for row in load_rows}
     listed = bottlenecks(points, load)
     bound_by = listed[0].constraint.name if listed and listed[0].peak >= NEAR else None
     return answer.document(
@@ -73,6 +63,30 @@ def service_resources(
             for row in transactions
         ],
     )
+
+
+def service_bottlenecks(answer: Answer, service: str, window: Window) -> list[Bottleneck]:
+    """The resources of a service of which something is known, the fullest first."""
+    step = window.step_for(STEPS, SHORTEST_STEP)
+    return bottlenecks(*_points_and_load(answer, service, _whole_steps(window, step), step, None))
+
+
+def _points_and_load(
+    answer: Answer, service: str, window: Window, step: int, environment: str | None
+) -> tuple[Points, dict[int, float]]:
+    """The points of a service's metrics, and its requests a second by slot."""
+    parameters = {**window.parameters, "service": service, "step": step}
+    rows = answer.limited_rows(queries.RESOURCE_POINTS, MAX_POINTS, **parameters, metrics=METRICS)
+    points = Points(
+        ResourcePoint(
+            row["metric"], row["source"], row["runtime"], row["attributes"], row["at"], row["value"]
+        )
+        for row in rows
+        if row["value"] is not None
+    )
+    load = answer.rows(queries.RESOURCE_LOAD, **parameters, environment=environment)
+    is_taken = any(row["taken"] for row in load)
+    return points, {row["at"]: row["taken" if is_taken else "begun"] / step for row in load}
 
 
 def _whole_steps(window: Window, step: int) -> Window:

@@ -5,6 +5,7 @@ import type { ReactNode } from "react"
 
 import type { Schemas } from "~/api/client"
 import { Actions } from "~/features/problem/actions"
+import { ImpactPanel } from "~/features/problem/impact"
 import { pathOf, problem, type Problem, transactionNamed } from "~/features/problem/queries"
 import { Scale } from "~/features/problem/scale"
 import { windowOf } from "~/features/problem/window"
@@ -48,6 +49,7 @@ export function ProblemPage() {
           </Panel>
         </div>
       </div>
+      <ImpactPanel id={id} />
       {data.members.length > 0 && <Group view={data} source={source} />}
       <div className="two-halves">
         <History view={data} source={source} />

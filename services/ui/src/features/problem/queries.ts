@@ -14,6 +14,15 @@ export const problem = (id: string) =>
       read(client.GET("/api/v1/alerts/{alert_id}", { params: { path: { alert_id: id } }, signal })),
   })
 
+/** What the problem costs. */
+export const impact = (id: string) =>
+  queryOptions({
+    queryKey: ["impact", id],
+    meta: { name: "what it costs" },
+    queryFn: ({ signal }) =>
+      read(client.GET("/api/v1/alerts/{alert_id}/impact", { params: { path: { alert_id: id } }, signal })),
+  })
+
 /** The id of the transaction with this name, or null. */
 export const transactionNamed = (name: string, window: Window) =>
   queryOptions({

@@ -1,0 +1,42 @@
+-- What the occurrences of defined transactions were in a window (is_a) and in its baseline: those of some transactions, or all; with
+-- a service or a dependency, those that touch it. worse: failed, or slower than the baseline's p95. bad: missing the objective, whose
+-- latency in nanoseconds stands at the transaction's place in {latencies}.
+WITH
+    chosen AS
+    (
+        SELECT
+            toString(Transaction) AS transaction,
+            Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)} AS is_a,
+            User AS user,
+            ifNull(occurrences.Value, 0) AS worth,
+            IsError AS has_failed,
+            EntryDuration AS duration,
+            {latencies:Array(Float64)}[indexOf({ids:Array(String)}, transaction)] AS latency
+        FROM otel.clew_occurrences AS occurrences FINAL
+        WHERE Transaction IN {ids:Array(String)}
+            AND (is_a OR (Timestamp >= {baseline_start:DateTime64(9)} AND Timestamp < {baseline_end:DateTime64(9)}))
+            AND ({service:String} = '' OR has(Services, {service:String}))
+            AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
+    ),
+    usual AS
+    (
+        SELECT transaction, quantilesDD(0.01, 0.95)(duration)[1] AS slow FROM chosen WHERE NOT is_a GROUP BY transaction
+    )
+SELECT
+    chosen.transaction AS id,
+    is_a,
+    count() AS occurrences,
+    countIf(has_failed) AS failed,
+    sum(duration) AS time,
+    countIf(clew_is_satisfied(duration) AND NOT has_failed) AS satisfied,
+    countIf(clew_is_tolerating(duration) AND NOT has_failed) AS tolerating,
+    countIf(NOT clew_is_good(has_failed, duration, latency)) AS bad,
+    uniqExactIf(user, user != '') AS users,
+    uniqExactIf(user, user != '' AND (has_failed OR duration > slow)) AS users_worse,
+    sum(worth) AS value,
+    sumIf(worth, has_failed) AS lost,
+    sumIf(worth, NOT has_failed AND duration > slow) AS at_risk
+FROM chosen
+LEFT JOIN usual ON usual.transaction = chosen.transaction
+GROUP BY id, is_a
+ORDER BY id, is_a
