@@ -15,10 +15,18 @@ T = TypeVar("T")
 Operation = tuple[str, str, str]  # service, operation, kind
 
 
+class Breakdown(NamedTuple):
+    """`members`: `breakdown`, `dependencies` and `sample` of a response. `services`: those that the
+    settled traces went through, sorted; None if not all were read."""
+
+    members: dict[str, Any]
+    services: list[str] | None
+
+
 def read_breakdown(
     answer: Answer, selection: TraceSelection, p95_ms: float | None, count: int, limit: int
-) -> dict[str, Any]:
-    """The members `breakdown`, `dependencies` and `sample` of a response, over the settled traces.
+) -> Breakdown:
+    """Where the time of the settled traces went.
 
     `count`: how many traces the transaction has, which decides whether all are read or slices of
     the window. `p95_ms`: the transaction's p95 in the window; slower traces are the slow ones.
@@ -31,19 +39,19 @@ def read_breakdown(
         lambda: answer.limited_rows(queries.DEPENDENCIES, limit, **parameters),
     )
     if not rows:
-        return {
-            "breakdown": [],
-            "dependencies": [],
-            "sample": {"traces": 0, "of": 0, "error": 0.0},
-        }
+        sample: dict[str, Any] = {"traces": 0, "of": 0, "error": 0.0}
+        return Breakdown({"breakdown": [], "dependencies": [], "sample": sample}, [])
     total, operations = rows[0], rows[1:]
+    services = None
     if len(operations) > limit:
         answer.mark_truncated()
+    elif not slices["sliced"]:
+        services = sorted({row["service"] for row in operations})
     # How many traces of the window each trace of the slices stands for.
     factor = count / sum(total["without"][1] or [count]) if slices["sliced"] else 1
     p95_without = {} if p95_ms is None else _p95_without(total, operations)
     operations = operations[:limit]
-    return {
+    members = {
         "breakdown": [
             _breakdown_row(row, total, factor, p95_without.get(_operation(row)), p95_ms)
             for row in operations
@@ -55,6 +63,7 @@ def read_breakdown(
             "error": max((_standard_error(row, total) for row in operations), default=0.0),
         },
     }
+    return Breakdown(members, services)
 
 
 def _p95_without(

@@ -315,7 +315,7 @@ def _view(
     return answer.document(
         instance=instance,
         traces=traces,
-        **breakdown,
+        **breakdown.members,
         logs=read_logs(answer, window, [*trace_logs, *process_logs], processes, limit),
         exceptions=exceptions,
         metrics=metrics,

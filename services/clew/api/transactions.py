@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from operator import itemgetter
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from fastapi import Query
 from clew.analysis.transactions.definitions import Definition
 from clew.api import defined_transactions
 from clew.api.answer import Answer, AnswerDependency
-from clew.api.breakdown import read_breakdown
+from clew.api.breakdown import Breakdown, read_breakdown
 from clew.api.changes import (
     BaselineEnd,
     BaselineStart,
@@ -21,6 +22,7 @@ from clew.api.changes import (
     window_before,
 )
 from clew.api.defined_transactions import DefinitionsDependency
+from clew.api.example_traces import read_example_traces
 from clew.api.freshness import reads
 from clew.api.joined import (
     find_process_logs,
@@ -44,7 +46,6 @@ from clew.api.reference import routes
 from clew.api.selection import Processes, TraceSelection, find_processes
 from clew.api.sorting import Order, SortValue, page_of, sort_parameter
 from clew.api.sparklines import Points, add_series
-from clew.api.traces import trace_summaries
 from clew.api.transaction_names import transaction_names
 from clew.storage import TooManyRows, queries
 
@@ -166,25 +167,29 @@ def _automatic_view(
     names: queries.TransactionNamesRow,
 ) -> dict[str, Any]:
     selection = automatic_selection(names, common)
-    series, services, processes, exceptions = answer.in_parallel(
-        lambda: answer.rows(
-            queries.TRANSACTION_SERIES,
-            **selection.parameters,
-            **common.window.rollup_parameters,
-            step=common.window.step,
-        ),
-        lambda: _services_by_operation(
-            answer, common, names["service"], has_others=not names["named"]
-        ),
+    series, processes, exceptions = answer.in_parallel(
+        lambda: _series_rows(answer, selection),
         lambda: find_processes(answer, selection),
         lambda: read_exceptions(answer, selection, common.limit),
     )
     total = next(row for row in series if not row["time"])
     transaction = _automatic_document(
-        transaction_id, names["service"], names["operation"], total, common.window, services
+        transaction_id, names["service"], names["operation"], total, common.window, []
     )
     points = [defined_transactions.series_point(row) for row in series if row["time"]]
     return _view(answer, common, selection, transaction, points, processes, exceptions, [])
+
+
+def _series_rows(
+    answer: Answer, selection: TraceSelection
+) -> Sequence[queries.TransactionSeriesRow]:
+    """The points of an automatic transaction's series, and one without a time for all of it."""
+    window = selection.window
+    parameters = selection.parameters | window.rollup_parameters | {"step": window.step}
+    if window.seconds <= RECENT and not selection.rootless:
+        with suppress(TooManyRows):
+            return answer.rows(queries.SERIES_RECENT, rows_read=MAX_ROOTS, **parameters)
+    return answer.rows(queries.TRANSACTION_SERIES, **parameters)
 
 
 def _defined_view(
@@ -238,29 +243,51 @@ def _view(
     `attributes`: those by which metrics belong to the transaction."""
     window, count, durations = common.window, transaction["count"], transaction["duration_ms"]
     limit = common.limit
-    services = {*transaction["services"], *processes.services}
-    breakdown, traces, metrics, logs, deployments = answer.in_parallel(
+    breakdown, traces, metrics, logs = answer.in_parallel(
         lambda: read_breakdown(answer, selection, durations["p95"], count, limit),
-        lambda: _example_traces(answer, selection, count, durations["p99"], limit),
+        lambda: read_example_traces(
+            answer, selection, count, durations["p99"], limit, transaction["id"]
+        ),
         lambda: read_linked_metrics(
             answer, selection, count, processes, window.step, series, attributes, limit
         ),
         lambda: _logs(answer, selection, count, processes, limit),
-        lambda: read_deployments(answer, services, common.environment, limit),
     )
+    if not selection.defined:
+        transaction["services"] = _services(answer, common, transaction, breakdown, selection)
+    services = {*transaction["services"], *processes.services}
     return answer.document(
         start=rfc3339(window.start),
         end=rfc3339(window.end),
         transaction=transaction,
         quantile_error=QUANTILE_ERROR,
         series=series,
-        **breakdown,
+        **breakdown.members,
         traces=traces,
         logs=logs,
         exceptions=exceptions,
         metrics=metrics,
-        deployments=deployments,
+        deployments=read_deployments(answer, services, common.environment, limit),
     )
+
+
+def _services(
+    answer: Answer,
+    common: CommonParameters,
+    transaction: Mapping[str, Any],
+    breakdown: Breakdown,
+    selection: TraceSelection,
+) -> list[str]:
+    """The services that an automatic transaction's traces went through: those of its breakdown, if
+    that has all of them."""
+    service, operation = transaction["service"], transaction["operation"]
+    services = breakdown.services
+    if services is None:
+        by_operation = _services_by_operation(
+            answer, common, service, has_others=not selection.named
+        )
+        services = by_operation.get((service, operation), [])
+    return services or [service]
 
 
 def _logs(
@@ -322,7 +349,14 @@ def _transactions(
         lambda: _services_by_operation(answer, common, has_others=has_others),
     )
     return [
-        _automatic_document(row["id"], row["service"], row["operation"], row, window, services)
+        _automatic_document(
+            row["id"],
+            row["service"],
+            row["operation"],
+            row,
+            window,
+            services.get((row["service"], row["operation"]), [row["service"]]),
+        )
         for row in automatic
     ] + [
         defined_transactions.transaction_document(row, definitions[row["id"]], window)
@@ -417,7 +451,7 @@ def _automatic_document(
     operation: str,
     row: queries.TransactionsRow | queries.TransactionSeriesRow,
     window: Window,
-    services: ServicesByOperation,
+    services: list[str],
 ) -> dict[str, Any]:
     """An automatic transaction as `models.Transaction`."""
     count = row["count"]
@@ -428,7 +462,7 @@ def _automatic_document(
         "source": "auto",
         "service": service,
         "operation": operation,
-        "services": services.get((service, operation), [service]),
+        "services": services,
         "count": count,
         "errors": row["errors"],
         "error_rate": row["errors"] / count if count else 0.0,
@@ -440,29 +474,4 @@ def _automatic_document(
         "slo": None,
         "change": None,
         "series": None,
-    }
-
-
-def _example_traces(
-    answer: Answer, selection: TraceSelection, count: int, p99_ms: float | None, limit: int
-) -> dict[str, list[queries.TracesByIdRow]]:
-    """Summaries of at most `limit` example traces of each kind: slowest, newest with an error,
-    typical. If there are many
-    traces, only those that took about the p99 or longer can be slowest (the p99 has an error of
-    1 %)."""
-    slices = selection.slice_parameters(count)
-    slow_ns = 0.97e6 * p99_ms if slices["sliced"] and p99_ms is not None else 0.0
-    row = answer.first_row(
-        queries.TRANSACTION_TRACES, **selection.parameters, **slices, slow=slow_ns
-    )
-    if row is None:
-        return {"slowest": [], "errors": [], "typical": []}
-    examples = {
-        "slowest": row["slowest"][:limit],
-        "errors": row["errors"][:limit],
-        "typical": row["typical"][:limit],
-    }
-    summaries = trace_summaries(answer, {id for ids in examples.values() for id in ids})
-    return {
-        name: [summaries[id] for id in ids if id in summaries] for name, ids in examples.items()
     }
