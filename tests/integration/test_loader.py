@@ -273,3 +273,48 @@ def test_a_loaded_segment_that_is_not_in_the_ledger_is_counted_again(
     run(Loader(ingest, on_loaded=loaded_segments), segment)
     assert sum(service.items for service in loaded_segments[0][1].values()) == 1200
     assert {row["n"] for row in rows(store, "SELECT count() AS n FROM otel.otel_traces")} == {1200}
+
+
+def test_reads_come_before_what_was_in_the_spool_at_the_start(
+    store: Store, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first segment spends what there is, and nothing comes in.
+    monkeypatch.setattr("clew.collector.loader.RECOVERY_SHARE", 1e-9)
+    monkeypatch.setattr("clew.collector.loader.RECOVERY_RESERVE", 0.0)
+    sink, loaded = FaultyIngest(ingest), LoadedSegments()
+    read = threading.Event()
+    read.set()
+    loader = Loader(sink, loaded, is_read=read.is_set)
+
+    segments = [seal_segment(tmp_path / str(seed), "traces", traces(seed, 2)) for seed in range(4)]
+    for segment in segments[:3]:
+        loader.offer(segment)
+    loader.start()
+    try:
+        loader.offer(segments[3])
+        while not loaded:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        assert len(sink.attempts) == 1
+        read.clear()
+        wait_until_drained(loader)
+        assert len(loaded) == 4
+    finally:
+        assert loader.close()
+
+
+def test_what_comes_in_does_not_wait_long_behind_it(
+    store: Store, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clew.collector.loader.RECOVERY_SHARE", 1e-9)
+    monkeypatch.setattr("clew.collector.loader.RECOVERY_RESERVE", -1.0)
+    loader = Loader(ingest, is_read=lambda: True)
+    segments = [seal_segment(tmp_path / str(seed), "traces", traces(seed, 2)) for seed in range(7)]
+    loader.offer(segments[0])
+    loader.start()
+    try:
+        for segment in segments[1:]:
+            loader.offer(segment)
+        wait_until_drained(loader)
+    finally:
+        assert loader.close()

@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, time
+from time import monotonic, process_time, time
 from typing import Protocol
 
 from clew.collector import deadletter, otlp, values
 from clew.collector.otlp import Batch
 from clew.collector.segment import REWRITING, Segment, encode_segment
 from clew.storage import SIGNALS, NestedValues, Signal, StoredItems, Unacceptable
+from clew.storage.freshness import Budget
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,10 @@ PROMPT = 2.0  # seconds in which a sealed segment is loaded, while the loader ke
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before the next attempt, after one that failed
 # After a segment with nested values, write out this signal's segments up front for so many seconds.
 WRITE_OUT_PERIOD = 60.0
+# What was in the spool at the start may use this share of a core while somebody reads, unless more
+# segments than MAX_WAITING have come since: a spool that fills up is worse than slow reads.
+RECOVERY_SHARE, RECOVERY_RESERVE, MAX_WAITING = 0.5, 0.5, 4
+RECOVERY_POLL = 0.5  # seconds
 
 
 class Sink(Protocol):
@@ -55,6 +60,9 @@ class Loader:
     loaded. If the reload fails, one other segment is loaded before the next attempt: no segment
     waits for one that can never be loaded, and while the engine is down, few become ambiguous.
 
+    While `is_read` says that somebody reads, the segments that were offered before the start are
+    loaded one at a time, with rests: reads come first.
+
     Requests that the engine refuses are found by bisection and set aside in the folder
     `dead_letters`. Callbacks, on a loader's thread: `on_loaded` takes each segment that is in the
     tables, with its items by service, and has to remove its file; `on_inserted(signal, seconds,
@@ -69,6 +77,7 @@ class Loader:
         on_inserted: OnInserted = lambda signal, seconds, freshness: None,
         dead_letters: Path | None = None,
         workers: int = WORKERS,
+        is_read: Callable[[], bool] = lambda: False,
     ) -> None:
         self._sink = sink
         self._on_loaded = on_loaded
@@ -86,6 +95,9 @@ class Loader:
         self._resume_at = 0.0
         # By signal and id, when a segment was offered.
         self._outstanding: dict[str, dict[int, float]] = {name: {} for name in SIGNALS}
+        self._is_read = is_read
+        self._recovered: set[tuple[str, int]] = set()  # signal and id, of segments before the start
+        self._recovery = Budget(monotonic(), RECOVERY_SHARE, RECOVERY_RESERVE)
         self._stopping = False
         self._write_out_until: dict[str, float] = {}
         self._threads = [
@@ -94,6 +106,8 @@ class Loader:
         ]
 
     def start(self) -> None:
+        with self._change:
+            self._recovered = self._keys()
         for thread in self._threads:
             thread.start()
 
@@ -178,12 +192,17 @@ class Loader:
 
     def _run(self) -> None:
         while (segment := self._wait_for_segment()) is not None:
+            spent = process_time()
             try:
                 self._process(segment)
             except Exception as error:  # whatever it is, the segment is tried again
                 self._requeue(segment, error)
             finally:
                 with self._change:
+                    # That of the whole process: reads count too, and merges.
+                    if (segment.signal, segment.id) in self._recovered:
+                        self._recovery.spend(process_time() - spent, monotonic())
+                    self._recovered.intersection_update(self._keys())
                     self._loading -= 1
                     self._reloading = False
                     self._change.notify_all()
@@ -194,6 +213,8 @@ class Loader:
             while not self._stopping:
                 wait = self._resume_at - monotonic()
                 if wait <= 0:
+                    wait = self._rest()
+                if wait <= 0:
                     segment = None if self._reloading or self._paused else self._dequeue()
                     if segment is not None:
                         self._loading += 1
@@ -201,6 +222,23 @@ class Loader:
                         return segment
                 self._change.wait(wait if wait > 0 else None)
             return None
+
+    def _rest(self) -> float:
+        """Seconds until the next segment may be loaded, or until to ask again."""
+        if not self._recovered or not self._ready or self._ambiguous:
+            return 0.0
+        segment = self._ready[0][2]
+        waiting = len(self._keys() - self._recovered)
+        is_free = (segment.signal, segment.id) not in self._recovered or waiting > MAX_WAITING
+        if is_free or not self._is_read():
+            return 0.0
+        if self._loading:
+            return RECOVERY_POLL
+        return min(self._recovery.seconds_until_available(monotonic()), RECOVERY_POLL)
+
+    def _keys(self) -> set[tuple[str, int]]:
+        """Signal and id of every segment that is not in the tables."""
+        return {(signal, id) for signal, segments in self._outstanding.items() for id in segments}
 
     def _dequeue(self) -> Segment | None:
         if self._ambiguous and not (self._ready_first and self._ready):

@@ -29,6 +29,7 @@ SLOW = 2.0  # seconds; for a catch-up that takes longer nobody waits
 POLL = 0.01  # seconds
 SHARE, RESERVE = 0.05, 2.0  # of a core on average, and seconds of CPU time in hand
 DEBT = 3.0  # seconds at most: what a minute saves
+LATELY = 10.0  # seconds since a read was asked
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ class Freshness:
         self._waiting: list[_Question] = []
         self._budget = Budget(monotonic())
         self._began = math.inf  # when the running catch-up began
+        self._asked_at = -math.inf
         self._closing = False
 
     def register(self, source: Source) -> None:
@@ -196,12 +198,16 @@ class Freshness:
         It does not wait if that would be in vain: during a backup or a reload, while segments wait
         for the loader, and, unless it is `urgent`, while more CPU time was spent on catch-ups than
         they may use."""
-        asked_at = time()
+        asked_at, self._asked_at = time(), monotonic()
         question = self._question(reads, urgent)
         if within > 0 and self._ask(question, within):
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.wrap_future(question.answered), within)
         return self._pending(question, asked_at)
+
+    def is_read(self) -> bool:
+        """Whether somebody reads: a read was asked in the last LATELY seconds."""
+        return monotonic() - self._asked_at < LATELY
 
     def catch_up_everything(self, within: float) -> None:
         """The same for all that was received, without a limit on CPU time. Returns after at most

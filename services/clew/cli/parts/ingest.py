@@ -139,6 +139,7 @@ def _pipeline(shared: Shared) -> Pipeline:
         on_loaded=on_loaded,
         on_inserted=telemetry.record_insert,
         dead_letters=settings.data / deadletter.FOLDER,
+        is_read=shared.freshness.is_read,
     )
     spool = Spool(
         settings.data / "spool",
