@@ -135,7 +135,7 @@ def test_the_oldest_days_are_dropped_first_from_all_tables(store: Store) -> None
     assert sum(row["Rows"] for row in expired if row["Table"] == "otel_traces") == 3000
     assert {row["Table"] for row in expired} == {
         "otel_traces", "otel_logs", "otel_metrics_gauge", "clew_traces", "clew_operations_1m", "clew_operations_1h",
-        "clew_watch_1m", "clew_log_templates",
+        "clew_watch_1m", "clew_roots", "clew_log_templates",
     }  # fmt: skip
 
 
