@@ -396,7 +396,7 @@ def test_a_spike_is_unlike_the_past(world: World) -> None:
     for _ in range(4):
         world.minute()
     assert world.told() == []
-    for _ in range(3):
+    for _ in range(5):
         world.minute(slow=True)
     told = {(rule, transition) for _, rule, transition in world.told()}
     assert told == {("clew: unusual", "fired")}

@@ -10,7 +10,7 @@ from clew.analysis.alerts.states import AlertState, State
 from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.watching.calls import CallGraph
 from clew.analysis.watching.standing import UNUSUAL
-from clew.analysis.watching.telling import AFTER_CAUSE, Teller
+from clew.analysis.watching.telling import AFTER_CAUSE, GROUP_WAIT, Teller
 
 RULES = AlertsFile.model_validate(
     {"defaults": {"receiver": "team"}, "receivers": {"team": {"webhook": {"url": "https://t/"}}}}
@@ -24,9 +24,11 @@ def firing(
     return AlertRecord(Verdict(rule, labels, since, True, measure=measure), severity, state)
 
 
-def told(records: list[AlertRecord], *calls: tuple[str, str]) -> list[dict[str, str]]:
+def told(
+    records: list[AlertRecord], *calls: tuple[str, str], at: float = 100.0
+) -> list[dict[str, str]]:
     """The labels of the alerts that people are told of."""
-    deliveries, _ = Teller(RULES, downstream=CallGraph(calls).downstream).tell(records, 100.0)
+    deliveries, _ = Teller(RULES, downstream=CallGraph(calls).downstream).tell(records, at)
     known = {record.id: dict(record.labels) for record in records}
     return [known[delivery.notification.alert] for delivery in deliveries]
 
@@ -60,11 +62,21 @@ def test_of_services_that_call_each_other_one_is_told_of() -> None:
 def test_alerts_of_one_service_are_one_problem() -> None:
     charges = firing(1, rule=UNUSUAL, service="payments", operation="POST /charges")
     records = [firing(2, rule=UNUSUAL, service="payments", operation="POST"), charges]
-    assert told(records) == [charges.labels]
+    assert told(records, at=200.0) == [charges.labels]
     elsewhere = firing(3, rule=UNUSUAL, service="payments", environment="test")
-    assert told([elsewhere, *records]) == [elsewhere.labels, charges.labels]
+    assert told([elsewhere, *records], at=200.0) == [elsewhere.labels, charges.labels]
     written = firing(4, service="payments", operation="POST /charges")
-    assert told([*records, written]) == [charges.labels, written.labels]
+    assert told([*records, written], at=200.0) == [charges.labels, written.labels]
+
+
+def test_a_standing_alert_waits_for_its_cause() -> None:
+    calls = (("shop", "payments"),)
+    shop = firing(90, rule=UNUSUAL, service="shop")
+    payments = firing(99, rule=UNUSUAL, service="payments")
+    assert told([shop], *calls) == []
+    assert told([shop], *calls, at=90 + GROUP_WAIT) == [shop.labels]
+    assert told([shop, payments], *calls, at=99 + GROUP_WAIT) == [payments.labels]
+    assert told([firing(90, rule=UNUSUAL, severity="page", service="shop")]) != []
 
 
 def test_a_page_is_told_even_if_a_ticket_is_its_cause() -> None:

@@ -14,6 +14,9 @@ from clew.analysis.alerts.windows import parse_every, zone_of
 from clew.analysis.watching.texts import value_text
 
 AFTER_CAUSE = 1800.0  # seconds
+# Seconds from when a standing rule's ticket fires until it is told: who calls is often noticed a
+# minute before what is called.
+GROUP_WAIT = 120.0
 Downstream = Callable[[str], Collection[str]]  # the services that a service calls, however far
 
 
@@ -94,6 +97,8 @@ class Teller:
         if state.is_flapping:
             return None if reported.transition is Transition.FLAPPING else Transition.FLAPPING
         if not was_told:
+            if _waits(record, at):
+                return None
             return Transition.REOPENED if is_same else Transition.FIRED
         route = self._route(record)
         is_taken = (record.id, state.episode) in self.acknowledged
@@ -205,6 +210,13 @@ def explanation(record: AlertRecord) -> dict[str, str]:
 
 def _labels(record: AlertRecord) -> dict[str, str]:
     return {**record.labels, "severity": record.severity, "rule": record.rule}
+
+
+def _waits(record: AlertRecord, at: float) -> bool:
+    """Whether what stands for an alert may still come."""
+    is_urgent = record.severity == "page" or not record.rule.startswith(STANDING)
+    fired = record.state.firings[-1] if record.state.firings else record.state.firing_since
+    return not is_urgent and at - fired < GROUP_WAIT
 
 
 def _last_cause(record: AlertRecord, records: Mapping[str, AlertRecord], at: float) -> str:
