@@ -3,14 +3,18 @@ are not."""
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from clew.analysis.traces.settling import Settling
+from clew.cli.client import Client
+from clew.cli.diagnose import show
+from clew.cli.settings import UsageError
 from clew.storage import Ingest, Store
 from support.api_client import ApiClient
 from support.loading import settle
@@ -84,7 +88,9 @@ def _hour(number: int) -> Iterator[Span | Log | Point]:
         time = start + minute * MINUTE
         yield Point("process.cpu.utilization", "1", "gauge", ORDERS, time, load)
     for trace in range(TRACES):
-        yield from _trace(choice, start + trace * MINUTE, f"{number:04x}{trace:028x}", change)
+        yield from _trace(
+            choice, start + trace * MINUTE, f"{number + 1:04x}{trace + 1:028x}", change
+        )
 
 
 def _trace(
@@ -228,3 +234,56 @@ def test_an_unknown_transaction_or_alert_is_said(answers: Answers) -> None:
 def test_hostile_text_selects_nothing(answers: Answers) -> None:
     for text in ("'; DROP TABLE otel.otel_traces --", "\\", "{x:String}", "🧶"):
         assert answers.ask("own", service=text)["causes"] == []
+
+
+class InProcessClient(Client):
+    """The command's client, to an API in this process."""
+
+    def __init__(self, api: ApiClient) -> None:
+        super().__init__("http://api", {})
+        object.__setattr__(self, "api", api)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        **parameters: str | int,
+    ) -> dict[str, Any]:
+        api: ApiClient = self.__dict__["api"]
+        document: dict[str, Any] = api.get(f"/api/v1/{path}", **parameters)
+        return document
+
+
+def _window(change: str) -> dict[str, str]:
+    start = BEGAN + CHANGES.index(change) * HOUR
+    times = {"start": start, "end": start + HOUR, "baseline_start": BEGAN}
+    return {name: rfc3339(time) for name, time in times.items()} | {
+        "baseline_end": rfc3339(BEGAN + HOUR)
+    }
+
+
+def test_the_command_prints_causes_to_read(
+    answers: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = InProcessClient(answers.api)
+    assert show(client, "web: post /check", _window("exception"), as_document=False) == 0
+    printed = capsys.readouterr().out
+    assert "1. orders" in printed
+    assert "does something else than before" in printed
+    assert 'File "/app/orders.py", in place' in printed
+    assert "more failed than usual" in printed
+    assert show(client, "", _window("quiet"), as_document=False) == 0
+    assert "no cause: nothing differs" in capsys.readouterr().out
+
+
+def test_the_command_prints_the_document(
+    answers: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(InProcessClient(answers.api), "", _window("own"), as_document=True)
+    assert json.loads(capsys.readouterr().out)["causes"][0]["service"] == "orders"
+
+
+def test_the_command_says_which_transactions_there_are(answers: Answers) -> None:
+    with pytest.raises(UsageError, match="there are: web: POST /checkout"):
+        show(InProcessClient(answers.api), "no such one", _window("own"), as_document=False)

@@ -36,7 +36,7 @@ class Page:
         return (*self.pictures.values(), *self.more)
 
 
-TABS = ("occurrences", "funnel", "calls", "logs", "exceptions", "metrics")
+TABS = ("why", "occurrences", "funnel", "calls", "logs", "exceptions", "metrics")
 
 PAGES = (
     Page("/", {"transactions": "/"}, answer="**/api/v1/transactions?*"),

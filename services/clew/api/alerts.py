@@ -124,6 +124,7 @@ def alert(request: Request, alert_id: str, answer: AnswerDependency) -> dict[str
         else None,
         z=verdict.z,
         window_ms=verdict.window * 1000,
+        diagnosis=f"/api/v1/diagnose?alert={alert_id}" if record.state.episode else None,
         members=[
             view.alert(other)
             for other in records.values()

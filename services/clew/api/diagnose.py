@@ -33,7 +33,7 @@ router = routes("diagnose")
 
 MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
 SEARCHED = 3 * HOUR  # before now, in which a change is looked for if no window is given
-DEFAULT_WINDOW = 15 * MINUTE  # if there was none
+DEFAULT_WINDOW = 15 * MINUTE  # if there was none; at most a quarter of what is stored
 # The baseline, if none is given: so many times the window's length before it, within these bounds.
 TIMES_AS_LONG, SHORTEST, LONGEST = 11, 55 * MINUTE, 24 * HOUR
 
@@ -155,7 +155,10 @@ def _worse_window(answer: Answer, question: Question, end: int) -> Window:
         **replace(question, window=searched, baseline=searched).parameters,
     )
     began = last_worsening(minutes)
-    return Window(end - DEFAULT_WINDOW if began is None else began * SECOND, end)
+    if began is not None:
+        return Window(began * SECOND, end)
+    first = minutes[0]["minute"] * SECOND if minutes else end - DEFAULT_WINDOW
+    return Window(end - min(DEFAULT_WINDOW, max(MINUTE, (end - first) // 4)), end)
 
 
 def _before(window: Window) -> Window:

@@ -27,6 +27,10 @@ from clew.cli.settings import (
     resolve,
 )
 
+# Parameters of GET /api/v1/diagnose that are flags of `clew diagnose`.
+POPULATION = ("service", "operation", "alert")
+WINDOWS = ("environment", "start", "end", "baseline_start", "baseline_end")
+
 
 @dataclass(frozen=True)
 class Flag:
@@ -121,6 +125,18 @@ def _findings(arguments: argparse.Namespace) -> int:
         raise UsageError("findings list takes nothing more")
     filters = {name: getattr(arguments, name) for name in findings.FILTERS}
     return findings.show(client, filters, as_document=arguments.json)
+
+
+def _diagnose(arguments: argparse.Namespace) -> int:
+    from clew.cli import diagnose
+    from clew.cli.client import Client
+
+    client = Client.create(arguments.api or "", DATA.value(DATA.text(arguments, os.environ)))
+    names = (*POPULATION, *WINDOWS)
+    parameters = {name: value for name in names if (value := getattr(arguments, name))}
+    if not arguments.transaction and not any(name in parameters for name in POPULATION):
+        raise UsageError("diagnose: name a transaction, or --service, --operation or --alert")
+    return diagnose.show(client, arguments.transaction, parameters, as_document=arguments.json)
 
 
 def _key(arguments: argparse.Namespace) -> int:
@@ -308,6 +324,28 @@ COMMANDS = (
         "       clew findings state ID open|reviewed|ignored|resolved [--reason TEXT]",
         description="--api (host:port or URL) or --data name the running clew; CLEW_API_KEY is "
         "the key, which needs the scope operate to change a state.",
+    ),
+    Command(
+        "diagnose",
+        "say why a transaction became slow or fails, through a running clew's API",
+        _diagnose,
+        (
+            flag("transaction", nargs="?", default="", metavar="TRANSACTION", help="name or id"),
+            flag("--service", metavar="NAME", help="traces that meet this service"),
+            flag("--operation", metavar="NAME", help="traces that meet this operation"),
+            flag("--alert", metavar="ID", help="what this alert is about, since it began"),
+            flag("--environment", metavar="NAME", help="traces of this environment"),
+            flag(
+                "--start", metavar="TIME", help="start of the window: 15m (before now), or a time"
+            ),
+            flag("--end", metavar="TIME", help="end of the window (default now)"),
+            flag("--baseline-start", metavar="TIME", help="start of what it is compared with"),
+            flag("--baseline-end", metavar="TIME", help="end of what it is compared with"),
+            flag("--json", action="store_true", help="print a JSON document"),
+        ),
+        settings=(DATA, API),
+        description="--api (host:port or URL) or --data name the running clew; CLEW_API_KEY is the "
+        "key, with the scope read. Without --start the window begins where it last became worse.",
     ),
     Command(
         "key",

@@ -27,6 +27,7 @@ VERSIONS = ("service.version",)
 # A value explains a change if its calls have far more of it than their share: 0 is just
 # that share of it, 1 the whole change.
 MIN_LIFT = 0.7
+TOOK_OVER = 0.9
 MIN_CALLS = 5
 MAX_VALUES = 5
 
@@ -106,9 +107,12 @@ def _rank(value: Difference) -> float:
 
 
 def _telling(key: str, value: str, source: str, part: _Sums, whole: _Sums) -> Iterable[Difference]:
-    if part.calls < MIN_CALLS or whole.calls - part.calls < MIN_CALLS:
-        return
     calls_share = part.calls / whole.calls
+    has_others = whole.calls - part.calls >= MIN_CALLS
+    # A version that took over between B and A has all calls, and so all of the change.
+    took_over = key in VERSIONS and not part.baseline_calls and calls_share > TOOK_OVER
+    if part.calls < MIN_CALLS or not (has_others or took_over):
+        return
     for measure, change, total in (
         ("time", part.time, whole.time),
         ("failures", part.failures, whole.failures),
@@ -116,7 +120,7 @@ def _telling(key: str, value: str, source: str, part: _Sums, whole: _Sums) -> It
         if total <= 0 or change <= 0 or (measure == "failures" and total < MIN_CALLS):
             continue
         share = min(1.0, change / total)
-        if (share - calls_share) / (1 - calls_share) >= MIN_LIFT:
+        if took_over or (share - calls_share) / (1 - calls_share) >= MIN_LIFT:
             yield Difference(
                 key, value, source, measure, share, calls_share, int(part.calls),
                 part.baseline_calls == 0,

@@ -244,10 +244,12 @@ def logs_evidence(
     evidence = Evidence()
     for row in logs:
         received = (row["share"] or 0.0) / sampled_share
-        if MIN_RECEIVED < received < MAX_RECEIVED:
+        is_missing = row["came"] < row["expected"]
+        is_better = is_missing and row["severity"] in ("error", "fatal")
+        if MIN_RECEIVED < received < MAX_RECEIVED and not is_better:
             record = {
                 "kind": "record",
-                "change": "missing" if row["came"] < row["expected"] else "new",
+                "change": "missing" if is_missing else "new",
                 "place": row["place"],
                 "severity": row["severity"],
                 "text": row["body"],

@@ -10,33 +10,33 @@ from clew.analysis.detectors.changes import change_points
 from clew.analysis.queries import DiagnosisMinutesRow
 
 MINUTE = 60
+NEAR = 5 * MINUTE  # of the window's start, where the onset is looked for
+MIN_MINUTES = 15  # of a series in which changes are looked for
 
 
 def onset(minutes: Sequence[DiagnosisMinutesRow], start: int) -> int:
-    """The minute at which durations or failures changed that is next to `start`, if one is within
-    the minutes around it; else `start`. In seconds since 1970."""
-    points = _change_minutes(minutes)
-    near = [point for point in points if abs(point - start) <= 10 * MINUTE]
-    return min(near, key=lambda point: abs(point - start)) if near else start
+    """The minute near `start` from which on durations or failures were worse, if there is one; else
+    `start`. In seconds since 1970."""
+    near = [minute for minute in _worsenings(minutes) if abs(minute - start) <= NEAR]
+    return min(near, key=lambda minute: abs(minute - start)) if near else start
 
 
 def last_worsening(minutes: Sequence[DiagnosisMinutesRow]) -> int | None:
-    """The last minute from which on durations or failures were higher than before; None if there is
+    """The last minute from which on durations or failures were worse than before; None if there is
     none. In seconds since 1970."""
-    points = [0, *_change_indexes(minutes), len(minutes)]
-    for before, point, end in reversed(list(zip(points, points[1:], points[2:], strict=False))):
-        if _level(minutes[point:end]) > _level(minutes[before:point]):
-            return minutes[point]["minute"]
-    return None
+    return max(_worsenings(minutes), default=None)
 
 
-def _change_minutes(minutes: Sequence[DiagnosisMinutesRow]) -> list[int]:
-    return [minutes[index]["minute"] for index in _change_indexes(minutes)]
-
-
-def _change_indexes(minutes: Sequence[DiagnosisMinutesRow]) -> list[int]:
+def _worsenings(minutes: Sequence[DiagnosisMinutesRow]) -> list[int]:
+    if len(minutes) < MIN_MINUTES:
+        return []
     values = np.array([_measures(row) for row in minutes], dtype=np.float64)
-    return change_points(values) if len(values) >= 3 else []
+    points = [0, *change_points(values), len(minutes)]
+    return [
+        minutes[point]["minute"]
+        for before, point, end in zip(points, points[1:], points[2:], strict=False)
+        if _level(minutes[point:end]) > _level(minutes[before:point])
+    ]
 
 
 def _measures(row: DiagnosisMinutesRow) -> tuple[float, float]:

@@ -136,6 +136,8 @@ class AlertView(StoredResponse):
     """How far off the value is, in standard deviations; null if the rule does not say."""
     window_ms: Millis
     """The window that was judged, in milliseconds."""
+    diagnosis: str | None
+    """The path of the request that says why, `GET /api/v1/diagnose`; null if it never fired."""
     members: list[Alert]
     """The other alerts of its group."""
     history: list[AlertChange]

@@ -11,6 +11,7 @@ import { Scale } from "~/features/problem/scale"
 import { windowOf } from "~/features/problem/window"
 import type { Alert } from "~/features/problems/rows"
 import { handledText, Since, STATE_NAMES, StateMark, valueText } from "~/features/problems/texts"
+import { Diagnosis } from "~/parts/diagnosis"
 import { Panel, type Source, StatementList } from "~/parts/panel"
 import { Empty, Failure, Loading } from "~/parts/states"
 import { type Column, Table } from "~/parts/table"
@@ -50,6 +51,7 @@ export function ProblemPage() {
         </div>
       </div>
       <ImpactPanel id={id} />
+      {alert.episode > 0 && <Diagnosis question={{ alert: id }} />}
       {data.members.length > 0 && <Group view={data} source={source} />}
       <div className="two-halves">
         <History view={data} source={source} />

@@ -16,6 +16,7 @@ import { joined, pathOf } from "~/features/transaction/queries"
 import { readRegion, type Region, written } from "~/features/transaction/region"
 import { type Tab as TabName, TABS } from "~/features/transaction/search"
 import { WhySlow } from "~/features/transaction/why-slow"
+import { Diagnosis } from "~/parts/diagnosis"
 import { focusOn } from "~/parts/focus"
 import { Failure, Loading } from "~/parts/states"
 import { type ServiceRanks, serviceRanks } from "~/parts/service"
@@ -26,6 +27,7 @@ const route = getRouteApi("/transactions/$id")
 
 const NAMES: Record<TabName, string> = {
   breakdown: "Breakdown",
+  why: "Why?",
   calls: "Calls",
   occurrences: "Occurrences",
   funnel: "Funnel",
@@ -115,6 +117,8 @@ function TabContent({ tab, ...props }: PartProps & { tab: TabName }) {
   switch (tab) {
     case "breakdown":
       return <Breakdown {...props} />
+    case "why":
+      return <Why id={props.id} />
     case "calls":
       return <Dependencies {...props} />
     case "occurrences":
@@ -128,6 +132,11 @@ function TabContent({ tab, ...props }: PartProps & { tab: TabName }) {
     case "metrics":
       return <Metrics {...props} />
   }
+}
+
+function Why({ id }: { id: string }) {
+  const { window } = useView()
+  return <Diagnosis question={{ transaction: id, ...window }} />
 }
 
 function Head({ transaction }: { transaction: Schemas["Transaction"] }) {
