@@ -158,6 +158,9 @@ def every_call(api: httpx.Client, day: Day) -> Iterator[Call]:
     yield Call("funnel of Checkout, 24 h", "/api/v1/transactions/checkout/funnel")
     compared = (("transaction", slow), ("slow", "true"))
     yield Call("compare, slow with normal, 4 h", "/api/v1/compare", None, 4, compared)
+    one_transaction = (("transaction", slow),)
+    for name, traces_of in (("all traces", ()), ("a transaction", one_transaction)):
+        yield Call(f"diagnosis of {name}, 5 min", "/api/v1/diagnose", None, 5 / 60, traces_of, 500)
     yield Call("trace of 100,000 spans", f"/api/v1/traces/{LARGE_TRACE}", 3000, None)
 
 

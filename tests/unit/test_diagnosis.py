@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from clew.analysis import impact
+from clew.analysis.diagnosis.causes import THRESHOLD, WEIGHTS, rank
 from clew.analysis.diagnosis.differences import differences, of_kind
+from clew.analysis.diagnosis.evidence import Evidence, structure_evidence
 from clew.analysis.diagnosis.onset import last_worsening, onset
 from clew.analysis.queries import DiagnosisMinutesRow, DiagnosisValuesRow
 
@@ -80,3 +82,26 @@ def test_the_value_that_has_the_change_is_named() -> None:
     assert found[0].share == 1
     assert found[0].calls_share == 0.2
     assert of_kind(found, "versions") == of_kind(found, "instances") == []
+
+
+def _way(came: float, expected: float, share: float) -> Any:
+    return {
+        "service": "orders", "operation": "charge", "came": came, "expected": expected,
+        "variance": 0.1, "calls": 8.0, "baseline_calls": 700.0, "baseline_share": share,
+    }  # fmt: skip
+
+
+def test_an_operation_that_always_ran_and_is_missing_is_a_cause() -> None:
+    evidences = {name: Evidence() for name in WEIGHTS}
+    evidences["structure"] = structure_evidence([_way(1, 8, 1.0)], [], {})
+    (cause,) = rank(evidences, 1e9)
+    assert (cause.service, cause.kind) == ("orders", "missing")
+    assert cause.score >= THRESHOLD
+    sometimes = structure_evidence([_way(1, 8, 0.7)], [], {})
+    assert not sometimes.missing
+
+
+def test_the_deeper_service_wins() -> None:
+    rows = [_way(1, 8, 1.0), _way(1, 8, 1.0) | {"service": "payments"}]
+    evidence = structure_evidence(rows, [], {"orders": ["payments"]})
+    assert evidence.missing["orders"] == evidence.missing["payments"] / 2

@@ -198,6 +198,7 @@ class DiagnosisWaysRow(TypedDict):
     variance: float
     calls: float
     baseline_calls: float
+    baseline_share: float
 
 
 DIAGNOSIS_WAYS = Query[DiagnosisWaysRow](ANALYSIS, "diagnosis_ways")

@@ -52,6 +52,11 @@ def rank(evidence: Mapping[EvidenceName, Evidence], mean_duration: float) -> lis
         for service, strength in part.strengths.items():
             if greatest > 0:
                 parts.setdefault(service, {})[name] = WEIGHTS[name] * strength / greatest
+    structure = evidence["structure"].missing
+    for service, weight in structure.items():
+        share = WEIGHTS["logs"] * weight / max(FULL_LOGS, *structure.values())
+        shares = parts.setdefault(service, {})
+        shares["structure"] = max(share, shares.get("structure", 0.0))
     scores = {service: sum(shares.values()) for service, shares in parts.items()}
     order = sorted(scores, key=lambda service: (-scores[service], service))
     total = sum(scores.values())

@@ -29,6 +29,8 @@ LINKS_COUNT = 0.1  # of the hottest operation that the hottest link must have, o
 OWN_BESIDE_LINKS = 0.5  # weight of a service's own time where links count
 DISPERSION = 0.25  # counts of calls vary so much more than by chance
 MAX_DEVIATION = 20.0
+# An operation ran in so many traces with its service, and came for fewer than so many.
+ALWAYS, REMAINING, MIN_EXPECTED = 0.95, 0.3, 6.0
 EXPLAINED = 0.5  # weight of what a service called further down shows as well
 # Where records of all services became so much rarer or more frequent, they were not received.
 MIN_RECEIVED, MAX_RECEIVED = 1 / 3, 3.0
@@ -41,9 +43,11 @@ OUTSIDE = ("database", "external", "queue")
 @dataclass
 class Evidence:
     """One kind of evidence. `strengths` and `details` by service; the details' members are those of
-    the API's models, the strongest first."""
+    the API's models, the strongest first. `missing`: of operations that ran in every call of the
+    service and no longer do, as sure a sign as a log record that is missing, and as strong."""
 
     strengths: dict[str, float] = field(default_factory=dict)
+    missing: dict[str, float] = field(default_factory=dict)
     details: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, service: str, **detail: Any) -> None:
@@ -151,6 +155,14 @@ def structure_evidence(
             _add_count(
                 evidence, row["service"], row["operation"], "", row["came"], row["expected"], z
             )
+        always_ran = (row["baseline_share"] or 0.0) >= ALWAYS
+        if always_ran and row["expected"] >= MIN_EXPECTED and row["came"] < REMAINING * row["expected"]:
+            weight = math.log1p(row["expected"] - row["came"])
+            evidence.missing[row["service"]] = max(evidence.missing.get(row["service"], 0), weight)
+            if abs(z) <= Z:
+                _add_count(
+                    evidence, row["service"], row["operation"], "", row["came"], row["expected"], z
+                )
     for service, target, came, expected in _failures(times):
         z = _deviation(came, expected, 0.0)
         if z > Z and came >= MIN_TRACES:
@@ -221,11 +233,12 @@ def call_graph(rows: Iterable[DiagnosisTimesRow]) -> CallGraph:
 def explained_away(evidence: Evidence, callees: CallGraph) -> Evidence:
     """The deeper service wins: what a service does otherwise is less of a sign where a service that
     it calls does as well."""
-    before = dict(evidence.strengths)
-    for service, strength in before.items():
-        below = (before.get(callee, 0.0) for callee in callees.get(service, ()))
-        if max(below, default=0.0) >= 0.5 * strength:
-            evidence.strengths[service] = EXPLAINED * strength
+    for strengths in (evidence.strengths, evidence.missing):
+        before = dict(strengths)
+        for service, strength in before.items():
+            below = (before.get(callee, 0.0) for callee in callees.get(service, ()))
+            if max(below, default=0.0) >= 0.5 * strength:
+                strengths[service] = EXPLAINED * strength
     return evidence
 
 

@@ -87,7 +87,7 @@ function CauseItem({ cause, rank }: { cause: Cause; rank: number }) {
     <li>
       <p>
         <span className="strong">
-          <Service name={cause.service} rank={rank} /> {KINDS[cause.kind]}
+          <Service name={cause.service} rank={rank} />: {KINDS[cause.kind]}
         </span>
         <span className="muted" title={`score ${digits(cause.score)}`}>
           {percent(cause.confidence)}

@@ -12,7 +12,7 @@ SELECT
 FROM
 (
     SELECT ServiceName, MetricName, ResourceAttributes, Value,
-        TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix < toDateTime({end:DateTime64(9)}) + 60 AS is_a
+        TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix < toDateTime({end:DateTime64(9)}) AS is_a
     FROM otel.otel_metrics_gauge
     WHERE match(MetricName, '(cpu|memory)[a-z._]*[._](utilization|usage)$|(event_?loop|eventloop)[a-z._]*(delay|lag|utilization)|pending_requests$')
         AND NOT startsWith(MetricName, 'system.')
