@@ -156,7 +156,11 @@ def structure_evidence(
                 evidence, row["service"], row["operation"], "", row["came"], row["expected"], z
             )
         always_ran = (row["baseline_share"] or 0.0) >= ALWAYS
-        if always_ran and row["expected"] >= MIN_EXPECTED and row["came"] < REMAINING * row["expected"]:
+        if (
+            always_ran
+            and row["expected"] >= MIN_EXPECTED
+            and row["came"] < REMAINING * row["expected"]
+        ):
             weight = math.log1p(row["expected"] - row["came"])
             evidence.missing[row["service"]] = max(evidence.missing.get(row["service"], 0), weight)
             if abs(z) <= Z:

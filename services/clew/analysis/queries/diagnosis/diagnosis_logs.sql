@@ -1,6 +1,7 @@
 -- with diagnosed
--- The kinds of log records that came in A far more or far less often than B lets expect, per call of their service, way by
--- way as in diagnosis_ways. `share`: all records of A by those of B.
+-- The kinds of log records that came in far more or far fewer traces of A than B lets expect, of those that meet their
+-- service, way by way as in diagnosis_ways. Traces are counted: records of one trace are not independent. `share`: all records of A
+-- by those of B.
 ,
 met AS
 (
@@ -9,10 +10,7 @@ met AS
         is_a,
         service,
         cityHash64(arraySort(arrayFilter(
-            (operation, owner, kind) -> owner = service AND clew_is_entry_kind(kind), operations, services, kinds))) AS way,
-        greatest(1., arraySum(arrayMap(
-            (number, owner, kind) -> owner = service AND clew_is_entry_kind(kind) ? toFloat64(number) : 0.,
-            calls, services, kinds))) AS entered
+            (operation, owner, kind) -> owner = service AND clew_is_entry_kind(kind), operations, services, kinds))) AS way
     FROM
     (
         SELECT *, arrayJoin(arrayDistinct(services)) AS service FROM diagnosed
@@ -31,14 +29,17 @@ written AS
 ),
 by_way AS
 (
-    SELECT service, way, template, sumIf(records, is_a) AS a, sumIf(records, NOT is_a) AS b, anyIf(TraceId, is_a) AS example
+    SELECT service, way, template,
+        countIf(is_a) AS a, countIf(NOT is_a) AS b,
+        sumIf(records, is_a) AS a_records, sumIf(records, NOT is_a) AS b_records,
+        anyIf(TraceId, is_a) AS example
     FROM written
     INNER JOIN met ON written.TraceId = met.TraceId AND written.service = met.service
     GROUP BY service, way, template
 ),
 totals AS
 (
-    SELECT service, way, sumIf(entered, is_a) AS of_a, sumIf(entered, NOT is_a) AS of_b
+    SELECT service, way, countIf(is_a) AS of_a, countIf(NOT is_a) AS of_b
     FROM met
     GROUP BY service, way
 ),
@@ -49,7 +50,7 @@ compared AS
         template,
         sumIf(a, of_a > 0 AND of_b >= 5) AS came,
         sumIf(b / of_b * of_a, of_a > 0 AND of_b >= 5) AS expected,
-        sum(sum(a)) OVER () / sum(sum(b)) OVER () AS share,
+        sum(sum(a_records)) OVER () / sum(sum(b_records)) OVER () AS share,
         max(example) AS example
     FROM by_way
     INNER JOIN totals ON by_way.service = totals.service AND by_way.way = totals.way
