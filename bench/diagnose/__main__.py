@@ -8,7 +8,9 @@ converted to OTLP, sent to a `clew up` of its own, and each fault's window is as
 `GET /api/v1/diagnose`, with the day's other minutes as the baseline.
 
 as_1, as_3: the share of the faults whose service is first, or among the first three. place_1,
-place_3: likewise the place in the code, of the code faults of TrainTicket. quiet: the share of
+place_3: likewise the place in the code, of the code faults of TrainTicket.
+quiet_names_the_next_fault: in how many windows before a fault its very service is named: it was on
+earlier than the data say. quiet: the share of
 windows without a fault for which no cause is named.
 
 `--shop`: the model of the demo shop with each of its faults for five minutes, against an hour

@@ -90,8 +90,18 @@ def measure(day: NezhaDay, directory: Path) -> dict[str, Any]:
         before = up.cpu()
         faults = [_ask(api, day, fault, fault.start, fault.start + LENGTH) for fault in day.faults]
         spent = (up.cpu() - before) / max(1, len(faults))
-        quiet = [_ask(api, day, None, *window) for window in quiet_windows(day)]
-    return _scores(faults, quiet) | {"cpu_seconds_per_answer": round(spent, 3)}
+        quiet = [_ask(api, day, None, *window) for window in usual_windows(day)]
+        before_faults = [
+            _ask(api, day, None, fault.start - BEFORE, fault.start - CLEAR) for fault in day.faults
+        ]
+    early = sum(
+        answer.services[:1] == [fault.service]
+        for answer, fault in zip(before_faults, day.faults, strict=True)
+    )
+    return _scores(faults, quiet + before_faults) | {
+        "quiet_names_the_next_fault": early,
+        "cpu_seconds_per_answer": round(spent, 3),
+    }
 
 
 def wait_until_settled(api: httpx.Client, day: NezhaDay) -> None:
@@ -111,14 +121,12 @@ def wait_until_settled(api: httpx.Client, day: NezhaDay) -> None:
     raise TimeoutError("not all traces were settled")
 
 
-def quiet_windows(day: NezhaDay) -> Iterator[tuple[int, int]]:
-    """Parts of minutes without a fault: of the recording without faults, and before each fault."""
+def usual_windows(day: NezhaDay) -> Iterator[tuple[int, int]]:
+    """Half minutes of the recording without faults."""
     if day.usual:
         start, end = day.usual
         for part in range(start, end - PART, PART):
             yield part, part + PART
-    for fault in day.faults:
-        yield fault.start - BEFORE, fault.start - CLEAR
 
 
 def _ask(api: httpx.Client, day: NezhaDay, fault: Fault | None, start: int, end: int) -> Answered:
@@ -146,7 +154,11 @@ def _scores(faults: Sequence[Answered], quiet: Sequence[Answered]) -> dict[str, 
     judged = [answer for answer in faults if answer.traces]
     code = [answer for answer in judged if answer.fault and answer.fault.is_of_code]
     coded = [answer for answer in code if answer.fault and answer.fault.places]
-    silent = [answer for answer in quiet if answer.traces]
+    silent = [
+        answer
+        for answer in quiet
+        if "no settled traces" not in (answer.document["none_because"] or "")
+    ]
     return {
         "faults": len(judged),
         "without_traces": len(faults) - len(judged),

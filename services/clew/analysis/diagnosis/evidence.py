@@ -30,7 +30,7 @@ OWN_BESIDE_LINKS = 0.5  # weight of a service's own time where links count
 DISPERSION = 0.25  # counts of calls vary so much more than by chance
 MAX_DEVIATION = 20.0
 # An operation ran in so many traces with its service, and came for fewer than so many.
-ALWAYS, REMAINING, MIN_EXPECTED = 0.95, 0.3, 6.0
+ALWAYS, REMAINING, MIN_EXPECTED = 0.99, 0.3, 6.0
 EXPLAINED = 0.5  # weight of what a service called further down shows as well
 # Where records of all services became so much rarer or more frequent, they were not received.
 MIN_RECEIVED, MAX_RECEIVED = 1 / 3, 3.0
