@@ -20,7 +20,7 @@ TENANT = "tenant_b"
 ITEMS = 64
 FILLED = {
     *("otel_traces", "clew_traces", "clew_operations_1m", "clew_operations_1h", "clew_operations"),
-    *("clew_watch_1m", "clew_roots"),
+    *("clew_watch_1m", "clew_roots", "clew_log_templates"),
     *("otel_logs", "otel_metrics_gauge", "otel_metrics_sum", "otel_metrics_histogram"),
 }
 
