@@ -129,6 +129,10 @@ CHANGES: dict[str, tuple[str, list[tuple[Act, str]]]] = {
     "findings, filtered": ("/findings", [(fill("Filter findings", "swallowed"), "q=swallowed")]),
     "findings, state": ("/findings", [(select("State", "ignored"), "state=ignored")]),
     "findings, sorted": ("/findings", [(click("What"), "sort=rule")]),
+    "third parties, time range": (
+        "/third-parties",
+        [(choose("Time range", "last day", "button"), "start=-24h")],
+    ),
     "finding, time range": (
         f"/findings/{repeated.FINDING}",
         [(choose("Time range", "last day", "button"), "start=-24h")],

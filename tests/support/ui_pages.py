@@ -79,6 +79,11 @@ PAGES = (
         absent="/findings/0123456789abcdef",
         answer="**/api/v1/findings/*",
     ),
+    Page(
+        "/third-parties",
+        {"third-parties": "/third-parties"},
+        answer="**/api/v1/dependencies/external?*",
+    ),
     Page("/start", {"start": "/start"}, answer="**/api/v1/setup", has_state=False),
     Page("/login", {"login": "/login"}, has_state=False),
 )

@@ -79,6 +79,12 @@ const finding = createRoute({
   component: lazyRouteComponent(() => import("~/features/finding/page"), "FindingPage"),
 })
 
+const thirdParties = createRoute({
+  getParentRoute: () => root,
+  path: "/third-parties",
+  component: lazyRouteComponent(() => import("~/features/third-parties/page"), "ThirdPartiesPage"),
+})
+
 const start = createRoute({
   getParentRoute: () => root,
   path: "/start",
@@ -94,7 +100,10 @@ const login = createRoute({
   component: lazyRouteComponent(() => import("~/features/login/page"), "LoginPage"),
 })
 
-const routeTree = root.addChildren([transactions, transaction, traces, trace, problems, problem, findings, finding, start, login])
+const routeTree = root.addChildren([
+  ...[transactions, transaction, traces, trace, problems, problem, findings, finding],
+  ...[thirdParties, start, login],
+])
 
 export const createRouting = () =>
   createRouter({ routeTree, parseSearch, stringifySearch, defaultPreload: "intent", scrollRestoration: true })

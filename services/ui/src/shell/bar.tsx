@@ -17,6 +17,7 @@ const PAGES = [
   { to: "/traces", name: "Traces", below: "/traces/$id" },
   { to: "/problems", name: "Problems", below: "/problems/$id" },
   { to: "/findings", name: "Findings", below: "/findings/$id" },
+  { to: "/third-parties", name: "Third parties", below: "/third-parties" },
 ] as const
 
 const PROBLEMS_MS = 30_000 // between two looks at how many are open

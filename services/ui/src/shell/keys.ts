@@ -12,6 +12,7 @@ export const KEYS: readonly [string, string][] = [
   ["g s", "traces"],
   ["g p", "problems"],
   ["g f", "findings"],
+  ["g d", "third parties"],
   ["j  k", "next, previous row"],
   ["Enter", "open the row"],
   ["o", "open or close a fold"],
@@ -78,6 +79,7 @@ export function useKeys(setOverlay: (overlay: Overlay) => void) {
   })
   useKey("p", (event) => follows(event) && void navigate({ to: "/problems" }))
   useKey("f", (event) => follows(event) && void navigate({ to: "/findings" }))
+  useKey("d", (event) => follows(event) && void navigate({ to: "/third-parties" }))
   useKey("l", () => changeView(toggleLive))
   useKey("?", () => setOverlay("help"))
   useKey("r", () => void router.invalidate())

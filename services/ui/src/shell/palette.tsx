@@ -88,6 +88,7 @@ function useEntries(typed: string): Entry[] {
       { name: "Traces", hint: "page", act: () => void navigate({ to: "/traces" }) },
       { name: "Problems", hint: "page", act: () => void navigate({ to: "/problems" }) },
       { name: "Findings", hint: "page", act: () => void navigate({ to: "/findings" }) },
+      { name: "Third parties", hint: "page", act: () => void navigate({ to: "/third-parties" }) },
       { name: "Send telemetry", hint: "page", act: () => void navigate({ to: "/start" }) },
       ...(transactions ?? []).map((one) => ({
         name: one.name,

@@ -285,7 +285,7 @@ function whyNobody({ alert }: Problem): string {
   return "no receiver is named for it."
 }
 
-const SAID: Record<Schemas["Note"]["kind"], string> = { acknowledged: "took it", useful: "said it was useful", noise: "said it was noise" }
+const SAID: Record<Schemas["Note"]["kind"], string> = { acknowledged: "took it", useful: "said it was useful", noise: "said it was noise", accepted: "accepted the change" }
 
 function Notes({ notes, source }: { notes: readonly Schemas["Note"][]; source: Source }) {
   return (

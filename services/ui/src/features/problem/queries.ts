@@ -46,7 +46,7 @@ export const feedback = (id: string, useful: boolean, text: string) =>
   read(
     client.POST("/api/v1/alerts/{alert_id}/feedback", {
       params: { path: { alert_id: id } },
-      body: { useful, text },
+      body: { useful, accepted: false, text },
     }),
   )
 
