@@ -221,11 +221,13 @@ def _waits(record: AlertRecord, at: float) -> bool:
 
 def _last_cause(record: AlertRecord, records: Mapping[str, AlertRecord], at: float) -> str:
     """The id of the alert that stood for an open one and was resolved just now: what it was about
-    takes a while to end everywhere. After AFTER_CAUSE the alert stands for itself."""
+    takes a while to end everywhere, and is in the open one's window for as long as that lasts.
+    After AFTER_CAUSE, or the window if that is longer, the alert stands for itself."""
     cause = records.get(record.because_of)
     if cause is None or cause.state.is_open or not record.state.is_open:
         return ""
-    return cause.id if at - cause.state.resolved_at < AFTER_CAUSE else ""
+    still = max(AFTER_CAUSE, record.verdict.window)
+    return cause.id if at - cause.state.resolved_at < still else ""
 
 
 Heads = Mapping[tuple[str, str], AlertRecord]  # by environment, and service or dependency
