@@ -26,6 +26,7 @@ from clew.analysis.watching.watcher import SETTLED_AFTER, Inputs, Watcher
 from clew.storage import Ingest, Sessions, StorageError, Store
 from clew.storage.rows import Rows
 from clew.storage.statements import Statements
+from support.api_client import ApiClient
 from support.loading import Running, rows
 from support.traffic import ERROR, MILLISECOND, OK, SECOND, SERVER, Loader, Process, Span
 
@@ -507,6 +508,31 @@ rules:
   - {name: many, sql: "SELECT ServiceName AS service, count() AS value FROM otel.otel_traces GROUP BY 1", when: value > 30}
   - {name: broken, sql: "SELECT nothing FROM nowhere", when: value > 1}
 """
+
+
+def test_how_well_clew_judges(world: World, store: Store) -> None:
+    """Rules in error, and that minutes are judged late, stand in the status."""
+
+    def run_sql(sql: str) -> list[dict[str, Any]]:
+        raise StorageError("no such table")
+
+    api = ApiClient(store)
+    assert api.get("/api/v1/alerts/status")["judged_until"] is None
+    world.file.write_text('rules: [{name: broken, sql: "SELECT 1", when: value > 1}]')
+    world.inputs = {"run_sql": run_sql}
+    world.start()
+    for _ in range(2):
+        world.minute()
+    status = api.get("/api/v1/alerts/status")
+    assert status["rules_in_error"] == [{"rule": "broken", "error": "broken: no such table"}]
+    assert status["outbox"] == 0
+    late, broken = status["problems"]
+    assert late.startswith("the last minute that was judged is ")
+    assert broken == "rules that cannot be judged: broken"
+    world.inputs = {"run_sql": lambda sql: []}
+    world.start()
+    world.minute()
+    assert api.get("/api/v1/alerts/status")["rules_in_error"] == []
 
 
 def test_metrics_forecasts_and_statements_are_judged(world: World, store: Store) -> None:

@@ -22,6 +22,7 @@ from clew.analysis.alerts.rulebook import Rulebook
 from clew.api import (
     alert_replays,
     alert_rules,
+    alert_status,
     alerts,
     attributes,
     baselines,
@@ -89,6 +90,7 @@ ROUTES = (  # modules with a router, in the order of the document
     findings,
     diagnose,
     alert_rules,  # before alerts, whose ids its path would be
+    alert_status,
     alerts,
     impact,
     silences,

@@ -127,7 +127,8 @@ def _json(rules: RuleSet) -> Response:
         {"name": name, "kind": receiver.kind} for name, receiver in rules.file.receivers.items()
     ]
     file = rules.file.document
-    file.pop("receivers", None)
+    for name in ("receivers", "heartbeat"):
+        file.pop(name, None)
     members = {"revision": str(rules.revision), "file": file, "receivers": receivers}
     return JSONResponse(rules.api.document | members, headers=revision_headers(rules.revision))
 

@@ -37,7 +37,8 @@ MeasureParameter = Annotated[
     BandMeasure, Query(description="What of the series: requests a second, share, or quantile.")
 ]
 TransactionParameter = Annotated[
-    str | None, Query(description="Transactions, by `service: operation` or id of a definition.")
+    str | None,
+    Query(description="Transactions, by `service: operation`, or name or id of a definition."),
 ]
 DependencyParameter = Annotated[
     str | None, Query(description="Calls of this database, queue or host, as in the service map.")
@@ -104,10 +105,12 @@ def read_histories(
     """The histories of the series that are selected, and whether there are more."""
     watched = WatchedSeries(Statements(request.app.state.reader.store, LIMITS))
     service = select.service if select.service and "*" not in select.service else ""
+    names = {one.id: one.name for one in request.app.state.definitions.definitions()}
     ids = [
         series.id
         for series in watched.names(start, end, service)
-        if series.kind in kinds_of(select) and select.matches(series.labels)
+        if series.kind in kinds_of(select)
+        and (select.matches(series.labels) or select.matches(series.named(names).labels))
     ]
     if not ids:
         return [], False

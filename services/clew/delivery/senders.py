@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from clew.analysis.alerts.receivers import Receiver
+from clew.analysis.alerts.receivers import Heartbeat, Receiver
 from clew.delivery import bodies
 from clew.delivery.addresses import Networks
 from clew.delivery.errors import DeliveryError
@@ -34,6 +34,14 @@ class Sender:
     def send(self, receiver: Receiver, message: Message) -> None:
         """Deliver a message; returns once the receiver has taken it. Raises DeliveryError."""
         getattr(self, f"_send_{receiver.kind}")(receiver, message)
+
+    def ping(self, heartbeat: Heartbeat, body: bytes) -> None:
+        """Send a heartbeat. Raises DeliveryError."""
+        url = heartbeat.url
+        if heartbeat.url_env is not None:
+            url = self._secret(heartbeat.url_env)
+        assert url is not None
+        self._post(url, body, {})
 
     def _send_webhook(self, receiver: Receiver, message: Message) -> None:
         webhook = receiver.webhook

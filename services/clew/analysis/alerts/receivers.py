@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from clew.analysis.alerts.quantities import Seconds
 from clew.analysis.documents import Fields, OneOrMore, Text
 
 
@@ -51,6 +52,25 @@ class Webhook(Fields):
     """The variable with the secret that signs each request, in X-Clew-Signature."""
     authorization_env: SecretName | None = None
     """The variable with the value of the header Authorization."""
+
+
+class Heartbeat(Fields):
+    """An address that is told again and again that alerts are judged: a dead man's switch."""
+
+    url: HttpUrl | None = None
+    """The address, which gets POST requests."""
+    url_env: SecretName | None = None
+    """The variable with the address, where that is a secret."""
+    every: Seconds = 60.0
+    """How often."""
+
+    @model_validator(mode="after")
+    def _has_one_address(self) -> Heartbeat:
+        if (self.url is None) == (self.url_env is None):
+            raise ValueError("write url or url_env")
+        if self.every < 10:
+            raise ValueError("write every: 10s or more")
+        return self
 
 
 class ChatWebhook(Fields):

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, AliasChoices, ConfigDict, Field, model_vali
 
 from clew.analysis import documents
 from clew.analysis.alerts.quantities import Amount, Seconds, Share, When
-from clew.analysis.alerts.receivers import Receiver
+from clew.analysis.alerts.receivers import Heartbeat, Receiver
 from clew.analysis.alerts.windows import parse_every, zone_of
 from clew.analysis.documents import UNQUOTED, Distinct, EditorSchema, Fields, Name, OneOrMore, Text
 
@@ -398,6 +398,8 @@ class AlertsFile(Rules):
 
     receivers: Annotated[dict[Name, Receiver], Field(max_length=MAX_RECEIVERS)] = Field(default={})
     """Who can be told, by name."""
+    heartbeat: Heartbeat | None = None
+    """Who is told again and again that alerts are judged."""
 
     @model_validator(mode="after")
     def _names_receivers(self) -> AlertsFile:

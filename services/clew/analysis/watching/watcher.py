@@ -112,6 +112,10 @@ class Watcher:
         due = self._progress.until + MINUTE + SETTLED_AFTER
         return max(0.0, due - self._inputs.now())
 
+    def lag(self) -> float:
+        """Seconds since the end of the last minute that was judged."""
+        return self._inputs.now() - self._progress.until
+
     def watch(self, stop: Stop) -> None:
         """Judge every minute that is over. Raises StorageError, Stopped."""
         now = self._inputs.now()
@@ -293,8 +297,11 @@ def _advanced(record: AlertRecord, verdict: Verdict, severity: str, times: Timin
 
 
 def _is_worth_keeping(record: AlertRecord) -> bool:
-    """Whether there is anything to say: a series that was always as it should be has no row."""
-    return record.state.state is not State.OK or record.state.episode > 0 or record.version > 0
+    """Whether there is anything to say: a series that was always as it should be has no row, unless
+    its rule is in error."""
+    is_error = record.known is Known.ERROR
+    is_past = record.state.episode > 0 or record.version > 0
+    return record.state.state is not State.OK or is_past or is_error
 
 
 def _is_of_interest(record: AlertRecord) -> bool:

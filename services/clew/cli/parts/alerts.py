@@ -23,6 +23,7 @@ from clew.analysis.watching.watcher import Inputs, Watcher
 from clew.cli.parts.shared import Shared
 from clew.delivery.addresses import Networks
 from clew.delivery.deliverer import Deliverer
+from clew.delivery.heartbeat import HeartbeatSender
 from clew.delivery.senders import Sender
 from clew.storage import Sessions, StorageError
 
@@ -56,8 +57,15 @@ async def alerts(shared: Shared) -> AsyncIterator[dict[str, str]]:
         _inputs(shared),
         deliverer.wake,
     )
+    heartbeat = HeartbeatSender(
+        lambda: shared.rulebook.current().all.heartbeat,
+        watcher.lag,
+        Sender(Networks(shared.settings.alert_networks)),
+        time.time,
+    )
     shared.events.on_stopping(watcher.stop)
     shared.events.on_stopping(statements.stop)
+    heartbeat.start()
     for worker in (watcher, deliverer):
         shared.pauses.register(_Paused(worker))
         worker.start()
@@ -66,6 +74,7 @@ async def alerts(shared: Shared) -> AsyncIterator[dict[str, str]]:
     finally:
         if not await asyncio.to_thread(watcher.close, PATIENCE):
             shared.stuck.set()
+        await asyncio.to_thread(heartbeat.close, PATIENCE)
         # It may wait for a receiver, which holds up nothing: it only must not write afterwards.
         if not await asyncio.to_thread(deliverer.close, PATIENCE):
             outbox_statements.stop()

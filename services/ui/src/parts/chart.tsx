@@ -5,7 +5,7 @@ import uPlot from "uplot"
 import "uplot/dist/uPlot.min.css"
 import { brushByKeys } from "~/parts/brush-keys"
 import { clockOf, RIGHT, timeAxis, valueAxis } from "~/parts/axes"
-import { useColours, type ColourName } from "~/parts/colours"
+import { useColours, type ColourName, type Colours } from "~/parts/colours"
 import { useWidth } from "~/parts/width"
 
 export type Line = {
@@ -13,6 +13,7 @@ export type Line = {
   colour: ColourName
   values: readonly (number | null)[]
   dashed?: boolean
+  edge?: "upper" | "lower" // of a band: between the two it is filled, and they are not drawn
 }
 
 export type Mark = { time: number; name: string } // milliseconds since 1970
@@ -41,7 +42,7 @@ export function Chart({ name, times, lines, format, marks, height = 140, onBrush
     () => [times, ...lines.map((line) => line.values)] as unknown as uPlot.AlignedData,
     [times, lines],
   )
-  const shape = JSON.stringify(lines.map((line) => [line.name, line.colour, line.dashed]))
+  const shape = JSON.stringify(lines.map((line) => [line.name, line.colour, line.dashed, line.edge]))
 
   useEffect(() => {
     const element = frame.current
@@ -63,13 +64,14 @@ export function Chart({ name, times, lines, format, marks, height = 140, onBrush
           { label: "at", value: (_plot, value) => (value ? clockOf(value) : "") },
           ...lines.map((line) => ({
             label: line.name,
-            stroke: colours[line.colour],
-            width: 1.5,
+            stroke: line.edge ? undefined : colours[line.colour],
+            width: line.edge ? 0 : 1.5,
             dash: line.dashed ? [4, 3] : undefined,
-            points: { show: times.length < 3, size: 4 },
+            points: { show: times.length < 3 && !line.edge, size: 4 },
             value: (_plot: uPlot, value: number | null) => (value === null ? "" : format(value)),
           })),
         ],
+        bands: bandsOf(lines, colours),
         hooks: {
           draw: [(plot) => drawMarks(plot, marks ?? [], colours.muted)],
           setSelect: [
@@ -96,6 +98,14 @@ export function Chart({ name, times, lines, format, marks, height = 140, onBrush
   }, [width, height, colours, shape, data, from, to, marks, format])
 
   return <div ref={frame} className="chart" role="img" aria-label={name} tabIndex={onBrush ? 0 : undefined} style={{ minHeight: height }} />
+}
+
+/** The band between an upper and a lower edge; a line's place is one more, after the times. */
+function bandsOf(lines: readonly Line[], colours: Colours): uPlot.Band[] {
+  const upper = lines.findIndex((line) => line.edge === "upper")
+  const lower = lines.findIndex((line) => line.edge === "lower")
+  if (upper < 0 || lower < 0) return []
+  return [{ series: [upper + 1, lower + 1], fill: colours.rule }]
 }
 
 function drawMarks(plot: uPlot, marks: readonly Mark[], colour: string) {

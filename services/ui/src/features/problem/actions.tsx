@@ -3,7 +3,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
 import { useState } from "react"
 
 import { setup } from "~/api/setup"
-import { acknowledge, endSilence, feedback, silence } from "~/features/problem/queries"
+import { accept, acknowledge, endSilence, feedback, silence } from "~/features/problem/queries"
 import type { Alert } from "~/features/problems/rows"
 import { Empty, Failure } from "~/parts/states"
 
@@ -56,6 +56,15 @@ export function Actions({ alert }: { alert: Alert }) {
           </button>
           <button type="button" className="button" disabled={isPending} onClick={() => mutate(() => feedback(alert.id, false, text))}>
             Noise
+          </button>
+          <button
+            type="button"
+            className="button"
+            title="The change is meant to stay: from its begin on it counts as usual."
+            disabled={isPending}
+            onClick={() => mutate(() => accept(alert.id, text))}
+          >
+            Usual from now on
           </button>
         </div>
       )}

@@ -5,6 +5,7 @@ import type { ReactNode } from "react"
 
 import type { Schemas } from "~/api/client"
 import { Actions } from "~/features/problem/actions"
+import { ProblemChart } from "~/features/problem/chart"
 import { ImpactPanel } from "~/features/problem/impact"
 import { pathOf, problem, type Problem, transactionNamed } from "~/features/problem/queries"
 import { Scale } from "~/features/problem/scale"
@@ -50,6 +51,7 @@ export function ProblemPage() {
           </Panel>
         </div>
       </div>
+      <ProblemChart view={data} />
       <ImpactPanel id={id} />
       {alert.episode > 0 && <Diagnosis question={{ alert: id }} />}
       {data.members.length > 0 && <Group view={data} source={source} />}
@@ -285,7 +287,7 @@ function whyNobody({ alert }: Problem): string {
   return "no receiver is named for it."
 }
 
-const SAID: Record<Schemas["Note"]["kind"], string> = { acknowledged: "took it", useful: "said it was useful", noise: "said it was noise", accepted: "accepted the change" }
+const SAID: Record<Schemas["Note"]["kind"], string> = { acknowledged: "took it", useful: "said it was useful", noise: "said it was noise", accepted: "said it is usual from now on" }
 
 function Notes({ notes, source }: { notes: readonly Schemas["Note"][]; source: Source }) {
   return (

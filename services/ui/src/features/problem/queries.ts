@@ -50,6 +50,14 @@ export const feedback = (id: string, useful: boolean, text: string) =>
     }),
   )
 
+export const accept = (id: string, text: string) =>
+  read(
+    client.POST("/api/v1/alerts/{alert_id}/feedback", {
+      params: { path: { alert_id: id } },
+      body: { useful: true, accepted: true, text },
+    }),
+  )
+
 const NAMED = ["transaction", "service", "operation", "dependency", "environment"]
 
 /** Silences a problem for as long as `length` says, such as `4h`. */

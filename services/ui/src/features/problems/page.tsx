@@ -3,7 +3,7 @@ import { getRouteApi, Link } from "@tanstack/react-router"
 import { useMemo } from "react"
 
 import { NoProblems } from "~/features/problems/first-rule"
-import { listOptions, listQuery, PATH } from "~/features/problems/queries"
+import { listOptions, listQuery, PATH, status } from "~/features/problems/queries"
 import { contains, type Row, rowsOf } from "~/features/problems/rows"
 import { readSearch, type Search } from "~/features/problems/search"
 import { About, handledText, isOpen, Since, StateMark, valueText } from "~/features/problems/texts"
@@ -46,6 +46,7 @@ export function ProblemsPage() {
     return (
       <div className="page">
         <h1>Problems</h1>
+        <Wellness />
         <NoProblems />
       </div>
     )
@@ -55,6 +56,7 @@ export function ProblemsPage() {
       <div className="page-head">
         <h1>Problems</h1>
       </div>
+      <Wellness />
       <Filters search={search} set={set} />
       <Panel
         title="Problems"
@@ -79,6 +81,17 @@ export function ProblemsPage() {
         )}
       </Panel>
     </div>
+  )
+}
+
+/** What keeps clew from judging and telling, if anything does. */
+function Wellness() {
+  const { data } = useLive(status)
+  if (!data?.problems.length) return null
+  return (
+    <p role="status" className="warn foreign">
+      Alerts are not judged or told as they should be: {data.problems.join("; ")}.
+    </p>
   )
 }
 

@@ -20,6 +20,13 @@ export const listQuery = (environment: string | undefined, { state, severity, so
   limit: LIMIT,
 })
 
+/** Whether alerts are judged and told. */
+export const status = queryOptions({
+  queryKey: ["alert-status"],
+  meta: { name: "how alerts are judged" },
+  queryFn: ({ signal }) => read(client.GET("/api/v1/alerts/status", { signal })),
+})
+
 export const listOptions = (environment: string | undefined, search: Search) => {
   const query = listQuery(environment, search)
   return queryOptions({
