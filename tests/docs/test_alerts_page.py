@@ -12,6 +12,7 @@ from clew.analysis.alerts.rules import MEASURES, Rule, RuleKind, Rules, read
 from clew.analysis.alerts.states import Known, State
 from clew.analysis.watching.judges import JUDGES
 from clew.analysis.watching.judges.combined import COMBINED
+from clew.cli.main import main
 from clew.delivery.messages import fill
 from support.receivers import message
 
@@ -38,6 +39,17 @@ def test_every_receiver_has_an_example() -> None:
         listed = [getattr(receiver, kind) for receiver in receivers if receiver.kind == kind]
         used = {name for receiver in listed for name in receiver.model_fields_set}
         assert used == set(type(listed[0]).model_fields), kind
+
+
+def test_the_import_is_what_the_page_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (document,) = re.findall(r"^```sloth\n(.*?)^```", PAGE, re.M | re.S)
+    (shown,) = re.findall(r"^```imported\n(.*?)^```", PAGE, re.M | re.S)
+    file = tmp_path / "sloth.yaml"
+    file.write_text(document)
+    assert main(["alerts", "import", str(file)]) == 0
+    assert capsys.readouterr().out == shown
 
 
 @pytest.mark.parametrize(

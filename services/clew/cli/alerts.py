@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import yaml
+
+from clew.analysis.alerts.imports import import_objectives
 from clew.analysis.alerts.rules import Rules, read_file
 from clew.analysis.documents import DocumentError
+from clew.analysis.transactions.definitions import write
 from clew.cli.client import Client
 from clew.cli.settings import UsageError
 
@@ -70,6 +75,28 @@ def rehearse(client: Client, file: Path, *, as_document: bool) -> int:
     else:
         lines = (line for rule in result["rules"] for line in _rule_lines(rule, result["days"]))
         print("\n".join(lines) or f"{file}: there is no rule in it")
+    return 0
+
+
+def import_file(file: Path, *, as_document: bool) -> int:
+    """Print the objectives of an OpenSLO or Sloth file as definitions and rules, and to the
+    standard error what they leave out. Raises UsageError."""
+    try:
+        imported = import_objectives(file.read_bytes(), str(file))
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from error
+    except DocumentError as error:
+        raise UsageError(str(error)) from error
+    rules = {"rules": [rule.document for rule in imported.rules]}
+    if as_document:
+        transactions = [definition.document for definition in imported.definitions]
+        print(json.dumps({"transactions": transactions, "notes": imported.notes} | rules, indent=2))
+        return 0
+    print(f"# for the file of --transactions\n{write(imported.definitions)}---")
+    print("# for the file of --alerts")
+    print(yaml.safe_dump(rules, sort_keys=False, allow_unicode=True, width=100), end="")
+    for note in imported.notes:
+        print(clean(note), file=sys.stderr)
     return 0
 
 

@@ -101,6 +101,10 @@ def _alerts(arguments: argparse.Namespace) -> int:
         case "silence":
             length, reason = arguments.length or "", arguments.reason or ""
             return alerts.silence(client, arguments.target, length, reason)
+        case "import":
+            if len(arguments.target) != 1:
+                raise UsageError("alerts import: name one file of OpenSLO or Sloth")
+            return alerts.import_file(Path(arguments.target[0]), as_document=arguments.json)
         case "test":
             if len(arguments.target) != 1:
                 raise UsageError("alerts test: name one receiver, or one file with rules")
@@ -282,7 +286,9 @@ COMMANDS = (
         "say what is wrong, make a silence, test a receiver or rules, through a running clew's API",
         _alerts,
         (
-            flag("action", nargs="?", choices=("list", "silence", "test"), default="list"),
+            flag(
+                "action", nargs="?", choices=("list", "silence", "test", "import"), default="list"
+            ),
             flag(
                 "target",
                 nargs="*",
@@ -299,10 +305,12 @@ COMMANDS = (
         usage="clew alerts [list] [--all] [--json]\n"
         "       clew alerts silence LABEL=PATTERN… --for TIME --reason TEXT\n"
         "       clew alerts test RECEIVER\n"
-        "       clew alerts test FILE.yaml [--json]",
+        "       clew alerts test FILE.yaml [--json]\n"
+        "       clew alerts import FILE.yaml [--json]",
         description="--api (host:port or URL) or --data name the running clew; CLEW_API_KEY is "
         "the key, for which silences and tests of receivers need the scope operate, tests of rules "
-        "admin. Of rules, a test says what they would have done in the last 14 days.",
+        "admin. Of rules, a test says what they would have done in the last 14 days. import prints "
+        "the objectives of an OpenSLO or Sloth file as definitions and rules; it asks no clew.",
     ),
     Command(
         "findings",
