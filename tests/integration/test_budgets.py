@@ -110,6 +110,7 @@ def test_budgets_are_judged_and_their_statements_give_their_numbers(loaded: Stor
     assert len(standing) == 12
     for verdict in standing:
         value, is_over = EXPECTED[verdict.measure]
+        assert verdict.value is not None
         assert verdict.value == pytest.approx(value, rel=0.011), verdict
         assert verdict.holds is is_over, verdict
         assert verdict.requests == 200
@@ -142,6 +143,20 @@ def test_budgets_over_the_api(loaded: Store) -> None:
     assert api.get("/api/v1/budgets", environment="test")["performance"] == []
     assert api.get("/api/v1/budgets", start="-3d", end="-2d")["performance"] == []
     assert api.response("/api/v1/budgets", start="-60d").status_code == 400
+
+
+def test_what_was_seen_last_has_the_names_of_definitions(loaded: Store) -> None:
+    """A rule that watches all transactions would else take a defined one for two."""
+    now = float(query(loaded, "SELECT toUnixTimestamp(now()) AS now")[0]["now"])
+    watched = WatchedSeries(Statements(loaded))
+    checkout = Definition.model_validate(CHECKOUT)
+    evidence = Evidence(now, watched, [checkout], watched.last_seen(now))
+    text = 'rules: [{name: quiet, select: {transaction: "*"}, when: rate < 1, over: 3h}]'
+    rules = documents.read(text.encode(), "yaml", Rules).rules
+    ((_, group),) = judged(rules, evidence)
+    assert sorted(verdict.labels["transaction"] for verdict in group) == [
+        "Checkout", "shop: POST /checkout",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

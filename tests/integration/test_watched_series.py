@@ -106,6 +106,9 @@ def test_dependencies_are_series(store: Store, spans: list[Span]) -> None:
     dependencies = {m.series for m in minutes if m.series.kind == "dependency"}
     assert dependencies
     assert all(each.labels["dependency"] and each.labels["service"] for each in dependencies)
+    # What was seen last are the same series, each in its last minute.
+    last = watched.last_seen(BEGAN + 600)
+    assert last == {minute.series: float(minute.at) for minute in minutes}
     watched.fill_hours(BEGAN - 600, BEGAN + 600, version=1)
     by_hour = watched.history(BEGAN - 3600, BEGAN + 3600, ())
     assert {h.series for h in by_hour if h.series.kind == "dependency"} == dependencies

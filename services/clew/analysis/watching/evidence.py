@@ -65,6 +65,7 @@ class Evidence:
     read_deployments: Callable[[float, float], Sequence[Deployment]] = lambda start, end: ()
 
     def __post_init__(self) -> None:
+        self.last_seen = {self.named(series): seen for series, seen in self.last_seen.items()}
         self._slots: dict[float, list[Slot]] = {}
 
     @cached_property
