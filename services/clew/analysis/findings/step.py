@@ -57,12 +57,12 @@ class Findings:
     def run(self, settled: Interval, stop: Stop) -> None:
         """See Step. The time that counts is that of the traces."""
         began = time.monotonic(), time.process_time()
-        hours = self._hours(settled.until)
+        hours = self.hours(settled.until)
         if not hours:  # nothing came for a day
             (row,) = self._statements.rows(
                 queries.FINDING_NEWEST, until=datetime64_text(settled.until)
             )
-            hours = self._hours(row["newest"] / 1e9 + 1)
+            hours = self.hours(row["newest"] / 1e9 + 1)
         if not hours:
             return
         until = max(row["newest"] for row in hours) / 1e9 + 1
@@ -80,7 +80,7 @@ class Findings:
             load = max(MAX_LOAD, LOAD_PER_SPAN * spans / traffic.seconds)
             self.every = min(MAX_PAUSE, max(MIN_PAUSE, seconds / load))
 
-    def _hours(self, until: float) -> Sequence[queries.FindingWindowRow]:
+    def hours(self, until: float) -> Sequence[queries.FindingWindowRow]:
         """The hours of a day, the newest first."""
         return self._statements.rows(
             queries.FINDING_WINDOW,

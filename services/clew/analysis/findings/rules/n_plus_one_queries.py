@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from clew.analysis.findings.rule import (
     CLIENT_KINDS,
@@ -17,6 +18,7 @@ from clew.analysis.findings.trees import TraceTree, is_sequential
 REPETITIONS = 5  # Sentry's
 SUM_NS = 50e6  # Sentry's
 SHARE = 0.2  # of the parent: a fast database makes many cheap queries that are still most of it
+GAP_NS = 1_000_000  # of the time to the next statement: driver and object mapper
 PAGES = ("OFFSET", "FETCH NEXT")
 SUMMARIES = {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SET", "PRAGMA"}
 
@@ -29,7 +31,7 @@ class NPlusOneQueries(Rule):
     meaning = "One span runs the same statement again and again, one after the other."
     thresholds = {
         "statements of one shape under one span": f"{REPETITIONS}",
-        "their time": f"{SUM_NS / 1e6:.0f} ms, or {SHARE:.0%} of the span",
+        "their time, with up to 1 ms until the next": f"{SUM_NS / 1e6:.0f} ms, or {SHARE:.0%} of the span",
     }
     wrong_when = (
         "The statements are pages of one result (those with OFFSET are left out), a job's batches (traces that serve no "
@@ -64,7 +66,8 @@ class NPlusOneQueries(Rule):
                 or _is_control(shape.text)
             ):
                 continue
-            total = sum(call.duration for call in calls)
+            gaps = sum(min(later.start - earlier.end, GAP_NS) for earlier, later in pairwise(calls))
+            total = sum(call.duration for call in calls) + gaps
             if total < SUM_NS and total < SHARE * parent.duration:
                 continue
             one = total / len(calls)
@@ -72,7 +75,7 @@ class NPlusOneQueries(Rule):
                 parent.service,
                 tree.server(parent).name,
                 shape.text,
-                max(0.0, tree.waited(calls) - one),
+                max(0.0, tree.waited(calls) + gaps - one) if parent.row in tree.critical else 0.0,
                 {"calls": len(calls), "sum_ms": total / 1e6, "one_ms": one / 1e6},
                 tree.place(calls[0]),
             )

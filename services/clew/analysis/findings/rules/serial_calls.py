@@ -26,8 +26,8 @@ class SerialCalls(Rule):
         "saved if they ran at the same time": f"{SAVED_NS / 1e6:.0f} ms and {SHARE:.0%} of the span",
     }
     wrong_when = (
-        "One request needs what another one answered. Requests whose URL has an id that neither the served request nor an "
-        "earlier one had are taken for such; what passes otherwise from one to the next is not seen. Requests that write, or "
+        "One request needs what another one answered. Requests of another shape whose URL has an id that neither the served "
+        "request nor an earlier one had are taken for such; what passes otherwise from one to the next is not seen. Requests that write, or "
         "with a call that writes between them, never count, nor do those without a URL, and statements, since a connection "
         "runs one at a time."
     )
@@ -91,7 +91,8 @@ def _chains(
         is_request = child.shape.kind == "request" and bool(child.text(URL))
         follows = not chain or child.start >= chain[-1].end
         if is_request and child.is_read and not child.is_error and follows:
-            if chain and _ids(child) - known:
+            is_other = all(child.shape != earlier.shape for earlier in chain)
+            if chain and is_other and _ids(child) - known:
                 yield from _counted(chain)
                 chain = []
             known |= _ids(child)

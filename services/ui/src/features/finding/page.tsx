@@ -109,7 +109,7 @@ function Costs({ finding, source }: { finding: Finding; source: Source }) {
     },
     { name: "share", head: "Traces", align: "end", cell: (cost) => percent(cost.share) },
     { name: "saved", head: "Saves a trace", align: "end", cell: (cost) => savedText(cost.saved_ms) },
-    { name: "cost", head: "a day", align: "end", cell: (cost) => perDayText(cost.per_day_s) },
+    { name: "cost", head: "Saves a day", align: "end", cell: (cost) => perDayText(cost.per_day_s) },
     {
       name: "p95",
       head: "of p95",

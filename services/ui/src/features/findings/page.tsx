@@ -113,6 +113,7 @@ function columnsOf(rows: readonly Finding[]): Column<Finding>[] {
       name: "saved",
       head: "Saves a trace",
       align: "end",
+      narrow: "hide",
       sort: "saved_ms",
       cell: (finding) => (
         <Link to="/findings/$id" params={{ id: finding.id }} className="number">
@@ -122,7 +123,7 @@ function columnsOf(rows: readonly Finding[]): Column<Finding>[] {
     },
     {
       name: "cost",
-      head: "a day",
+      head: "Saves a day",
       align: "end",
       sort: "cost",
       cell: (finding) => perDayText(finding.per_day_s),

@@ -1,0 +1,1 @@
+"""What findings find, how often they are wrong, and what a run costs."""
