@@ -18,6 +18,7 @@ from clew.analysis.steps import Interval
 from clew.analysis.traces import settler as settlers
 from clew.analysis.traces.attributes import HOUR_VALUES, Attributes, ValueQuota
 from clew.analysis.traces.edges import Edges
+from clew.analysis.traces.resettling import settle_older_rows
 from clew.analysis.traces.settler import Settler
 from clew.analysis.traces.settling import (
     LARGE_TRACE,
@@ -226,6 +227,33 @@ def test_rows_of_other_writers_are_settled_alike_in_both_ways(
             client.command("TRUNCATE TABLE otel.clew_settled")
     assert len(results[0]) == 40
     assert results[0] == results[1]
+
+
+def test_rows_from_before_a_column_are_settled_again_with_their_weights(
+    store: Store, loader: Loader, settling: Settling
+) -> None:
+    spans = tangles(21, 30, 5)
+    loader.spans(spans)
+    settle(settling, one_in=2)
+    before = settled(store)
+    with store.client() as client:
+        client.command(
+            "ALTER TABLE otel.clew_settled UPDATE `Path.Most` = arrayMap(x -> 0, `Path.Most`), "
+            "`Path.Link` = arrayMap(x -> 0, `Path.Link`), `Call.Own` = arrayMap(x -> 0, `Call.Own`) "
+            "WHERE 1 SETTINGS mutations_sync = 2"
+        )
+    assert settled(store) != before
+    *_, last = settle_older_rows(
+        settling, settling.statements, "1970-01-01 00:00:00", "2100-01-01 00:00:00"
+    )
+    assert settled(store) == before
+    assert {row["OneIn"] for row in before.values()} == {2}
+    assert (last.traces, last.total) == (len(before), len(before))
+    assert not list(
+        settle_older_rows(
+            settling, settling.statements, "1970-01-01 00:00:00", "2100-01-01 00:00:00"
+        )
+    )
 
 
 def test_a_pass_with_more_spans_than_python_computes_is_left_to_the_statement(

@@ -778,6 +778,26 @@ class SettleMinutesRow(TypedDict):
 SETTLE_MINUTES = Query[SettleMinutesRow](ANALYSIS, "settle_minutes")
 
 
+class SettleOlderRow(TypedDict):
+    trace_id: str
+    one_in: int
+    start: int
+    first: str
+    last: str
+
+
+SETTLE_OLDER = Query[SettleOlderRow](ANALYSIS, "settle_older")
+
+
+class SettleOlderHoursRow(TypedDict):
+    since: str
+    before: str
+    traces: int
+
+
+SETTLE_OLDER_HOURS = Query[SettleOlderHoursRow](ANALYSIS, "settle_older_hours")
+
+
 class SettleOldestRow(TypedDict):
     oldest: float
     traces: int

@@ -1,4 +1,5 @@
-"""`clew backfill`: applies the definitions in force to the stored traces.
+"""`clew backfill`: applies the definitions in force to the stored traces, and first brings rows of
+settled traces up to date that are from before columns which rows have since.
 
 The clew that runs on the data directory does the work; when none runs, this process does. Other
 work goes first: after each step it rests for as long as the step took.
@@ -16,12 +17,14 @@ from dataclasses import asdict
 from typing import Any
 
 from clew.analysis import Occurrences, Registry
+from clew.analysis.traces.resettling import settle_older_rows
+from clew.analysis.traces.settling import Settling, settler_statements
 from clew.api.parameters import parse_time, sql_time
 from clew.api.problems import Problem
 from clew.cli import control
 from clew.cli.opening import InUse, only_one, open_store
 from clew.cli.settings import Settings, UsageError
-from clew.storage import StorageError, migrate
+from clew.storage import StorageError, Store, migrate
 
 logger = logging.getLogger(__name__)
 
@@ -57,13 +60,13 @@ def backfill(
     _end_line()
 
 
-def answering(occurrences: Occurrences, registry: Registry) -> control.Answer:
+def answering(store: Store, occurrences: Occurrences, registry: Registry) -> control.Answer:
     """Does the work in the running platform, and sends a line for each step of it."""
 
     async def answer(
         request: control.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        steps = _work(occurrences, registry, request)
+        steps = _work(store, occurrences, registry, request)
         disconnected = asyncio.ensure_future(reader.read())
         logger.info("the definitions are being applied to what is stored")
         try:
@@ -97,7 +100,7 @@ def _steps(settings: Settings, request: dict[str, Any]) -> Iterator[dict[str, An
         registry = Registry(store, settings.transactions)
         occurrences = Occurrences(store, registry.definitions)
         began = time.monotonic()
-        for progress in _work(occurrences, registry, request):
+        for progress in _work(store, occurrences, registry, request):
             yield progress
             time.sleep(time.monotonic() - began)
             began = time.monotonic()
@@ -117,13 +120,18 @@ def _request(settings: Settings, request: dict[str, Any]) -> Iterator[Iterator[d
 
 
 def _work(
-    occurrences: Occurrences, registry: Registry, request: dict[str, Any]
+    store: Store, occurrences: Occurrences, registry: Registry, request: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     only = request["only"]
     known = [definition.id for definition in registry.definitions()]
     if only is not None and only not in known:
         yield {"error": f"there is no definition {only!r}; there are: {', '.join(known) or 'none'}"}
         return
+    if only is None:
+        statements = settler_statements(store)
+        settling = Settling(store, statements)
+        older = settle_older_rows(settling, statements, request["start"], request["end"])
+        yield from map(asdict, older)
     yield from map(asdict, occurrences.backfill(request["start"], request["end"], only))
 
 

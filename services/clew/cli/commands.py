@@ -417,7 +417,7 @@ COMMANDS = (
     ),
     Command(
         "backfill",
-        "apply the definitions of business transactions to what is stored",
+        "apply the definitions to what is stored, and bring settled traces up to date",
         _backfill,
         (
             flag("--start", metavar="TIME", help="RFC 3339, or such as -7d"),

@@ -28,7 +28,7 @@ async def control(shared: Shared) -> AsyncIterator[dict[str, str]]:
 
     answers = {
         "backup": backup.answering(shared.store, paused),
-        "backfill": backfill.answering(shared.occurrences, shared.registry),
+        "backfill": backfill.answering(shared.store, shared.occurrences, shared.registry),
     }
     async with commands.serve(shared.settings.data, answers):
         yield {}
