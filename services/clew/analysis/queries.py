@@ -333,6 +333,14 @@ class FindingOperationsRow(TypedDict):
 FINDING_OPERATIONS = Query[FindingOperationsRow](ANALYSIS, "finding_operations")
 
 
+class FindingRecordsRow(TypedDict):
+    service: str
+    records: int
+
+
+FINDING_RECORDS = Query[FindingRecordsRow](ANALYSIS, "finding_records")
+
+
 FINDING_SHOWN = Query[Never](ANALYSIS, "finding_shown")
 
 

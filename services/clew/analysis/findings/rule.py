@@ -21,20 +21,24 @@ Numbers = Mapping[str, float | str]
 
 @dataclass(frozen=True)
 class Traffic:
-    """The settled traces of a stretch of time. `seconds`: its length."""
+    """The settled traces of a stretch of time. `seconds`: its length; `records`: log records a
+    second by service."""
 
     entries: Mapping[Entry, queries.FindingEntriesRow]
     operations: Sequence[queries.FindingOperationsRow]
     calls: Sequence[queries.FindingCallsRow]
     seconds: float
+    records: Mapping[str, float]
 
     @cached_property
-    def service_entries(self) -> Mapping[tuple[str, str], Sequence[Entry]]:
-        """By environment and service, the entries whose traces meet it."""
-        entries: dict[tuple[str, str], dict[Entry, None]] = {}
+    def operations_by_service(
+        self,
+    ) -> Mapping[tuple[str, str], Sequence[queries.FindingOperationsRow]]:
+        """By environment and service, its operations in all transactions."""
+        operations: dict[tuple[str, str], list[queries.FindingOperationsRow]] = {}
         for row in self.operations:
-            entries.setdefault((row["environment"], row["service"]), {})[entry_key(row)] = None
-        return {key: tuple(names) for key, names in entries.items()}
+            operations.setdefault((row["environment"], row["service"]), []).append(row)
+        return operations
 
     @cached_property
     def served(self) -> Mapping[tuple[Entry, str], int]:

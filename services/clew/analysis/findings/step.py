@@ -102,7 +102,18 @@ class Findings:
             ),
             self._statements.rows(queries.FINDING_CALLS, **stretch, one_in=one_in, slow=SLOW_NS),
             max(until - max(since, first), 1.0),
+            self._records_per_second(max(since, first, until - HOUR), until),
         )
+
+    def _records_per_second(self, since: float, until: float) -> Mapping[str, float]:
+        rows = self._statements.rows(
+            queries.FINDING_RECORDS,
+            since=datetime64_text(since),
+            until=datetime64_text(until),
+            limit=MAX_ROWS,
+        )
+        seconds = max(until - since, 1.0)
+        return {row["service"]: row["records"] / seconds for row in rows}
 
     def _examine(self, traffic: Traffic, stop: Stop) -> Iterator[Finding]:
         """The findings of all rules, confirmed on the spans of their candidates' traces."""
