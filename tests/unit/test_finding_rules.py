@@ -98,7 +98,7 @@ def cached(drawing: Drawing) -> None:
 
 SHELVES = [f"stock/shelves/{name}" for name in ("wood", "wire", "wall")]
 ITEMS = [f"stock/items/sku-{number}" for number in range(6)]
-NUMBERS = {"names": 300.0, "records": 80.0, "service": "shop", "example": "x", "failed_share": "50%", "limit": 200e6, "usual": 5e6, "usual_ms": 10.0, "summary": "", "storm": 0.0}  # fmt: skip
+NUMBERS: dict[str, float | str] = {"names": 300.0, "records": 80.0, "service": "shop", "example": "x", "failed_share": "50%", "limit": 200e6, "usual": 5e6, "usual_ms": 10.0, "summary": "", "storm": 0.0}  # fmt: skip
 # By rule: what it must find, with the subject and the milliseconds that are saved.
 MATCHES: dict[str, list[tuple[Draw, str, float]]] = {
     "n_plus_one_queries": [
@@ -189,9 +189,11 @@ OTHERS: dict[str, list[Draw]] = {
 }  # fmt: skip
 
 
-def examine(rule: Rule, drawing: Drawing, draw: Draw) -> list[Occurrence]:
+def examine(
+    rule: Rule, drawing: Drawing, draw: Draw, target: str = "", **more: float | str
+) -> list[Occurrence]:
     draw(drawing)
-    candidate = Candidate(("", "shop", "GET /list"), 10, (), 1, "shop", "", NUMBERS)
+    candidate = Candidate(("", "shop", "GET /list"), 10, (), 1, "shop", target, NUMBERS | more)
     return list(rule.examine(candidate, drawing.tree))
 
 
@@ -267,6 +269,16 @@ def test_jobs_and_failures_are_not_what_two_rules_mean() -> None:
     failing = requests(SHELVES[:1], is_error=True)
     for drawing in (Drawing(is_error=True), Drawing(status=502)):
         assert examine(RULES["swallowed_errors"], drawing, failing) == []
+
+
+def test_a_candidate_is_of_one_target() -> None:
+    rule = RULES["swallowed_errors"]
+    failing = requests(SHELVES[:1], is_error=True, server__address="stock")
+    assert examine(rule, Drawing(), failing, "bank") == []
+    assert len(examine(rule, Drawing(), failing, "stock")) == 1
+    slow = MATCHES["slow_statement"][0][0]
+    assert examine(RULES["slow_statement"], Drawing(), slow, summary="SELECT b") == []
+    assert len(examine(RULES["slow_statement"], Drawing(), slow, summary="SELECT")) == 1
 
 
 def test_longest_calls_that_end_at_one_value_have_a_timeout() -> None:

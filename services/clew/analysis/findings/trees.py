@@ -16,10 +16,12 @@ MAX_ANCESTORS = 100
 STATEMENT = ("db.query.text", "db.statement")
 NAMED_STATEMENT = ("db.query.summary", "db.operation.name", "db.operation")
 SYSTEM = ("db.system.name", "db.system")
+COLLECTION = ("db.collection.name", "db.sql.table")
 METHOD = ("http.request.method", "http.method")
 URL = ("url.full", "http.url")
 PATH = ("url.path", "http.target", "http.route")
 HOST = ("server.address", "net.peer.name", "http.host")
+PEER = ("service.peer.name", "peer.service")
 STATUS = ("http.response.status_code", "http.status_code")
 SIZES = (
     *("http.response.body.size", "http.response_content_length"),
@@ -32,8 +34,20 @@ RESENT = ("http.request.resend_count",)
 NAMES = tuple(
     name
     for names in (
-        *(STATEMENT, NAMED_STATEMENT, SYSTEM, METHOD, URL, PATH, HOST, STATUS, SIZES, PLACE),
-        *(FILE, LINE, RESENT, ("db.collection.name", "url.query", "messaging.destination.name")),
+        *(
+            STATEMENT,
+            NAMED_STATEMENT,
+            SYSTEM,
+            COLLECTION,
+            METHOD,
+            URL,
+            PATH,
+            HOST,
+            STATUS,
+            SIZES,
+            PLACE,
+        ),
+        *(FILE, LINE, RESENT, PEER),
     )
     for name in names
 )
@@ -77,7 +91,7 @@ class TreeSpan:
         """The statement's text or summary; empty unless the span calls a database."""
         if self.code != CLIENT or not self.text(SYSTEM):
             return ""
-        collection = self.attributes.get("db.collection.name", "")
+        collection = self.text(COLLECTION)
         summary = self.text(NAMED_STATEMENT)
         if collection and collection not in summary:
             summary = f"{summary} {collection}"
@@ -93,6 +107,22 @@ class TreeSpan:
             where = url_shape(url, self.callee) if url else self.callee or self.text(HOST)
             return Shape("request", f"{method} {where}") if where else None
         return None
+
+    def reaches(self, target: str) -> bool:
+        """Whether it calls what settled traces call so (`Call.Target`), as far as the span says."""
+        if self.callee:
+            return self.callee == target
+        if system := self.text(SYSTEM):
+            return target.split("/")[0] in (system, "database")
+        host = self.text(PEER) or self.text(HOST).split(":")[0]
+        return not host or not target or host == target
+
+    @property
+    def summary(self) -> str:
+        """What settled traces call the statement (`Call.Summary`)."""
+        words = self.text(("db.operation.name", "db.operation")), self.text(COLLECTION)
+        text = self.attributes.get("db.query.summary") or " ".join(filter(None, words))
+        return (text or self.name)[:200]
 
     @property
     def is_read(self) -> bool:

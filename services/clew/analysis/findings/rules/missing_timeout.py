@@ -46,11 +46,12 @@ class MissingTimeout(Rule):
     def examine(self, candidate: Candidate, tree: TraceTree) -> Iterator[Occurrence]:
         limit = float(candidate.numbers["limit"])
         for span in tree.spans:
-            if span.service == candidate.service and span.shape and span.duration >= limit:
+            is_call = span.service == candidate.service and span.shape is not None
+            if is_call and span.duration >= limit and span.reaches(candidate.target):
                 yield Occurrence(
                     span.service,
                     tree.server(span).name,
-                    span.shape.text,
+                    span.shape.text if span.shape else span.name,
                     0.0,
                     {
                         "longest_s": span.duration / 1e9,

@@ -47,7 +47,7 @@ class Retries(Rule):
 
     def examine(self, candidate: Candidate, tree: TraceTree) -> Iterator[Occurrence]:
         for parent, shape, alike in tree.repeated_calls(2):
-            if parent.service != candidate.service:
+            if parent.service != candidate.service or not alike[0].reaches(candidate.target):
                 continue
             retried = [
                 (failed, attempt)

@@ -53,7 +53,8 @@ class SlowStatement(Rule):
         limit, usual = (float(candidate.numbers[name]) for name in ("limit", "usual"))
         for span in tree.spans:
             if span.service == candidate.service and span.shape and span.statement:
-                if span.duration < limit or span.row not in tree.critical:
+                is_other = candidate.numbers["summary"] not in ("", span.summary)
+                if is_other or span.duration < limit or span.row not in tree.critical:
                     continue
                 yield Occurrence(
                     span.service,

@@ -47,6 +47,8 @@ class SwallowedErrors(Rule):
         for span in tree.spans:
             if span.service != candidate.service or span.shape is None or not _failed(span):
                 continue
+            if not span.reaches(candidate.target):
+                continue
             server = tree.server(span)
             above = [other for other in tree.ancestors(span) if other is not span]
             within = above[: above.index(server) + 1] if server in above else []

@@ -1,4 +1,4 @@
--- The spans of some traces, with the attributes that rules look at, long ones cut.
+-- The spans of some traces, of each the first 1,000, with the attributes that rules look at, long ones cut.
 SELECT
     TraceId AS trace_id,
     SpanId AS id,
@@ -20,4 +20,5 @@ FROM otel.otel_traces
 WHERE TraceId IN {trace_ids:Array(String)}
     AND Timestamp >= {since:DateTime64(9)} AND Timestamp < {until:DateTime64(9)}
 ORDER BY trace_id, start, id
+LIMIT 1000 BY trace_id
 LIMIT {limit:UInt32}
