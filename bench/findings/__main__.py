@@ -76,7 +76,7 @@ def measure_shop(arguments: argparse.Namespace) -> dict[str, Any]:
     answers: list[dict[str, Any]] = []
     for name, truth in faults.items():
         for seed in range(arguments.seeds):
-            shop = Shop(seed, START, rate=arguments.rate, fault=name, since=0, until=1 << 30)
+            shop = Shop(seed, START, rate=arguments.rate, plan=[(name, 0, arguments.minutes)])
             with store_of(shop, arguments.minutes) as store:
                 found = run(store)["findings"]
             answers.append(

@@ -333,6 +333,31 @@ class DoctorSpansRow(TypedDict):
 DOCTOR_SPANS = Query[DoctorSpansRow](STORAGE, "doctor_spans")
 
 
+class EnteredTracesRow(TypedDict):
+    trace_id: str
+    entry_key: int
+    start: int
+    end: int
+    span_count: int
+    error_count: int
+    services: list[str]
+
+
+ENTERED_TRACES = Query[EnteredTracesRow](STORAGE, "entered_traces")
+
+
+class EntryRowsRow(TypedDict):
+    trace_id: str
+    time: int
+    took: int
+    is_error: int
+    last: int
+    failed: int
+
+
+ENTRY_ROWS = Query[EntryRowsRow](STORAGE, "entry_rows")
+
+
 class ExceptionFramesRow(TypedDict):
     service: str
     type: str
@@ -850,6 +875,20 @@ class SeriesRatesRow(TypedDict):
 
 
 SERIES_RATES = Query[SeriesRatesRow](STORAGE, "series_rates")
+
+
+class SeriesRecentRow(TypedDict):
+    time: str
+    count: int
+    errors: int
+    satisfied: int
+    tolerating: int
+    total_ns: int
+    quantiles: list[float | None]
+    max: float | None
+
+
+SERIES_RECENT = Query[SeriesRecentRow](STORAGE, "series_recent")
 
 
 class SeriesSummariesRow(TypedDict):
