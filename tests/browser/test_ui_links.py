@@ -128,7 +128,7 @@ CHANGES: dict[str, tuple[str, list[tuple[Act, str]]]] = {
     "problems, sorted": ("/problems", [(click("Since"), "sort=since")]),
     "findings, filtered": ("/findings", [(fill("Filter findings", "swallowed"), "q=swallowed")]),
     "findings, state": ("/findings", [(select("State", "ignored"), "state=ignored")]),
-    "findings, sorted": ("/findings", [(click("What"), "sort=rule")]),
+    "findings, sorted": ("/findings", [(click("Saves a day"), "sort=-cost")]),
     "third parties, time range": (
         "/third-parties",
         [(choose("Time range", "last day", "button"), "start=-24h")],
