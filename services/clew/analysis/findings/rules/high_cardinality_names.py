@@ -30,10 +30,10 @@ class HighCardinalityNames(Rule):
             names = {row["operation"] for row in rows}
             if len(names) <= MAX_NAMES:
                 continue
-            most = max(rows, key=lambda row: (row["traces"], row["operation"]))
+            largest = max(rows, key=lambda row: (row["traces"], row["operation"]))
             shown = min(names, key=lambda name: (not any(map(str.isdigit, name)), name))
             yield Candidate(
-                (environment, most["entry_service"], most["entry_operation"]), most["traces"], most["newest"],
+                (environment, largest["entry_service"], largest["entry_operation"]), largest["traces"], largest["newest"],
                 len(names), service, numbers={"names": len(names), "service": service, "example": shown},
             )  # fmt: skip
 
