@@ -227,8 +227,18 @@ def test_at_most_twelve_statements_are_run(answers: Answers) -> None:
 
 
 def test_an_unknown_transaction_or_alert_is_said(answers: Answers) -> None:
-    for parameters in ({"transaction": "a" * 16}, {"alert": "b" * 16}):
+    for parameters in ({"transaction": "a" * 16}, {"transaction": "Check"}, {"alert": "b" * 16}):
         assert answers.api.response("/api/v1/diagnose", **parameters).status_code == 404
+
+
+def test_a_defined_transaction_has_an_id_and_a_name(answers: Answers) -> None:
+    path, headers = "/api/v1/definitions", {"content-type": "application/yaml"}
+    text = b"transactions: [{name: Web page, match: {service: web}, key: order.id}]"
+    assert answers.api.send("PUT", path, content=text, headers=headers).status_code == 200
+    by_id, by_name = (answers.ask("own", transaction=text) for text in ("web-page", "Web page"))
+    answers.api.send("PUT", path, content=b"transactions: []", headers=headers)
+    assert by_id == by_name
+    assert by_id["none_because"]
 
 
 def test_hostile_text_selects_nothing(answers: Answers) -> None:

@@ -12,8 +12,10 @@ from clew.analysis import diagnosis, queries
 from clew.analysis.alerts.records import AlertRecord
 from clew.analysis.diagnosis import Question, TimeRange
 from clew.analysis.diagnosis.onset import last_worsening
+from clew.analysis.transactions.definitions import Definition
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.changes import BaselineEnd, BaselineStart, baseline_window
+from clew.api.defined_transactions import DefinitionsDependency
 from clew.api.freshness import reads
 from clew.api.models import diagnosis as models
 from clew.api.parameters import (
@@ -44,7 +46,15 @@ def diagnose(
     request: Request,
     common: CommonDependency,
     answer: AnswerDependency,
-    transaction: str | None = None,
+    definitions: DefinitionsDependency,
+    transaction: Annotated[
+        str | None,
+        Query(
+            description="Only traces of the transaction with this id; of a defined one also its "
+            "name.",
+            examples=["checkout"],
+        ),
+    ] = None,
     service: Annotated[
         str | None, Query(description="Only traces that meet this service (`service.name`).")
     ] = None,
@@ -74,7 +84,8 @@ def diagnose(
         record = stored_alert(answer, alert)
         question = _question_of(record, question)
         window = window if is_given else alert_window(record, window.end)
-    elif not is_given:
+    question = replace(question, transaction=_defined_id(definitions, question.transaction))
+    if alert is None and not is_given:
         window = _worse_window(answer, question, window.end)
     baseline = baseline_window(window, baseline_start, baseline_end) or _before(window)
     question = replace(question, window=_range(window), baseline=_range(baseline))
@@ -111,6 +122,16 @@ def _population(
         entry_names=names["names"],
         entry_named=names["named"],
     )
+
+
+def _defined_id(definitions: Mapping[str, Definition], transaction: str | None) -> str | None:
+    """The id of the definition with this id or name. Raises Problem 404."""
+    if transaction is None or transaction in definitions:
+        return transaction
+    for id, definition in definitions.items():
+        if definition.name == transaction:
+            return id
+    raise Problem(404, f"no transaction has the id or name {transaction!r}")
 
 
 def stored_alert(answer: Answer, alert: str) -> AlertRecord:
