@@ -1,12 +1,14 @@
 """How well clew's detectors find what they should, against the bars that they are held to.
 
     python -m bench.watch --suite FILE.py [--class mid] [--seeds 0:5] [--series 20] [--json]
+    python -m bench.watch --suite FILE.py --tables [--seeds 0]
     python -m bench.watch --nab DIR --tcpd DIR
     python -m bench.watch --made 0:3
     python -m bench.watch --cpu 1000
 
 FILE.py makes series with known changes, as `make(class, scenario, series, seed)`. DIR is a checkout
-of NAB or of TCPD. `--made` are series of our own of the same kinds, `--cpu` is what so many series
+of NAB or of TCPD. `--tables` sends some of the series through tables and the watcher, and compares
+with the arrays. `--made` are series of our own of the same kinds, `--cpu` is what so many series
 cost.
 """
 
@@ -19,7 +21,7 @@ from pathlib import Path
 
 from clew.analysis.detectors import anomalies, changes
 
-from . import cost, made, nab, suite, tcpd
+from . import cost, made, nab, suite, tables, tcpd
 from .figures import Row, least, show
 
 
@@ -33,6 +35,7 @@ def main() -> None:
     )
     parser.add_argument("--seeds", default="0:5", help="FIRST:END")
     parser.add_argument("--series", type=int, default=20, help="for each scenario and seed")
+    parser.add_argument("--tables", action="store_true", help="through the tables instead")
     parser.add_argument("--nab", type=Path, help="a checkout of NAB")
     parser.add_argument("--tcpd", type=Path, help="a checkout of TCPD")
     parser.add_argument("--made", help="seeds of our own labelled series")
@@ -45,6 +48,9 @@ def main() -> None:
         module = suite.load(arguments.suite)
         kinds = ("low", "mid", "high") if arguments.kind == "all" else (arguments.kind,)
         for kind in kinds:
+            if arguments.tables:
+                rows += tables.rows(module, kind, seeds(arguments.seeds)[0])
+                continue
             rows += suite.run(module, kind, seeds(arguments.seeds), arguments.series)
     if arguments.nab:
         rows.append(nab_row("NAB, standard profile", nab.read(arguments.nab)))

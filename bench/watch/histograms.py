@@ -3,6 +3,7 @@ requests, and quantiles."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -73,9 +74,13 @@ def above(counts: npt.NDArray[Any], limits: Floats, width: float) -> Floats:
 
 def case(suite: ModuleType, kind: str, scenario: str, series: int, seed: int) -> Case:
     """One call of the suite's generator, reduced."""
-    made = suite.make(kind, scenario, series, seed)
-    width = float(suite.G)
-    by_minute = made["hm"]
+    return reduced(suite.make(kind, scenario, series, seed), float(suite.G))
+
+
+def reduced(made: Mapping[str, Any], width: float) -> Case:
+    """What the generator made, in buckets of this width."""
+    by_minute, scenario = made["hm"], made["sc"]
+    series = len(by_minute)
     week = by_minute.reshape(series, -1, 60, by_minute.shape[-1]).sum(2)
     hours = np.concatenate([made["hh"], week], axis=1)
     requests = hours.sum(2).astype(np.float64)
