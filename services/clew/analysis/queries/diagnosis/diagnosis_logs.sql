@@ -1,6 +1,7 @@
 -- with diagnosed
 -- The kinds of log records that came in far more or far fewer traces of A than B lets expect, of those that meet their
--- service, way by way as in diagnosis_ways. Traces are counted: records of one trace are not independent. `share`: all records of A
+-- service, way by way as in diagnosis_ways. Traces are counted: records of one trace are not independent. Kinds that differ
+-- in less than 2 % of the service's traces are left out: of thousands of rare ones some do by chance. `share`: all records of A
 -- by those of B.
 ,
 met AS
@@ -43,6 +44,10 @@ totals AS
     FROM met
     GROUP BY service, way
 ),
+meeting AS
+(
+    SELECT service, sum(of_a) AS traces FROM totals GROUP BY service
+),
 compared AS
 (
     SELECT
@@ -69,6 +74,8 @@ SELECT
     clew_level_name(level) AS severity, place, body, toString(template) AS template
 FROM compared
 INNER JOIN named ON compared.service = named.service AND compared.template = named.template
-WHERE (came >= 3 AND expected < 0.1 * came) OR (expected >= 6 AND came < 0.3 * expected)
+INNER JOIN meeting ON compared.service = meeting.service
+WHERE abs(came - expected) >= 0.02 * traces
+    AND ((came >= 3 AND expected < 0.1 * came) OR (expected >= 6 AND came < 0.3 * expected))
 ORDER BY abs(came - expected) DESC, service, place, body
 LIMIT 500
