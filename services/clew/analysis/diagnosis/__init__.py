@@ -1,7 +1,7 @@
 """Why traces became slow or fail: the services that differ between two sets of traces, ranked.
 
 `diagnose` runs the statements of queries/diagnosis. Each kind of evidence (`evidence.py`) gives
-every service a strength; `causes.py` adds them up. docs/diagnose.md explains the answer, ADR 0040
+every service a strength; `causes.py` adds them up. docs/diagnose.md explains the answer, ADR 0034
 the choices.
 """
 
