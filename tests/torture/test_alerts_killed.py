@@ -3,6 +3,7 @@ then under one key, and an alert that fires has done so since the same time."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -21,18 +22,19 @@ from clew.storage import Ingest, Store, migrate
 from support.receivers import Sink, sink
 from support.traffic import ERROR, MILLISECOND, OK, SECOND, SERVER, Loader, Process, Span
 
-PAYMENTS = Process("payments", "payments-1")
+# They fail in turn, so that none fires four times within six hours: that is one message.
+PROCESSES = [Process(name, f"{name}-1") for name in ("payments", "orders", "stock", "mail")]
 FAILING, CALM = 2, 34  # minutes; an alert that fires within 30 min of the last is opened again
 RULES = """
 defaults: {{receiver: team, keep_firing_for: 1m}}
 watch: [{{select: {{service: nobody}}}}]
-rules: [{{name: payments fail, select: {{service: payments}}, when: error_rate > 5%, over: 1m}}]
+rules: [{{name: requests fail, select: {{services: "*"}}, when: error_rate > 5%, over: 1m}}]
 receivers: {{team: {{webhook: {{url: "{url}"}}, per_minute: 60}}}}
 """
 
 
 def load(database: str, directory: Path, begin: int, minutes: int) -> None:
-    """Minutes with a request a few seconds; all fail in some of them. In a process of its own, as
+    """Minutes with a request a few seconds; all of a service fail in some of them. In a process of its own, as
     a database has one owner."""
     store = Store(database)
     migrate(store)
@@ -42,15 +44,17 @@ def load(database: str, directory: Path, begin: int, minutes: int) -> None:
 
 
 def spans(begin: int, minutes: int) -> Iterator[Span]:
+    ids = itertools.count(1)
     for minute in range(minutes):
-        is_failing = minute % (FAILING + CALM) >= CALM
-        for number in range(6):
-            start = (begin + 60 * minute + 10 * number) * SECOND
-            id = minute * 6 + number + 1
-            yield Span(
-                f"{id:032x}", f"{id:016x}", "", PAYMENTS, "POST /charges", SERVER, start,
-                start + 50 * MILLISECOND, status=ERROR if is_failing else OK,
-            )  # fmt: skip
+        turn, part = divmod(minute, FAILING + CALM)
+        for number, process in enumerate(PROCESSES):
+            is_failing = part >= CALM and turn % len(PROCESSES) == number
+            for second in range(0, 60, 10):
+                id, start = next(ids), (begin + 60 * minute + second) * SECOND
+                yield Span(
+                    f"{id:032x}", f"{id:016x}", "", process, "POST /", SERVER, start,
+                    start + 50 * MILLISECOND, status=ERROR if is_failing else OK,
+                )  # fmt: skip
 
 
 def told(receiver: Sink) -> list[tuple[str, str, str, int]]:

@@ -27,7 +27,7 @@ class SlowStatement(Rule):
     }
     wrong_when = (
         "The statement waits for a lock or a connection, or is a report that may take long. clew sees no plan, so it never says "
-        "that an index is missing; the hints say what in the text is often slow."
+        "that an index is missing; hints say what in the text is often slow, where the extra `clew[advice]` (sqlglot) is installed."
     )
     mend = (
         "Look at its plan (EXPLAIN ANALYZE). Read fewer rows and columns; mend what the hints say."
