@@ -71,6 +71,7 @@ def fill(clew: Served) -> None:
         "transaction_id": ["checkout", *(each["id"] for each in listed)],
         "trace_id": [each["trace_id"] for each in traces],
         "key": [each["key"] for each in instances],
+        "service_name": [each["service"] for each in listed if each["service"]],
     }
 
 

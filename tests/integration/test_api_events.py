@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from clew.analysis.events import events_near
-from clew.analysis.watching.learner import Learner
-from clew.analysis.watching.series import WatchedSeries
+from clew.analysis.watching.deployments import read_deployments
 from clew.api import create_app
 from clew.storage import Reader, Store
 from clew.storage.statements import Statements
@@ -176,8 +175,7 @@ def test_deployments_are_those_that_were_posted_logged_and_seen(api: Client, sto
     statements = Statements(store)
     near = events_near(statements.rows, NOW - 60 * 45, NOW - 60 * 40, ["shop"], "prod")
     assert [event["name"] for event in near] == ["shop 2", "new year", "shop 3"]
-    learner = Learner(statements, WatchedSeries(statements))
-    deployments = learner._deployments(NOW)
+    deployments = read_deployments(statements, NOW - 28 * 86_400, NOW)
     assert [(one.version, one.environment, (NOW - one.at) / 60) for one in deployments] == [
         ("2", "prod", 205),
         ("3", "prod", 100),

@@ -26,6 +26,7 @@ def test_every_route_needs_a_scope(store: Store) -> None:
         ("/api/v1/events", "POST")
     ]
     assert [path for path, scope in scopes.items() if scope == "admin"] == [
+        ("/api/v1/alerts/rules/test", "POST"),
         ("/api/v1/alerts/rules", "PUT"),
         ("/api/v1/definitions", "PUT"),
     ]

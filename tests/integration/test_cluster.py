@@ -48,7 +48,7 @@ def test_a_node_has_the_rows_of_its_shard_and_a_view_reads_what_it_keeps(
     migration: Migration,
 ) -> None:
     name, run = migration.name, in_full(migration.sql)
-    databases = [set(re.findall(r"\b(otel\w*)\.\w+", each)) for each in run]
+    databases = [set(re.findall(r"\b(otel|otel_local)\.\w+", each)) for each in run]
     if name in SHARDED:
         local, distributed = run
         assert re.search(r"ENGINE = Replicated\w*MergeTree\('/clickhouse/tables/\{shard\}/", local)

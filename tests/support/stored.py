@@ -16,7 +16,7 @@ from support.every_field import TABLES
 
 # The columns that clew adds to the exporter's tables.
 CLEW_COLUMNS = (
-    "^(Segment|InsertedAt|Instance|Host|Level|Series|Stream|(Start)?TimeUnixNanos|Has(Sum|Min|Max)"
+    "^(Segment|InsertedAt|Instance|Host|Level|Template|Series|Stream|(Start)?TimeUnixNanos|Has(Sum|Min|Max)"
     "|AttributeTypes|EndsBeforeStart)$"
 )
 

@@ -54,6 +54,7 @@ rules:
   - {name: both, all: [payments slow, memory]}
   - {name: either, any: [payments slow, memory]}
   - {name: at night, not: business hours}
+  - {name: dear, select: {operation: "GET /"}, budget: {p95: 800ms}}
 route:
   - {match: {severity: page}, receiver: [oncall, team], repeat: 4h}
   - {receiver: team}

@@ -260,7 +260,7 @@ class FixedReading:
         self.in_parallel = None
 
     def rows(
-        self, query: Query[Any], filters: str, forms: None, *, limit: int
+        self, query: Query[Any], filters: str, forms: None, rows_read: None, *, limit: int
     ) -> list[dict[str, Any]]:
         return self._rows[:limit]
 

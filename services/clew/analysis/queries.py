@@ -1031,6 +1031,7 @@ class WatchVersionsRow(TypedDict):
     hour: int
     count: int
     errors: int
+    last: int
     levels: list[float]
 
 

@@ -4,9 +4,9 @@ queries/settling/settle_traces.sql computes the same for many small traces at on
 the two (ADR 0011). For one trace this module takes less time than planning that statement (60 ms),
 and its time grows with n log n, where the statement's arrays grow with the square.
 
-self time: the span's duration without the time in which at least one child was running. A leaf that
-ran for the same time as a sibling with children waited for it, as a filter's or a future's span
-does: it has none.
+self time: the span's duration without the time in which at least one child was running. Settled, a
+leaf that ran for the same time as a sibling with children waited for it, as a filter's or a
+future's span does: it has none. A trace that is shown says what each span has by itself.
 critical: the span is on the path that determined when the trace's entry ended. Walking back from
 the end of a span, the child that ended last is on the path, then the child that ended last before
 that one started, and so on; the same holds for each of these children. A child that ends after its
@@ -106,6 +106,8 @@ def compute_times(spans: Sequence[TimedSpan]) -> list[SpanTimes]:
     times = [SpanTimes(0, 0, False)] * len(spans)
     for row, span_times in zip(rows, columns.times(entry), strict=True):
         times[row] = span_times
+    for waiting in map(rows.__getitem__, columns.watching()):
+        times[waiting] = times[waiting]._replace(self_ns=0)
     return times
 
 
@@ -226,8 +228,6 @@ class SpanColumns:
                 if start < end:
                     times[parent] -= end - start
                     reached[parent] = end
-        for row in self.watching():
-            times[row] = 0
         return times
 
     def watching(self) -> Iterator[int]:

@@ -19,6 +19,7 @@ from clew.analysis.watching.learned import Learned
 from clew.storage.statements import Statements
 
 HOURS = 24  # since a deployment, that are compared
+STILL = 1200  # seconds before the end, within which a version must have served
 MAX_ROWS = 200_000
 
 Sides = dict[str, queries.WatchVersionsRow]  # of an hour, by version
@@ -66,20 +67,21 @@ def compare_versions(
         series = learned.series[place]
         deployment = newest.get((series.service, series.environment))
         if deployment is not None and learned.is_judged[place]:
-            results += _compared(learned, place, hours, deployment.version)
+            results += _compared(learned, place, hours, deployment.version, end)
     return results
 
 
 def _compared(
-    learned: Learned, place: int, hours: dict[int, Sides], new: str
+    learned: Learned, place: int, hours: dict[int, Sides], new: str, end: int
 ) -> list[VersionFinding]:
-    """The new version of a series against the one that serves most beside it."""
+    """The new version of a series, if it still serves, against the one that serves most."""
     requests: dict[str, int] = defaultdict(int)
     for sides in hours.values():
         for version, row in sides.items():
             if version != new and new in sides:
                 requests[version] += row["count"]
-    if not requests:
+    last = max((sides[new]["last"] for sides in hours.values() if new in sides), default=0)
+    if not requests or last < end - STILL:  # nobody is asked for what is gone
         return []
     old = max(requests, key=lambda version: requests[version])
     both = {hour: sides for hour, sides in sorted(hours.items()) if {old, new} <= sides.keys()}
@@ -94,9 +96,11 @@ def _compared(
     log_p = float(versions.more_failures(*(one.sum(1) for one in failures))[0])
     if log_p < 0:  # a normal deviate that is as rare
         findings = [_failures(*failures, z=float(np.sqrt(-2 * log_p)))]
-    start, end = float(min(both)), float(max(both) + HOUR)
+    start, until = float(min(both)), float(max(both) + HOUR)
     return [
-        VersionFinding(replace(finding, series=place), old, new, float(old_count.sum()), start, end)
+        VersionFinding(
+            replace(finding, series=place), old, new, float(old_count.sum()), start, until
+        )
         for finding in findings
     ]
 

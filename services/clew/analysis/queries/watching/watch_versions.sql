@@ -1,4 +1,4 @@
--- What the versions of some services did in each hour of a window: durations in nanoseconds at p50, p75, p95 and p98. Series as in
+-- What the versions of some services did in each hour of a window: durations in nanoseconds at p50, p75, p95 and p98, and the last minute. Series as in
 -- clew_watch_1h.
 SELECT
     arrayJoin(arrayFilter(id -> id != 0, [
@@ -12,6 +12,7 @@ SELECT
     toUnixTimestamp(toStartOfHour(Minute)) AS hour,
     sum(minutes.Count) AS count,
     sum(minutes.Errors) AS errors,
+    toUnixTimestamp(max(Minute)) AS last,
     quantilesDDMerge(0.01, 0.5, 0.75, 0.95, 0.98)(Sketch) AS levels
 FROM otel.clew_operations_1m AS minutes
 WHERE ServiceName IN {services:Array(String)} AND Minute >= {start:DateTime} AND Minute < {end:DateTime}
