@@ -110,6 +110,18 @@ class World:
         self.now += 60
         self.watch()
 
+    def minutes(self, number: int, *, failing: bool = False, slow: bool = False) -> None:
+        """So many of them, loaded at once and watched one after the other."""
+        began = self.now
+        spans: list[Span] = []
+        for passed in range(number):
+            self.now = began + 60 * passed
+            spans += self._spans(failing, slow)
+        self.loader.spans(spans)
+        for passed in range(number):
+            self.now = began + 60 * (passed + 1)
+            self.watch()
+
     def watch(self) -> None:
         late = self.now + SETTLED_AFTER
         self.now, before = late, self.now
@@ -165,8 +177,7 @@ def prove(world: World, record: AlertRecord) -> list[dict[str, Any]]:
 
 
 def test_an_alert_fires_and_is_resolved(world: World) -> None:
-    for _ in range(3):
-        world.minute()
+    world.minutes(3)
     assert world.told() == []
     world.minute(failing=True)
     assert world.told() == [("oncall", "payments fail", "fired")]
@@ -180,13 +191,11 @@ def test_an_alert_fires_and_is_resolved(world: World) -> None:
     assert proof["requests"] == 40
     assert proof["error_rate"] == pytest.approx(0.25)
     began = record.state.firing_since
-    for _ in range(2):
-        world.minute(failing=True)
+    world.minutes(2, failing=True)
     world.start()
     world.minute()
     assert world.record("payments fail").state.firing_since == began
-    for _ in range(4):
-        world.minute()
+    world.minutes(4)
     assert world.state("payments fail") is State.RESOLVED
     assert world.told()[-1] == ("oncall", "payments fail", "resolved")
     assert len(world.told()) == 2
@@ -216,8 +225,7 @@ def test_silence_of_a_series_keeps_the_state(world: World) -> None:
 def test_what_is_absent_is_told_once_clew_has_watched_for_as_long(world: World) -> None:
     world.file.write_text(RULES.replace("absent: 3h", "absent: 6m"))
     world.start()
-    for _ in range(8):
-        world.minute()
+    world.minutes(8)
     told = [told for told in world.told() if told[1] == "sync silent"]
     assert told == [("team", "sync silent", "fired")]
     assert world.record("sync silent").verdict.facts == {"last seen": "never"}
@@ -236,8 +244,7 @@ def test_silences_tell_nobody_until_they_end(world: World) -> None:
     world.minute()
     match = Labels.model_validate({"service": "pay*"})
     silence = world.silences.add(match, "ann", "a test", world.now, world.now + 600)
-    for _ in range(3):
-        world.minute(failing=True)
+    world.minutes(3, failing=True)
     assert world.told() == []
     world.silences.end(silence, world.now)
     world.minute(failing=True)
@@ -246,8 +253,7 @@ def test_silences_tell_nobody_until_they_end(world: World) -> None:
 
 def test_it_is_told_again_while_it_fires(world: World) -> None:
     world.minute()
-    for _ in range(12):
-        world.minute(failing=True)
+    world.minutes(12, failing=True)
     transitions = [told[2] for told in world.told() if told[1] == "payments fail"]
     assert transitions == ["fired", "repeated"]
 
@@ -257,8 +263,7 @@ def test_what_somebody_takes_care_of_is_not_told_again(world: World) -> None:
     world.minute(failing=True)
     record = world.record("payments fail")
     world.notes.add(Note(record.id, 1, "acknowledged", "ann", "", world.now))
-    for _ in range(11):
-        world.minute(failing=True)
+    world.minutes(11, failing=True)
     assert [told[2] for told in world.told() if told[1] == "payments fail"] == ["fired"]
 
 
@@ -266,8 +271,7 @@ def test_what_calls_is_told_of_by_what_it_calls(world: World) -> None:
     world.inputs = {"calls": lambda at: CallGraph([("shop", "payments")])}
     world.start()
     world.minute()
-    for _ in range(2):
-        world.minute(failing=True, slow=True)
+    world.minutes(2, failing=True, slow=True)
     assert sorted(told[1] for told in world.told()) == ["both", "payments fail"]
     assert world.record("shop slow").because_of == world.record("payments fail").id
 
@@ -394,11 +398,9 @@ def test_a_spike_is_unlike_the_past(world: World) -> None:
     )
     remember(world)
     world.start()
-    for _ in range(4):
-        world.minute()
+    world.minutes(4)
     assert world.told() == []
-    for _ in range(5):
-        world.minute(slow=True)
+    world.minutes(5, slow=True)
     told = {(rule, transition) for _, rule, transition in world.told()}
     assert told == {("clew: unusual", "fired")}
     record = world.record_of(measure="slow_rate", operation="GET /")
@@ -409,8 +411,7 @@ def test_a_spike_is_unlike_the_past(world: World) -> None:
     assert proof["slow_rate"] == pytest.approx(record.verdict.value, abs=0.02)
     assert record.verdict.z is not None
     assert record.verdict.z > 5
-    for _ in range(20):
-        world.minute()
+    world.minutes(20)
     assert world.record_of(measure="slow_rate", operation="GET /").state.state is State.RESOLVED
 
 
@@ -428,8 +429,7 @@ def test_a_regression_names_the_deployment(world: World) -> None:
                 parameters={"version": version, "at": hour - ago * 3600},
             )
     world.start()
-    for _ in range(3):
-        world.minute()
+    world.minutes(3)
     record = world.record_of(service="payments")
     assert record.rule == "clew: regression"
     assert record.verdict.facts["version"] == "1.9.0"
@@ -480,8 +480,7 @@ def test_two_versions_at_once_are_compared(world: World) -> None:
             )
             client.command(BESIDE, parameters={"hour": hour, "version": version, "median": median})
     world.start()
-    for _ in range(2):
-        world.minute()
+    world.minutes(2)
     (record,) = [one for one in world.records.all().values() if one.rule == "clew: regression"]
     assert record.labels == {"environment": "prod", "service": "payments"}
     assert "in version 1.9.0" in record.verdict.headline
@@ -521,8 +520,7 @@ def test_how_well_clew_judges(world: World, store: Store) -> None:
     world.file.write_text('rules: [{name: broken, sql: "SELECT 1", when: value > 1}]')
     world.inputs = {"run_sql": run_sql}
     world.start()
-    for _ in range(2):
-        world.minute()
+    world.minutes(2)
     status = api.get("/api/v1/alerts/status")
     assert status["rules_in_error"] == [{"rule": "broken", "error": "broken: no such table"}]
     assert status["outbox"] == 0
