@@ -41,14 +41,8 @@ SERVICES = {
     "flask run": Service(
         FLASK, "python -m flask --app shop run -p {port}", "GET /items/<int:number>"
     ),
-    "django on gunicorn": Service(
-        DJANGO, "python -m gunicorn -b 127.0.0.1:{port} shop:app", "GET items/<int:number>"
-    ),
     "starlette on uvicorn": Service(
         STARLETTE, "python -m uvicorn shop:app --port {port}", "GET /items/{number}"
-    ),
-    "fastapi on uvicorn's workers": Service(
-        FASTAPI, "python -m uvicorn shop:app --port {port} --workers 2", "GET /items/{number}"
     ),
     "aiohttp": Service(AIOHTTP, "python shop.py {port}", "GET /items/{number}"),
     "django's own server": Service(
@@ -70,7 +64,15 @@ SERVICES = {
         "GET /items/{number}",
     ),
 }
+# 1 to 3 s of CPU each: what differs from those above is tested there with another framework or server,
+# and uvicorn's workers in test_agent.py.
 SIMILAR_SERVICES = {
+    "django on gunicorn": Service(
+        DJANGO, "python -m gunicorn -b 127.0.0.1:{port} shop:app", "GET items/<int:number>"
+    ),
+    "fastapi on uvicorn's workers": Service(
+        FASTAPI, "python -m uvicorn shop:app --port {port} --workers 2", "GET /items/{number}"
+    ),
     "fastapi on gunicorn's uvicorn workers": Service(
         FASTAPI,
         "python -m gunicorn -k uvicorn_worker.UvicornWorker -w 2 -b 127.0.0.1:{port} shop:app",

@@ -134,8 +134,22 @@ def test_a_query_finds_records_in_every_script(
     assert search(filled, query) == services
 
 
-@pytest.mark.parametrize("name", BODIES)
-@pytest.mark.parametrize("change", [str, str.upper, str.lower], ids=lambda change: change.__name__)
+# In lower case, slow: 80 ms of CPU each. Where both cases are not one to one it stays.
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        pytest.param(
+            name,
+            change,
+            id=f"{change.__name__}-{name}",
+            marks=[pytest.mark.slow]
+            if change is str.lower and name not in ("german", "greek", "turkish")
+            else [],
+        )
+        for change in (str, str.upper, str.lower)
+        for name in BODIES
+    ],
+)
 def test_a_body_is_found_by_all_of_it(filled: Store, name: str, change: Any) -> None:
     text = change(BODIES[name]).replace('"', " ")
     assert name in search(filled, text.replace(" -", " "))
