@@ -322,8 +322,8 @@ def outcome(store: Store) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("is_written", "every"),
     [
-        (False, 13),
-        (True, 13),
+        (False, 23),
+        (True, 23),
         pytest.param(False, 1, marks=pytest.mark.slow),
         pytest.param(True, 1, marks=pytest.mark.slow),
     ],
