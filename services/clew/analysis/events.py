@@ -28,7 +28,6 @@ MAX_EVENTS = 100_000  # that are stored
 MAX_ATTRIBUTES = 50
 NEAR = 3600.0  # seconds around a time
 MAX_NEAR = 100
-DEPLOYMENT = "deployment"
 COLUMNS = {
     "Id": "String",
     "Time": "DateTime64(9)",
@@ -170,7 +169,7 @@ def _map(attributes: dict[str, str]) -> Map:
 class RunQuery(Protocol):
     """Runs a query: the method `rows` of Statements, and of an Answer of the API."""
 
-    def __call__(self, query: Query[RowT], /, **parameters: Any) -> list[RowT]: ...
+    def __call__(self, query: Query[RowT], **parameters: Any) -> list[RowT]: ...
 
 
 def events_near(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clew.analysis.queries import DiagnosisOccurrencesRow, DiagnosisSetsRow
+from clew.analysis.queries import DiagnosisSetsRow, ImpactOccurrencesRow
 
 Z95 = 1.959964
 HOUR = 3600e9  # nanoseconds
@@ -70,13 +70,30 @@ def budget_share(bad: Excess, objective: float, per_second: float) -> float:
     return max(0.0, bad.value) / allowed if allowed else 0.0
 
 
-def apdex(sets: DiagnosisSetsRow) -> float | None:
-    count = sets["rows"]
-    return (sets["satisfied"] + sets["tolerating"] / 2) / count if count else None
+def apdex(satisfied: float, tolerating: float, of_all: float) -> float | None:
+    return (satisfied + tolerating / 2) / of_all if of_all else None
+
+
+def value_excess(
+    now: ImpactOccurrencesRow, before: ImpactOccurrencesRow | None
+) -> dict[str, float]:
+    """What was lost, and what is at risk in occurrences that ended well but slowly, beyond the
+    baseline's share of the value."""
+    usual = before["value"] if before else 0.0
+    return {
+        "lost": _beyond(now["lost"], now["value"], before["lost"] if before else 0.0, usual),
+        "at_risk": _beyond(
+            now["at_risk"], now["value"], before["at_risk"] if before else 0.0, usual
+        ),
+    }
+
+
+def _beyond(part: float, whole: float, usual_part: float, usual_whole: float) -> float:
+    return max(0.0, part - (usual_part / usual_whole * whole if usual_whole else 0.0))
 
 
 def impact(
-    a: DiagnosisSetsRow, b: DiagnosisSetsRow, occurrences: Sequence[DiagnosisOccurrencesRow] = ()
+    a: DiagnosisSetsRow, b: DiagnosisSetsRow, occurrences: Sequence[ImpactOccurrencesRow] = ()
 ) -> dict[str, Any]:
     """The impact as the API's model names it. `occurrences`: of a defined transaction."""
     by_set = {row["is_a"]: row for row in occurrences}
@@ -94,14 +111,14 @@ def impact(
         users = {"touched": occurred["users"], "worse": occurred["users_worse"]}
         if occurred["users"]:
             parts["users"] = occurred["users_worse"] / occurred["users"]
-        value = _value(occurred, before)
+        value = value_excess(occurred, before)
         if occurred["value"]:
-            parts["value"] = max(0.0, value["lost"]) / occurred["value"]
+            parts["value"] = value["lost"] / occurred["value"]
     return {
         "traces": a["traces"],
         "failed": failed.as_json(),
         "user_hours": hours,
-        "apdex": {"before": apdex(b), "after": apdex(a)},
+        "apdex": {"before": _apdex_of(b), "after": _apdex_of(a)},
         "users": users,
         "value": value,
         "score": combined_score(parts),
@@ -109,17 +126,5 @@ def impact(
     }
 
 
-def _value(
-    occurred: DiagnosisOccurrencesRow, before: DiagnosisOccurrencesRow | None
-) -> dict[str, float]:
-    """What was lost, and what is at risk in occurrences that ended well but slowly, more than the
-    baseline's share of the value."""
-    shares = (
-        (before["lost"] / before["value"], before["at_risk"] / before["value"])
-        if before and before["value"]
-        else (0.0, 0.0)
-    )
-    return {
-        "lost": occurred["lost"] - shares[0] * occurred["value"],
-        "at_risk": occurred["at_risk"] - shares[1] * occurred["value"],
-    }
+def _apdex_of(sets: DiagnosisSetsRow) -> float | None:
+    return apdex(sets["satisfied"], sets["tolerating"], sets["rows"])

@@ -117,21 +117,6 @@ class DiagnosisMinutesRow(TypedDict):
 DIAGNOSIS_MINUTES = Query[DiagnosisMinutesRow](ANALYSIS, "diagnosis_minutes")
 
 
-class DiagnosisOccurrencesRow(TypedDict):
-    is_a: int
-    occurrences: int
-    failed: int
-    worse: int
-    users: int
-    users_worse: int
-    value: float
-    lost: float
-    at_risk: float
-
-
-DIAGNOSIS_OCCURRENCES = Query[DiagnosisOccurrencesRow](ANALYSIS, "diagnosis_occurrences")
-
-
 class DiagnosisProcessRow(TypedDict):
     service: str
     metric: str

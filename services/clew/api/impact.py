@@ -7,7 +7,14 @@ from typing import Any, Protocol
 
 from clew.analysis import queries
 from clew.analysis.alerts.records import AlertRecord
-from clew.analysis.impact import Excess, budget_share, combined_score, excess
+from clew.analysis.impact import (
+    Excess,
+    apdex,
+    budget_share,
+    combined_score,
+    excess,
+    value_excess,
+)
 from clew.analysis.transactions.definitions import Definition
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.defined_transactions import DefinitionsDependency
@@ -137,13 +144,7 @@ def _of_definition(
         bad = excess(now["bad"], now["occurrences"], before["bad"], before["occurrences"])
         per_second = before["occurrences"] / baseline.seconds
         budget = budget_share(bad, definition.slo.objective, per_second)
-    usual = before["value"] if before else 0.0
-    value = {
-        name: max(
-            0.0, now[name] - (before[name] / usual * now["value"] if before and usual else 0.0)
-        )
-        for name in ("lost", "at_risk")
-    }
+    value = value_excess(now, before)
     parts = {}
     if budget is not None:
         parts["budget"] = min(1.0, budget)
@@ -219,8 +220,8 @@ def _counted(now: Counted, before: Counted | None) -> dict[str, Any]:
     }
 
 
-def _apdex(row: Counted) -> float:
-    return float((row["satisfied"] + row["tolerating"] / 2) / row["occurrences"])
+def _apdex(row: Counted) -> float | None:
+    return apdex(row["satisfied"], row["tolerating"], row["occurrences"])
 
 
 def _parts(listed: Sequence[Mapping[str, Any]]) -> dict[str, float]:

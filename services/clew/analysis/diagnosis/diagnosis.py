@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,15 +11,14 @@ from clew.analysis import impact, queries
 from clew.analysis.diagnosis import differences, evidence, onset
 from clew.analysis.diagnosis.causes import THRESHOLD, Cause, rank
 from clew.analysis.diagnosis.evidence import Evidence, EvidenceName
-from clew.analysis.diagnosis.question import SECOND, Question, Rows, sql_time
+from clew.analysis.diagnosis.question import SECOND, Question, Rows
+from clew.analysis.events import events_near
 from clew.storage.reader import with_literals
 from clew.storage.sql import Query, sql_of
 
 MIN_TRACES = 20  # of each set
 DETAILED = 3  # causes with attribute values, versions, exceptions and examples
 MAX_DETAILS = 10  # of one kind of evidence
-EVENTS_BEFORE = 3600 * SECOND
-MAX_EVENTS = 50
 VALUES_CALLS = 20_000  # of a set, whose attributes are compared
 
 STATEMENTS: Mapping[EvidenceName, tuple[Query[Any], ...]] = {
@@ -90,12 +90,12 @@ def _nothing(suspects: Sequence[Cause]) -> str:
 
 
 def _lost(rows: Rows, question: Question, sets: Sets) -> dict[str, Any]:
-    occurrences: Sequence[queries.DiagnosisOccurrencesRow] = ()
+    occurrences: Sequence[queries.ImpactOccurrencesRow] = ()
     if question.transaction is not None:
         occurrences = rows.rows(
-            queries.DIAGNOSIS_OCCURRENCES,
-            **question.parameters,
-            slow=int(sets.b["quantiles"][1]),
+            queries.IMPACT_OCCURRENCES,
+            **question.parameters
+            | {"ids": [question.transaction], "latencies": [math.inf], "service": ""},
         )
     return impact.impact(sets.a, sets.b, occurrences)
 
@@ -143,7 +143,13 @@ def _documents(
         )
     )
     examples = rows.rows(queries.DIAGNOSIS_EXAMPLES, **parameters)
-    events = _events(rows, question, suspects)
+    events = events_near(
+        rows.rows,
+        question.window.start / SECOND,
+        question.window.end / SECOND,
+        suspects,
+        question.environment,
+    )
     documents = []
     for cause in causes:
         document = _document(cause, evidences, question)
@@ -166,22 +172,6 @@ def _documents(
             }
         )
     return documents
-
-
-def _events(rows: Rows, question: Question, suspects: Sequence[str]) -> list[queries.EventsRow]:
-    """Deployments, flags and the like of the suspects, or of no service, from an hour before the
-    window on."""
-    return rows.rows(
-        queries.EVENTS,
-        start=sql_time(max(0, question.window.start - EVENTS_BEFORE)),
-        end=sql_time(question.window.end),
-        types=[],
-        services=list(suspects),
-        environment=question.environment,
-        after_time=None,
-        after_id="",
-        limit=MAX_EVENTS,
-    )
 
 
 def _refined(cause: Cause, kinds: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

@@ -1,10 +1,10 @@
 // One finding: what to do, what it costs whom, and where to see it.
 import { getRouteApi, Link } from "@tanstack/react-router"
-import type { ReactNode } from "react"
 
 import { Actions } from "~/features/finding/actions"
 import { type Finding, finding, pathOf } from "~/features/finding/queries"
 import { perDayText, savedText, StateMark } from "~/features/findings/texts"
+import { Fact } from "~/parts/fact"
 import { Panel, type Source, StatementList } from "~/parts/panel"
 import { Failure, Loading } from "~/parts/states"
 import { type Column, Table } from "~/parts/table"
@@ -47,15 +47,6 @@ export function FindingPage() {
       <Panel title="The statement that shows it">
         <StatementList statements={[data.sql]} />
       </Panel>
-    </div>
-  )
-}
-
-function Fact({ name, children }: { name: string; children: ReactNode }) {
-  return (
-    <div>
-      <dt className="muted small">{name}</dt>
-      <dd className="foreign">{children}</dd>
     </div>
   )
 }

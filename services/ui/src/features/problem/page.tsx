@@ -13,6 +13,7 @@ import { windowOf } from "~/features/problem/window"
 import type { Alert } from "~/features/problems/rows"
 import { handledText, Since, STATE_NAMES, StateMark, valueText } from "~/features/problems/texts"
 import { Diagnosis } from "~/parts/diagnosis"
+import { Fact } from "~/parts/fact"
 import { Panel, type Source, StatementList } from "~/parts/panel"
 import { Empty, Failure, Loading } from "~/parts/states"
 import { type Column, Table } from "~/parts/table"
@@ -65,15 +66,6 @@ export function ProblemPage() {
           <StatementList statements={[alert.sql]} />
         </Panel>
       )}
-    </div>
-  )
-}
-
-function Fact({ name, children }: { name: string; children: ReactNode }) {
-  return (
-    <div>
-      <dt className="muted small">{name}</dt>
-      <dd className="foreign">{children}</dd>
     </div>
   )
 }

@@ -17,6 +17,7 @@ import { readRegion, type Region, written } from "~/features/transaction/region"
 import { type Tab as TabName, TABS } from "~/features/transaction/search"
 import { WhySlow } from "~/features/transaction/why-slow"
 import { Diagnosis } from "~/parts/diagnosis"
+import { Fact } from "~/parts/fact"
 import { focusOn } from "~/parts/focus"
 import { Failure, Loading } from "~/parts/states"
 import { type ServiceRanks, serviceRanks } from "~/parts/service"
@@ -185,15 +186,6 @@ function Head({ transaction }: { transaction: Schemas["Transaction"] }) {
           </Fact>
         )}
       </dl>
-    </div>
-  )
-}
-
-function Fact({ name, children }: { name: string; children: React.ReactNode }) {
-  return (
-    <div>
-      <dt className="muted small">{name}</dt>
-      <dd>{children}</dd>
     </div>
   )
 }
