@@ -25,13 +25,11 @@ FROM
     FROM
     (
         SELECT
-            arrayJoin(arrayFilter(id -> has({series:Array(UInt64)}, id), [
-                cityHash64('operation', Environment, ServiceName, SpanName),
-                if(IsRoot, cityHash64('transaction', Environment, ServiceName, SpanName), 0),
-                if(clew_is_entry_kind(SpanKind) OR (IsRoot AND ServiceName NOT IN (
+            arrayJoin(arrayFilter(id -> has({series:Array(UInt64)}, id), clew_watched_series(
+                Environment, ServiceName, SpanName, IsRoot,
+                clew_is_entry_kind(SpanKind) OR (IsRoot AND ServiceName NOT IN (
                     SELECT ServiceName FROM otel.clew_operations_1h
-                    WHERE Hour >= {start:DateTime} AND Hour < {end:DateTime} AND clew_is_entry_kind(SpanKind))),
-                    cityHash64('service', Environment, ServiceName, ''), 0)])) AS id,
+                    WHERE Hour >= {start:DateTime} AND Hour < {end:DateTime} AND clew_is_entry_kind(SpanKind)))))) AS id,
             Minute,
             Count AS Requests,
             Sketch AS States

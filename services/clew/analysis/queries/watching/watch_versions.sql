@@ -1,13 +1,10 @@
 -- What the versions of some services did in each hour of a window: durations in nanoseconds at p50, p75, p95 and p98, and the last minute. Series as in
 -- clew_watch_1h.
 SELECT
-    arrayJoin(arrayFilter(id -> id != 0, [
-        cityHash64('operation', Environment, ServiceName, SpanName),
-        if(IsRoot, cityHash64('transaction', Environment, ServiceName, SpanName), 0),
-        if(clew_is_entry_kind(SpanKind) OR (IsRoot AND ServiceName NOT IN (
+    arrayJoin(clew_watched_series(Environment, ServiceName, SpanName, IsRoot,
+        clew_is_entry_kind(SpanKind) OR (IsRoot AND ServiceName NOT IN (
             SELECT ServiceName FROM otel.clew_operations_1h
-            WHERE Hour >= {start:DateTime} AND Hour < {end:DateTime} AND clew_is_entry_kind(SpanKind))),
-            cityHash64('service', Environment, ServiceName, ''), 0)])) AS series,
+            WHERE Hour >= {start:DateTime} AND Hour < {end:DateTime} AND clew_is_entry_kind(SpanKind))))) AS series,
     toString(ServiceVersion) AS version,
     toUnixTimestamp(toStartOfHour(Minute)) AS hour,
     sum(minutes.Count) AS count,
