@@ -153,7 +153,10 @@ def test_a_transaction_by_keyboard(visit: Visit) -> None:
     visitor.settle()
     _reach(page, "Breakdown")
     page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**tab=why*")
+    for _ in ("Calls", "Occurrences"):
+        page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.wait_for_url("**tab=occurrences*")
 

@@ -165,18 +165,18 @@ def test_a_link_shows_the_same_in_another_browser(visit: Visit, site: Any, name:
     path = path.replace("DEEP", site.seeded.deep)
     visitor = visit()
     page = visitor.open(f"{path}?start={_time(site.seeded.start)}&end={_time(site.seeded.end)}")
-    seen = [(page.url, visitor.tree())]
+    seen = [(page.url, _tree(visitor))]
     for act, written in actions:
         act(page, site.seeded)
         page.wait_for_url(re.compile(f"[?&]{written}"))
         visitor.settle()
-        seen.append((page.url, visitor.tree()))
+        seen.append((page.url, _tree(visitor)))
     assert seen[-1][1] != seen[0][1]
     assert not re.search(r"%22|=(&|$)", page.url), "plain texts, and only what is set"
     other = visit()
     other.page.goto(page.url)
     other.settle()
-    assert other.tree() == seen[-1][1]
+    assert _tree(other) == seen[-1][1]
     if "q=" in page.url:
         return  # what is typed takes the place of the URL before it: it is no step to undo
     undone, redone = seen[-2::-1], seen[1:]
@@ -187,7 +187,12 @@ def test_a_link_shows_the_same_in_another_browser(visit: Visit, site: Any, name:
         move()
         visitor.settle()
         assert page.url == url
-        assert visitor.tree() == tree
+        assert _tree(visitor) == tree
+
+
+def _tree(visitor: Any) -> str:
+    """What is seen, without what moves by itself: why a problem lasts is asked until now."""
+    return re.sub(r"compared with [\d:]+ to [\d:]+", "", visitor.tree())
 
 
 def _time(seconds: int) -> str:
