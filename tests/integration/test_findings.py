@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from clew.analysis.findings.cost import MIN_TRACES
 from clew.analysis.findings.records import FindingRecords, FindingState
+from clew.analysis.findings.rule import Candidate, Traffic
+from clew.analysis.findings.rules import all_rules
+from clew.analysis.findings.rules.chatty import Chatty
 from clew.analysis.findings.step import RESOLVED_AFTER, Findings, time_groups
 from clew.analysis.steps import Interval
 from clew.analysis.traces.settling import Settling, settler_statements
 from clew.analysis.traces.times import LAST_SECOND
 from clew.storage import Ingest, Store
+from clew.storage.errors import StorageError
 from support.api_client import ApiClient
 from support.loading import Running, settle
 from support.repeated import STATEMENT, n_plus_one
@@ -177,6 +182,49 @@ def test_a_definition_says_what_the_traces_are_worth(shop: Shop) -> None:
     (finding,) = shop.api.get("/api/v1/findings", transaction="list")["findings"]
     assert finding["transactions"][0]["defined"] == ["list"]
     assert finding["value"] > 0
+
+
+class BrokenRule(Chatty):
+    """A rule that fails as long as it has an error."""
+
+    name = "broken"
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    def candidates(self, traffic: Traffic) -> Iterator[Candidate]:
+        if self.error:
+            raise self.error
+        yield from ()
+
+
+def test_a_rule_that_fails_is_said_and_the_others_run(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.serve(5, T0)
+    broken = BrokenRule(StorageError("no such column"))
+    shop.step = Findings(shop.statements, [broken, *all_rules()])
+    for _ in range(2):
+        shop.run()
+    answer = shop.api.get("/api/v1/findings")
+    assert [one["rule"] for one in answer["findings"]] == ["n_plus_one_queries"]
+    (failed,) = answer["failed_rules"]
+    assert (failed["rule"], failed["error"]) == ("broken", "StorageError: no such column")
+    assert len([one for one in caplog.records if "broken" in one.message]) == 1
+    broken.error = None
+    shop.run()
+    assert shop.api.get("/api/v1/findings")["failed_rules"] == []
+
+
+def test_a_finding_of_a_rule_that_fails_stays(shop: Shop) -> None:
+    shop.serve(5, T0)
+    shop.run()
+    failing = BrokenRule(ValueError("no"))
+    failing.name = "n_plus_one_queries"  # type: ignore[misc]
+    shop.step = Findings(shop.statements, [failing])
+    shop.serve(120, T0 + int(RESOLVED_AFTER + 3600) * SECOND, queries=1)
+    shop.run()
+    assert shop.states() == [FindingState.OPEN]
 
 
 def test_a_run_over_nothing_writes_nothing(shop: Shop) -> None:

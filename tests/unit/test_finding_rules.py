@@ -49,7 +49,7 @@ class Drawing:
             {
                 "trace_id": "ab" * 16, "id": id, "parent": parent, "service": service, "name": name, "kind": kind,
                 "start": int(start * MS), "end": int(end * MS), "is_error": is_error, "scope": scope,
-                "attributes": names, "instance": "shop-1",
+                "attributes": names, "instance": "shop-1", "language": "",
             }
         )  # fmt: skip
         return id
@@ -91,6 +91,15 @@ def retried(gap: float) -> Draw:
     return draw
 
 
+def connected(lasts: float) -> Draw:
+    return lambda drawing: drawing.add(drawing.root, "connect", 0, lasts, db__system__name="sqlite")
+
+
+def consumed(drawing: Drawing) -> None:
+    producer = drawing.add(drawing.root, "send", 0, 10, "Producer")
+    drawing.add(producer, "work", 3010, 3060, "Consumer")
+
+
 def cached(drawing: Drawing) -> None:
     drawing.query(0, 1, "GET product:1", system="redis")
     drawing.query(2, 300)
@@ -98,7 +107,7 @@ def cached(drawing: Drawing) -> None:
 
 SHELVES = [f"stock/shelves/{name}" for name in ("wood", "wire", "wall")]
 ITEMS = [f"stock/items/sku-{number}" for number in range(6)]
-NUMBERS: dict[str, float | str] = {"names": 300.0, "records": 80.0, "service": "shop", "example": "x", "failed_share": "50%", "limit": 200e6, "usual": 5e6, "usual_ms": 10.0, "summary": "", "storm": 0.0}  # fmt: skip
+NUMBERS: dict[str, float | str] = {"names": 300.0, "records": 80.0, "service": "shop", "example": "x", "failed_share": "50%", "limit": 200e6, "usual": 5e6, "usual_ms": 10.0, "summary": "", "storm": 0.0, "metrics": "", "reads": "2.0", "before": "0.1", "reason": "slow", "middle": 1.0, "starts": 3, "instance shop-1": 0.0, "victims": 2, "wait_ms": 90.0, "instance": "shop-1", "mb": 6.0, "hours": 3.0, "share": "5%", "pause_ms": 60.0, "used": "97%", "full": 3, "slots": 12}  # fmt: skip
 # By rule: what it must find, with the subject and the milliseconds that are saved.
 MATCHES: dict[str, list[tuple[Draw, str, float]]] = {
     "n_plus_one_queries": [
@@ -130,6 +139,19 @@ MATCHES: dict[str, list[tuple[Draw, str, float]]] = {
     "missing_timeout": [(requests(SHELVES[:1], 900), "GET stock/shelves/wood", 0)],
     "over_logging": [(queries(1), "log records", 0)],
     "high_cardinality_names": [(queries(1), "span names", 0)],
+    "waits_before_work": [(lambda drawing: drawing.query(300, 400), "before the first call", 295)],
+    "event_loop_blocked": [(queries(1), "event loop", 970)],
+    "pool_full": [(connected(50), "connection pool", 45)],
+    "cpu_saturated": [(queries(1), "CPU", 0)],
+    "gc_pauses": [(queries(1), "garbage collection", 0)],
+    "memory_leak": [(queries(1), "memory", 0)],
+    "queue_lag": [(consumed, "bank", 0)],
+    "cacheable": [
+        (requests(["bank/rates"], server__address="bank"), "GET bank/rates", 30),
+        (lambda drawing: drawing.query(0, 30, "SELECT rate FROM vat WHERE land = 'de'", system="bank"), "SELECT rate FROM vat WHERE land = ?", 30),
+    ],
+    "third_party": [(requests(["bank/charge"], method="POST", server__address="bank"), "bank", 25)],
+    "cold_start": [(queries(1), "first requests", 995)],
 }  # fmt: skip
 MATCHES["slow_statement"] = [
     (lambda drawing: drawing.query(0, 600, "SELECT a FROM b"), "SELECT a FROM b", 595)
@@ -184,15 +206,33 @@ OTHERS: dict[str, list[Draw]] = {
     "low_hit_rate": [lambda d: d.query(0, 1, "GET product:1", system="redis"), queries(2)],
     "missing_timeout": [requests(SHELVES)],
     # What these say is known before a trace is read: see below.
-    "over_logging": [],
-    "high_cardinality_names": [],
+    **{name: [] for name in ("over_logging", "high_cardinality_names", "cpu_saturated", "gc_pauses", "memory_leak", "cold_start")},
+    "waits_before_work": [queries(3), lambda d: d.query(8, 400)],
+    "event_loop_blocked": [lambda d: d.query(0, 950)],
+    "pool_full": [connected(12), queries(1)],
+    "queue_lag": [queries(1), lambda d: d.add(d.root, "work", 0, 10, "Consumer", service="other")],
+    "cacheable": [
+        requests(["bank/rates"], method="POST", server__address="bank"),
+        requests(["other/rates"], server__address="other"),
+        queries(1, system="bank"),  # the values are not in the text
+    ],
+    "third_party": [requests(["other/x"], server__address="other"), requests(["bank/x"], 6, server__address="bank")],
 }  # fmt: skip
+
+
+# What a candidate looks at, where it is more than a service.
+TARGETS = {
+    **dict.fromkeys(("waits_before_work", "event_loop_blocked"), "GET /list"),
+    **dict.fromkeys(("queue_lag", "cacheable", "third_party"), "bank"),
+}
+WHOLE_SERVICE = ("log records", "span names", "CPU", "garbage collection", "memory")
 
 
 def examine(
     rule: Rule, drawing: Drawing, draw: Draw, target: str = "", **more: float | str
 ) -> list[Occurrence]:
     draw(drawing)
+    target = target or TARGETS.get(rule.name, "")
     candidate = Candidate(("", "shop", "GET /list"), 10, (), 1, "shop", target, NUMBERS | more)
     return list(rule.examine(candidate, drawing.tree))
 
@@ -205,7 +245,7 @@ def test_a_rule_finds_what_it_is_for(name: str) -> None:
         assert [one.subject for one in occurrences] == [subject]
         (one,) = occurrences
         assert one.service == "shop"
-        if subject not in ("log records", "span names"):
+        if subject not in WHOLE_SERVICE and name != "queue_lag":
             assert (one.operation, one.place) == ("GET /list", "list_all")
         if saved_ms:
             assert one.saved_ns == pytest.approx(saved_ms * MS)
@@ -239,6 +279,7 @@ def operation(name: str, kind: str = "Server", calls: int = 100) -> FindingOpera
     return {
         "environment": "", "entry_service": "shop", "entry_operation": "GET /", "service": "shop", "operation": name,
         "kind": kind, "traces": 100, "calls": calls, "self": 1, "repeating": 0, "repeated": [], "newest": [("a", 1)],
+        "early_calls": 0, "early_self": 0, "late_calls": 0, "late_self": 0, "self_quantiles": (0.0, 0.0),
     }  # fmt: skip
 
 

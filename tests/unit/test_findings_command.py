@@ -30,7 +30,9 @@ class Api:
 
 
 def test_a_finding_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
-    api = Api({"findings": [FINDING]}, {"findings": [FINDING]}, {"findings": []})
+    failed = {"rule": "retries", "error": "ValueError: no", "since": "2026-01-01T00:00:00Z"}
+    found = {"findings": [FINDING], "failed_rules": [failed]}
+    api = Api(found, found, {"findings": [], "failed_rules": []})
     for _ in range(3):
         assert findings.show(cast(Any, api), {"service": "stock", "rule": None}, as_document=len(api.documents) == 2) == 0  # fmt: skip
     text = capsys.readouterr().out
@@ -39,6 +41,7 @@ def test_a_finding_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
     words = " ".join(text.split())
     assert "saves 41.7 ms a trace, 2 h a day, 31% of the p95, traces worth 12,346 a day" in words
     assert "shop: GET /2 and 2 more" in words
+    assert "the rule retries did not run: ValueError: no" in words
     assert "ignored (a report) · trace abab" in words
     assert text.endswith("nothing is slow every day that a rule knows of\n")
     assert api.requests[0] == ("GET", "findings", None, {"limit": 1000, "service": "stock"})

@@ -266,10 +266,13 @@ class FindingCallsRow(TypedDict):
     calls: int
     errors: int
     repeating: int
+    early_calls: int
+    late_calls: int
     total: int
     quantiles: list[float]
     longest: int
     newest: list[tuple[str, int]]
+    oldest: list[tuple[str, int]]
     failing: list[tuple[str, int]]
     repeated: list[tuple[str, int]]
     slow: list[tuple[str, int]]
@@ -284,6 +287,9 @@ class FindingEntriesRow(TypedDict):
     operation: str
     id: str
     traces: int
+    early_traces: int
+    late_traces: int
+    total: int
     spans: int
     quantiles: list[int]
     first: int
@@ -291,6 +297,36 @@ class FindingEntriesRow(TypedDict):
 
 
 FINDING_ENTRIES = Query[FindingEntriesRow](ANALYSIS, "finding_entries")
+
+
+class FindingFailuresRow(TypedDict):
+    rule: str
+    error: str
+    since: float
+
+
+FINDING_FAILURES = Query[FindingFailuresRow](ANALYSIS, "finding_failures")
+
+
+class FindingFirstTracesRow(TypedDict):
+    environment: str
+    entry_service: str
+    entry_operation: str
+    service: str
+    traces: int
+    slow: list[tuple[str, int]]
+
+
+FINDING_FIRST_TRACES = Query[FindingFirstTracesRow](ANALYSIS, "finding_first_traces")
+
+
+class FindingMemoryRow(TypedDict):
+    service: str
+    source: str
+    values: list[tuple[int, float]]
+
+
+FINDING_MEMORY = Query[FindingMemoryRow](ANALYSIS, "finding_memory")
 
 
 class FindingNewestRow(TypedDict):
@@ -310,12 +346,40 @@ class FindingOperationsRow(TypedDict):
     traces: int
     calls: int
     self: int
+    early_calls: int
+    early_self: int
+    late_calls: int
+    late_self: int
+    self_quantiles: list[float]
     repeating: int
     repeated: list[tuple[str, int]]
     newest: list[tuple[str, int]]
 
 
 FINDING_OPERATIONS = Query[FindingOperationsRow](ANALYSIS, "finding_operations")
+
+
+class FindingPausesRow(TypedDict):
+    service: str
+    source: str
+    seconds: float
+    pauses: float
+
+
+FINDING_PAUSES = Query[FindingPausesRow](ANALYSIS, "finding_pauses")
+
+
+class FindingPointsRow(TypedDict):
+    metric: str
+    service: str
+    source: str
+    runtime: str
+    attributes: dict[str, str]
+    at: int
+    value: float
+
+
+FINDING_POINTS = Query[FindingPointsRow](ANALYSIS, "finding_points")
 
 
 class FindingRecordsRow(TypedDict):
@@ -342,9 +406,19 @@ class FindingSpansRow(TypedDict):
     scope: str
     attributes: dict[str, str]
     instance: str
+    language: str
 
 
 FINDING_SPANS = Query[FindingSpansRow](ANALYSIS, "finding_spans")
+
+
+class FindingStartsRow(TypedDict):
+    service: str
+    source: str
+    started: int
+
+
+FINDING_STARTS = Query[FindingStartsRow](ANALYSIS, "finding_starts")
 
 
 class FindingStoredRow(TypedDict):
@@ -375,6 +449,7 @@ FINDING_VALUES = Query[FindingValuesRow](ANALYSIS, "finding_values")
 class FindingWindowRow(TypedDict):
     hour: int
     spans: int
+    oldest: int
     newest: int
 
 

@@ -86,7 +86,12 @@ def findings(
         lambda record: record.finding.id,
     )
     return answer.document(
-        findings=[_finding(record, titles) for record in page], next_cursor=next_cursor
+        findings=[_finding(record, titles) for record in page],
+        failed_rules=[
+            {**row, "since": rfc3339_of_seconds(row["since"])}
+            for row in answer.rows(queries.FINDING_FAILURES)
+        ],
+        next_cursor=next_cursor,
     )
 
 

@@ -25,7 +25,7 @@ def show(client: Client, filters: Mapping[str, str | None], *, as_document: bool
     if as_document:
         print(json.dumps(document, indent=2))
     else:
-        print("\n".join(_lines(document["findings"])))
+        print("\n".join([*_lines(document["findings"]), *_failed(document["failed_rules"])]))
     return 0
 
 
@@ -49,6 +49,11 @@ def _lines(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if number:
             yield ""
         yield from _finding_lines(finding)
+
+
+def _failed(rules: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for rule in rules:
+        yield _indented(f"the rule {rule['rule']} did not run: {rule['error']}")
 
 
 def _finding_lines(finding: Mapping[str, Any]) -> Iterator[str]:

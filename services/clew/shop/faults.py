@@ -137,7 +137,7 @@ KNOWN: dict[str, Known] = {
     ),
     "storefront_cache_off": Known(
         "storefront remembers no prices",
-        Truth("storefront", "POST /cart", "code"),
+        Truth("storefront", "POST /cart", "code", rule="cacheable"),
         Fault(1),
     ),
 }

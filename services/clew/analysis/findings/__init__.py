@@ -6,5 +6,6 @@ trees      the spans of a trace as rules read them
 shapes     statements and URLs without what differs between their calls
 cost       what a finding costs, and whether it is worth opening
 records    findings and their states as rows
+failures   rules that do not run
 step       the step over settled traces that runs them all
 """

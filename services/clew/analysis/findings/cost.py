@@ -189,7 +189,8 @@ def _p95(values: Sequence[float]) -> float:
 def _mean(occurrences: Sequence[Occurrence]) -> Numbers:
     """The mean of each number; of texts the first."""
     means: dict[str, float | str] = {}
-    for name, first in occurrences[0].numbers.items():
+    names = {name: value for one in reversed(occurrences) for name, value in one.numbers.items()}
+    for name, first in names.items():
         if isinstance(first, str):
             means[name] = first
             continue

@@ -1,7 +1,8 @@
 """What a rule of findings is.
 
 A rule chooses candidates from what settled traces say of a stretch of time (`Traffic`), and
-confirms them on the spans of at most 30 traces each. It knows neither clock nor tables.
+confirms them on the spans of at most 30 traces each. It knows neither clock nor tables. A rule that
+needs more asks with a query of its own (`Traffic.rows`).
 """
 
 from __future__ import annotations
@@ -10,25 +11,93 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 from clew.analysis import queries
 from clew.analysis.findings.trees import TraceTree
+from clew.analysis.resources.constraints import METRICS
+from clew.analysis.resources.points import Points, ResourcePoint
+from clew.analysis.traces.times import HOUR, datetime64_text
+from clew.storage.sql import Query, RowT
 
+MAX_ROWS = 20_000  # of a query of a rule's own
 Entry = tuple[str, str, str]  # environment, service and operation by which traces came in
 Numbers = Mapping[str, float | str]
+
+
+class Source(Protocol):
+    """Where rows come from: clew.storage.statements.Statements."""
+
+    def rows(self, query: Query[RowT], **parameters: Any) -> list[RowT]:
+        """The rows of a query. Raises StorageError."""
+
+
+class NoRows:
+    """A source without rows."""
+
+    def rows(self, query: Query[RowT], **parameters: Any) -> list[RowT]:
+        return []
+
+
+NO_ROWS = NoRows()
 
 
 @dataclass(frozen=True)
 class Traffic:
     """The settled traces of a stretch of time. `seconds`: its length; `records`: log records a
-    second by service."""
+    second by service; `until`: its end, in seconds since 1970."""
 
     entries: Mapping[Entry, queries.FindingEntriesRow]
     operations: Sequence[queries.FindingOperationsRow]
     calls: Sequence[queries.FindingCallsRow]
     seconds: float
     records: Mapping[str, float]
+    until: float = 0.0
+    source: Source = NO_ROWS
+
+    def rows(self, query: Query[RowT], seconds: float = HOUR, **parameters: Any) -> list[RowT]:
+        """The rows of a rule's own query, of so many seconds before the end. Raises
+        StorageError."""
+        since = datetime64_text(max(0.0, self.until - seconds))
+        stretch = {"since": since, "until": datetime64_text(self.until), "limit": MAX_ROWS}
+        return self.source.rows(query, **stretch | parameters)
+
+    @cached_property
+    def points(self) -> Mapping[str, Points]:
+        """By service, how full the resources of its processes and containers were in the last hour,
+        in slots of five minutes. Raises StorageError."""
+        by_service: dict[str, list[ResourcePoint]] = {}
+        for row in self.rows(queries.FINDING_POINTS, metrics=METRICS):
+            point = ResourcePoint(
+                row["metric"], row["source"], row["runtime"], row["attributes"], row["at"],
+                row["value"],
+            )  # fmt: skip
+            by_service.setdefault(row["service"], []).append(point)
+        return {service: Points(points) for service, points in by_service.items()}
+
+    def of_service(self, service: str, numbers: Numbers) -> Iterator[Candidate]:
+        """What may be wrong with a service as a whole; nothing where it has no traces."""
+        if row := self.busiest(service):
+            yield Candidate(
+                entry_key(row), row["traces"], row["newest"], row["self"], service,
+                row["operation"], numbers,
+            )  # fmt: skip
+
+    def busiest(self, service: str) -> queries.FindingOperationsRow | None:
+        """What a service serves most often, of a transaction: where one looks at the service."""
+        return self._busiest.get(service)
+
+    @cached_property
+    def _busiest(self) -> Mapping[str, queries.FindingOperationsRow]:
+        def weight(row: queries.FindingOperationsRow) -> tuple[bool, int, str]:
+            return row["kind"] in ENTRY_KINDS, row["traces"], row["operation"]
+
+        busiest: dict[str, queries.FindingOperationsRow] = {}
+        for row in self.operations:
+            first = busiest.get(row["service"])
+            if first is None or weight(row) > weight(first):
+                busiest[row["service"]] = row
+        return busiest
 
     @cached_property
     def operations_by_service(
@@ -62,6 +131,7 @@ class Traffic:
 
 SERVER_KINDS = ("Server", "SPAN_KIND_SERVER")
 CLIENT_KINDS = ("Client", "SPAN_KIND_CLIENT")
+ENTRY_KINDS = (*SERVER_KINDS, "Consumer", "SPAN_KIND_CONSUMER")
 
 
 def entry_key(row: queries.FindingOperationsRow | queries.FindingCallsRow) -> Entry:
@@ -98,6 +168,12 @@ class Occurrence:
     place: str = ""
 
 
+def service_occurrence(candidate: Candidate, tree: TraceTree, subject: str) -> Iterator[Occurrence]:
+    """That a trace meets a service with which something is wrong as a whole."""
+    if any(span.service == candidate.service for span in tree.spans):
+        yield Occurrence(candidate.service, "", subject, 0.0, candidate.numbers)
+
+
 class Rule(ABC):
     """A rule. `advice`: a template with the names of the occurrences' numbers."""
 
@@ -110,6 +186,8 @@ class Rule(ABC):
     advice: ClassVar[str]
     saves_time: ClassVar[bool] = True  # whether a finding must save time to be opened
     least_share: ClassVar[float] = 0.0  # of the looked-at traces that must show it
+    # Whether it compares with before: what stays as it is, is then seen no more, and not resolved.
+    sees_changes: ClassVar[bool] = False
 
     @abstractmethod
     def candidates(self, traffic: Traffic) -> Iterable[Candidate]:

@@ -13,6 +13,7 @@ from itertools import groupby, pairwise
 
 from clew.analysis import queries
 from clew.analysis.findings.cost import Finding, TransactionCost, findings_of, merged
+from clew.analysis.findings.failures import RuleFailures
 from clew.analysis.findings.records import FindingRecords, FindingState, StoredFinding
 from clew.analysis.findings.rule import Candidate, Rule, Traffic
 from clew.analysis.findings.rules import all_rules
@@ -39,10 +40,12 @@ MAX_LOAD, LOAD_PER_SPAN = 1.6 / HOUR, 0.16e-6
 MIN_PAUSE, MAX_PAUSE = 60.0, 3600.0
 GROUPS = 3  # of traces, for the statements that read their spans
 MARGIN_NS = 10**9  # of clocks, around a trace
+COMPARED = 1 / 3  # of the time that was looked at: its begin and its end, for what has changed
 
 
 class Findings:
-    """See Step. A run replaces the rows of the findings that it sees."""
+    """See Step. A run replaces the rows of the findings that it sees. A rule that fails does not
+    fail the run: RuleFailures."""
 
     name = "findings"
     on_demand = False
@@ -51,6 +54,7 @@ class Findings:
         self._statements = statements
         self._records = FindingRecords(statements)
         self._rules = all_rules() if rules is None else rules
+        self._failures = RuleFailures(statements)
         self._runs = 0
         self.every = MIN_PAUSE
 
@@ -67,11 +71,14 @@ class Findings:
             return
         until = max(row["newest"] for row in hours) / 1e9 + 1
         since, spans = _window(hours, until)
+        since = max(since, min(row["oldest"] for row in hours) / 1e9)
         traffic = self._traffic(since, until, spans)
         if not traffic.entries:
             return
+        self._failures.begin()
         findings = merged(self._examine(traffic, stop))
         stop.check()
+        self._failures.save(settled.version)
         self._store(self._with_values(findings, since, until), traffic, until, settled.version)
         self._runs += 1
         if self._runs >= FIRST_RUNS:
@@ -92,6 +99,11 @@ class Findings:
         stretch = {"since": datetime64_text(since), "until": datetime64_text(until)}
         stretch |= {"limit": MAX_ROWS}  # type: ignore[dict-item]
         one_in = max(1, spans // SAMPLED_SPANS)
+        compared = COMPARED * (until - since)
+        stretch |= {
+            "early_until": datetime64_text(since + compared),
+            "late_since": datetime64_text(until - compared),
+        }
         rows = self._statements.rows(queries.FINDING_ENTRIES, **stretch)
         entries = {(row["environment"], row["service"], row["operation"]): row for row in rows}
         first = min((row["first"] for row in rows), default=0) / 1e9
@@ -103,6 +115,8 @@ class Findings:
             self._statements.rows(queries.FINDING_CALLS, **stretch, one_in=one_in, slow=SLOW_NS),
             max(until - max(since, first), 1.0),
             self._records_per_second(max(since, first, until - HOUR), until),
+            until,
+            self._statements,
         )
 
     def _records_per_second(self, since: float, until: float) -> Mapping[str, float]:
@@ -117,11 +131,26 @@ class Findings:
 
     def _examine(self, traffic: Traffic, stop: Stop) -> Iterator[Finding]:
         """The findings of all rules, confirmed on the spans of their candidates' traces."""
-        chosen = [
-            (rule, candidate)
-            for rule in self._rules
-            for candidate in self._choose(list(rule.candidates(traffic)))
-        ]
+        chosen: list[tuple[Rule, Candidate]] = []
+        for rule in self._rules:
+            stop.check()
+            with self._failures.guard(rule.name):
+                candidates = self._choose(list(rule.candidates(traffic)))
+                chosen += [(rule, candidate) for candidate in candidates]
+        trees = self._trees(chosen, stop)
+        for rule, candidate in chosen:
+            stop.check()
+            if rule.name in self._failures.failed:
+                continue
+            found: list[Finding] = []
+            with self._failures.guard(rule.name):
+                available = [trees[trace] for trace, _ in candidate.traces if trace in trees]
+                found = list(findings_of(rule, candidate, available, traffic))
+            yield from found
+
+    def _trees(
+        self, chosen: Sequence[tuple[Rule, Candidate]], stop: Stop
+    ) -> Mapping[str, TraceTree]:
         starts = {trace: start for _, candidate in chosen for trace, start in candidate.traces}
         trees: dict[str, TraceTree] = {}
         for group in time_groups(starts):
@@ -136,10 +165,7 @@ class Findings:
             )
             for trace_id, spans in groupby(rows, key=lambda row: row["trace_id"]):
                 trees[trace_id] = TraceTree(trace_id, spans)
-        for rule, candidate in chosen:
-            stop.check()
-            available = [trees[trace] for trace, _ in candidate.traces if trace in trees]
-            yield from findings_of(rule, candidate, available, traffic)
+        return trees
 
     def _choose(self, candidates: list[Candidate]) -> list[Candidate]:
         """Half of what a run examines are those that may cost most, the others take turns."""
@@ -195,10 +221,14 @@ class Findings:
         self._records.change(regressed, FindingState.REGRESSED, until)
         traces = {row["id"]: row["traces"] for row in traffic.entries.values()}
         seen_ids = {finding.id for finding in findings}
+        unjudged = {rule.name for rule in self._rules if rule.sees_changes}
+        unjudged |= self._failures.failed.keys()
         ended = [
             id
             for id, record in stored.items()
-            if id not in seen_ids and _has_ended(record, traces, until)
+            if id not in seen_ids
+            and record.finding.rule not in unjudged
+            and _has_ended(record, traces, until)
         ]
         self._records.change(ended, FindingState.RESOLVED, until, reason=ENDED)
 

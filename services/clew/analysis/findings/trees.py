@@ -77,6 +77,7 @@ class TreeSpan:
     instance: str
     attributes: Mapping[str, str]
     callee: str = ""
+    language: str = ""
 
     @property
     def duration(self) -> int:
@@ -160,6 +161,7 @@ class TraceTree:
                 number, row["service"], row["name"], self.columns.codes[number],
                 self.columns.starts[number], self.columns.ends[number], row["is_error"],
                 row["scope"], row["instance"], row["attributes"], callees.get(row["id"], ""),
+                row["language"],
             )
             for number, row in enumerate(ordered)
         ]  # fmt: skip
@@ -178,6 +180,16 @@ class TraceTree:
     def critical(self) -> frozenset[int]:
         """The rows of the spans on the critical path."""
         return frozenset(self.columns.critical_segments(self.columns.entry))
+
+    @cached_property
+    def own_times(self) -> Sequence[int]:
+        """By row, the nanoseconds in which no child of the span ran."""
+        return [times.self_ns for times in self.columns.times(self.columns.entry)]
+
+    def waiting(self, span: TreeSpan) -> int:
+        """The nanoseconds until the first child of the span began; 0 without one."""
+        children = self.children(span)
+        return max(0, children[0].start - span.start) if children else 0
 
     def parent(self, span: TreeSpan) -> TreeSpan | None:
         row = self.columns.parents[span.row]

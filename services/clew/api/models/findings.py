@@ -90,11 +90,25 @@ class Finding(Model):
     """The statement that shows its examples, ready to be run."""
 
 
+class FailedRule(Model):
+    """A rule that did not run."""
+
+    rule: str
+    """Its name."""
+    error: str
+    """Why."""
+    since: Time
+    """Since when it fails so."""
+
+
 class Findings(StoredResponse):
     """A page of findings."""
 
     findings: list[Finding]
     """The findings of this page, the most expensive first."""
+    failed_rules: list[FailedRule]
+    """The rules that did not run the last time: what they say is missing, or old. Each is tried
+    again with every run."""
     settled_until: SettledUntil
     next_cursor: Cursor
 

@@ -1,5 +1,6 @@
 -- The calls of each transaction in a stretch of time, by their ends and what they do. traces: those with such a call;
--- in failing one of them failed, in repeating there are several. A uniform sample, one trace in {one_in}, is read.
+-- in failing one of them failed, in repeating there are several. A uniform sample, one trace in {one_in}, is read. early,
+-- late: before and after a time. oldest: traces of the begin.
 SELECT
     toString(Environment) AS environment,
     toString(ServiceName) AS entry_service,
@@ -12,10 +13,13 @@ SELECT
     sum(toUInt64(OneIn)) * {one_in:UInt32} AS calls,
     sumIf(toUInt64(OneIn), call_is_error) * {one_in:UInt32} AS errors,
     sumIf(toUInt64(OneIn), call_number = 2) * {one_in:UInt32} AS repeating,
+    sumIf(toUInt64(OneIn), Timestamp < {early_until:DateTime64(9)}) * {one_in:UInt32} AS early_calls,
+    sumIf(toUInt64(OneIn), Timestamp >= {late_since:DateTime64(9)}) * {one_in:UInt32} AS late_calls,
     sum(OneIn * call_duration) * {one_in:UInt32} AS total,
     quantiles(0.5, 0.95)(call_duration) AS quantiles,
     max(call_duration) AS longest,
     groupArrayLastIf(30)((TraceId, toUnixTimestamp64Nano(Timestamp)), call_number = 1) AS newest,
+    groupArrayIf(15)((TraceId, toUnixTimestamp64Nano(Timestamp)), call_number = 1) AS oldest,
     groupArrayLastIf(30)((TraceId, toUnixTimestamp64Nano(Timestamp)), call_is_error) AS failing,
     groupArrayLastIf(30)((TraceId, toUnixTimestamp64Nano(Timestamp)), call_number = 2) AS repeated,
     groupArrayLastIf(30)((TraceId, toUnixTimestamp64Nano(Timestamp)), call_duration >= {slow:UInt64}) AS slow

@@ -15,7 +15,8 @@ SELECT
         arrayFilter(
             pair -> has({names:Array(String)}, pair.1),
             arrayZip(SpanAttributes.keys, SpanAttributes.values))), 'Map(String, String)') AS attributes,
-    ResourceAttributes['service.instance.id'] AS instance
+    ResourceAttributes['service.instance.id'] AS instance,
+    ResourceAttributes['telemetry.sdk.language'] AS language
 FROM otel.otel_traces
 WHERE TraceId IN {trace_ids:Array(String)}
     AND Timestamp >= {since:DateTime64(9)} AND Timestamp < {until:DateTime64(9)}

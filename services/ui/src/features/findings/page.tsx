@@ -50,6 +50,11 @@ export function FindingsPage() {
         source={{ path: PATH, query: listQuery(env, search) }}
         note={data && `${count(rows.length)}${data.next_cursor ? " of more: filter for others" : ""}`}
       >
+        {data?.failed_rules.map((failed) => (
+          <Empty key={failed.rule}>
+            The rule {failed.rule} did not run: {failed.error}
+          </Empty>
+        ))}
         {error && !data ? (
           <Failure error={error} again={() => void refetch()} />
         ) : isPending ? (

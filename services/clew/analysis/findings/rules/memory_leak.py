@@ -1,0 +1,58 @@
+"""Memory that only grows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from clew.analysis import queries
+from clew.analysis.findings.rule import (
+    Candidate,
+    Occurrence,
+    Rule,
+    Traffic,
+    service_occurrence,
+)
+from clew.analysis.findings.trees import TraceTree
+from clew.analysis.resources.limits import LEAK_HOURS, LEAK_RISING, LEAK_SHARE, leaks
+from clew.analysis.resources.points import Points, ResourcePoint
+from clew.analysis.traces.times import HOUR
+
+HOURS = 6
+METRIC = "process.memory.usage"
+
+
+class MemoryLeak(Rule):
+    """See the module."""
+
+    name = "memory_leak"
+    title = "Memory leak"
+    meaning = f"The memory of an instance only grows, over the last {HOURS} hours."
+    thresholds = {
+        "growth (Theil–Sen)": f"{LEAK_SHARE:.0%} of its memory an hour, over {LEAK_HOURS:.0f} hours or more",
+        "pairs of slots of ten minutes that rise": f"{LEAK_RISING:.0%}",
+    }
+    wrong_when = "A cache fills, or the load grows: both look the same until they stop. It needs `process.memory.usage`, which clew's agent sends."
+    mend = "Compare two heap snapshots (tracemalloc, heapdump): what there is more of in the second; bound caches; close what is opened."
+    advice = "{service} ({instance}) has grown by {mb} MB an hour for {hours} hours, {share} of its memory. Compare two snapshots of its heap."
+    saves_time = False
+
+    def candidates(self, traffic: Traffic) -> Iterable[Candidate]:
+        for row in traffic.rows(queries.FINDING_MEMORY, HOURS * HOUR):
+            points = Points(
+                ResourcePoint(METRIC, row["source"], "", {}, at, value)
+                for at, value in row["values"]
+            )
+            for leak in leaks(points):
+                yield from traffic.of_service(
+                    row["service"],
+                    {
+                        "service": row["service"], "instance": leak.source, "hours": leak.hours,
+                        "mb": leak.bytes_per_hour / 1e6, "share": f"{leak.share_per_hour:.0%}",
+                    },
+                )  # fmt: skip
+
+    def examine(self, candidate: Candidate, tree: TraceTree) -> Iterator[Occurrence]:
+        yield from service_occurrence(candidate, tree, "memory")
+
+
+RULE = MemoryLeak()
