@@ -142,11 +142,11 @@ class Findings:
             stop.check()
             if rule.name in self._failures.failed:
                 continue
-            found: list[Finding] = []
+            findings: list[Finding] = []
             with self._failures.guard(rule.name):
                 available = [trees[trace] for trace, _ in candidate.traces if trace in trees]
-                found = list(findings_of(rule, candidate, available, traffic))
-            yield from found
+                findings = list(findings_of(rule, candidate, available, traffic))
+            yield from findings
 
     def _trees(
         self, chosen: Sequence[tuple[Rule, Candidate]], stop: Stop

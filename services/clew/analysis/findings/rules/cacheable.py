@@ -58,7 +58,7 @@ class Cacheable(Rule):
                 continue
             if span.is_error or not span.reaches(candidate.target):
                 continue
-            if text := _asked(span):
+            if text := _what_is_read(span):
                 yield Occurrence(
                     span.service,
                     tree.server(span).name,
@@ -73,7 +73,7 @@ class Cacheable(Rule):
         return 1 - different / len(occurrences) >= REPEATED
 
 
-def _asked(span: TreeSpan) -> str:
+def _what_is_read(span: TreeSpan) -> str:
     """What is the same where the same is read; empty where nothing says it."""
     if span.statement:
         return "" if has_parameters(span.statement) else span.statement

@@ -70,14 +70,14 @@ class EventLoopBlocked(Rule):
         for span in tree.spans:
             if (span.service, span.name) != (candidate.service, candidate.target):
                 continue
-            own = tree.own_times[span.row]
-            if span.code == SERVER and span.language in LANGUAGES and own >= BLOCKS_NS:
+            blocked = tree.own_times[span.row]
+            if span.code == SERVER and span.language in LANGUAGES and blocked >= BLOCKS_NS:
                 yield Occurrence(
                     span.service,
                     span.name,
                     "event loop",
-                    own if span.row in tree.critical else 0.0,
-                    {"own_ms": own / 1e6, **candidate.numbers},
+                    blocked if span.row in tree.critical else 0.0,
+                    {"own_ms": blocked / 1e6, **candidate.numbers},
                     tree.place(span),
                 )
 
