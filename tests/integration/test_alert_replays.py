@@ -92,6 +92,7 @@ def test_rules_say_what_they_would_have_done(api: ApiClient) -> None:
     rules = rehearse(api, RULES)
     assert list(rules) == [rule["name"] for rule in RULES["rules"]]
     for name in ("slow", "fails", "both", "part", "only"):
+        assert rules[name]["episodes"], (name, rules[name])
         (episode,) = rules[name]["episodes"]
         assert rules[name]["count"] == 1, name
         assert rules[name]["per_week"] == pytest.approx(0.5, abs=0.01)

@@ -663,6 +663,15 @@ class ProofPayloadRow(TypedDict):
 PROOF_PAYLOAD = Query[ProofPayloadRow](ANALYSIS, "proof_payload")
 
 
+class ProofProcessRow(TypedDict):
+    at: int
+    instances: int
+    value: float
+
+
+PROOF_PROCESS = Query[ProofProcessRow](ANALYSIS, "proof_process")
+
+
 class ProofSpansRow(TypedDict):
     requests: int
     rate: float
@@ -1005,6 +1014,7 @@ class WatchHistoryRow(TypedDict):
     levels: list[list[float]]
     values: list[float]
     values_lost: list[float]
+    squares: list[float]
 
 
 WATCH_HISTORY = Query[WatchHistoryRow](ANALYSIS, "watch_history")
@@ -1077,8 +1087,30 @@ class WatchNamesRow(TypedDict):
 WATCH_NAMES = Query[WatchNamesRow](ANALYSIS, "watch_names")
 
 
+WATCH_PROCESS_HOURS = Query[Never](ANALYSIS, "watch_process_hours")
+
+
+class WatchProcessSlotsRow(TypedDict):
+    at: int
+    stream: int
+    amount: float
+
+
+WATCH_PROCESS_SLOTS = Query[WatchProcessSlotsRow](ANALYSIS, "watch_process_slots")
+
+
+class WatchProcessStreamsRow(TypedDict):
+    stream: int
+    series: int
+    instance: str
+
+
+WATCH_PROCESS_STREAMS = Query[WatchProcessStreamsRow](ANALYSIS, "watch_process_streams")
+
+
 class WatchSeriesRow(TypedDict):
     series: int
+    kind: str
     total: int
 
 

@@ -18,6 +18,7 @@ from clew.analysis.alerts.rules import AlertsFile, Severity
 from clew.analysis.alerts.silences import Silence
 from clew.analysis.alerts.states import State
 from clew.analysis.alerts.verdicts import Verdict
+from clew.analysis.watching.process_metrics import METRICS
 from clew.analysis.watching.telling import Teller, explanation
 from clew.api.access import requires
 from clew.api.alert_rules import rulebook_of
@@ -44,6 +45,7 @@ UNITS = {
     "slow_rate": "1",
     "rate": "/s",
     "payload": "By",
+    **{name: metric.unit for name, metric in METRICS.items()},
 }
 SORTS = ("state", "since", "severity", "rule")
 # What comes first in the list.

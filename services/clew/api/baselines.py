@@ -11,11 +11,14 @@ from fastapi import Query, Request
 
 from clew.analysis import baselines as learning
 from clew.analysis.alerts.rules import Select
+from clew.analysis.detectors.levels import LEVELS as PROCESS_LEVELS
 from clew.analysis.traces.times import HOUR
 from clew.analysis.watching.bands import Band, BandMeasure, past_band
 from clew.analysis.watching.evidence import kinds_of
 from clew.analysis.watching.learned import LEVELS, learn
 from clew.analysis.watching.noticed import smallest_changes
+from clew.analysis.watching.process_metrics import METRICS
+from clew.analysis.watching.processes import learn_processes
 from clew.analysis.watching.series import History, WatchedSeries
 from clew.api.alert_rules import rulebook_of
 from clew.api.answer import AnswerDependency
@@ -31,10 +34,14 @@ WEEKS = learning.WEEKS * learning.HOURS * HOUR  # seconds of history
 LIMITS = {"max_execution_time": 20, "max_memory_usage": 1 << 30}
 MAX_SERIES = 20
 NAMES = ("value", "expected", "lower", "upper")
-UNITS = {"rate": "/s", "error_rate": "1"}
+UNITS = {"rate": "/s", "error_rate": "1", "value_lost": ""}
 
 MeasureParameter = Annotated[
-    BandMeasure, Query(description="What of the series: requests a second, share, or quantile.")
+    BandMeasure,
+    Query(
+        description="What of the series: requests a second, share, quantile, value lost in an "
+        "hour; `value` of a metric."
+    ),
 ]
 TransactionParameter = Annotated[
     str | None,
@@ -42,6 +49,10 @@ TransactionParameter = Annotated[
 ]
 DependencyParameter = Annotated[
     str | None, Query(description="Calls of this database, queue or host, as in the service map.")
+]
+MetricParameter = Annotated[
+    str | None,
+    Query(description="A metric of services' processes that is watched. The measure is `value`."),
 ]
 
 
@@ -56,6 +67,7 @@ def baselines(
     service: str | None = None,
     operation: str | None = None,
     dependency: DependencyParameter = None,
+    metric: MetricParameter = None,
 ) -> dict[str, Any]:
     """What was usual in each hour of the window, by the four weeks before its end, and what was.
 
@@ -63,7 +75,8 @@ def baselines(
     without any name all services are shown. Nine of
     ten hours lie between `lower` and `upper`. Each week is compared with the others, so an hour
     does not explain itself. Hours are there once they are over."""
-    select = select_series(transaction, service, operation, dependency, common.environment)
+    select = select_series(transaction, service, operation, dependency, common.environment, metric)
+    measure = "value" if metric else measure
     first = common.window.start // SECOND // HOUR * HOUR
     end = -(-common.window.end // SECOND // HOUR) * HOUR
     histories, is_cut = read_histories(request, select, end - WEEKS, end)
@@ -86,9 +99,10 @@ def select_series(
     operation: str | None,
     dependency: str | None,
     environment: str | None,
+    metric: str | None = None,
 ) -> Select:
     """The series that are asked for; without a name, those of all services."""
-    if (transaction, service, operation, dependency) == (None, None, None, None):
+    if (transaction, service, operation, dependency, metric) == (None,) * 5:
         service = "*"
     return Select(
         transaction=transaction,
@@ -96,6 +110,7 @@ def select_series(
         operation=operation,
         dependency=dependency,
         environment=environment,
+        metric=metric,
     )
 
 
@@ -114,7 +129,8 @@ def read_histories(
     ]
     if not ids:
         return [], False
-    return watched.history(start, end, LEVELS, ids[:MAX_SERIES]), len(ids) > MAX_SERIES
+    levels = PROCESS_LEVELS if select.metric else LEVELS
+    return watched.history(start, end, levels, ids[:MAX_SERIES]), len(ids) > MAX_SERIES
 
 
 def _smallest(
@@ -123,14 +139,19 @@ def _smallest(
     """The smallest change of each series that would be noticed."""
     if not histories:
         return []
-    changes = smallest_changes(learn(histories, zone), measure).tolist()
-    return [change if math.isfinite(change) else None for change in changes]
+    if measure == "value":
+        changes = learn_processes(histories, zone).smallest_changes()
+    else:
+        changes = smallest_changes(learn(histories, zone), measure)
+    return [change if math.isfinite(change) else None for change in changes.tolist()]
 
 
 def series_document(
     history: History, measure: BandMeasure, band: Band, first: float = -math.inf
 ) -> dict[str, Any]:
-    factor = 1e3 if measure not in UNITS else 1.0  # seconds as milliseconds
+    metric = METRICS.get(history.series.name) if measure == "value" else None
+    unit = UNITS.get(measure, "ms") if metric is None else metric.unit
+    factor = 1e3 if unit == "ms" else 1.0  # seconds as milliseconds
     columns = np.stack([band.value, band.expected, band.lower, band.upper], axis=1) * factor
     points = [
         {"time": rfc3339((band.start + place * HOUR) * SECOND)}
@@ -144,7 +165,7 @@ def series_document(
     return {
         "labels": history.series.labels,
         "measure": measure,
-        "unit": UNITS.get(measure, "ms"),
+        "unit": unit,
         "hours_known": int((history.count > 0).sum()),
         "points": points,
     }

@@ -14,6 +14,7 @@ from clew.api.baselines import (
     WEEKS,
     DependencyParameter,
     MeasureParameter,
+    MetricParameter,
     TransactionParameter,
     read_histories,
     select_series,
@@ -38,11 +39,13 @@ def forecasts(
     service: str | None = None,
     operation: str | None = None,
     dependency: DependencyParameter = None,
+    metric: MetricParameter = None,
 ) -> dict[str, Any]:
     """What is expected of the 24 hours after the window's end, by the four weeks before it.
 
     Nine of ten hours of past forecasts lay in the band from `lower` to `upper`."""
-    select = select_series(transaction, service, operation, dependency, common.environment)
+    select = select_series(transaction, service, operation, dependency, common.environment, metric)
+    measure = "value" if metric else measure
     end = common.window.end // SECOND // HOUR * HOUR
     histories, is_cut = read_histories(request, select, end - WEEKS, end)
     zone = rulebook_of(request).current().all.zone

@@ -69,6 +69,8 @@ class Select(Fields):
     """Operations of services: the name of the span."""
     dependency: Text | None = None
     """Databases, queues and hosts outside, as the service map names them."""
+    metric: Text | None = None
+    """Metrics of services' processes, such as `process.memory.usage`: of baselines alone."""
     environment: Text | None = None
     """Environments: deployment.environment.name."""
 
@@ -167,8 +169,10 @@ class Rule(Fields):
     """The window that is judged."""
     slo: Text | None = None
     """A transaction with an slo, whose error budget burns."""
-    baseline: Annotated[tuple[Measure, ...], OneOrMore(), Field(max_length=6)] = ()
-    """Measures that must stay within what is usual at that hour."""
+    baseline: Annotated[
+        tuple[Measure | Literal["value"], ...], OneOrMore(), Field(max_length=6)
+    ] = ()
+    """Measures that must stay within what is usual at that hour; `value` of a metric."""
     regression: Annotated[tuple[Measure, ...], OneOrMore(), Field(max_length=6)] = ()
     """Measures that must not be worse than in the weeks before."""
     effect: Share | None = None
@@ -244,6 +248,11 @@ class Rule(Fields):
         selects = (RuleKind.BASELINE, RuleKind.REGRESSION, RuleKind.ABSENCE, RuleKind.BUDGET)
         if kind in selects and self.select is None and self.metric is None:
             raise ValueError(f"{kind} needs a select, which names the series")
+        is_of_processes = self.select is not None and self.select.metric is not None
+        if is_of_processes and kind is not RuleKind.BASELINE and self.metric is None:
+            raise ValueError("a selection by metric is for baselines: write metric beside select")
+        if ("value" in self.baseline) != (is_of_processes and kind is RuleKind.BASELINE):
+            raise ValueError("baseline: value goes with a select that names a metric")
         if kind is RuleKind.FORECAST and self.metric is None:
             raise ValueError("a forecast needs a metric")
         if kind is RuleKind.THRESHOLD and self.when is not None:

@@ -18,8 +18,8 @@ class Finding:
     """The series' place in the arrays."""
     kind: Kind
     measure: str
-    """`rate`, `error_rate`, `slow_rate`, `p50`, `p75`, `p95`, or `tail`, which is p98 as a multiple
-    of p50."""
+    """`rate`, `error_rate`, `slow_rate`, `value_lost`, `p50`, `p75`, `p95`, `tail`, which is p98 as
+    a multiple of p50, or the name of a metric."""
     time: int
     """The last time of the window, as a place in the arrays."""
     window: int

@@ -15,7 +15,7 @@ from clew.analysis.traces.times import HOUR
 from clew.analysis.watching.learned import LEVELS
 from clew.analysis.watching.series import History
 
-BandMeasure = Literal["rate", "error_rate", "p50", "p75", "p95"]
+BandMeasure = Literal["rate", "error_rate", "p50", "p75", "p95", "value_lost", "value"]
 WIDTH = 1.645  # deviations: nine of ten hours lie in the band
 MIN_HOURS = 48  # that must be known before anything is expected
 
@@ -23,7 +23,8 @@ MIN_HOURS = 48  # that must be known before anything is expected
 @dataclass(frozen=True)
 class Band:
     """Arrays by hour; the first hour begins at `start`, in seconds since 1970. `value` is nan where
-    nothing is known, the others where too little is. Units: requests a second, shares, seconds."""
+    nothing is known, the others where too little is. Units: requests a second, shares, seconds;
+    value lost in an hour; of processes (`value`) the metric's own."""
 
     start: int
     value: Floats
@@ -72,13 +73,19 @@ def next_band(history: History, measure: BandMeasure, zone: str = "UTC") -> Band
 
 def _logarithms(history: History, measure: BandMeasure) -> Floats:
     """The measure of each hour; nan where nothing is known of it. A share counts as if half a
-    request more had failed, so that an hour without failures has one too."""
+    request more had failed, so that an hour without failures has one too; value lost as if half a
+    loss more had been."""
     is_known = np.cumsum(history.count) > 0
     if measure == "rate":
         values = (history.count + 0.5) / HOUR
     elif measure == "error_rate":
         values = (history.errors + 0.5) / (history.count + 1)
         is_known &= history.count > 0
+    elif measure == "value_lost":
+        mean = history.value.sum() / max(history.count.sum(), 1)
+        values = history.value_lost + 0.5 * mean
+    elif measure == "value":
+        values = np.where(history.count > 0, history.value, np.nan)
     else:
         level = LEVELS.index(int(measure[1:]) / 100)
         values = history.levels[:, level] / 1e9

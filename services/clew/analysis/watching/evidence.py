@@ -8,10 +8,12 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from clew.analysis.alerts.rules import Select
+from clew.analysis.detectors.findings import Finding, Sensitivity
 from clew.analysis.traces.times import HOUR
 from clew.analysis.transactions.definitions import Definition
 from clew.analysis.watching.deployments import Deployment
 from clew.analysis.watching.minutes import Usual
+from clew.analysis.watching.processes import SLOT, WINDOW, Processes
 from clew.analysis.watching.series import MetricSlot, Series, SeriesKind, Slot, WatchedSeries
 from clew.analysis.watching.shifts import Shifted
 
@@ -19,6 +21,8 @@ from clew.analysis.watching.shifts import Shifted
 def kinds_of(select: Select) -> tuple[SeriesKind, ...]:
     """The kinds of series that a selection means: of those that have what it names, the ones that
     have nothing more."""
+    if select.metric is not None:
+        return ("process",)
     if select.transaction is not None:
         return ("transaction", "defined")
     if select.dependency is not None:
@@ -46,8 +50,8 @@ class Evidence:
     `usual` and `shifted`: the tests of the minute and of the hour, None while nothing is learned;
     `alerts`: the labels of the alerts that there are, by rule. `last_insert`: when rows were stored
     last; windows after that are empty, and not read. `run_sql` runs a rule's statement under the
-    reading role; `hours`: what `hourly` has read, kept from minute to minute;
-    `read_deployments`: those of a time."""
+    reading role; `hours`: what `regularly` has read, kept from minute to minute;
+    `read_deployments`: those of a time; `processes`: what is usual of processes."""
 
     at: float
     watched: WatchedSeries
@@ -63,6 +67,7 @@ class Evidence:
     run_sql: SqlRunner = lambda sql: ()
     hours: dict[tuple[str, float], Any] = field(default_factory=dict)
     read_deployments: Callable[[float, float], Sequence[Deployment]] = lambda start, end: ()
+    processes: Processes | None = None
 
     def __post_init__(self) -> None:
         self.last_seen = {self.named(series): seen for series, seen in self.last_seen.items()}
@@ -143,18 +148,28 @@ class Evidence:
     def metric_hours(self, name: str, count: int) -> list[MetricSlot]:
         """A metric's streams in the last `count` whole hours. Read once an hour."""
         end = self.at // HOUR * HOUR
-        return self.hourly(
+        return self.regularly(
             f"metric {name}", lambda: self.watched.metric(name, end - count * HOUR, end, HOUR)
         )
 
-    def hourly(self, name: str, read: Callable[[], Result]) -> Result:
-        """What is read once an hour, by a name."""
-        hour = self.at // HOUR * HOUR
-        if (name, hour) not in self.hours:
-            for old in [key for key in self.hours if key[1] != hour]:
+    def process_findings(self, sensitivity: Sensitivity) -> Sequence[Finding]:
+        """The series of processes that use more than ever. Read every five minutes."""
+        processes, end = self.processes, self.at // SLOT * SLOT
+        if processes is None:
+            return ()
+        slots = self.regularly(
+            "processes", lambda: self.watched.process_slots(end - WINDOW, end), SLOT
+        )
+        return processes.findings(slots, end, sensitivity)
+
+    def regularly(self, name: str, read: Callable[[], Result], every: int = HOUR) -> Result:
+        """What is read once an hour, or every so many seconds, by a name."""
+        at = self.at // every * every
+        if (name, at) not in self.hours:
+            for old in [key for key in self.hours if key[0] == name or key[1] < self.at - HOUR]:
                 del self.hours[old]
-            self.hours[name, hour] = read()
-        result: Result = self.hours[name, hour]
+            self.hours[name, at] = read()
+        result: Result = self.hours[name, at]
         return result
 
     def selected(self, select: Select, window: float) -> list[Slot]:

@@ -36,6 +36,18 @@ MIN_SLOW = 20  # requests in an hour, for its p90 to mean anything
 
 
 @dataclass(frozen=True)
+class ValueLost:
+    """Of value lost, [series]. `unit`: sum(v²) / sum(v) of values v, nan of series without: counted
+    in it, a sum of values has the mean and the variance of a count. `an_hour`: the value of an
+    hour, in it; `share`: of it that is lost, with its `dispersion`."""
+
+    unit: Floats
+    an_hour: Floats
+    share: Floats
+    dispersion: Floats
+
+
+@dataclass(frozen=True)
 class Learned:
     """Arrays are [series, …], in the order of `series`. `slow_limit` and `traffic`: baselines of
     the logarithms of p90 (nanoseconds) and of the requests an hour; `quantiles`: of the four
@@ -51,6 +63,7 @@ class Learned:
     slow_dispersion: Floats
     error_share: Floats
     error_dispersion: Floats
+    lost: ValueLost
     traffic: Baseline
     traffic_dispersion: Floats
     quantiles: tuple[Baseline, ...]
@@ -65,6 +78,11 @@ class Learned:
     def places(self) -> dict[int, int]:
         """The place of a series by its id."""
         return {series.id: place for place, series in enumerate(self.series)}
+
+    @cached_property
+    def valued(self) -> Ints:
+        """The places of the series with values."""
+        return np.flatnonzero(np.isfinite(self.lost.unit))
 
     @property
     def is_young(self) -> bool:
@@ -114,11 +132,10 @@ def learn(
     logarithms = np.log(np.stack([history.levels for history in histories]))
     marked = [marks.get(history.series.id, UNMARKED) for history in histories]
     is_counted = _counted(seconds, marked)
-    if received is None:
-        received = hours_with_requests(histories)
+    received = hours_with_requests(histories) if received is None else received
     requests, failed = np.where(is_counted, requests, 0.0), np.where(is_counted, failed, 0.0)
     logarithms[~is_counted] = np.nan
-    logarithms = _with_accepted(logarithms, seconds, hours, marked)
+    logarithms = with_accepted(logarithms, seconds, hours, marked)
     is_known = (np.cumsum(requests > 0, axis=1) > 0) & received & is_counted
     known_requests = np.where(is_known, requests, np.nan)
     values = measures(logarithms, requests)
@@ -132,12 +149,12 @@ def learn(
     is_first = np.cumsum(requests > 0, axis=1) == 1
     known_requests = np.where(is_first & is_young[:, None], np.nan, known_requests)
     logarithm = np.log(known_requests + 0.5)[..., None]
-    traffic = _with_accepted(logarithm, seconds, hours, marked)[..., 0]
+    traffic = with_accepted(logarithm, seconds, hours, marked)[..., 0]
     is_new = _new_hours(seconds, marked, counted)
     tried, failed = np.where(is_new, counted, 0.0), np.where(is_new, failed, 0.0)
     error_share = spikes.usual_share(failed, tried)
     held_out = np.exp(traffic - baselines.residuals(traffic, hours))
-    columns = [values[..., measure] for measure in range(values.shape[2])]
+    columns = list(np.moveaxis(values, -1, 0))
     residuals = np.stack([baselines.residuals(column, hours) for column in columns], axis=-1)
     return Learned(
         series=tuple(history.series for history in histories),
@@ -147,6 +164,7 @@ def learn(
         slow_dispersion=_dispersion(slow, counted * slow_share[:, None], known, YOUNG_SLOW),
         error_share=error_share,
         error_dispersion=_dispersion(failed, tried * error_share[:, None], known, YOUNG_ERRORS),
+        lost=_learn_lost(histories, is_new & is_counted, known),
         traffic=baselines.fit(traffic, hours),
         traffic_dispersion=_dispersion(known_requests, held_out, known, YOUNG_TRAFFIC),
         quantiles=tuple(baselines.fit(column, hours) for column in columns),
@@ -162,6 +180,28 @@ def learn(
 def _p90(logarithms: Floats, requests: Floats) -> Floats:
     level = logarithms[..., LEVELS.index(spikes.SLOW_LEVEL)]
     return np.where(requests >= MIN_SLOW, level, np.nan)
+
+
+def _learn_lost(
+    histories: Sequence[History], is_counted: npt.NDArray[np.bool_], known: npt.NDArray[np.int64]
+) -> ValueLost:
+    value, lost, squares, count = (
+        np.stack([getattr(one, name) for one in histories])
+        for name in ("value", "value_lost", "value_squares", "count")
+    )
+    total = value.sum(1)
+    mean = total / np.maximum(count.sum(1), 1)
+    unit = np.where(squares.any(1), squares.sum(1) / np.where(total > 0, total, 1.0), 2 * mean)
+    unit = np.where(total > 0, np.maximum(unit, mean), np.nan)
+    factor = is_counted / np.nan_to_num(unit, nan=1.0)[:, None]
+    value, lost = value * factor, lost * factor
+    share = spikes.usual_share(lost, value)
+    return ValueLost(
+        unit,
+        value.sum(1) / np.maximum(known, 1),
+        share,
+        _dispersion(lost, value * share[:, None], known, YOUNG_ERRORS),
+    )
 
 
 def _dispersion(
@@ -188,7 +228,7 @@ def _new_hours(seconds: Floats, marked: Sequence[Mark], counted: Floats) -> npt.
     return np.asarray(is_new | ~is_enough[:, None])
 
 
-def _with_accepted(values: Floats, seconds: Floats, hours: Ints, marked: Sequence[Mark]) -> Floats:
+def with_accepted(values: Floats, seconds: Floats, hours: Ints, marked: Sequence[Mark]) -> Floats:
     """Logarithms [series, hours, n] as if accepted changes had always been there."""
     result = values.copy()
     for place, mark in enumerate(marked):

@@ -14,6 +14,7 @@ from operator import attrgetter
 
 from clew.analysis import queries
 from clew.analysis.alerts.rules import Rules
+from clew.analysis.detectors.levels import LEVELS as PROCESS_LEVELS
 from clew.analysis.traces.times import HOUR
 from clew.analysis.transactions.definitions import Definition
 from clew.analysis.watching import learned
@@ -21,6 +22,7 @@ from clew.analysis.watching.deployments import read_deployments
 from clew.analysis.watching.learned import Learned, join, learn
 from clew.analysis.watching.marks import Marks, read_marks
 from clew.analysis.watching.minutes import Usual, slow_limits
+from clew.analysis.watching.processes import Processes, learn_processes
 from clew.analysis.watching.recent import Recent
 from clew.analysis.watching.series import MINUTE, Slot, WatchedSeries
 from clew.analysis.watching.shifts import HOURS, Shifted
@@ -42,6 +44,7 @@ class Learner:
     def __init__(self, statements: Statements, watched: WatchedSeries, limit: int = LIMIT) -> None:
         self.learned: Learned | None = None
         self.shifted: Shifted | None = None
+        self.processes: Processes | None = None
         self.unwatched = 0  # series beyond the limit
         self._statements = statements
         self._watched = watched
@@ -103,10 +106,11 @@ class Learner:
 
     def _learn(self, hour: int, zone: str, marks: Marks, definitions: Sequence[Definition]) -> None:
         start = hour - learned.HOURS * HOUR
-        ids, total = self._watched.largest(start, hour, self._limit)
-        self.unwatched = total - len(ids)
+        ids, of_processes, total = self._watched.largest(start, hour, self._limit)
+        self.unwatched = total - len(ids) - len(of_processes)
         self._learned_at, self._zone, self._accepted = hour, zone, marks.accepted
         names = {definition.id: definition.name for definition in definitions}
+        self.processes = self._learn_processes(start, hour, of_processes, marks)
         if not ids:
             return
         parts, received = [], None
@@ -117,7 +121,20 @@ class Learner:
             labels = {one.series.id: one.series.named(names).labels for one in histories}
             parts.append(learn(histories, zone, received, marks.by_series(labels)))
         self.learned = join(parts)
-        self._recent.follow([series.id for series in self.learned.series])
+        followed = self.learned.series
+        self._recent.follow(
+            [series.id for series in followed],
+            [followed[place].id for place in self.learned.valued],
+        )
+
+    def _learn_processes(
+        self, start: int, hour: int, ids: Sequence[int], marks: Marks
+    ) -> Processes | None:
+        histories = self._watched.history(start, hour, PROCESS_LEVELS, ids) if ids else []
+        if not histories:
+            return None
+        labels = {one.series.id: one.series.labels for one in histories}
+        return learn_processes(histories, self._zone, marks.by_series(labels))
 
     def _first_missing(self, hour: int) -> int:
         """The hour from which on hours are to be filled: after those that are there, four weeks at

@@ -34,6 +34,7 @@ class Usual:
                 for finding in self._batch(start, min(start + BATCH, len(judged)), sensitivity)
                 if judged[finding.series]
             ]
+            self._cache[sensitivity] += self._value_lost(sensitivity)
         return self._cache[sensitivity]
 
     def _batch(self, start: int, stop: int, sensitivity: Sensitivity) -> list[Finding]:
@@ -41,6 +42,40 @@ class Usual:
         batch = _Batch(self.learned.part(start, stop), self.recent, self.at, start, sensitivity)
         findings = [*batch.bad("error_rate"), *batch.bad("slow_rate"), *batch.traffic()]
         return [replace(finding, series=finding.series + start) for finding in findings]
+
+    def _value_lost(self, sensitivity: Sensitivity) -> list[Finding]:
+        """Too much value lost. Values are sums of the window."""
+        learned, places = self.learned, self.learned.valued
+        if not len(places):
+            return []
+        unit = learned.lost.unit[places]
+        windows = spikes.ERROR_WINDOWS
+        value, lost = (part / unit[:, None] for part in self.recent.values(self.at))
+        seen = spikes.Minutes(
+            counts=lost,
+            expected=value * learned.lost.share[places, None],
+            dispersion=learned.lost.dispersion[places],
+            requests=value,
+        )
+        scores = spikes.bad_requests(seen, windows, spikes.ERROR_P, sensitivity)[:, -1]
+        scores[~learned.is_judged[places]] = 0.0
+        findings = []
+        for one in spikes.findings(seen, scores, "value_lost", windows):
+            factor = unit[one.series] * max(one.requests, 1.0)
+            place = int(places[one.series])
+            requests = self.recent.window(self.at, one.window, slice(place, place + 1)).requests
+            findings.append(
+                replace(
+                    one,
+                    series=place,
+                    value=one.value * factor,
+                    expected=one.expected * factor,
+                    lower=one.lower * factor,
+                    upper=one.upper * factor,
+                    requests=float(requests.sum()),
+                )
+            )
+        return findings
 
 
 @dataclass(frozen=True)

@@ -33,18 +33,23 @@ def smallest_changes(
     """The smallest change [series] that is noticed nine times of ten; nan where none is, or too
     little is known. Of a quantile: by how much it is higher for a day, as a share of it. Of
     `error_rate`: the share of failed requests of an hour. Of `rate`: the share of the requests of
-    two hours that is missing."""
+    two hours that is missing. Of `value_lost`: the value that is lost in an hour."""
     hourly = np.exp(median(learned.traffic.profile))
     if measure == "rate":
         noticed = spikes.smallest_drop(
             hourly * TRAFFIC_WINDOW / 60, learned.traffic_dispersion, sensitivity
         )
-    elif measure == "error_rate":
+    elif measure in ("error_rate", "value_lost"):
         limit = spikes.ERROR_P[spikes.ERROR_WINDOWS.index(SHARE_WINDOW)]
         limit **= spikes.CERTAIN[sensitivity]
-        noticed = spikes.smallest_share(
-            learned.error_share, hourly * SHARE_WINDOW / 60, learned.error_dispersion, limit
-        )
+        if measure == "error_rate":
+            count, share, dispersion = hourly, learned.error_share, learned.error_dispersion
+        else:
+            lost = learned.lost
+            count, share, dispersion = lost.an_hour, lost.share, lost.dispersion
+        noticed = spikes.smallest_share(share, count * SHARE_WINDOW / 60, dispersion, limit)
+        if measure == "value_lost":
+            noticed = noticed * count * learned.lost.unit
     else:
         shifts = regressions.smallest_shift(learned.shifts, 24, sensitivity, effect)
         noticed = shifts[:, regressions.MEASURES.index(measure)]

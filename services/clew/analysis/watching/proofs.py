@@ -50,6 +50,20 @@ def hours_proof(series: Series, start: float, end: float) -> Proof:
     return proof(queries.PROOF_HOURS.name, parameters)
 
 
+def process_proof(series: Series, start: float, end: float) -> Proof:
+    """What the processes of a service used in [start, end), in slots of five minutes."""
+    return proof(
+        queries.PROOF_PROCESS.name,
+        {
+            "environment": series.environment,
+            "service": series.service,
+            "metrics": series.name,
+            "start": datetime_text(start),
+            "end": datetime_text(end),
+        },
+    )
+
+
 def versions_proof(series: Series, old: str, new: str, start: float, end: float) -> Proof:
     """What two versions of a series of spans did by the hour in [start, end)."""
     parameters = {

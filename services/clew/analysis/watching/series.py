@@ -6,6 +6,7 @@ which `fill_hours` computes from the rollups once an hour is over, and again whe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from clew.analysis import queries
 from clew.analysis.traces.times import HOUR, datetime_text
+from clew.analysis.watching.process_metrics import METRICS
 from clew.storage.statements import Statements
 
 SeriesKind = Literal["transaction", "defined", "operation", "service", "dependency", "process"]
@@ -125,6 +127,7 @@ class History:
     levels: Numbers
     value: Numbers
     value_lost: Numbers
+    value_squares: Numbers
 
 
 class WatchedSeries:
@@ -132,6 +135,7 @@ class WatchedSeries:
 
     def __init__(self, statements: Statements) -> None:
         self.statements = statements
+        self._streams: dict[int, tuple[int, str]] = {}  # of processes: id of the series, instance
 
     def slots(self, start: float, end: float, step: int = MINUTE) -> list[Slot]:
         """What all series did in [start, end), whole minutes, in slots of `step` seconds, in the
@@ -205,26 +209,57 @@ class WatchedSeries:
         hour = int(start) // HOUR * HOUR
         while hour < end:
             until = min(hour + HOURS_AT_ONCE, -(-int(end) // HOUR) * HOUR)
+            window = {"start": datetime_text(hour), "end": datetime_text(until)}
+            self.statements.insert(
+                "clew_watch_1h", queries.WATCH_HOURS, COLUMNS, **window, version=version
+            )
             self.statements.insert(
                 "clew_watch_1h",
-                queries.WATCH_HOURS,
+                queries.WATCH_PROCESS_HOURS,
                 COLUMNS,
-                start=datetime_text(hour),
-                end=datetime_text(until),
+                **window,
                 version=version,
+                metrics=",".join(METRICS),
+                service="",
             )
             hour = until
 
-    def largest(self, start: float, end: float, limit: int) -> tuple[list[int], int]:
-        """The ids of the series with the most value and requests in [start, end), at most `limit`;
-        and how many there are in all."""
+    def process_slots(self, start: float, end: float) -> dict[int, dict[int, float]]:
+        """What processes used in [start, end), the mean of instances, by the series' id and the
+        begin of the slot of five minutes."""
+        window = {
+            "metrics": ",".join(METRICS),
+            "start": datetime_text(start),
+            "end": datetime_text(end),
+        }
+        rows = self.statements.rows(queries.WATCH_PROCESS_SLOTS, **window)
+        if any(row["stream"] not in self._streams for row in rows):
+            known = self.statements.rows(queries.WATCH_PROCESS_STREAMS, service="", **window)
+            self._streams = dict.fromkeys((row["stream"] for row in rows), (0, ""))
+            self._streams |= {row["stream"]: (row["series"], row["instance"]) for row in known}
+        used: dict[int, dict[int, dict[str, float]]] = {}
+        for row in rows:
+            series, instance = self._streams[row["stream"]]
+            if series and not math.isnan(row["amount"]):
+                instances = used.setdefault(series, {}).setdefault(row["at"], {})
+                instances[instance] = instances.get(instance, 0.0) + row["amount"]
+        return {
+            series: {at: sum(one.values()) / len(one) for at, one in slots.items()}
+            for series, slots in used.items()
+        }
+
+    def largest(self, start: float, end: float, limit: int) -> tuple[list[int], list[int], int]:
+        """The ids of the series with the most value and requests in [start, end), at most `limit`,
+        first those of requests, then those of processes; and how many there are in all."""
         rows = self.statements.rows(
             queries.WATCH_SERIES,
             start=datetime_text(start),
             end=datetime_text(end),
             limit=limit,
         )
-        return [row["series"] for row in rows], rows[0]["total"] if rows else 0
+        requests = [row["series"] for row in rows if row["kind"] != "process"]
+        processes = [row["series"] for row in rows if row["kind"] == "process"]
+        return requests, processes, rows[0]["total"] if rows else 0
 
     def names(self, start: float, end: float, service: str = "") -> list[Series]:
         """The series that had requests in [start, end), of a service or of all."""
@@ -256,7 +291,7 @@ class WatchedSeries:
 
 COLUMNS = (
     "Hour, Series, Kind, Environment, ServiceName, Name, Count, Errors, Levels, Value, "
-    "ValueLost, Version"
+    "ValueLost, ValueSquares, Version"
 )
 
 
@@ -288,4 +323,5 @@ def _history(row: queries.WatchHistoryRow, start: int, length: int, levels: int)
         durations,
         spread(row["values"]),
         spread(row["values_lost"]),
+        spread(row["squares"]),
     )

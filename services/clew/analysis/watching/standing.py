@@ -12,6 +12,7 @@ WATCH = (
     Watch(select=Select(transaction="*")),
     Watch(select=Select(operation="*")),
     Watch(select=Select(dependency="*")),
+    Watch(select=Select(metric="*")),
 )
 REGRESSIONS = (Regressions(select=Select(service="*")),)
 
@@ -22,7 +23,9 @@ def all_rules(rules: Rules) -> Sequence[Rule]:
         Rule(
             name=_numbered(UNUSUAL, number),
             select=entry.select,
-            baseline=tuple(measure for measure in entry.metrics if measure in MEASURES),
+            baseline=("value",)
+            if entry.select.metric
+            else tuple(measure for measure in entry.metrics if measure in MEASURES),
             sensitivity=entry.sensitivity,
             min_requests=entry.min_requests,
             severity=entry.severity,

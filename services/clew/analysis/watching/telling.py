@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from clew.analysis.alerts.notifications import Notification
 from clew.analysis.alerts.records import AlertRecord, Report
@@ -31,13 +31,15 @@ class Delivery:
 @dataclass(frozen=True)
 class Teller:
     """What holds while alerts are told of: the rules, the silences, the episodes that somebody
-    takes care of, the call graph, and the address of clew's pages."""
+    takes care of, the call graph, the address of clew's pages, and the services in which defined
+    transactions begin, by name."""
 
     rules: AlertsFile
     silences: Sequence[Silence] = ()
     acknowledged: Collection[tuple[str, int]] = ()
     downstream: Downstream = lambda service: ()
     url: str = ""
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     def tell(
         self, records: Iterable[AlertRecord], at: float
@@ -122,15 +124,19 @@ class Teller:
         """By id of an open alert, the id of the one that stands for it. That is as severe at least,
         as nobody is paged by a ticket. Of one service, rules that somebody wrote are each told."""
         open_records = [record for record in records if record.state.is_open]
-        troubles = _heads(record for record in open_records if not _is_traffic(record))
-        flows = _heads(record for record in open_records if _is_traffic(record))
+        troubles = self._heads(r for r in open_records if not (_is_traffic(r) or _is_process(r)))
+        flows = self._heads(record for record in open_records if _is_traffic(record))
+        used = self._heads(record for record in open_records if _is_process(record))
         causes: dict[str, str] = {}
         for record in open_records:
             cause = self._deeper(record, troubles)
             if cause is None and _is_traffic(record):
                 cause = self._higher(record, troubles) or self._higher(record, flows)
             if cause is None and record.rule.startswith(STANDING):
-                cause = (flows if _is_traffic(record) else troubles)[_place(record)]
+                place = self._place(record)
+                # What processes use never stands for what users notice.
+                heads = (flows,) if _is_traffic(record) else (troubles, flows, used)
+                cause = next((one[place] for one in heads if place in one), None)
             if cause and cause is not record and _severity(cause) <= _severity(record):
                 causes[record.id] = cause.id
         return {id: _last(id, causes) for id in causes}
@@ -138,7 +144,7 @@ class Teller:
     def _deeper(self, record: AlertRecord, heads: Heads) -> AlertRecord | None:
         """The alert of the deepest service or dependency that a record's service calls: what is
         called is slow or fails, so what calls it is and does."""
-        environment, origin = _place(record)
+        environment, origin = self._place(record)
         below = [
             heads[environment, name]
             for name in self.downstream(origin)
@@ -148,14 +154,15 @@ class Teller:
         deeper = [
             other
             for other in below
-            if origin not in self.downstream(_origin(other)) or _weight(other) < _weight(record)
+            if origin not in self.downstream(self._origin(other))
+            or _weight(other) < _weight(record)
         ]
         return deeper[-1] if deeper else None
 
     def _higher(self, record: AlertRecord, heads: Heads) -> AlertRecord | None:
         """The first alert of a service that calls a record's one, if that calls none of these:
         who calls otherwise makes the traffic of what it calls unusual."""
-        environment, origin = _place(record)
+        environment, origin = self._place(record)
         callers = [
             other
             for (where, name), other in heads.items()
@@ -165,6 +172,27 @@ class Teller:
             and (name not in self.downstream(origin) or _weight(other) < _weight(record))
         ]
         return min(callers, key=_weight) if callers else None
+
+    def _heads(self, records: Iterable[AlertRecord]) -> Heads:
+        """Of the alerts of a service or dependency the one that stands for the others."""
+        heads: dict[tuple[str, str], AlertRecord] = {}
+        for record in sorted(records, key=_weight):
+            heads.setdefault(self._place(record), record)
+        return heads
+
+    def _place(self, record: AlertRecord) -> tuple[str, str]:
+        """The environment, and where in the call graph an alert is; an alert that is about nothing
+        in it, such as one of a statement, is in a place of its own."""
+        return record.labels.get("environment", ""), self._origin(record) or record.id
+
+    def _origin(self, record: AlertRecord) -> str:
+        """Where in the call graph an alert is: at a dependency, or at a service."""
+        labels = record.labels
+        return (
+            labels.get("dependency")
+            or labels.get("service")
+            or self.origins.get(labels.get("transaction", ""), "")
+        )
 
     def _notification(self, record: AlertRecord, reported: Report) -> Notification:
         verdict = record.verdict
@@ -233,27 +261,12 @@ def _last_cause(record: AlertRecord, records: Mapping[str, AlertRecord], at: flo
 Heads = Mapping[tuple[str, str], AlertRecord]  # by environment, and service or dependency
 
 
-def _heads(records: Iterable[AlertRecord]) -> Heads:
-    """Of the alerts of a service or dependency the one that stands for the others."""
-    heads: dict[tuple[str, str], AlertRecord] = {}
-    for record in sorted(records, key=_weight):
-        heads.setdefault(_place(record), record)
-    return heads
-
-
-def _place(record: AlertRecord) -> tuple[str, str]:
-    """The environment, and where in the call graph an alert is; an alert that is about nothing in
-    it, such as one of a statement, is in a place of its own."""
-    return record.labels.get("environment", ""), _origin(record) or record.id
-
-
 def _is_traffic(record: AlertRecord) -> bool:
     return record.verdict.measure == "rate"
 
 
-def _origin(record: AlertRecord) -> str:
-    """Where in the call graph an alert is: at a dependency, or at a service."""
-    return record.labels.get("dependency") or record.labels.get("service", "")
+def _is_process(record: AlertRecord) -> bool:
+    return "metric" in record.labels and record.rule.startswith(STANDING)
 
 
 def _weight(record: AlertRecord) -> tuple[int, float, str]:

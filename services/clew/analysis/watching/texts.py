@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from clew.analysis.watching.process_metrics import METRICS
 from clew.analysis.watching.series import Series
 
 DURATIONS = ("p50", "p75", "p95", "database_time", "cost")
@@ -30,6 +31,8 @@ def value_text(measure: str, value: float | None) -> str:
         return duration_text(value)
     if measure in SHARES:
         return f"{value * 100:.3g} %"
+    if measure in METRICS:
+        return amount_text(METRICS[measure].unit, value)
     if measure == "rate":
         return f"{value:.3g} /s"
     if measure == "payload":
@@ -37,6 +40,18 @@ def value_text(measure: str, value: float | None) -> str:
     if measure == "tail":
         return f"{value:.3g} ×"
     return f"{value:.6g}"
+
+
+def amount_text(unit: str, value: float) -> str:
+    """An amount of a metric of processes with its unit: `512 MB`, `1.2 cores`, `80 %`."""
+    match unit:
+        case "By":
+            return f"{value / 1e6:.3g} MB" if value < 1e9 else f"{value / 1e9:.3g} GB"
+        case "1":
+            return f"{value * 100:.3g} %"
+        case "s":
+            return duration_text(value)
+    return f"{value:.3g} {unit}".rstrip()
 
 
 def duration_text(seconds: float) -> str:
@@ -55,6 +70,8 @@ def time_text(seconds: float) -> str:
 
 def measure_text(measure: str) -> str:
     """A measure's name in a sentence."""
+    if measure in METRICS:
+        return METRICS[measure].text
     return NAMES.get(measure, measure)
 
 

@@ -202,6 +202,7 @@ class Watcher:
             self._inputs.run_sql,
             self._hours,
             lambda start, end: read_deployments(self._statements, start, end),
+            self._learner.processes,
         )
 
     def _labels(self) -> dict[str, list[Mapping[str, str]]]:
@@ -256,6 +257,7 @@ class Watcher:
             self._notes.acknowledged(),
             self._inputs.calls(at).downstream,
             self._inputs.url,
+            {one.name: one.match.service or "" for one in self._inputs.definitions()},
         )
         deliveries, changed = teller.tell(self._records.values(), at)
         deliveries += _summary(missed, teller, rules)

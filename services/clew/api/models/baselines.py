@@ -31,7 +31,7 @@ class BandSeries(Model):
     measure: str
     """What is measured."""
     unit: str
-    """`ms`, `1` (a share) or `/s`."""
+    """`ms`, `1` (a share), `/s`, or a metric's."""
     hours_known: Count
     """In how many hours of the four weeks it had requests. With fewer than 48, nothing is
     expected."""
@@ -46,7 +46,8 @@ class Baseline(BandSeries):
     """The smallest change that would be noticed nine times of ten; null if too little is known, or
     none would. Of p50, p75 and p95 how much slower it must be for a day (0.12 is 12 %); of
     `error_rate` the share of failed requests of an hour; of `rate` the share of the requests of two
-    hours that must be missing."""
+    hours that must be missing; of `value_lost` the value lost in an hour; of metrics by what share
+    of the usual value they must be higher."""
 
 
 class Baselines(StoredResponse):

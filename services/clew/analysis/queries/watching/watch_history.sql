@@ -12,10 +12,11 @@ SELECT
     groupArray(rows.Errors) AS errors,
     groupArray(arrayMap(place -> toFloat64(Levels[place]), {places:Array(UInt8)})) AS levels,
     groupArray(Value) AS values,
-    groupArray(ValueLost) AS values_lost
+    groupArray(ValueLost) AS values_lost,
+    groupArray(ValueSquares) AS squares
 FROM
 (
-    SELECT Series, Kind, Environment, ServiceName, Name, Hour, Count, Errors, Levels, Value, ValueLost
+    SELECT Series, Kind, Environment, ServiceName, Name, Hour, Count, Errors, Levels, Value, ValueLost, ValueSquares
     FROM otel.clew_watch_1h FINAL
     WHERE Hour >= {start:DateTime} AND Hour < {end:DateTime}
         AND (empty({series:Array(UInt64)}) OR Series IN {series:Array(UInt64)})

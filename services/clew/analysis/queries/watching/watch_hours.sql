@@ -12,6 +12,7 @@ SELECT
         0.9, 0.95, 0.98, 0.99)(States) AS Levels,
     sum(Worth) AS Value,
     sum(Lost) AS ValueLost,
+    sum(Squares) AS ValueSquares,
     {version:UInt64} AS Version
 FROM
 (
@@ -31,13 +32,14 @@ FROM
         hours.Errors AS Failed,
         Sketch AS States,
         0. AS Worth,
-        0. AS Lost
+        0. AS Lost,
+        0. AS Squares
     FROM otel.clew_operations_1h AS hours
     WHERE Hour >= {start:DateTime} AND Hour < {end:DateTime}
     UNION ALL
     SELECT
         toStartOfHour(Minute), 'dependency', toString(Environment), toString(Source), toString(Target), edges.Count,
-        edges.Errors, Sketch, 0., 0.
+        edges.Errors, Sketch, 0., 0., 0.
     FROM otel.clew_edges_1m AS edges
     WHERE Minute >= {start:DateTime} AND Minute < {end:DateTime} AND Type IN ('database', 'external', 'queue')
         AND (Minute, Version) IN (
@@ -48,7 +50,7 @@ FROM
     SELECT
         toStartOfHour(clew_minute(Timestamp)) AS hour, 'defined', toString(Environment), '', toString(Transaction), count(),
         countIf(IsError), quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(EntryDuration), sum(ifNull(occurrences.Value, 0)),
-        sumIf(ifNull(occurrences.Value, 0), IsError)
+        sumIf(ifNull(occurrences.Value, 0), IsError), sum(pow(ifNull(occurrences.Value, 0), 2))
     FROM otel.clew_occurrences AS occurrences FINAL
     WHERE Timestamp >= {start:DateTime} AND Timestamp < {end:DateTime}
     GROUP BY Environment, Transaction, hour

@@ -30,7 +30,7 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
         past = Past(statements, evidence.definitions, end - window, end, evidence.zone)
         return list(spendings(limits, select, past))
 
-    for spending in evidence.hourly(f"budget {rule.name}", read):
+    for spending in evidence.regularly(f"budget {rule.name}", read):
         yield _verdict(rule, spending, window, evidence.at)
 
 

@@ -1,6 +1,6 @@
 """What is unlike the series' own past in the last minutes: `baseline: [rate, error_rate, p95]`.
 
-Failed requests, requests slower than the hour's usual p90, and traffic, each by the tests of
+Failed requests, requests slower than the hour's usual p90, value lost and traffic, each by tests of
 clew.analysis.detectors.spikes. A quantile in the rule asks for slow requests: a quantile of a
 minute is noise.
 """
@@ -14,6 +14,7 @@ from clew.analysis.alerts.states import Known
 from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.detectors.findings import Finding
 from clew.analysis.watching.evidence import Evidence, kinds_of
+from clew.analysis.watching.judges import processes
 from clew.analysis.watching.learned import Learned
 from clew.analysis.watching.proofs import minutes_proof
 from clew.analysis.watching.series import MINUTE, Series
@@ -26,13 +27,15 @@ from clew.analysis.watching.texts import (
 )
 
 MEASURES = {"rate": "rate", "error_rate": "error_rate", "p50": "slow_rate", "p75": "slow_rate",
-            "p95": "slow_rate"}  # fmt: skip
+            "p95": "slow_rate", "value_lost": "value_lost"}  # fmt: skip
 
 
 def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
     """A verdict for each series and measure with a finding, and for those that have an alert."""
     assert rule.select is not None
-    if evidence.usual is None:
+    if rule.select.metric is not None:
+        yield from processes.judge(rule, evidence)
+    if evidence.usual is None or rule.select.metric is not None:
         return
     learned = evidence.usual.learned
     measures = {MEASURES[measure] for measure in rule.baseline if measure in MEASURES}

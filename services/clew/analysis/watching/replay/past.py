@@ -127,13 +127,15 @@ class Past:
             for row in rows
         }
 
-    def histories(self, series: Sequence[Series]) -> list[History]:
+    def histories(
+        self, series: Sequence[Series], levels: Sequence[float] = learned.LEVELS
+    ) -> list[History]:
         """The hours of the four weeks before the window's end, for learning, of those series that
         have any."""
         end = self.end // HOUR * HOUR
         ids = [one.id for one in series]
         start = end - learned.HOURS * HOUR
-        return self.watched.history(start, end, learned.LEVELS, ids) if ids else []
+        return self.watched.history(start, end, levels, ids) if ids else []
 
     @property
     def is_received(self) -> npt.NDArray[np.bool_]:

@@ -11,12 +11,13 @@ from clew.analysis import baselines
 from clew.analysis.alerts.rules import STANDING, Rule
 from clew.analysis.alerts.states import Known
 from clew.analysis.baselines import Floats, Ints
-from clew.analysis.detectors import regressions, spikes
+from clew.analysis.detectors import levels, regressions, spikes
 from clew.analysis.traces.times import HOUR
 from clew.analysis.watching import learned as learning
 from clew.analysis.watching.deployments import Deployment, read_deployments
 from clew.analysis.watching.judges.usual import MEASURES
 from clew.analysis.watching.learned import Learned
+from clew.analysis.watching.processes import SLOT, learn_processes
 from clew.analysis.watching.replay.past import Past
 from clew.analysis.watching.replay.tracks import NO, UNKNOWN, YES, Holds, Track, judged
 from clew.analysis.watching.series import MINUTE, Series
@@ -27,17 +28,22 @@ SLOW_STEP = 5  # minutes
 
 @dataclass(frozen=True)
 class _Scored:
-    """Scores [series, minutes, windows] and what they are of, [series, minutes]."""
+    """Scores [series, minutes, windows] and what they are of, [series, minutes]. `value_unit`
+    [series]: of value lost, the value of a count."""
 
     seen: spikes.Minutes
     scores: Floats
     windows: Sequence[int]
+    value_unit: Floats | None = None
 
 
 def replay_baseline(rule: Rule, past: Past) -> Iterator[Track]:
     """`baseline: [rate, error_rate, p95]`: the minute tests."""
     assert rule.select is not None
     series = past.select(rule.select)
+    if rule.select.metric is not None:
+        yield from _processes(rule, past, series)
+        return
     for start in range(0, len(series), BATCH):
         batch = series[start : start + BATCH]
         histories = past.histories(batch)
@@ -53,6 +59,8 @@ def _unusual(rule: Rule, past: Past, learned: Learned) -> Iterator[Track]:
         for place, series in enumerate(learned.series):
             if rule.name.startswith(STANDING) and learned.is_twin[place]:
                 continue
+            if measure == "value_lost" and place not in learned.valued:
+                continue
             is_judged = bool(learned.is_judged[place])
             is_judged &= float(learned.requests[place]) >= rule.min_requests
             holds, values, expected = _judged(scored, place)
@@ -64,6 +72,36 @@ def _unusual(rule: Rule, past: Past, learned: Learned) -> Iterator[Track]:
                 expected / unit,
                 Known.LEARNING,
             )
+
+
+def _processes(rule: Rule, past: Past, series: Sequence[Series]) -> Iterator[Track]:
+    """What processes use: what a slot of five minutes shows holds in the minutes of the next."""
+    histories = past.histories(series, levels.LEVELS)
+    if not histories:
+        return
+    learned = learn_processes(histories, past.zone)
+    begins = range(past.start // SLOT * SLOT, past.end, SLOT)
+    slots = past.watched.process_slots(past.start, past.end)
+    numbers = np.array(
+        [[slots.get(one.id, {}).get(at, np.nan) for at in begins] for one in learned.series]
+    )
+    hours = baselines.hours_of_week(begins, past.zone)
+    logarithms = np.log(numbers + learned.least[:, None])
+    z = levels.scores(logarithms, hours, learned.levels, rule.sensitivity)
+    expected = np.exp(learned.levels.usual.expected(hours)) - learned.least[:, None]
+    ends = past.start + MINUTE * np.arange(1, past.minutes + 1)
+    last = (ends - begins[0]) // SLOT - 1
+    for place, one in enumerate(learned.series):
+        holds = np.where(z[place] > 0, YES, NO)[last]
+        is_known = learned.is_judged(place) & (last >= 0)
+        yield Track(
+            past.labels(one),
+            one.name,
+            np.where(is_known, holds, UNKNOWN),
+            numbers[place][last],
+            expected[place][last],
+            Known.LEARNING,
+        )
 
 
 def _scores(rule: Rule, past: Past, learned: Learned, measure: str) -> _Scored:
@@ -79,6 +117,15 @@ def _scores(rule: Rule, past: Past, learned: Learned, measure: str) -> _Scored:
         scores = spikes.traffic(seen, stepped, windows, rule.sensitivity, minutes)
         return _Scored(seen, scores, windows)
     limits: Sequence[float]
+    if measure == "value_lost":
+        value_unit = np.nan_to_num(learned.lost.unit, nan=1.0)
+        value = np.stack([one.value for one in counts]) / value_unit[:, None]
+        lost = np.stack([one.value_lost for one in counts]) / value_unit[:, None]
+        usual = value * learned.lost.share[:, None]
+        seen = spikes.Minutes(lost, usual, learned.lost.dispersion, value)
+        windows, limits = spikes.ERROR_WINDOWS, spikes.ERROR_P
+        scores = spikes.bad_requests(seen, windows, limits, rule.sensitivity, minutes)
+        return _Scored(seen, scores, windows, value_unit)
     if measure == "error_rate":
         bad = np.stack([one.errors for one in counts])
         share, dispersion = learned.error_share, learned.error_dispersion
@@ -114,6 +161,8 @@ def _judged(scored: _Scored, place: int) -> tuple[Holds, Floats, Floats]:
     sums = np.concatenate([np.zeros((3, 1)), np.cumsum(total, axis=1)], axis=1)
     count, mean, requests = sums[:, minutes + 1] - sums[:, np.maximum(minutes + 1 - window, 0)]
     unit = window if seen.counts is seen.requests else np.maximum(requests, 1)
+    if scored.value_unit is not None:
+        unit = 1 / scored.value_unit[place]
     values, expected = np.full((2, scores.shape[0]), np.nan)
     values[minutes], expected[minutes] = count / unit, mean / unit
     holds = np.full(scores.shape[0], NO)
