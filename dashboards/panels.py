@@ -196,6 +196,15 @@ ERROR_SHARE = Limits(0.01, 0.05)
 APDEX = Limits(0.85, 0.7)
 NONE_AT_ALL = Limits(1, 1)
 
+# How the edges of a band are drawn: not at all, but for what is between them.
+BAND = [
+    models.DynamicConfigValue("custom.lineWidth", 0),
+    models.DynamicConfigValue("custom.spanNulls", True),
+    models.DynamicConfigValue("custom.stacking", {"mode": "none"}),
+    models.DynamicConfigValue("custom.showPoints", "never"),
+    models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": "text"}),
+]
+
 # Kinds of panels
 
 
@@ -210,12 +219,15 @@ def timeseries_of(
     colors: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     least: float | None = 0,
+    band: str | None = None,
     width: int = 1,
 ) -> Panel:
     """Lines over time: `time`, then a column of numbers for each line. `colors` are by line, `limits`
-    are drawn as dashed lines, `least` is where the axis begins at the latest."""
+    are drawn as dashed lines, `least` is where the axis begins at the latest. `band`: a statement of
+    `time`, `usually_from` and `usually_to`, between which the panel is shaded."""
+    queries = [Query(text, TIME_SERIES, ref) for ref, text in (("A", sql), ("B", band)) if text]
     panel = (
-        _common(timeseries.Panel(), title, about, Query(sql, TIME_SERIES))
+        _common(timeseries.Panel(), title, about, *queries)
         .unit(unit)
         .interval(SHORTEST_STEP)
         .fill_opacity(30 if stacked else 10)
@@ -235,6 +247,11 @@ def timeseries_of(
         # A line's name may have the column's in front of the label.
         name = rf"/(^|\s){line}$/"
         panel.override_by_regexp(name, [models.DynamicConfigValue("color", fixed)])
+    if band:
+        panel.override_by_regexp(r"/usually_(from|to)$/", BAND)
+        panel.override_by_regexp(
+            r"/usually_to$/", [models.DynamicConfigValue("custom.fillBelowTo", "usually_from")]
+        )
     if limits:
         panel.thresholds(_thresholds(limits)).thresholds_style(
             common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED)

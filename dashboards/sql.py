@@ -52,6 +52,41 @@ def by_step(time: str) -> str:
 # Automatic transactions
 
 
+WEEK, HOUR = 604800, 3600  # seconds
+P95 = 19  # the place of p95 among the Levels of clew_watch_1h
+
+
+def band(value: str, of: str) -> str:
+    """What is usual of a watched series, by the hour: between the 5th and the 95th percentile of the
+    same hour of the week and the hours beside it, in the four weeks before. `value`: of an hour's
+    `requests` and `p95`, in milliseconds; `of`: a condition on clew_watch_1h."""
+    return f"""
+        SELECT toDateTime(hour) AS time, quantileExactInclusive(0.05)(value) AS usually_from,
+            quantileExactInclusive(0.95)(value) AS usually_to
+        FROM
+        (
+            SELECT toUnixTimestamp(Hour) + arrayJoin([{
+        ", ".join(
+            f"{WEEK * week + HOUR * beside}" for week in (1, 2, 3, 4) for beside in (-1, 0, 1)
+        )
+    }]) AS hour, {value} AS value
+            FROM
+            (
+                SELECT Hour, sum(Count) AS requests, sum(Count * Levels[{
+        P95
+    }]) / requests / 1e6 AS p95
+                FROM otel.clew_watch_1h FINAL
+                WHERE Hour >= $__fromTime - {4 * WEEK + 2 * HOUR} AND Hour < $__toTime AND Count > 0
+                    AND {in_environment()} AND {of}
+                GROUP BY Hour
+            )
+        )
+        WHERE hour > toUnixTimestamp($__fromTime) - {HOUR} AND hour <= toUnixTimestamp($__toTime)
+        GROUP BY hour
+        HAVING count() >= 6
+        ORDER BY time"""
+
+
 # The whole hours within the window; the rest at its ends is read by the minute.
 FIRST_HOUR, LAST_HOUR = "toStartOfHour($__fromTime + 3599)", "toStartOfHour($__toTime)"
 
@@ -107,6 +142,10 @@ NAMED = """(ServiceName, SpanName) IN (
     SELECT ServiceName, SpanName FROM otel.clew_operations
     WHERE clew_transaction_id(ServiceName, SpanName) = ${transaction:singlequote})"""
 DEFINED = "Transaction = ${transaction:singlequote}"
+
+
+WATCHED = """(Kind = 'transaction' AND clew_transaction_id(ServiceName, Name) = ${transaction:singlequote}
+    OR Kind = 'defined' AND Name = ${transaction:singlequote})"""
 
 
 def occurrences(columns: str) -> str:

@@ -19,6 +19,7 @@ from panels import (
 )
 
 IT = "ServiceName = ${service:singlequote}"
+WATCHED = f"Kind = 'service' AND {IT}"
 ITS_METRICS = f"{IT} AND {sql.RESOURCE_IN_ENVIRONMENT}"
 SEARCH = (
     "Traces at this time",
@@ -75,7 +76,8 @@ def rates() -> Panel:
         "Rate",
         over_time(values),
         "reqps",
-        about="Requests per second, without errors and in error.",
+        about="Requests per second, without errors and in error. Shaded: what is usual at that hour, by four weeks.",
+        band=sql.band("requests / 3600", WATCHED),
         stacked=True,
         colors={"ok": "green", "errors": "red"},
         links=[SEARCH, LOGS],
@@ -84,8 +86,14 @@ def rates() -> Panel:
 
 def latencies() -> Panel:
     values = sql.quantiles("Sketch", "p50", "p95", "p99")
-    about = "Durations of its requests: the median, and what 95 and 99 of 100 stay below."
-    return timeseries_of("Latency", over_time(values), "ms", about=about, links=[SEARCH, LOGS])
+    return timeseries_of(
+        "Latency",
+        over_time(values),
+        "ms",
+        about="Durations of its requests: the median, and what 95 and 99 of 100 stay below. Shaded: the usual p95.",
+        band=sql.band("p95", WATCHED),
+        links=[SEARCH, LOGS],
+    )
 
 
 def over_time(values: str) -> str:

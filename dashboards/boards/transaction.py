@@ -121,7 +121,8 @@ def rate() -> Panel:
         ORDER BY time
         """,
         "reqps",
-        about="Runs per second, without errors and in error.",
+        about="Runs per second, without errors and in error. Shaded: what is usual at that hour, by four weeks.",
+        band=sql.band("requests / 3600", sql.WATCHED),
         stacked=True,
         colors={"ok": "green", "errors": "red"},
         links=[SEARCH],
@@ -138,7 +139,8 @@ def latencies() -> Panel:
         ORDER BY time
         """,
         "ms",
-        about="Durations of its entry spans: the median, and what 95 and 99 of 100 stay below.",
+        about="Durations of its entry spans: the median, and what 95 and 99 of 100 stay below. Shaded: the usual p95.",
+        band=sql.band("p95", sql.WATCHED),
         links=[SEARCH],
     )
 

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 import build
+from clew.analysis.watching.series import WatchedSeries
 from clew.storage import Reader, Sessions, Store, queries
+from clew.storage.statements import Statements
 from support.grafana import ALL, Grafana, Value, filtered
 from support.seeded import Seeded, seed
 
@@ -95,10 +97,24 @@ class Shop:
         return {variable["name"]: self.at_first(uid, variable) for variable in listed}
 
 
+# The hours of the watched series, and those beside them, in the four weeks before as well.
+WEEKS_BEFORE = """
+INSERT INTO otel.clew_watch_1h (Hour, Series, Kind, Environment, ServiceName, Name, Count, Errors, Levels, Version)
+SELECT DISTINCT
+    Hour - toIntervalWeek(arrayJoin([1, 2, 3, 4])) - toIntervalHour(arrayJoin([-1, 0, 1])),
+    Series, Kind, Environment, ServiceName, Name, Count, Errors, Levels, 1
+FROM otel.clew_watch_1h
+"""
+
+
 @pytest.fixture(scope="module")
 def shop(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Shop:
     store = emptied()
-    return Shop(store, Sessions(store), seed(store, tmp_path_factory.mktemp("seed")))
+    seeded = seed(store, tmp_path_factory.mktemp("seed"))
+    WatchedSeries(Statements(store)).fill_hours(seeded.start, seeded.end, 1)
+    with store.client() as client:
+        client.command(WEEKS_BEFORE)
+    return Shop(store, Sessions(store), seeded)
 
 
 def test_the_generated_files_are_what_the_code_makes() -> None:
@@ -417,8 +433,13 @@ def statements(board: dict[str, Any]) -> list[str]:
 # What a kind of panel needs
 
 
-def is_time_series(panel: dict[str, Any], result: Result) -> None:
+def is_time_series(panel: dict[str, Any], *results: Result) -> None:
     """One row for each time; or one for each time and label, which the line is called after."""
+    for result in results:
+        is_one_time_series(panel, result)
+
+
+def is_one_time_series(panel: dict[str, Any], result: Result) -> None:
     assert result.types[0] == "DateTime"
     assert result.columns[0] == "time"
     texts, numbers = result.of_type(TEXT), result.of_type(NUMBER)

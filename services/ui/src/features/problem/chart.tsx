@@ -1,53 +1,40 @@
 // The series that a problem is about, hour by hour, with what is usual of it and when it was wrong.
-import { queryOptions } from "@tanstack/react-query"
 import { useMemo } from "react"
 
-import { client, read, type Schemas } from "~/api/client"
+import type { Schemas } from "~/api/client"
 import type { Problem } from "~/features/problem/queries"
 import { windowOf } from "~/features/problem/window"
 import { valueText } from "~/features/problems/texts"
-import { bandLines } from "~/parts/band"
+import { type BandMeasure, type BaselineQuery, BASELINES, bandLines, baseline } from "~/parts/band"
 import { Chart, type Mark } from "~/parts/chart"
 import { Panel } from "~/parts/panel"
+import { digits } from "~/view/format"
 import { iso } from "~/view/time"
 import { useLive } from "~/view/view"
 
 const DAY_MS = 86_400_000
 const BEFORE_MS = 3 * DAY_MS
 const AFTER_MS = DAY_MS / 2
-const PATH = "/api/v1/baselines"
-
 // What is shown of a problem with a measure that has no baseline of its own.
 const MEASURES: Record<string, Measure> = {
   p50: "p50", p75: "p75", p95: "p95", tail: "p95", slow_rate: "p95", error_rate: "error_rate", rate: "rate",
+  value_lost: "value_lost",
 } // prettier-ignore
-type Measure = "p50" | "p75" | "p95" | "error_rate" | "rate"
-
-type Query = { start: string; end: string; measure: Measure; environment?: string } & Partial<
-  Record<"transaction" | "service" | "operation" | "dependency", string>
->
+type Measure = BandMeasure
 
 /** What to ask for; undefined for a problem of no series that has a baseline. */
-export function baselineQuery(view: Problem, now: number): Query | undefined {
+export function baselineQuery(view: Problem, now: number): BaselineQuery | undefined {
   const { labels, measure } = view.alert
-  const shown = MEASURES[measure]
-  const { transaction, service, operation, dependency, environment } = labels
+  const shown = labels.metric === measure ? "value" : MEASURES[measure]
+  const { transaction, service, operation, dependency, metric, environment } = labels
   if (!shown || !(transaction ?? service)) return undefined
   const { start, end } = windowOf(view)
   const until = end ? Math.min(now, Date.parse(end) + AFTER_MS) : now
   // An hour's start, so that the same hours are asked for again.
   const from = Math.floor((Date.parse(start) - BEFORE_MS) / 3_600_000) * 3_600_000
-  const series = transaction ? { transaction } : { service, operation, dependency }
+  const series = transaction ? { transaction } : { service, operation, dependency, metric }
   return { start: iso(from), end: iso(until), measure: shown, environment, ...series }
 }
-
-const baseline = (query: Query | undefined) =>
-  queryOptions({
-    queryKey: ["baseline", query && { ...query, end: query.end.slice(0, 13) }],
-    meta: { name: "what is usual" },
-    enabled: query !== undefined,
-    queryFn: ({ signal }) => read(client.GET(PATH, { params: { query: query ?? {} }, signal })),
-  })
 
 export function ProblemChart({ view }: { view: Problem }) {
   const query = baselineQuery(view, Date.now())
@@ -56,7 +43,7 @@ export function ProblemChart({ view }: { view: Problem }) {
   const marks = useMemo(() => episodeMarks(view), [view])
   if (!query || !series?.points.length) return null
   return (
-    <Panel title="Hour by hour" note={note(series)} source={{ path: PATH, query }}>
+    <Panel title="Hour by hour" note={note(series)} source={{ path: BASELINES, query }}>
       <Series series={series} marks={marks} from={query.start} to={query.end} />
     </Panel>
   )
@@ -83,9 +70,11 @@ function Series(props: { series: Schemas["Baseline"]; marks: Mark[]; from: strin
 
 function note({ measure, smallest_change: smallest, hours_known: hours }: Schemas["Baseline"]): string {
   if (smallest === null) return hours < 72 ? "too little is known to say what is usual" : ""
+  if (measure === "value_lost") return `noticed from ${digits(smallest)} lost in an hour on`
   const share = `${(smallest * 100).toPrecision(2)} %`
   if (measure === "error_rate") return `noticed from ${share} failed requests of an hour on`
   if (measure === "rate") return `noticed when ${share} of two hours' requests are missing`
+  if (measure === "value") return `noticed when it is ${share} higher for 15 minutes`
   return `noticed when it is ${share} higher for a day`
 }
 

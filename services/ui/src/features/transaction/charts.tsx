@@ -5,6 +5,7 @@ import type { Schemas } from "~/api/client"
 import { eventMarks } from "~/features/transaction/marks"
 import { events, heatmap, pathOf } from "~/features/transaction/queries"
 import type { Region } from "~/features/transaction/region"
+import { bandAt, baseline } from "~/parts/band"
 import { Chart, type Line, type Mark } from "~/parts/chart"
 import { type Brushed, type Cells, Heatmap } from "~/parts/heatmap"
 import { Panel, type Source } from "~/parts/panel"
@@ -35,7 +36,8 @@ export function Charts(props: Props) {
   )
   const brush = (start: number, end: number) => zoom(iso(start), iso(end))
   const times = useMemo(() => view.series.map((point) => Date.parse(point.time) / 1000), [view])
-  const counts = useMemo(() => countLines(view), [view])
+  const usual = useUsual(view, chart === "percentiles")
+  const counts = useMemo(() => countLines(view, times, usual.rate), [view, times, usual.rate])
   return (
     <div className="charts">
       <Panel
@@ -53,7 +55,15 @@ export function Charts(props: Props) {
         }
       >
         {chart ? (
-          <Percentiles view={view} times={times} from={from} to={to} marks={marks} brush={brush} />
+          <Percentiles
+            view={view}
+            usual={usual.p95}
+            times={times}
+            from={from}
+            to={to}
+            marks={marks}
+            brush={brush}
+          />
         ) : (
           <Cloud {...props} />
         )}
@@ -120,20 +130,22 @@ const brushedOf = (region: Region): Brushed => ({
 
 function Percentiles(props: {
   view: Schemas["JoinedView"]
+  usual: Usual
   times: number[]
   from: number
   to: number
   marks: Mark[]
   brush: (start: number, end: number) => void
 }) {
-  const { view, times, from, to, marks, brush } = props
+  const { view, usual, times, from, to, marks, brush } = props
   const lines = useMemo<Line[]>(
     () => [
+      ...bandAt(times, usual),
       { name: "p50", colour: "muted", values: view.series.map((point) => point.p50) },
       { name: "p95", colour: "link", values: view.series.map((point) => point.p95) },
       { name: "p99", colour: "warn", values: view.series.map((point) => point.p99), dashed: true },
     ],
-    [view],
+    [view, usual, times],
   )
   return (
     <Chart
@@ -150,7 +162,21 @@ function Percentiles(props: {
   )
 }
 
-const countLines = (view: Schemas["JoinedView"]): Line[] => [
+type Usual = Schemas["BandPoint"][]
+const NONE: Usual = []
+
+/** What is usual of the transaction in the window, by the hour; of durations where they are shown as percentiles. */
+function useUsual(view: Schemas["JoinedView"], percentiles: boolean): { rate: Usual; p95: Usual } {
+  const { window } = useView()
+  const { environment } = window
+  const query = { start: view.start, end: view.end, transaction: view.transaction.name, environment }
+  const rate = useLive(baseline({ ...query, measure: "rate" })).data
+  const p95 = useLive(baseline(percentiles ? { ...query, measure: "p95" } : undefined)).data
+  return { rate: rate?.series[0]?.points ?? NONE, p95: p95?.series[0]?.points ?? NONE }
+}
+
+const countLines = (view: Schemas["JoinedView"], times: number[], usual: Usual): Line[] => [
+  ...bandAt(times, usual, (times[1] ?? 0) - (times[0] ?? 0)),
   { name: "instances", colour: "muted", values: view.series.map((point) => point.count) },
   { name: "errors", colour: "error", values: view.series.map((point) => point.errors) },
 ]
