@@ -23,7 +23,7 @@ from clew.cli.parts.analysis import analysis
 from clew.cli.parts.control import control
 from clew.cli.parts.ingest import ingest
 from clew.cli.parts.read import read
-from clew.cli.parts.shared import Access, Shared, host_port
+from clew.cli.parts.shared import Access, Shared, host_port, listen
 from clew.cli.parts.sql_port import sql_port
 from clew.cli.servers import raise_file_limit
 from clew.cli.settings import Settings, UsageError
@@ -57,17 +57,16 @@ def run(
     access = Access(settings)
     raise_file_limit()
     make_data(settings.data)
-    with (
-        only_one(settings.data),
-        contextlib.closing(open_store(settings, wait_for_server=True)) as store,
-    ):
-        migrate(store)
-        set_retention(store, settings.retention)
-        # Who else reads the tables of a server is unknown.
-        on_demand = store.embedded and ingest in parts and read in parts
-        shared = Shared.create(settings, store, access, on_demand)
-        with _event_loop() as runner:
-            runner.run(_serve(shared, parts, report))
+    with only_one(settings.data):
+        _check_free(settings, parts)
+        with contextlib.closing(open_store(settings, wait_for_server=True)) as store:
+            migrate(store)
+            set_retention(store, settings.retention)
+            # Who else reads the tables of a server is unknown.
+            on_demand = store.embedded and ingest in parts and read in parts
+            shared = Shared.create(settings, store, access, on_demand)
+            with _event_loop() as runner:
+                runner.run(_serve(shared, parts, report))
 
 
 async def _serve(
@@ -101,14 +100,26 @@ def _check_addresses(settings: Settings, parts: Sequence[Part]) -> None:
     """Raises UsageError for an address that others can reach when anybody there would be let in."""
     if settings.api_keys or settings.tls_cert:
         return
-    for name in (name for part in parts for name in ADDRESSES.get(part, ())):
-        host, port = getattr(settings, name) or ("127.0.0.1", 0)
-        if not _is_loopback(host):
+    for flag, address in _addresses(settings, parts):
+        if not _is_loopback(address[0]):
             raise UsageError(
-                f"--{name.replace('_', '-')} {host_port(host, port)}: others can reach this "
+                f"{flag} {host_port(*address)}: others can reach this "
                 "address, and anybody could read or write. Set --api-keys (`clew key` makes "
                 "keys), or --tls-cert and --tls-key, or bind to 127.0.0.1"
             )
+
+
+def _check_free(settings: Settings, parts: Sequence[Part]) -> None:
+    """Raises UsageError for an address that is taken, before the seconds that a database takes."""
+    for flag, address in _addresses(settings, parts):
+        listen(address, flag).close()
+
+
+def _addresses(settings: Settings, parts: Sequence[Part]) -> Iterator[tuple[str, tuple[str, int]]]:
+    """The addresses on which the parts will listen, each with its flag."""
+    for name in (name for part in parts for name in ADDRESSES.get(part, ())):
+        if address := getattr(settings, name):
+            yield f"--{name.replace('_', '-')}", address
 
 
 def _is_loopback(host: str) -> bool:
