@@ -19,7 +19,7 @@ UI := services/ui
 PAGE := services/clew/web/static/index.html
 HAS_NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(+a > 20 || (+a === 20 && +b >= 19) ? 0 : 1)' 2> /dev/null
 
-.PHONY: help setup demo ui ui-types ui-check ui-dev browser test test-all test-browser test-elsewhere lint format bench grafana clean
+.PHONY: help setup demo ui ui-types ui-check ui-dev browser test test-cases test-all test-browser test-elsewhere lint format bench grafana clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,6 +67,9 @@ demo: setup ui  ## start clew, an instrumented demo shop and a load on it; Ctrl-
 test: setup ui browser lint  ## what must pass on every change (under 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'not slow' --ignore tests/browser -n $(WORKERS) --dist loadfile --no-loadscope-reorder --suite-times
 	$(BIN)/python -m pytest -m 'not slow' tests/browser
+
+test-cases: setup  ## further cases of what `make test` samples; .ci/run runs them
+	$(BIN)/python -m pytest -m 'sampled and slow' --ignore tests/browser -n $(WORKERS) --dist loadfile --suite-times
 
 test-all: setup ui browser lint  ## the longer suites too
 	$(BIN)/python -m pytest --ignore tests/browser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +31,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     when it is collected, 4 s of CPU time in every process."""
     is_left_out = config.option.markexpr == "not slow"
     return True if is_left_out and collection_path.name == "test_openapi_thorough.py" else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Cases of a test that is `sampled` are slow, but for one in so many."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        if sampled := item.get_closest_marker("sampled"):
+            test = item.nodeid.partition("[")[0]
+            if seen[test] % sampled.args[0]:
+                item.add_marker(pytest.mark.slow)
+            seen[test] += 1
 
 
 @pytest.fixture(scope="session", autouse=True)

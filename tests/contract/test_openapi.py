@@ -99,6 +99,7 @@ def test_what_is_asked_plainly_is_answered_as_described(name: str, served: Serve
         SCHEMA[template]["GET"].validate_response(response)
 
 
+@pytest.mark.sampled(3)
 @SCHEMA.parametrize()
 @settings(EXAMPLES, max_examples=4)
 def test_answers_are_as_described(case: schemathesis.Case, served: Served) -> None:

@@ -38,6 +38,7 @@ def _cursor(**position: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize(
     ("parameters", "status", "mention"),
@@ -214,6 +215,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 @pytest.mark.parametrize(
     ("path", "name"), [(path, name) for path, names in TEXTS.items() for name in names]
@@ -228,6 +230,7 @@ def test_any_text_is_only_a_value_that_matches_nothing(
     assert answer[member] == []
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 @pytest.mark.parametrize("path", ["/api/v1/traces", "/api/v1/logs"])
 def test_any_text_is_only_a_key_or_a_value_that_matches_nothing(
@@ -258,6 +261,7 @@ def test_any_text_as_an_id_is_status_404(api: ApiClient, text: str) -> None:
 NEW_WINDOW = {"baseline_start": WINDOW["start"], "baseline_end": WINDOW["end"]}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_any_text_matches_nothing_in_the_other_routes(api: ApiClient, text: str) -> None:
     text = text[:5000]  # a URL has an end, and some of these stand in it three times

@@ -157,6 +157,7 @@ def _ids(dataset: Dataset) -> dict[str, str]:
     return {row["name"]: row["id"] for row in transactions["transactions"]}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("environment", [None, "prod", "staging", "nowhere"])
 @pytest.mark.parametrize("window", WINDOWS)
 def test_the_list_of_transactions(dataset: Dataset, window: str, environment: str | None) -> None:
@@ -474,6 +475,7 @@ FIGURES = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("sort", [f"{sign}{key}" for key in FIGURES for sign in ("", "-")])
 @pytest.mark.parametrize("name", ["everything", "between"])
 def test_a_search_is_sorted_and_paged(dataset: Dataset, name: str, sort: str) -> None:

@@ -122,6 +122,7 @@ def test_the_generated_files_are_what_the_code_makes() -> None:
     assert on_disk == dict(build.documents()), "run: python dashboards/build.py"
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("uid", "panel"), PANELS)
 def test_a_panel_gets_the_rows_that_it_needs(shop: Shop, uid: str, panel: dict[str, Any]) -> None:
     variables = shop.variables(uid)
@@ -144,6 +145,7 @@ def test_a_panel_says_what_it_shows(uid: str, panel: dict[str, Any]) -> None:
     assert len(panel.get("description", "")) > 20
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("uid", "panel"), PANELS)
 def test_a_window_that_ends_on_a_full_minute_has_nothing_of_that_minute(
     shop: Shop, uid: str, panel: dict[str, Any]

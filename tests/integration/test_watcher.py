@@ -172,7 +172,6 @@ def outcome(store: Store) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("is_written", "every"),
     [
-        (False, 23),
         (True, 23),
         pytest.param(False, 1, marks=pytest.mark.slow),
         pytest.param(True, 1, marks=pytest.mark.slow),
