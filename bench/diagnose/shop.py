@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,7 @@ def measure(seeds: Sequence[int], directory: Path) -> dict[str, Any]:
         for seed, start in starts.items():
             shop = Shop(seed, start, rate=RATE, plan=plan)
             run(partial(send_each, up.endpoints["otlp_http"], requests(shop, minutes), 2))
-        for start in starts.values():
-            _wait_until_settled(api, start, start + minutes * 60)
+        _wait_until_settled(api)
         before = up.cpu()
         for seed, start in starts.items():
             windows = [("", minute) for minute in range(BASELINE, first_fault, LENGTH)]
@@ -110,19 +110,16 @@ def requests(shop: Shop, minutes: int) -> Iterator[tuple[str, bytes]]:
         yield "/v1/metrics", metrics_request(made.points).SerializeToString()
 
 
-def _wait_until_settled(api: httpx.Client, start: int, end: int) -> None:
+def _wait_until_settled(api: httpx.Client) -> None:
     """Until all that was sent is stored and settled. Raises TimeoutError."""
-    until = time.monotonic() + PATIENCE
-    before: object = None
-    while time.monotonic() < until:
+    sent = time.time()
+    while time.time() < sent + PATIENCE:
         ledger = api.get("/api/v1/ledger", params={"start": "-1d", "wait": "10"}).json()
-        window = {"start": str(start), "end": str(end), "wait": "10", "slow": "true"}
-        sets = api.get("/api/v1/compare", params=window).json()
+        answer = api.get("/api/v1/compare", params={"slow": "true", "wait": "10"}).json()
+        settled = answer["settled_until"] or "1970-01-01T00:00:00Z"
         is_stored = not any(signal["pending"] for signal in ledger["signals"])
-        count = sets["a"]["traces"], sets["b"]["traces"]
-        if is_stored and count == before:
+        if is_stored and datetime.fromisoformat(settled[:19] + "+00:00").timestamp() > sent:
             return
-        before = count
         time.sleep(3)
     raise TimeoutError("not all traces were settled")
 

@@ -10,7 +10,16 @@ import pytest
 from clew.analysis import impact
 from clew.analysis.diagnosis.causes import THRESHOLD, WEIGHTS, rank
 from clew.analysis.diagnosis.differences import differences, of_kind
-from clew.analysis.diagnosis.evidence import Evidence, structure_evidence
+from clew.analysis.diagnosis.evidence import (
+    Evidence,
+    least_z,
+    logs_evidence,
+    more_calls,
+    process_evidence,
+    structure_evidence,
+    time_changes,
+    time_evidence,
+)
 from clew.analysis.diagnosis.onset import last_worsening, onset
 from clew.analysis.queries import DiagnosisMinutesRow, DiagnosisValuesRow
 
@@ -88,6 +97,8 @@ def _way(came: float, expected: float, share: float) -> Any:
     return {
         "service": "orders", "operation": "charge", "came": came, "expected": expected,
         "variance": 0.1, "calls": 8.0, "baseline_calls": 700.0, "baseline_share": share,
+        "is_total": False, "entry": "POST /orders", "more": 0.0, "more_variance": 0.0,
+        "time": 0.0, "usual": 0.0,
     }  # fmt: skip
 
 
@@ -99,6 +110,64 @@ def test_an_operation_that_always_ran_and_is_missing_is_a_cause() -> None:
     assert cause.score >= THRESHOLD
     sometimes = structure_evidence([_way(1, 8, 0.7)], [], {})
     assert not sometimes.missing
+
+
+def test_a_service_that_calls_more_or_one_after_the_other_is_a_cause() -> None:
+    way = _way(40, 10, 1.0) | {
+        "is_total": True, "operation": "", "more": 8e8, "more_variance": 1e15, "time": 9e7, "usual": 1e7,
+    }  # fmt: skip
+    evidences = {name: Evidence() for name in WEIGHTS}
+    evidences["time"] = time_evidence([], more_calls([way], 10))
+    (cause,) = rank(evidences, 1e9)
+    assert (cause.service, cause.kind, cause.score) == ("orders", "code", 1.0)
+    (change,) = evidences["time"].details["orders"]
+    assert (change["type"], change["operation"], change["extra_ms"]) == (
+        "calls",
+        "POST /orders",
+        80,
+    )
+    assert not more_calls([way | {"more_variance": 1e18}], 10)  # as much by chance
+    assert not structure_evidence([way], [], {}).strengths
+
+
+def test_waiting_for_a_connection_is_the_process() -> None:
+    row: Any = {
+        "service": "orders", "operation": "connect", "target": "postgresql/shop", "type": "database",
+        "a": (50, 50, 50e8, 50e16, 50, 50e8, 0), "b": (500, 500, 500e6, 500e12, 500, 500e6, 0),
+    }  # fmt: skip
+    evidences = {name: Evidence() for name in WEIGHTS}
+    for operation, kind in (("connect", "process"), ("SELECT orders", "database")):
+        evidences["time"] = time_evidence(time_changes([row | {"operation": operation}], 50))
+        (cause,) = rank(evidences, 1e9)
+        assert (cause.kind, cause.target) == (kind, "postgresql/shop")
+
+
+def test_of_many_things_that_are_compared_one_differs_by_chance() -> None:
+    assert least_z(1) == least_z(30) == 3
+    assert 3.7 < least_z(500) < 3.9
+
+
+def _kind_of_record(came: int, expected: float, variance: float) -> Any:
+    return {
+        "service": "orders", "template": "1", "severity": "info", "place": "", "body": "written",
+        "came": came, "expected": expected, "variance": variance, "tested": 200, "share": 1.0,
+        "example": "",
+    }  # fmt: skip
+
+
+def test_a_record_is_missing_only_if_it_nearly_always_came() -> None:
+    always, often = _kind_of_record(2, 10, 0.4), _kind_of_record(2, 10, 12.0)
+    assert logs_evidence([always], [], 1.0, 1.0, {}).strengths
+    assert not logs_evidence([often], [], 1.0, 1.0, {}).strengths
+
+
+def test_a_process_that_uses_little_of_its_limit_is_not_loaded() -> None:
+    row: Any = {
+        "service": "orders", "metric": "k8s.pod.cpu_limit_utilization", "instance": "orders-1",
+        "highest": 0.2, "median": 0.01, "low": 0.01, "high": 0.02, "points": 50,
+    }  # fmt: skip
+    assert not process_evidence([row]).strengths
+    assert process_evidence([row | {"highest": 0.9}]).strengths
 
 
 def test_the_deeper_service_wins() -> None:

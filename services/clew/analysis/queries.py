@@ -96,6 +96,8 @@ class DiagnosisLogsRow(TypedDict):
     service: str
     came: int
     expected: float
+    variance: float
+    tested: int
     share: float
     example: str
     severity: str
@@ -178,12 +180,18 @@ DIAGNOSIS_VALUES = Query[DiagnosisValuesRow](ANALYSIS, "diagnosis_values")
 class DiagnosisWaysRow(TypedDict):
     service: str
     operation: str
+    is_total: bool
+    entry: str
     came: float
     expected: float
     variance: float
     calls: float
     baseline_calls: float
     baseline_share: float
+    more: float
+    more_variance: float
+    time: float
+    usual: float
 
 
 DIAGNOSIS_WAYS = Query[DiagnosisWaysRow](ANALYSIS, "diagnosis_ways")

@@ -19,7 +19,7 @@ KINDS = {
     "link": "the way to or from it takes longer",
     "code": "does something else than before",
     "missing": "something that it always did does not happen",
-    "process": "its process is loaded",
+    "process": "its process is loaded, or waits for a connection",
     "database": "its database takes longer or fails",
     "external": "what it calls outside takes longer or fails",
     "version": "one version of it has the change",
@@ -98,6 +98,8 @@ def _cause_lines(number: int, cause: Mapping[str, Any]) -> Iterator[str]:
         place = change["operation"] or "calls"
         place += f" → {change['target']}" if change["target"] else ""
         times = f"{change['baseline_ms']:.1f} → {change['ms']:.1f} ms a call"
+        if change["type"] == "calls":
+            times = f"more calls, or one after the other, {times}"
         yield _clean(f"   time     {place}: {times}, {change['extra_ms']:+.1f} ms a trace")
     for change in evidence["structure"]["changes"][:MAX_LINES]:
         place = f"{change['operation'] or change['target']}"

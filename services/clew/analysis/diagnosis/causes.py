@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,11 @@ WEIGHTS: Mapping[EvidenceName, float] = {"time": 1.0, "structure": 0.3, "logs": 
 FULL_TIME, FULL_STRUCTURE, FULL_LOGS, FULL_PROCESS = 0.03, 8.0, 3.0, 10.0
 # A score from which on there is a cause. Quiet windows of the labelled data stay below it.
 THRESHOLD = 0.6
+
+# What a service's calls take more, of what it takes most, from which on the calls are the cause.
+MORE_CALLS = 0.25
+# Spans in which a process waits for a connection to a database.
+CONNECTS = re.compile(r"(?i)connect|acquire|checkout|pool")
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,11 @@ def _kind(
     if strongest == "process":
         return "process", ""
     if strongest == "time":
-        hottest = details["time"][0]
+        hottest = max(details["time"], key=lambda change: change["extra_ms"])
+        if _calls_more(details["time"], hottest["extra_ms"]):
+            return "code", ""
+        if _waits_for_a_connection(hottest):
+            return "process", hottest["target"]
         if hottest["type"] == "service":
             return "link", hottest["target"]
         if hottest["type"] == "own":
@@ -99,6 +109,20 @@ def _kind(
     changes = details["logs"] if strongest == "logs" else details["structure"]
     is_less = all(change["came"] < change["expected"] for change in changes)
     return ("missing" if is_less else "code"), ""
+
+
+def _calls_more(changes: Sequence[Mapping[str, Any]], hottest: float) -> bool:
+    """Whether a service takes longer because of what it calls: what it does between calls takes
+    longer then too."""
+    return sum(change["extra_ms"] for change in changes if change["type"] == "calls") > (
+        MORE_CALLS * hottest
+    )
+
+
+def _waits_for_a_connection(change: Mapping[str, Any]) -> bool:
+    """Whether it takes a connection longer to be there, and no statement: a pool of the process is
+    empty."""
+    return change["type"] == "database" and CONNECTS.search(change["operation"]) is not None
 
 
 def _outside(target: str) -> CauseKind:

@@ -22,7 +22,7 @@ MAX_DETAILS = 10  # of one kind of evidence
 VALUES_CALLS = 20_000  # of a set, whose attributes are compared
 
 STATEMENTS: Mapping[EvidenceName, tuple[Query[Any], ...]] = {
-    "time": (queries.DIAGNOSIS_TIMES,),
+    "time": (queries.DIAGNOSIS_TIMES, queries.DIAGNOSIS_WAYS),
     "structure": (queries.DIAGNOSIS_WAYS,),
     "logs": (queries.DIAGNOSIS_LOGS, queries.DIAGNOSIS_EXCEPTIONS),
     "process": (queries.DIAGNOSIS_PROCESS,),
@@ -110,7 +110,9 @@ def _evidence(rows: Rows, question: Question, sets: Sets) -> dict[EvidenceName, 
     exceptions = rows.rows(queries.DIAGNOSIS_EXCEPTIONS, **parameters)
     gauges = rows.rows(queries.DIAGNOSIS_PROCESS, **parameters)
     return {
-        "time": evidence.time_evidence(evidence.time_changes(times, traces[0])),
+        "time": evidence.time_evidence(
+            evidence.time_changes(times, traces[0]), evidence.more_calls(structure, traces[0])
+        ),
         "structure": evidence.structure_evidence(structure, times, callees),
         "logs": evidence.logs_evidence(
             logs,

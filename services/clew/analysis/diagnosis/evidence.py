@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 from typing import Any, Literal
 
 from clew.analysis.queries import (
@@ -24,7 +25,8 @@ EvidenceName = Literal["time", "structure", "logs", "process"]
 
 MS = 1e6
 MIN_TRACES, MIN_BASELINE_CALLS = 5, 20
-Z = 3.0  # Welch's z from which on a mean or a count differs
+Z = 3.0  # from which on a mean or a count differs, at least: see `least_z`
+MAX_CHANCE = 0.05  # that anything of a kind of evidence differs so much by chance
 LINKS_COUNT = 0.1  # of the hottest operation that the hottest link must have, or links are silent
 OWN_BESIDE_LINKS = 0.5  # weight of a service's own time where links count
 DISPERSION = 0.25  # counts of calls vary so much more than by chance
@@ -35,6 +37,8 @@ EXPLAINED = 0.5  # weight of what a service called further down shows as well
 # Where records of all services became so much rarer or more frequent, they were not received.
 MIN_RECEIVED, MAX_RECEIVED = 1 / 3, 3.0
 MIN_SPREAD = 0.02  # of a gauge: less is noise of its own
+# The share of its limit from which on a process is loaded, however idle it is otherwise.
+LOADED, OF_LIMIT = 0.5, "limit"
 PROCESS_DEVIATION = 3.0  # interquartile ranges above the median
 # What a target without spans does counts as its caller's own time.
 OUTSIDE = ("database", "external", "queue")
@@ -58,20 +62,28 @@ class Evidence:
         return max(self.strengths.values(), default=0.0)
 
 
+def least_z(tests: int) -> float:
+    """The z from which on one of so many tests says something: so large a one comes by chance, in
+    any of them, in MAX_CHANCE of all cases (Bonferroni), if their values are normal."""
+    return max(Z, NormalDist().inv_cdf(1 - MAX_CHANCE / max(tests, 1)))
+
+
 @dataclass(frozen=True)
 class TimeChange:
     """How the time of an operation or a link changed. `z`: the difference of the means per call in
-    their standard errors; `extra`: nanoseconds more in each trace of A."""
+    their standard errors, and `least`, from which on it counts; `extra`: nanoseconds more in each
+    trace of A."""
 
     row: DiagnosisTimesRow
     z: float
     a_mean: float
     b_mean: float
     extra: float
+    least: float = Z
 
     @property
     def is_hot(self) -> bool:
-        return self.z > Z and self.extra > 0
+        return self.z > self.least and self.extra > 0
 
 
 def time_changes(rows: Iterable[DiagnosisTimesRow], traces: int) -> list[TimeChange]:
@@ -85,7 +97,8 @@ def time_changes(rows: Iterable[DiagnosisTimesRow], traces: int) -> list[TimeCha
         error = math.sqrt(_variance(a) + _variance(b) + 1e-9)
         extra = (a_mean - b_mean) * a[1] / traces
         changes.append(TimeChange(row, (a_mean - b_mean) / error, a_mean, b_mean, extra))
-    return changes
+    least = least_z(len(changes))
+    return [replace(change, least=least) for change in changes]
 
 
 def _variance(sums: Sequence[float]) -> float:
@@ -96,9 +109,10 @@ def _variance(sums: Sequence[float]) -> float:
     return deviation / (calls * calls) * traces / max(1.0, traces - 1)
 
 
-def time_evidence(changes: Sequence[TimeChange]) -> Evidence:
+def time_evidence(changes: Sequence[TimeChange], more: Iterable[MoreCalls] = ()) -> Evidence:
     """A service's own time, and the time of the links that it has a part in. A link accuses both
-    ends, each by the share of its links that are hot: the end with the fault has many of them."""
+    ends, each by the share of its links that are hot: the end with the fault has many of them.
+    Beside it the time that a service takes because it calls `more`."""
     evidence = Evidence()
     self_times: defaultdict[str, float] = defaultdict(float)
     links: defaultdict[str, float] = defaultdict(float)
@@ -127,6 +141,10 @@ def time_evidence(changes: Sequence[TimeChange]) -> Evidence:
             link = links[service] * hot[service] / max(1, known[service])
             strength = max(link, OWN_BESIDE_LINKS * self_times[service])
         evidence.strengths[service] = strength
+    for calls in more:
+        service = calls.row["service"]
+        evidence.strengths[service] = evidence.strengths.get(service, 0.0) + calls.extra
+        evidence.add(service, **_more_detail(calls))
     return evidence
 
 
@@ -144,12 +162,54 @@ def _time_detail(change: TimeChange) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class MoreCalls:
+    """The time that a service takes because it calls others more often, or one after the other, or
+    runs an operation more often: `extra` nanoseconds in each trace of A. `row`: of the operation,
+    or of all calls of other services."""
+
+    row: DiagnosisWaysRow
+    z: float
+    extra: float
+
+
+def more_calls(rows: Sequence[DiagnosisWaysRow], traces: int) -> list[MoreCalls]:
+    """Where services take longer by what they call, and not because that takes longer; `traces` of
+    A."""
+    least = least_z(len(rows))
+    found = []
+    for row in rows:
+        if row["is_total"]:
+            z = row["more"] / math.sqrt(row["more_variance"] + 1e-9)
+        else:
+            z = _deviation(row["came"], row["expected"], row["variance"])
+        if z > least and row["more"] > 0 and row["baseline_calls"] >= MIN_BASELINE_CALLS:
+            found.append(MoreCalls(row, z, row["more"] / traces))
+    return found
+
+
+def _more_detail(calls: MoreCalls) -> dict[str, Any]:
+    row = calls.row
+    return {
+        "operation": row["entry"] if row["is_total"] else row["operation"],
+        "target": "",
+        "type": "calls",
+        "calls": round(row["calls"] if row["is_total"] else row["came"]),
+        "ms": row["time"] / MS,
+        "baseline_ms": row["usual"] / MS,
+        "extra_ms": calls.extra / MS,
+        "z": calls.z,
+    }
+
+
 def structure_evidence(
     rows: Iterable[DiagnosisWaysRow], times: Iterable[DiagnosisTimesRow], callees: CallGraph
 ) -> Evidence:
     """How often a service runs its operations and calls others, per call of it."""
     evidence = Evidence()
     for row in rows:
+        if row["is_total"]:
+            continue
         z = _deviation(row["came"], row["expected"], row["variance"])
         if abs(z) > Z and row["baseline_calls"] >= MIN_BASELINE_CALLS:
             _add_count(
@@ -263,7 +323,9 @@ def logs_evidence(
         received = (row["share"] or 0.0) / sampled_share
         is_missing = row["came"] < row["expected"]
         is_better = is_missing and row["severity"] in ("error", "fatal")
-        if MIN_RECEIVED < received < MAX_RECEIVED and not is_better:
+        z = (row["came"] - row["expected"]) / math.sqrt(row["variance"])
+        is_chance = abs(z) < least_z(row["tested"])
+        if MIN_RECEIVED < received < MAX_RECEIVED and not is_better and not is_chance:
             record = {
                 "kind": "record",
                 "change": "missing" if is_missing else "new",
@@ -308,7 +370,8 @@ def process_evidence(rows: Iterable[DiagnosisProcessRow]) -> Evidence:
         median, highest = row["median"] or 0.0, row["highest"] or 0.0
         spread = max((row["high"] or 0.0) - (row["low"] or 0.0), MIN_SPREAD)
         deviation = (highest - median) / spread
-        if deviation > PROCESS_DEVIATION:
+        is_idle = OF_LIMIT in row["metric"] and highest < LOADED
+        if deviation > PROCESS_DEVIATION and not is_idle:
             service = row["service"]
             evidence.strengths[service] = max(evidence.strengths.get(service, 0.0), deviation)
             evidence.add(

@@ -102,14 +102,16 @@ class Impact(Model):
 
 
 class TimeChange(Model):
-    """An operation or a link that takes longer."""
+    """An operation or a link that takes longer, or calls that do."""
 
     operation: str
     """Name of the operation; of a link to a database the summary of its statements."""
     target: str
     """Where a link leads to; empty for an operation."""
-    type: Literal["own", "service", "database", "external", "queue"]
-    """`own`: the operation's time without its children; otherwise what the link leads to."""
+    type: Literal["own", "service", "database", "external", "queue", "calls"]
+    """`own`: the operation's time without its children. `calls`: the time that the service waits
+    for others in this operation, or that the operation runs, per call of the service, longer
+    because there are more calls, or one comes after the other. Otherwise what the link leads to."""
     calls: Count
     """Calls in the window."""
     ms: Millis
@@ -268,8 +270,9 @@ class Cause(Model):
     kind: CauseKind
     """`own`: it takes longer itself. `link`: the network to or from it. `code`: it does something
     else than before. `missing`: what it always did does not happen. `process`: its process is
-    loaded. `database`, `external`: `target` is slow or fails. `version`, `value`: calls of one
-    version, or with one value of an attribute, have the change."""
+    loaded, or waits for a connection. `database`, `external`: `target` is slow or fails.
+    `version`, `value`: calls of one version, or with one value of an attribute, have the
+    change."""
     target: str
     """What is at the other end: a service, a database, a host; empty if there is none."""
     score: float

@@ -109,7 +109,8 @@ function CauseItem({ cause, rank }: { cause: Cause; rank: number }) {
 function evidenceTexts({ evidence, versions, values, instances, events }: Cause): string[] {
   const times = evidence.time.changes.slice(0, SHOWN).map((change) => {
     const where = [change.operation || "calls", change.target && `to ${change.target}`].filter(Boolean).join(" ")
-    return `${where}: ${duration(change.ms)} a call, ${duration(change.baseline_ms)} before`
+    const why = change.type === "calls" ? "more calls, or one after the other, " : ""
+    return `${where}: ${why}${duration(change.ms)} a call, ${duration(change.baseline_ms)} before`
   })
   const calls = evidence.structure.changes.slice(0, SHOWN).map(
     (change) =>

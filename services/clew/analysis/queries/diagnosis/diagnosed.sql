@@ -9,10 +9,10 @@ diagnosed AS
     SELECT
         TraceId, OneIn, Timestamp, Duration, IsError,
         Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)} AS is_a,
-        Path.Service AS services, Path.Operation AS operations, Path.Kind AS kinds,
+        ServiceName AS entered_at, Path.Service AS services, Path.Operation AS operations, Path.Kind AS kinds,
         Path.Calls AS calls, Path.Self AS selves, Path.Link AS links,
         Call.Source AS sources, Call.Target AS targets, Call.Type AS types,
-        Call.Summary AS summaries, Call.IsError AS failures, Call.Own AS owns
+        Call.Summary AS summaries, Call.IsError AS failures, Call.Own AS owns, Call.Duration AS durations
     FROM otel.clew_settled FINAL
     WHERE (
             (is_a AND modulo(cityHash64(TraceId), {a_one_in:UInt32}) = 0)

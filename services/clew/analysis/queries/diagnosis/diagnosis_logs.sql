@@ -2,7 +2,8 @@
 -- The kinds of log records that came in far more or far fewer traces of A than B lets expect, of those that meet their
 -- service, way by way as in diagnosis_ways. Traces are counted: records of one trace are not independent. Kinds that differ
 -- in less than 2 % of the service's traces are left out: of thousands of rare ones some do by chance. `share`: all records of A
--- by those of B.
+-- by those of B. `variance`: of what is expected, where each trace has the record or not; a record that always came has hardly any, and
+-- traces near one another are alike (a correlation of 0.05). `tested`: how many kinds there were to differ.
 ,
 met AS
 (
@@ -55,6 +56,10 @@ compared AS
         template,
         sumIf(a, of_a > 0 AND of_b >= 5) AS came,
         sumIf(b / of_b * of_a, of_a > 0 AND of_b >= 5) AS expected,
+        sumIf(
+            of_a * (b + 0.5) / (of_b + 1) * (1 - (b + 0.5) / (of_b + 1)) * (1 + 0.05 * (of_a - 1) + of_a / of_b),
+            of_a > 0 AND of_b >= 5) AS variance,
+        count() OVER () AS tested,
         sum(sum(a_records)) OVER () / sum(sum(b_records)) OVER () AS share,
         max(example) AS example
     FROM by_way
@@ -70,7 +75,7 @@ named AS
     GROUP BY service, template
 )
 SELECT
-    service, came, expected, share, example,
+    service, came, expected, variance, tested, share, example,
     clew_level_name(level) AS severity, place, body, toString(template) AS template
 FROM compared
 INNER JOIN named ON compared.service = named.service AND compared.template = named.template
