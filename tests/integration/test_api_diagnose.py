@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,11 @@ NEW_ORDERS = Process("orders", "orders-2", version="2.0")
 CHANGES = ("usual", "quiet", "own", "version", "exception", "missing line", "process")
 
 
+KIOSK = Process("kiosk", "kiosk-1")
+# When the history of KIOSK begins, six minutes of it: without `start`, the time before now counts.
+SHORT = int(time.time()) // 60 * MINUTE - 6 * MINUTE
+
+
 @dataclass(frozen=True)
 class Answers:
     store: Store
@@ -73,10 +79,21 @@ def answers(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFacto
     loader = Loader(Ingest(store), tmp_path_factory.mktemp("segments"))
     traffic = [item for number in range(len(CHANGES)) for item in _hour(number)]
     loader.spans(item for item in traffic if isinstance(item, Span))
+    loader.spans(_short_history())
     loader.logs(item for item in traffic if isinstance(item, Log))
     loader.points(item for item in traffic if isinstance(item, Point))
     settle(Settling(store))
     return Answers(store, ApiClient(store))
+
+
+def _short_history() -> Iterator[Span]:
+    """A trace every two seconds, slower from the fourth minute on."""
+    choice = random.Random("short")
+    for number in range(180):
+        start = SHORT + 2 * number * SECOND
+        end = start + int(choice.uniform(8, 12) * (20 if number >= 90 else 1) * MILLISECOND)
+        ids = f"{0xABC:04x}{number:028x}", f"{0xABC:04x}{number:012x}"
+        yield Span(*ids, "", KIOSK, "GET /", SERVER, start, end)
 
 
 def _hour(number: int) -> Iterator[Span | Log | Point]:
@@ -153,6 +170,20 @@ def test_a_service_that_takes_longer_itself(answers: Answers) -> None:
     assert answer["none_because"] is None
     assert len(first["examples"]) == 3
     assert answer["impact"]["apdex"]["before"] == 1
+
+
+def test_a_change_is_found_in_a_history_of_six_minutes(answers: Answers) -> None:
+    end = rfc3339(SHORT + 6 * MINUTE)
+    answer = answers.api.get("/api/v1/diagnose", service="kiosk", end=end)
+    assert answer["window"]["start"] == answer["onset"] == rfc3339(SHORT + 3 * MINUTE)
+    assert answer["window_because"].startswith("since then traces are slower")
+    assert [(cause["service"], cause["kind"]) for cause in answer["causes"]] == [("kiosk", "own")]
+    early = rfc3339(SHORT + 3 * MINUTE)
+    answer = answers.api.get("/api/v1/diagnose", service="kiosk", end=early)
+    assert answer["window_because"].startswith("no time is found")
+    few = rfc3339(SHORT + MINUTE)
+    answer = answers.api.get("/api/v1/diagnose", service="kiosk", end=few)
+    assert "too few to find" in answer["window_because"]
 
 
 def test_a_version_that_takes_longer(answers: Answers) -> None:

@@ -20,13 +20,18 @@ from clew.analysis.diagnosis.evidence import (
     time_changes,
     time_evidence,
 )
-from clew.analysis.diagnosis.onset import last_worsening, onset
-from clew.analysis.queries import DiagnosisMinutesRow, DiagnosisValuesRow
+from clew.analysis.diagnosis.onset import comparable, last_worsening, onset
+from clew.analysis.queries import DiagnosisSlotsRow, DiagnosisValuesRow
 
 
-def _minutes(*durations: float) -> list[DiagnosisMinutesRow]:
+def _minutes(*durations: float, seconds: int = 60, traces: int = 50) -> list[DiagnosisSlotsRow]:
     return [
-        {"minute": 60 * number, "traces": 50, "errors": 0, "log_duration": math.log(duration)}
+        {
+            "start": seconds * number,
+            "traces": traces,
+            "errors": 0,
+            "log_duration": math.log(duration),
+        }
         for number, duration in enumerate(durations)
     ]
 
@@ -46,6 +51,15 @@ def test_the_last_change_for_the_worse_is_found() -> None:
     assert last_worsening(MENDED) == 12 * 60
     assert last_worsening(_minutes(*[100] * 30)) is None
     assert last_worsening([]) is None
+
+
+def test_a_change_within_six_minutes_is_found_where_there_are_enough_traces() -> None:
+    durations = [*[100, 112, 95, 104, 98, 109] * 3, *[400, 430, 370] * 6]
+    assert last_worsening(_minutes(*durations, seconds=10)) == 180
+    assert last_worsening(_minutes(*durations, seconds=10, traces=2)) == 180  # in slots of 30 s
+    assert last_worsening(_minutes(*durations, seconds=10, traces=1)) is None
+    assert comparable(_minutes(*durations, seconds=10, traces=1)) == []
+    assert last_worsening(_minutes(*durations[:18], seconds=10)) is None
 
 
 def test_an_excess_has_an_interval() -> None:

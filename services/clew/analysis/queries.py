@@ -109,16 +109,6 @@ class DiagnosisLogsRow(TypedDict):
 DIAGNOSIS_LOGS = Query[DiagnosisLogsRow](ANALYSIS, "diagnosis_logs")
 
 
-class DiagnosisMinutesRow(TypedDict):
-    minute: int
-    traces: int
-    errors: int
-    log_duration: float
-
-
-DIAGNOSIS_MINUTES = Query[DiagnosisMinutesRow](ANALYSIS, "diagnosis_minutes")
-
-
 class DiagnosisProcessRow(TypedDict):
     service: str
     metric: str
@@ -146,6 +136,16 @@ class DiagnosisSetsRow(TypedDict):
 
 
 DIAGNOSIS_SETS = Query[DiagnosisSetsRow](ANALYSIS, "diagnosis_sets")
+
+
+class DiagnosisSlotsRow(TypedDict):
+    start: int
+    traces: int
+    errors: int
+    log_duration: float
+
+
+DIAGNOSIS_SLOTS = Query[DiagnosisSlotsRow](ANALYSIS, "diagnosis_slots")
 
 
 class DiagnosisTimesRow(TypedDict):

@@ -10,8 +10,7 @@ from fastapi import Query, Request
 
 from clew.analysis import diagnosis, queries
 from clew.analysis.alerts.records import AlertRecord
-from clew.analysis.diagnosis import Question, TimeRange
-from clew.analysis.diagnosis.onset import last_worsening
+from clew.analysis.diagnosis import Question, TimeRange, onset
 from clew.analysis.transactions.definitions import Definition
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.changes import BaselineEnd, BaselineStart, baseline_window
@@ -73,7 +72,8 @@ def diagnose(
 
     The traces are those of a transaction, of a service, of an operation, or of an alert; without
     any of them all traces. Without `start` the window begins where durations or failures last
-    became worse within three hours, or where the alert began. Without a baseline it is the time
+    became worse within three hours, or where the alert began; `window_because` says if no such
+    time is found. Without a baseline it is the time
     before the window, eleven times as long, but at least 55 minutes and at most a day. If nothing
     differs by more than chance, `none_because` says so."""
     answer.rests_on_settled_traces()
@@ -85,14 +85,16 @@ def diagnose(
         question = _question_of(record, question)
         window = window if is_given else alert_window(record, window.end)
     question = replace(question, transaction=_defined_id(definitions, question.transaction))
+    reason = None
     if alert is None and not is_given:
-        window = _worse_window(answer, question, window.end)
+        window, reason = _worse_window(answer, question, window.end)
     baseline = baseline_window(window, baseline_start, baseline_end) or _before(window)
     question = replace(question, window=_range(window), baseline=_range(baseline))
     members = diagnosis.diagnose(answer, question)
     return answer.document(
         window=_bounds(window),
         baseline=_bounds(baseline),
+        window_because=reason,
         **members | {"onset": rfc3339_of_seconds(members["onset"])},
     )
 
@@ -168,18 +170,29 @@ def alert_window(record: AlertRecord, now: int) -> Window:
     return Window(max(0, start), max(end, start + MINUTE))
 
 
-def _worse_window(answer: Answer, question: Question, end: int) -> Window:
-    """From the last minute at which traces became slower or failed more often to the end."""
+def _worse_window(answer: Answer, question: Question, end: int) -> tuple[Window, str]:
+    """From the last time at which traces became slower or failed more often to the end; and why it
+    is this one."""
     searched = TimeRange(max(0, end - SEARCHED), end)
-    minutes = answer.rows(
-        queries.DIAGNOSIS_MINUTES,
+    slots = answer.rows(
+        queries.DIAGNOSIS_SLOTS,
         **replace(question, window=searched, baseline=searched).parameters,
+        slot=onset.slot_read(searched.seconds),
     )
-    began = last_worsening(minutes)
+    began = onset.last_worsening(slots)
     if began is not None:
-        return Window(began * SECOND, end)
-    first = minutes[0]["minute"] * SECOND if minutes else end - DEFAULT_WINDOW
-    return Window(end - min(DEFAULT_WINDOW, max(MINUTE, (end - first) // 4)), end)
+        return Window(began * SECOND, end), "since then traces are slower or fail more often"
+    first = slots[0]["start"] * SECOND if slots else end - DEFAULT_WINDOW
+    known = (
+        f"{(end - first) / MINUTE:.0f} minutes of {sum(slot['traces'] for slot in slots)} traces"
+    )
+    reason = (
+        f"no time is found from which on traces are slower or fail more often, in {known}"
+        if onset.comparable(slots)
+        else f"{known} are too few to find when traces became slower or failed more often"
+    )
+    length = min(DEFAULT_WINDOW, max(MINUTE, (end - first) // 4))
+    return Window(end - length, end), f"{reason}: these are the last {length / MINUTE:.0f} minutes"
 
 
 def _before(window: Window) -> Window:

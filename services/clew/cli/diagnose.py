@@ -63,6 +63,8 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
     yield f"{_minute(window['start'])} to {_minute(window['end'])} UTC, compared with " + (
         f"{_minute(baseline['start'])} to {_minute(baseline['end'])}"
     )
+    if answer["window_because"]:
+        yield answer["window_because"]
     if answer["impact"]:
         yield f"since {_minute(answer['onset'])}: {_impact(answer['impact'])}"
     if answer["none_because"]:

@@ -114,9 +114,8 @@ def _kind(
 def _calls_more(changes: Sequence[Mapping[str, Any]], hottest: float) -> bool:
     """Whether a service takes longer because of what it calls: what it does between calls takes
     longer then too."""
-    return sum(change["extra_ms"] for change in changes if change["type"] == "calls") > (
-        MORE_CALLS * hottest
-    )
+    calls: float = sum(change["extra_ms"] for change in changes if change["type"] == "calls")
+    return calls > MORE_CALLS * hottest
 
 
 def _waits_for_a_connection(change: Mapping[str, Any]) -> bool:

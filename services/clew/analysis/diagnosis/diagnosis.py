@@ -41,8 +41,9 @@ def diagnose(rows: Rows, question: Question) -> dict[str, Any]:
     """The members of the answer, as the API's models name them; `onset` in seconds since 1970.
     Raises StorageError."""
     parameters = question.parameters
-    minutes = rows.rows(queries.DIAGNOSIS_MINUTES, **parameters)
-    began = onset.onset(minutes, question.window.start // 10**9)
+    slot = onset.slot_read(question.seconds)
+    slots = rows.rows(queries.DIAGNOSIS_SLOTS, **parameters, slot=slot)
+    began = onset.onset(slots, question.window.start // 10**9)
     sets = _sets(rows, question)
     reason = _too_little(sets)
     if reason or sets is None:

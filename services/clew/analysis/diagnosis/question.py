@@ -73,6 +73,12 @@ class Question:
             "operation": self.operation,
         }
 
+    @property
+    def seconds(self) -> float:
+        """How long the window and its baseline last together, with what is between them."""
+        start = min(self.window.start, self.baseline.start)
+        return (max(self.window.end, self.baseline.end) - start) / SECOND
+
     def sampled(self, a_traces: int, b_traces: int) -> Question:
         """The question about at most MOST_TRACES of each set, which have so many."""
         return replace(

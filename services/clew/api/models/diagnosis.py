@@ -307,6 +307,9 @@ class Diagnosis(Response):
 
     window: ComparedWindow
     """The window that is explained."""
+    window_because: str | None
+    """Why it is this one: what was found in the last three hours, or that too little is known; null
+    if the request or an alert says it."""
     baseline: ComparedWindow
     """The window that it is compared with, without the explained one."""
     onset: Time
