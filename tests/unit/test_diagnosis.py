@@ -84,6 +84,28 @@ def test_parts_are_combined() -> None:
     assert impact.combined_score({"a": 7.0}) == 1
 
 
+def _set(rows: int) -> Any:
+    return {
+        "rows": rows, "traces": rows, "errors": 0, "time": rows * 1e8, "satisfied": rows,
+        "tolerating": 0, "mean": 1e8, "quantiles": [1e8, 1e8],
+    }  # fmt: skip
+
+
+def _occurrences(is_a: bool, number: int, bad: int) -> Any:
+    return {
+        "is_a": is_a, "occurrences": number, "failed": 0, "bad": bad, "users": 0, "users_worse": 0,
+        "value": 0.0, "lost": 0.0, "at_risk": 0.0,
+    }  # fmt: skip
+
+
+def test_an_impact_has_its_share_of_the_error_budget() -> None:
+    occurrences = [_occurrences(True, 100, 50), _occurrences(False, 1000, 10)]
+    # 49 more than usual are bad; 1000 an hour make 720,000 a month, of which 1 % may be bad.
+    found = impact.impact(_set(100), _set(1000), occurrences, impact.Objective(0.99), 3600)
+    assert found["budget_share"] == found["parts"]["budget"] == pytest.approx(49 / 7200)
+    assert impact.impact(_set(100), _set(1000), occurrences)["budget_share"] is None
+
+
 def _row(key: str, value: str, a: int, a_ms: float, b: int, b_ms: float) -> Any:
     return {
         "service": "orders", "operation": "POST", "source": "span", "key": key, "value": value,
@@ -154,6 +176,18 @@ def test_waiting_for_a_connection_is_the_process() -> None:
         evidences["time"] = time_evidence(time_changes([row | {"operation": operation}], 50))
         (cause,) = rank(evidences, 1e9)
         assert (cause.kind, cause.target) == (kind, "postgresql/shop")
+
+
+def test_some_calls_that_take_far_longer_are_a_change_and_a_single_one_is_not() -> None:
+    def row(slow: int) -> Any:
+        calls = [10e6] * (45 - slow) + [500e6] * slow
+        usual = (900, 900, 9e9, 900 * (10e6**2 + 3e6**2), 900, 9e9, 0)
+        own = (45, 45, sum(calls), sum(call**2 for call in calls), 45, sum(calls), 0)
+        return {"service": "a", "operation": "b", "target": "", "type": "", "a": own, "b": usual}
+
+    for slow, is_hot in ((10, True), (1, False)):
+        (change, *_) = time_changes([row(slow)] * 40, 45)
+        assert change.is_hot is is_hot
 
 
 def test_of_many_things_that_are_compared_one_differs_by_chance() -> None:

@@ -92,10 +92,33 @@ def _beyond(part: float, whole: float, usual_part: float, usual_whole: float) ->
     return max(0.0, part - (usual_part / usual_whole * whole if usual_whole else 0.0))
 
 
+@dataclass(frozen=True)
+class Objective:
+    """The share of a transaction's occurrences that are to be good, and within how many nanoseconds
+    they must end to be."""
+
+    share: float
+    latency: float = math.inf
+
+
+def occurrences_budget(
+    now: ImpactOccurrencesRow, before: ImpactOccurrencesRow, objective: Objective, seconds: float
+) -> float:
+    """The share of a month's error budget that the occurrences of a window take beyond those of its
+    baseline, which has so many seconds."""
+    bad = excess(now["bad"], now["occurrences"], before["bad"], before["occurrences"])
+    return budget_share(bad, objective.share, before["occurrences"] / seconds)
+
+
 def impact(
-    a: DiagnosisSetsRow, b: DiagnosisSetsRow, occurrences: Sequence[ImpactOccurrencesRow] = ()
+    a: DiagnosisSetsRow,
+    b: DiagnosisSetsRow,
+    occurrences: Sequence[ImpactOccurrencesRow] = (),
+    objective: Objective | None = None,
+    seconds: float = HOUR / 1e9,
 ) -> dict[str, Any]:
-    """The impact as the API's model names it. `occurrences`: of a defined transaction."""
+    """The impact as the API's model names it. `occurrences`: of a defined transaction; `objective`:
+    its one; `seconds`: how long the baseline lasts, without the window."""
     by_set = {row["is_a"]: row for row in occurrences}
     occurred, before = by_set.get(True), by_set.get(False)
     if occurred and before:
@@ -106,7 +129,10 @@ def impact(
         failed = excess(a["errors"], a["traces"], b["errors"], b["traces"])
     hours = (a["time"] / a["rows"] - b["time"] / b["rows"]) * a["traces"] / HOUR
     parts = {"failed": max(0.0, failed.lower) / max(1, a["traces"])}
-    users = value = None
+    users = value = budget = None
+    if occurred and before and objective:
+        budget = occurrences_budget(occurred, before, objective, seconds)
+        parts["budget"] = min(1.0, budget)
     if occurred:
         users = {"touched": occurred["users"], "worse": occurred["users_worse"]}
         if occurred["users"]:
@@ -121,6 +147,7 @@ def impact(
         "apdex": {"before": _apdex_of(b), "after": _apdex_of(a)},
         "users": users,
         "value": value,
+        "budget_share": budget,
         "score": combined_score(parts),
         "parts": parts,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from fastapi import Query, Request
 from clew.analysis import diagnosis, queries
 from clew.analysis.alerts.records import AlertRecord
 from clew.analysis.diagnosis import Question, TimeRange, onset
+from clew.analysis.impact import Objective
 from clew.analysis.transactions.definitions import Definition
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.changes import BaselineEnd, BaselineStart, baseline_window
@@ -84,7 +86,8 @@ def diagnose(
         record = stored_alert(answer, alert)
         question = _question_of(record, question)
         window = window if is_given else alert_window(record, window.end)
-    question = replace(question, transaction=_defined_id(definitions, question.transaction))
+    id = _defined_id(definitions, question.transaction)
+    question = replace(question, transaction=id, objective=_objective(definitions.get(id or "")))
     reason = None
     if alert is None and not is_given:
         window, reason = _worse_window(answer, question, window.end)
@@ -134,6 +137,14 @@ def _defined_id(definitions: Mapping[str, Definition], transaction: str | None) 
         if definition.name == transaction:
             return id
     raise Problem(404, f"no transaction has the id or name {transaction!r}")
+
+
+def _objective(definition: Definition | None) -> Objective | None:
+    """The objective of a defined transaction, if it has one."""
+    if definition is None or definition.slo is None:
+        return None
+    latency = definition.slo.latency_ms
+    return Objective(definition.slo.objective, math.inf if latency is None else latency * 1e6)
 
 
 def stored_alert(answer: Answer, alert: str) -> AlertRecord:

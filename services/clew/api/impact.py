@@ -9,10 +9,11 @@ from clew.analysis import queries
 from clew.analysis.alerts.records import AlertRecord
 from clew.analysis.impact import (
     Excess,
+    Objective,
     apdex,
-    budget_share,
     combined_score,
     excess,
+    occurrences_budget,
     value_excess,
 )
 from clew.analysis.transactions.definitions import Definition
@@ -141,9 +142,8 @@ def _of_definition(
 ) -> dict[str, Any]:
     budget = None
     if definition.slo is not None and before is not None:
-        bad = excess(now["bad"], now["occurrences"], before["bad"], before["occurrences"])
-        per_second = before["occurrences"] / baseline.seconds
-        budget = budget_share(bad, definition.slo.objective, per_second)
+        objective = Objective(definition.slo.objective)
+        budget = occurrences_budget(now, before, objective, baseline.seconds)
     value = value_excess(now, before)
     parts = {}
     if budget is not None:

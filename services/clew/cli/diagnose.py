@@ -87,6 +87,8 @@ def _impact(impact: Mapping[str, Any]) -> str:
         parts.append(f"{impact['users']['worse']} of {impact['users']['touched']} users worse off")
     if impact["value"]:
         parts.append(f"value lost {impact['value']['lost']:.2f}")
+    if impact["budget_share"]:
+        parts.append(f"{impact['budget_share']:.1%} of the month's error budget")
     return ", ".join(parts)
 
 

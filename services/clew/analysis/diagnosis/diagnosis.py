@@ -93,12 +93,13 @@ def _nothing(suspects: Sequence[Cause]) -> str:
 def _lost(rows: Rows, question: Question, sets: Sets) -> dict[str, Any]:
     occurrences: Sequence[queries.ImpactOccurrencesRow] = ()
     if question.transaction is not None:
+        latency = question.objective.latency if question.objective else math.inf
         occurrences = rows.rows(
             queries.IMPACT_OCCURRENCES,
             **question.parameters
-            | {"ids": [question.transaction], "latencies": [math.inf], "service": ""},
+            | {"ids": [question.transaction], "latencies": [latency], "service": ""},
         )
-    return impact.impact(sets.a, sets.b, occurrences)
+    return impact.impact(sets.a, sets.b, occurrences, question.objective, question.usual_seconds)
 
 
 def _evidence(rows: Rows, question: Question, sets: Sets) -> dict[EvidenceName, Evidence]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from clew.analysis.impact import Objective
 from clew.storage.sql import Query, RowT
 
 SECOND = 10**9
@@ -39,8 +40,8 @@ class Question:
     the window (B).
 
     Of one transaction, if given: of an automatic one the entry's service and names (`named`: these,
-    or all others), of a defined one its id. Of traces that meet a service and an operation, if
-    given. `a_one_in`, `b_one_in`: of each set one trace in so many is read."""
+    or all others), of a defined one its id and `objective`. Of traces that meet a service and an
+    operation, if given. `a_one_in`, `b_one_in`: of each set one trace in so many is read."""
 
     window: TimeRange
     baseline: TimeRange
@@ -49,6 +50,7 @@ class Question:
     entry_names: Sequence[str] = ()
     entry_named: bool = True
     transaction: str | None = None
+    objective: Objective | None = None
     service: str | None = None
     operation: str | None = None
     a_one_in: int = 1
@@ -78,6 +80,13 @@ class Question:
         """How long the window and its baseline last together, with what is between them."""
         start = min(self.window.start, self.baseline.start)
         return (max(self.window.end, self.baseline.end) - start) / SECOND
+
+    @property
+    def usual_seconds(self) -> float:
+        """How long the baseline lasts without the window."""
+        a, b = self.window, self.baseline
+        shared = max(0, min(a.end, b.end) - max(a.start, b.start))
+        return max(1.0, b.seconds - shared / SECOND)
 
     def sampled(self, a_traces: int, b_traces: int) -> Question:
         """The question about at most MOST_TRACES of each set, which have so many."""

@@ -78,6 +78,8 @@ class ImpactParts(Model):
     """Share of the users who had it worse."""
     value: Share | None = None
     """Share of the value that was lost."""
+    budget: Share | None = None
+    """Share of a month's error budget that is spent, at most 1."""
 
 
 class Impact(Model):
@@ -95,6 +97,9 @@ class Impact(Model):
     """Users; null unless the transaction is defined."""
     value: ValueImpact | None
     """Value; null unless the transaction is defined."""
+    budget_share: float | None
+    """Share of a month's error budget that the window takes beyond the baseline, 1 for all of it;
+    null unless the transaction is defined and has an slo."""
     score: Share
     """One number: 1 - Π(1 - part)."""
     parts: ImpactParts

@@ -60,6 +60,7 @@ function Answer({ answer }: { answer: Schemas["Diagnosis"] }) {
   const ranks = serviceRanks(answer.causes.map((cause) => cause.service))
   return (
     <>
+      {answer.window_because && <p className="muted foreign">{answer.window_because}</p>}
       {answer.impact && <p className="muted">{impactText(answer.impact)}</p>}
       {answer.none_because && <Empty>No cause: {answer.none_because}.</Empty>}
       <ol className="why causes">
@@ -71,7 +72,7 @@ function Answer({ answer }: { answer: Schemas["Diagnosis"] }) {
   )
 }
 
-function impactText({ traces, failed, apdex, users, value }: Schemas["Impact"]): string {
+function impactText({ traces, failed, apdex, users, value, budget_share: budget }: Schemas["Impact"]): string {
   const parts = [`${count(traces)} traces`]
   if (failed.lower > 0) parts.push(`${count(Math.round(failed.value))} more failed than usual`)
   if (apdex.before !== null && apdex.after !== null) {
@@ -79,6 +80,7 @@ function impactText({ traces, failed, apdex, users, value }: Schemas["Impact"]):
   }
   if (users) parts.push(`${count(users.worse)} of ${count(users.touched)} users worse off`)
   if (value && value.lost > 0) parts.push(`value lost ${money(value.lost)}`)
+  if (budget) parts.push(`${percent(budget)} of the month's error budget`)
   return parts.join(" · ")
 }
 
