@@ -5,14 +5,20 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from clew.analysis.traces.settling import Settling
+from clew.analysis.alerts.notes import Notes
+from clew.analysis.alerts.records import AlertRecord, AlertRecords
+from clew.analysis.alerts.states import AlertState, State
+from clew.analysis.alerts.verdicts import Verdict
+from clew.analysis.traces.settling import Settling, settler_statements
+from clew.analysis.watching.diagnoser import Diagnoser
 from clew.cli.client import Client
 from clew.cli.diagnose import show
 from clew.cli.settings import UsageError
@@ -184,6 +190,30 @@ def test_a_change_is_found_in_a_history_of_six_minutes(answers: Answers) -> None
     few = rfc3339(SHORT + MINUTE)
     answer = answers.api.get("/api/v1/diagnose", service="kiosk", end=few)
     assert "too few to find" in answer["window_because"]
+
+
+def test_an_alert_that_fires_is_diagnosed_once(answers: Answers) -> None:
+    began = SHORT / SECOND + 240
+    verdict = Verdict("slow", {"service": "kiosk"}, began, True, window=60.0)
+    record = AlertRecord(verdict, "page", AlertState(State.FIRING, began, 1, began))
+    nothing = replace(record, verdict=replace(verdict, labels={"metric": "disk"}))
+    statements = settler_statements(answers.store)
+    AlertRecords(statements).put([record], 1)
+    found = threading.Event()
+    diagnoser = Diagnoser(statements, Notes(statements), lambda: (), lambda: began + 120, found.set)
+    diagnoser.ask(nothing)
+    assert not diagnoser.expects(nothing.id, 1)
+    diagnoser.ask(record)
+    assert diagnoser.expects(record.id, 1)
+    diagnoser.start()
+    assert found.wait(60)
+    diagnoser.close(5)
+    assert not diagnoser.expects(record.id, 1)
+    cause = diagnoser.causes()[record.id, 1]
+    assert cause.startswith("kiosk GET / takes longer: ")
+    view = answers.api.get(f"/api/v1/alerts/{record.id}")
+    assert view["cause"] == cause
+    assert view["notes"] == []
 
 
 def test_a_version_that_takes_longer(answers: Answers) -> None:

@@ -13,7 +13,7 @@ from clew.analysis.alerts.outbox import Outbox, OutboxEntry
 from clew.analysis.alerts.receivers import Receiver
 from clew.analysis.alerts.states import Transition
 from clew.analysis.traces.settling import settler_statements
-from clew.delivery.deliverer import GIVE_UP_AFTER, OLD_AFTER, Deliverer
+from clew.delivery.deliverer import CAUSE_PATIENCE, GIVE_UP_AFTER, OLD_AFTER, Causes, Deliverer
 from clew.delivery.senders import Sender
 from clew.storage import Store
 from support.loading import Running, rows
@@ -42,6 +42,12 @@ class Desk:
             self.outbox, lambda: self.receivers, Sender(LOOPBACK), lambda: self.now
         )
 
+    def diagnose(self, causes: Causes) -> None:
+        """A deliverer that asks for causes."""
+        self.deliverer = Deliverer(
+            self.outbox, lambda: self.receivers, Sender(LOOPBACK), lambda: self.now, causes
+        )
+
     def add(self, number: int, receiver: str = "oncall", **changes: Any) -> OutboxEntry:
         entry = OutboxEntry(
             receiver,
@@ -55,6 +61,20 @@ class Desk:
         return self.deliverer.deliver(Running())
 
 
+class Sought:
+    """The cause of one alert, looked for until it is found."""
+
+    def __init__(self, alert: str) -> None:
+        self.alert = alert
+        self.text = ""
+
+    def expects(self, alert: str, episode: int) -> bool:
+        return alert == self.alert and not self.text
+
+    def causes(self) -> dict[tuple[str, int], str]:
+        return {(self.alert, 3): self.text} if self.text else {}
+
+
 def bodies(receiver: Sink) -> list[dict[str, Any]]:
     return [json.loads(body) for _, body in receiver.requests]
 
@@ -66,6 +86,27 @@ def headlines(body: dict[str, Any]) -> list[str]:
 def states(store: Store) -> dict[str, int]:
     query = "SELECT State, count() AS n FROM otel.clew_outbox FINAL GROUP BY 1"
     return {row["State"]: row["n"] for row in rows(store, query)}
+
+
+def test_a_message_carries_the_cause_and_waits_for_it_only_a_while(store: Store) -> None:
+    with sink() as target:
+        desk = Desk(store, target.port)
+        sought = Sought(f"{1:016x}")
+        desk.diagnose(sought)
+        desk.add(1)
+        assert 0 < desk.deliver() <= CAUSE_PATIENCE + 0.001
+        assert bodies(target) == []
+        sought.text = "payments waits for bank.example"
+        assert desk.deliver() == math.inf
+        (body,) = bodies(target)
+        assert body["alerts"][0]["annotations"]["cause"] == sought.text
+        assert "cause: payments waits for bank.example" in body["text"]
+        desk.diagnose(Sought(f"{2:016x}"))
+        desk.add(2)
+        assert desk.deliver() > 0
+        desk.now += CAUSE_PATIENCE + 0.01
+        assert desk.deliver() == math.inf
+        assert "cause" not in bodies(target)[1]["alerts"][0]["annotations"]
 
 
 def test_each_entry_is_sent_once_with_its_key(store: Store) -> None:

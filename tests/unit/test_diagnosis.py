@@ -21,6 +21,7 @@ from clew.analysis.diagnosis.evidence import (
     time_evidence,
 )
 from clew.analysis.diagnosis.onset import comparable, last_worsening, onset
+from clew.analysis.diagnosis.sentences import sentence
 from clew.analysis.queries import DiagnosisSlotsRow, DiagnosisValuesRow
 
 
@@ -216,6 +217,36 @@ def test_a_process_that_uses_little_of_its_limit_is_not_loaded() -> None:
     }  # fmt: skip
     assert not process_evidence([row]).strengths
     assert process_evidence([row | {"highest": 0.9}]).strengths
+
+
+def _cause(kind: str, **changes: Any) -> Any:
+    empty: dict[str, Any] = {"changes": []}
+    evidence = {name: dict(empty) for name in WEIGHTS}
+    evidence["time"] = {
+        "changes": [{"type": "own", "baseline_ms": 10.9, "ms": 259.9, "extra_ms": 248.9}]
+    }
+    return {
+        "service": "payments", "operation": "POST /charges", "kind": kind, "target": "",
+        "confidence": 0.92, "evidence": evidence, "places": [], "exceptions": [],
+        "versions": [], "values": [], "instances": [],
+    } | changes  # fmt: skip
+
+
+def test_a_cause_is_said_in_a_sentence() -> None:
+    version = sentence(_cause("version", versions=[{"value": "1.9.0"}]))
+    assert version == (
+        "payments POST /charges takes longer: 11 → 260 ms a call, since version 1.9.0 "
+        "(confidence 92%)"
+    )
+    external = sentence(_cause("external", target="bank.example", operation=""))
+    assert external.startswith("payments waits for bank.example: 11 → 260 ms a call")
+    record = {"place": "pay.py#7", "change": "new", "text": "refused " * 100}
+    code = _cause("code", places=[record])
+    code["evidence"]["logs"] = {"changes": [record]}
+    assert "does something else at pay.py#7, new: refused refused" in sentence(code)
+    assert len(sentence(code | {"operation": "x" * 1000})) == 300
+    for kind in ("own", "link", "code", "missing", "process", "database", "value"):
+        assert sentence(_cause(kind)).endswith("(confidence 92%)")
 
 
 def test_the_deeper_service_wins() -> None:

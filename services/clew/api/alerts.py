@@ -112,6 +112,7 @@ def alert(request: Request, alert_id: str, answer: AnswerDependency) -> dict[str
         raise Problem(404, f"no alert has the id {alert_id!r}")
     record, view = records[alert_id], _view(request, answer)
     verdict = record.verdict
+    notes = [row for row in view.notes if row["alert"] == alert_id]
     changes = answer.limited_rows(queries.ALERT_CHANGES, MAX_CHANGES, alert=alert_id)
     group = _group(record)
     has_band = verdict.lower is not None and verdict.upper is not None
@@ -127,13 +128,14 @@ def alert(request: Request, alert_id: str, answer: AnswerDependency) -> dict[str
         z=verdict.z,
         window_ms=verdict.window * 1000,
         diagnosis=f"/api/v1/diagnose?alert={alert_id}" if record.state.episode else None,
+        cause=next((row["text"] for row in notes if _is_cause(row, record)), None),
         members=[
             view.alert(other)
             for other in records.values()
             if other.id != record.id and _group(other) == group
         ],
         history=list(map(_change, changes)),
-        notes=[_note(row) for row in view.notes if row["alert"] == alert_id],
+        notes=[_note(row) for row in notes if row["kind"] != "cause"],
         notifications=newest_notifications(answer, MAX_NOTIFICATIONS, alert=alert_id),
     )
 
@@ -157,6 +159,10 @@ def feedback(request: Request, alert_id: str, body: models.FeedbackBody) -> dict
     accepted is what is usual from then on."""
     kind: NoteKind = "accepted" if body.accepted else "useful" if body.useful else "noise"
     return _add_note(request, alert_id, kind, body.text)
+
+
+def _is_cause(note: queries.AlertNotesRow, record: AlertRecord) -> bool:
+    return note["kind"] == "cause" and note["episode"] == record.state.episode
 
 
 def _add_note(request: Request, alert_id: str, kind: NoteKind, text: str) -> dict[str, Any]:

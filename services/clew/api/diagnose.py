@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
@@ -11,8 +10,8 @@ from fastapi import Query, Request
 
 from clew.analysis import diagnosis, queries
 from clew.analysis.alerts.records import AlertRecord
-from clew.analysis.diagnosis import Question, TimeRange, onset
-from clew.analysis.impact import Objective
+from clew.analysis.diagnosis import Question, TimeRange, alerted, onset
+from clew.analysis.diagnosis.alerted import HOUR, MINUTE, before, of_definition
 from clew.analysis.transactions.definitions import Definition
 from clew.api.answer import Answer, AnswerDependency
 from clew.api.changes import BaselineEnd, BaselineStart, baseline_window
@@ -34,11 +33,8 @@ from clew.api.transaction_names import transaction_names
 
 router = routes("diagnose")
 
-MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
 SEARCHED = 3 * HOUR  # before now, in which a change is looked for if no window is given
 DEFAULT_WINDOW = 15 * MINUTE  # if there was none; at most a quarter of what is stored
-# The baseline, if none is given: so many times the window's length before it, within these bounds.
-TIMES_AS_LONG, SHORTEST, LONGEST = 11, 55 * MINUTE, 24 * HOUR
 
 
 @router.get("", response_model=models.Diagnosis)
@@ -84,15 +80,16 @@ def diagnose(
     is_given = "start" in request.query_params or common.position
     if alert is not None:
         record = stored_alert(answer, alert)
-        question = _question_of(record, question)
+        question = alerted.narrowed(record, question)
         window = window if is_given else alert_window(record, window.end)
-    id = _defined_id(definitions, question.transaction)
-    question = replace(question, transaction=id, objective=_objective(definitions.get(id or "")))
+    if question.transaction is not None:
+        question = of_definition(question, _definition(definitions, question.transaction))
     reason = None
     if alert is None and not is_given:
         window, reason = _worse_window(answer, question, window.end)
-    baseline = baseline_window(window, baseline_start, baseline_end) or _before(window)
-    question = replace(question, window=_range(window), baseline=_range(baseline))
+    chosen = baseline_window(window, baseline_start, baseline_end)
+    baseline = _range(chosen) if chosen else before(_range(window))
+    question = replace(question, window=_range(window), baseline=baseline)
     members = diagnosis.diagnose(answer, question)
     return answer.document(
         window=_bounds(window),
@@ -129,22 +126,14 @@ def _population(
     )
 
 
-def _defined_id(definitions: Mapping[str, Definition], transaction: str | None) -> str | None:
-    """The id of the definition with this id or name. Raises Problem 404."""
-    if transaction is None or transaction in definitions:
-        return transaction
-    for id, definition in definitions.items():
+def _definition(definitions: Mapping[str, Definition], transaction: str) -> Definition:
+    """The definition with this id or name. Raises Problem 404."""
+    if transaction in definitions:
+        return definitions[transaction]
+    for definition in definitions.values():
         if definition.name == transaction:
-            return id
+            return definition
     raise Problem(404, f"no transaction has the id or name {transaction!r}")
-
-
-def _objective(definition: Definition | None) -> Objective | None:
-    """The objective of a defined transaction, if it has one."""
-    if definition is None or definition.slo is None:
-        return None
-    latency = definition.slo.latency_ms
-    return Objective(definition.slo.objective, math.inf if latency is None else latency * 1e6)
 
 
 def stored_alert(answer: Answer, alert: str) -> AlertRecord:
@@ -156,29 +145,10 @@ def stored_alert(answer: Answer, alert: str) -> AlertRecord:
     raise Problem(404, f"no alert has the id {alert!r}")
 
 
-def _question_of(record: AlertRecord, question: Question) -> Question:
-    """The question with what the alert is about (`Series.labels`)."""
-    labels: Mapping[str, str] = record.labels
-    service, operation = labels.get("service"), labels.get("operation")
-    question = replace(question, environment=labels.get("environment", question.environment))
-    if "transaction" in labels and service and operation:
-        return replace(question, entry_service=service, entry_names=[operation])
-    if "transaction" in labels:
-        return replace(question, transaction=labels["transaction"])
-    return replace(
-        question,
-        service=service or question.service,
-        operation=operation or question.operation,
-    )
-
-
 def alert_window(record: AlertRecord, now: int) -> Window:
     """From before the alert's episode began to its end, or to now."""
-    state = record.state
-    began = state.firing_since if state.firing_since else state.since
-    start = int(began * SECOND) - max(int(record.verdict.window * SECOND), MINUTE)
-    end = now if state.is_open else int(state.since * SECOND)
-    return Window(max(0, start), max(end, start + MINUTE))
+    window = alerted.alert_window(record, now)
+    return Window(window.start, window.end)
 
 
 def _worse_window(answer: Answer, question: Question, end: int) -> tuple[Window, str]:
@@ -206,15 +176,9 @@ def _worse_window(answer: Answer, question: Question, end: int) -> tuple[Window,
     return Window(end - length, end), f"{reason}: these are the last {length / MINUTE:.0f} minutes"
 
 
-def _before(window: Window) -> Window:
-    length = min(max(TIMES_AS_LONG * (window.end - window.start), SHORTEST), LONGEST)
-    start = max(0, window.start - length)
-    return Window(start, max(start + 1, window.start))
-
-
 def _range(window: Window) -> TimeRange:
     return TimeRange(window.start, window.end)
 
 
-def _bounds(window: Window) -> dict[str, str]:
+def _bounds(window: Window | TimeRange) -> dict[str, str]:
     return {"start": rfc3339(window.start), "end": rfc3339(window.end)}

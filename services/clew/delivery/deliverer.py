@@ -11,9 +11,10 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
+from typing import Protocol
 
 from clew.analysis.alerts.outbox import Outbox, OutboxEntry
 from clew.analysis.alerts.receivers import Receiver
@@ -28,6 +29,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 10.0, 600.0  # seconds between two attempts
 GIVE_UP_AFTER = 86_400.0  # seconds
 OLD_AFTER = 900.0  # seconds: what has waited for so long goes out with all others that have
 LOOK_EVERY = 60.0  # seconds, without a wake
+CAUSE_PATIENCE = 5.0  # seconds that a message waits for the cause of what it tells
 
 
 @dataclass
@@ -45,9 +47,19 @@ class _Line:
         return per_minute - len(self.sent_at)
 
 
+class Causes(Protocol):
+    """Why alerts fire, as far as it is found."""
+
+    def expects(self, alert: str, episode: int) -> bool:
+        """Whether the cause of an episode may still be found."""
+
+    def causes(self) -> Mapping[tuple[str, int], str]:
+        """A sentence for each alert and episode. Raises StorageError."""
+
+
 class Deliverer:
     """Sends what is in the outbox. `receivers` gives the receivers in force, by name; `now` the
-    time in seconds since 1970.
+    time in seconds since 1970; `causes` the causes of alerts, which messages carry.
 
     At least once: an entry is marked as sent after its receiver has taken it. A crash in between
     sends it again, with the same key."""
@@ -58,8 +70,10 @@ class Deliverer:
         receivers: Callable[[], Mapping[str, Receiver]],
         sender: Sender,
         now: Callable[[], float],
+        causes: Causes | None = None,
     ) -> None:
         self._outbox = outbox
+        self._causes = causes
         self._receivers = receivers
         self._sender = sender
         self._now = now
@@ -73,12 +87,42 @@ class Deliverer:
     def deliver(self, stop: Stop) -> float:
         """Send what is due. Returns the seconds until something is due again; math.inf if nothing
         waits. Raises StorageError."""
-        waiting = sorted(self._outbox.waiting(), key=attrgetter("receiver"))  # keeps their order
+        waiting = self._with_causes(self._outbox.waiting())
+        waiting.sort(key=attrgetter("receiver"))  # keeps their order
         due = [
             self._serve(name, list(entries), stop)
             for name, entries in groupby(waiting, key=attrgetter("receiver"))
         ]
         return max(0.0, min(due, default=float("inf")) - self._now())
+
+    def _with_causes(self, entries: list[OutboxEntry]) -> list[OutboxEntry]:
+        """The entries with the causes of their alerts, where these are found."""
+        if self._causes is None or not entries:
+            return entries
+        causes = self._causes.causes()
+        result = []
+        for entry in entries:
+            notification = entry.notification
+            if cause := causes.get((notification.alert, notification.episode)):
+                notification = replace(
+                    notification, explanation={"cause": cause, **notification.explanation}
+                )
+            result.append(replace(entry, notification=notification))
+        return result
+
+    def _waits_until(self, entries: Sequence[OutboxEntry], now: float) -> float:
+        """Until when a receiver's messages wait for the cause of one of them."""
+        causes = self._causes
+        return max(
+            (
+                entry.created_at + CAUSE_PATIENCE
+                for entry in entries
+                if causes is not None
+                and now - entry.created_at < CAUSE_PATIENCE
+                and causes.expects(entry.notification.alert, entry.notification.episode)
+            ),
+            default=now,
+        )
 
     def _work(self, stop: Stop) -> float:
         return min(self.deliver(stop), LOOK_EVERY) if self._receivers() else LOOK_EVERY
@@ -94,6 +138,8 @@ class Deliverer:
         line.rests_until = max(line.rests_until, *(entry.due_at for entry in entries))
         if now < line.rests_until:
             return line.rests_until
+        if (until := self._waits_until(entries, now)) > now:
+            return until
         for message, parts in self._messages(name, receiver, line, entries):
             stop.check()
             try:

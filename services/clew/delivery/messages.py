@@ -118,6 +118,7 @@ def fields(message: Message) -> dict[str, str]:
         "headline": first.headline,
         "since": iso_time(first.firing_since),
         "runbook": first.runbook,
+        "cause": first.explanation.get("cause", ""),
         **{f"label_{name}": value for name, value in first.labels.items()},
         **{f"value_{name}": value for name, value in first.explanation.items()},
     }

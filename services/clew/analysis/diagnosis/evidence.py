@@ -183,15 +183,15 @@ def more_calls(rows: Sequence[DiagnosisWaysRow], traces: int) -> list[MoreCalls]
     """Where services take longer by what they call, and not because that takes longer; `traces` of
     A."""
     least = least_z(len(rows))
-    found = []
+    changes = []
     for row in rows:
         if row["is_total"]:
             z = row["more"] / math.sqrt(row["more_variance"] + 1e-9)
         else:
             z = _deviation(row["came"], row["expected"], row["variance"])
         if z > least and row["more"] > 0 and row["baseline_calls"] >= MIN_BASELINE_CALLS:
-            found.append(MoreCalls(row, z, row["more"] / traces))
-    return found
+            changes.append(MoreCalls(row, z, row["more"] / traces))
+    return changes
 
 
 def _more_detail(calls: MoreCalls) -> dict[str, Any]:

@@ -49,7 +49,8 @@ class Inputs:
     """What the watcher is handed besides its tables. `definitions`: those in force; `last_insert`:
     when rows were stored last; `catch_up`: have what was received stored; `is_received`: whether
     telemetry is taken in; `run_sql`: run a statement under the reading role; `calls`: who called
-    whom before a time; `url`: the address of the pages; `now`: the time in seconds since 1970."""
+    whom before a time; `url`: the address of the pages; `diagnose`: have an alert that fires
+    diagnosed, without waiting; `now`: the time in seconds since 1970."""
 
     now: Callable[[], float]
     definitions: Callable[[], Sequence[Definition]]
@@ -59,6 +60,7 @@ class Inputs:
     run_sql: SqlRunner = lambda sql: ()
     calls: Callable[[float], CallGraph] = lambda at: CallGraph(())
     url: str = ""
+    diagnose: Callable[[AlertRecord], None] = lambda record: None
 
 
 class Watcher:
@@ -266,6 +268,10 @@ class Watcher:
             for delivery in deliveries
             for receiver in delivery.receivers
         ]
+        for delivery in deliveries:
+            notification = delivery.notification
+            if notification.transition in (Transition.FIRED, Transition.REOPENED):
+                self._inputs.diagnose(self._records[notification.alert])
         self._outbox.put(entries)
         self._put(changed)
         if entries:

@@ -138,6 +138,9 @@ class AlertView(StoredResponse):
     """The window that was judged, in milliseconds."""
     diagnosis: str | None
     """The path of the request that says why, `GET /api/v1/diagnose`; null if it never fired."""
+    cause: str | None
+    """The first cause that a diagnosis named when the last episode began, in one sentence; null if
+    it named none, or the alert is not about traces."""
     members: list[Alert]
     """The other alerts of its group."""
     history: list[AlertChange]

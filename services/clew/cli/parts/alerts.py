@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from clew.analysis.alerts.notes import Notes
 from clew.analysis.alerts.outbox import Outbox
@@ -15,6 +16,7 @@ from clew.analysis.alerts.records import AlertRecords
 from clew.analysis.alerts.silences import Silences
 from clew.analysis.traces.settling import settler_statements
 from clew.analysis.watching.calls import read_calls
+from clew.analysis.watching.diagnoser import LIMITS, Diagnoser
 from clew.analysis.watching.evidence import SqlRunner
 from clew.analysis.watching.learner import Learner
 from clew.analysis.watching.progress import WatcherProgress
@@ -26,6 +28,7 @@ from clew.delivery.deliverer import Deliverer
 from clew.delivery.heartbeat import HeartbeatSender
 from clew.delivery.senders import Sender
 from clew.storage import Sessions, StorageError
+from clew.storage.statements import Statements
 
 PATIENCE = 0.5  # seconds for each of the two threads at the end
 SQL_LIMITS = {"max_execution_time": "2", "max_result_rows": "1000"}
@@ -37,11 +40,20 @@ async def alerts(shared: Shared) -> AsyncIterator[dict[str, str]]:
     """Judge the rules of alerts and deliver what is found, while this is entered."""
     statements = settler_statements(shared.store)
     outbox_statements = settler_statements(shared.store)
+    diagnoses = Statements(shared.store, LIMITS)
+    diagnoser = Diagnoser(
+        diagnoses,
+        Notes(diagnoses),
+        shared.registry.definitions,
+        time.time,
+        lambda: deliverer.wake(),
+    )
     deliverer = Deliverer(
         Outbox(outbox_statements),
         lambda: shared.rulebook.current().all.receivers,
         Sender(Networks(shared.settings.alert_networks)),
         time.time,
+        diagnoser,
     )
     watched = WatchedSeries(statements)
     watcher = Watcher(
@@ -54,7 +66,7 @@ async def alerts(shared: Shared) -> AsyncIterator[dict[str, str]]:
         Outbox(statements),
         WatcherProgress(statements, shared.store.shared, time.time),
         Learner(statements, watched, shared.settings.watch_limit),
-        _inputs(shared),
+        replace(_inputs(shared), diagnose=diagnoser.ask),
         deliverer.wake,
     )
     heartbeat = HeartbeatSender(
@@ -65,8 +77,9 @@ async def alerts(shared: Shared) -> AsyncIterator[dict[str, str]]:
     )
     shared.events.on_stopping(watcher.stop)
     shared.events.on_stopping(statements.stop)
+    shared.events.on_stopping(diagnoses.stop)
     heartbeat.start()
-    for worker in (watcher, deliverer):
+    for worker in (watcher, deliverer, diagnoser):
         shared.pauses.register(_Paused(worker))
         worker.start()
     try:
@@ -74,6 +87,7 @@ async def alerts(shared: Shared) -> AsyncIterator[dict[str, str]]:
     finally:
         if not await asyncio.to_thread(watcher.close, PATIENCE):
             shared.stuck.set()
+        await asyncio.to_thread(diagnoser.close, PATIENCE)
         await asyncio.to_thread(heartbeat.close, PATIENCE)
         # It may wait for a receiver, which holds up nothing: it only must not write afterwards.
         if not await asyncio.to_thread(deliverer.close, PATIENCE):
@@ -123,7 +137,7 @@ def _sql_runner(shared: Shared) -> SqlRunner:
 class _Paused:
     """A worker as a Writer: it leaves nothing in part."""
 
-    def __init__(self, worker: Watcher | Deliverer) -> None:
+    def __init__(self, worker: Watcher | Deliverer | Diagnoser) -> None:
         self._worker = worker
 
     def paused(self, reloaded_within: float | None = None) -> AbstractContextManager[None]:

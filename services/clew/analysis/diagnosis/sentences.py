@@ -1,0 +1,68 @@
+"""A cause of a diagnosis in one sentence, for those who are told of an alert."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MAX_LENGTH = 300  # characters
+MAX_TEXT = 80  # of a log record
+
+
+def sentence(cause: Mapping[str, Any]) -> str:
+    """The service and operation, what changed in it, since which version or for which value, and
+    how sure that is. `cause`: one of the answer of `diagnose`."""
+    subject = f"{cause['service'] or 'a service without a name'} {cause['operation']}".strip()
+    conditions = "".join(
+        f", {word} {value['value']}"
+        for name, word in (
+            ("versions", "since version"),
+            ("values", "for"),
+            ("instances", "at instance"),
+        )
+        for value in cause[name][:1]
+    )
+    text = f"{subject} {_change(cause)}{conditions} (confidence {cause['confidence']:.0%})"
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"
+
+
+def _change(cause: Mapping[str, Any]) -> str:
+    target, evidence = cause["target"], cause["evidence"]
+    hottest = max(evidence["time"]["changes"], key=lambda change: change["extra_ms"], default=None)
+    times = f": {hottest['baseline_ms']:.0f} → {hottest['ms']:.0f} ms a call" if hottest else ""
+    match cause["kind"]:
+        case "link":
+            return f"and {target} take longer to reach each other{times}"
+        case "database" | "external":
+            return f"waits for {target}{times}" if hottest else f"has failed calls of {target}"
+        case "process":
+            return _process(cause, times)
+        case "missing":
+            return f"no longer does what it always did{_place(cause)}"
+        case "code" if not cause["places"] and not cause["exceptions"]:
+            calls = any(change["type"] == "calls" for change in evidence["time"]["changes"])
+            return f"calls more, or one after the other{times}" if calls else "calls otherwise"
+        case "code":
+            return f"does something else{_place(cause)}"
+    if hottest is None:
+        return f"differs{_place(cause)}"
+    return f"takes longer{times}"
+
+
+def _process(cause: Mapping[str, Any], times: str) -> str:
+    gauges = cause["evidence"]["process"]["changes"]
+    if cause["target"] or not gauges:
+        return f"waits for a connection to {cause['target']}{times}"
+    gauge = gauges[0]
+    return f"is loaded: {gauge['metric']} {gauge['highest']:.3g}, usually {gauge['usual']:.3g}"
+
+
+def _place(cause: Mapping[str, Any]) -> str:
+    """Where in the code, and what it logs there."""
+    changes = cause["evidence"]["logs"]["changes"]
+    if not changes:
+        return ""
+    first = changes[0]
+    place = f" at {first['place']}" if first["place"] else ""
+    return f"{place}, {first['change']}: {first['text'][:MAX_TEXT]}"

@@ -1,0 +1,123 @@
+"""Why an alert fires: a thread that diagnoses what fired, beside the watcher and the deliverer.
+
+The watcher only says what fired. What is found is a note on the episode, in one sentence, which
+messages and `GET /api/v1/alerts/{id}` carry. A message waits a few seconds for it at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from clew.analysis import diagnosis
+from clew.analysis.alerts.notes import Note, Notes
+from clew.analysis.alerts.records import AlertRecord
+from clew.analysis.diagnosis import Question, Rows
+from clew.analysis.diagnosis.alerted import LABELS, alert_window, before, narrowed, of_definition
+from clew.analysis.diagnosis.question import SECOND
+from clew.analysis.diagnosis.sentences import sentence
+from clew.analysis.transactions.definitions import Definition
+from clew.background import Stop, Worker
+from clew.storage import StorageError
+
+logger = logging.getLogger(__name__)
+
+AUTHOR = "clew"
+MAX_WAITING = 20  # alerts that wait for their diagnosis; others have none in their messages
+REST = 9.0  # times as long as a diagnosis took until the next one: a tenth of a core
+LIMITS: Mapping[str, int | str] = {"max_execution_time": 5, "max_memory_usage": 1 << 30}
+
+Episode = tuple[str, int]  # an alert's id and the episode's number
+
+
+class Diagnoser:
+    """Diagnoses alerts that fire, one after the other. `notify` is called after each."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        notes: Notes,
+        definitions: Callable[[], Sequence[Definition]],
+        now: Callable[[], float],
+        notify: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._rows = rows
+        self._notes = notes
+        self._definitions = definitions
+        self._now = now
+        self._notify = notify
+        self._lock = threading.Lock()
+        self._queue: deque[AlertRecord] = deque()
+        self._worker = Worker(
+            "diagnoser",
+            self._work,
+            "alerts are not diagnosed",
+            cooldown=lambda seconds: REST * seconds,
+        )
+        self.start = self._worker.start
+        self.paused = self._worker.paused
+        self.stop = self._worker.stop
+        self.close = self._worker.close
+
+    def ask(self, record: AlertRecord) -> None:
+        """Have an alert that fires diagnosed, if it is about traces. Does not wait."""
+        if not any(record.labels.get(label) for label in LABELS):
+            return
+        with self._lock:
+            if len(self._queue) >= MAX_WAITING:
+                return
+            self._queue.append(record)
+        self._worker.wake()
+
+    def expects(self, alert: str, episode: int) -> bool:
+        """Whether the cause of an episode may still be found."""
+        with self._lock:
+            return any(
+                (record.id, record.state.episode) == (alert, episode) for record in self._queue
+            )
+
+    def causes(self) -> dict[Episode, str]:
+        """The causes that were found, in a sentence each. Raises StorageError."""
+        return {
+            (note["alert"], note["episode"]): note["text"]
+            for note in self._notes.all()
+            if note["kind"] == "cause"
+        }
+
+    def _work(self, stop: Stop) -> float:
+        if not self._queue:
+            return float("inf")
+        record = self._queue[0]
+        try:
+            self.diagnose(record)
+        except StorageError as error:
+            logger.warning("%s: not diagnosed: %s", record.id, error)
+        finally:
+            with self._lock:
+                self._queue.popleft()
+            self._notify()
+        return 0.0 if self._queue else float("inf")
+
+    def diagnose(self, record: AlertRecord) -> str:
+        """The first cause of an alert, which becomes a note on its episode; "" if there is none.
+        Raises StorageError."""
+        question = self._question(record)
+        causes = diagnosis.diagnose(self._rows, question)["causes"] if question else []
+        if not causes:
+            return ""
+        text = sentence(causes[0])
+        episode = record.state.episode
+        self._notes.add(Note(record.id, episode, "cause", AUTHOR, text, self._now()))
+        return text
+
+    def _question(self, record: AlertRecord) -> Question | None:
+        window = alert_window(record, int(self._now() * SECOND))
+        question = narrowed(record, Question(window, before(window)))
+        if question.transaction is None:
+            return question
+        for definition in self._definitions():
+            if question.transaction in (definition.id, definition.name):
+                return of_definition(question, definition)
+        return None
