@@ -1005,6 +1005,7 @@ WATCH_DEPLOYMENTS = Query[WatchDeploymentsRow](ANALYSIS, "watch_deployments")
 
 class WatchFilledRow(TypedDict):
     until: int
+    oldest: int
 
 
 WATCH_FILLED = Query[WatchFilledRow](ANALYSIS, "watch_filled")

@@ -138,10 +138,10 @@ class Learner:
 
     def _first_missing(self, hour: int) -> int:
         """The hour from which on hours are to be filled: after those that are there, four weeks at
-        most."""
+        most, and not before there were spans."""
         (row,) = self._statements.rows(queries.WATCH_FILLED)
-        first = hour - learned.HOURS * HOUR
-        return max(first, row["until"] - FILLED_AGAIN * HOUR)
+        first = max(hour - learned.HOURS * HOUR, row["until"] - FILLED_AGAIN * HOUR)
+        return max(first, row["oldest"]) if row["oldest"] else hour
 
 
 def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
