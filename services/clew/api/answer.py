@@ -113,7 +113,8 @@ async def get_answer(
     pending = await _catch_up(request, wait)
     request.state.pending = pending
     reader: Reader = request.app.state.reader
-    reading = reader.begin()
+    # As in HTTP: a client that says so is not answered from a cache.
+    reading = reader.begin(cached="no-cache" not in request.headers.get("cache-control", ""))
     request.state.readings.append(reading)
     return Answer(reading, explain, request.app.state.rooted_traces, pending)
 

@@ -196,6 +196,15 @@ class Ingest:
         of another process in between is detected and raises InsertError. The call can be repeated
         after it failed, or was killed, at any point. Returns and raises as `load`.
         """
+        try:
+            stored = self._reload(signal, path, segment, received_at)
+        finally:
+            self._store.changes.add()
+        return _checked(items, segment, stored)
+
+    def _reload(
+        self, signal: Signal, path: Path, segment: int, received_at: float
+    ) -> dict[str, StoredItems]:
         with self._store.write_lock, self._store.client() as client:
             if not self._store.embedded:
                 # An earlier attempt may still run, though its client is gone.
@@ -218,7 +227,7 @@ class Ingest:
                 self._rebuild_side_rows(client, signal, side, segment)
             if self._store.shared:
                 self._check_sides(client, signal, segment)
-        return _checked(items, segment, stored)
+        return stored
 
     def count(self, signal: Signal, segment: int, received_at: float) -> dict[str, StoredItems]:
         """The stored items of a segment, by service."""
@@ -258,6 +267,7 @@ class Ingest:
                 logger.error("the disk was full: parts of %s are empty, and set aside", table)
                 client.command(f"DETACH TABLE otel.{table} SYNC")
                 client.command(f"ATTACH TABLE otel.{table}")
+                self._store.changes.add()
 
     def _is_whole(self, client: Client, table: str, part: str) -> bool:
         if (table, part) not in self._whole_parts:
@@ -289,6 +299,7 @@ class Ingest:
             except NestedValues:
                 for inserted in landings[:number]:
                     self._delete(client, signal.landings[inserted], f"Segment = {segment}")
+                self._store.changes.add(*signal.tables)
                 raise
         return [signal.landings[landing] for landing in landings]
 

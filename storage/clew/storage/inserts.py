@@ -46,7 +46,7 @@ def insert_requests(
     """Insert the segment in the file `path` into a landing table; `message` is its message in
     otlp.proto. Raises InsertError, NestedValues and Unacceptable."""
     table = f"otel.{landing}"
-    with _insert_errors(segment):
+    with _changing(store, landing), _insert_errors(segment):
         if store.embedded:
             # If the schema is given as a string, the engine leaves a copy of it in the working
             # directory.
@@ -88,6 +88,18 @@ def insert_block(
     """Insert rows as one block. The embedded engine reads them from a file without a name in
     `directory`. Raises ClickHouse's errors."""
     block = native_block(rows.columns, rows.rows)
+    with _changing(store, rows.table):
+        _insert_block(store, client, rows, block, settings, directory)
+
+
+def _insert_block(
+    store: Store,
+    client: Client,
+    rows: Rows,
+    block: bytes,
+    settings: Mapping[str, int | str],
+    directory: Path | None,
+) -> None:
     if store.embedded:
         columns = ", ".join(map(identifier, rows.columns))
         with tempfile.TemporaryFile(dir=directory) as file:
@@ -114,6 +126,14 @@ def query_id(segment: int) -> str:
 
 def _tags(segment: int) -> dict[str, int | str]:
     return dict.fromkeys(("query_id", "log_comment"), query_id(segment))
+
+
+@contextmanager
+def _changing(store: Store, table: str) -> Iterator[None]:
+    try:
+        yield
+    finally:  # after an error too: it may be unknown what was stored
+        store.changes.add(table)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, overload
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
+from clew.storage.changes import StatementCache
 from clew.storage.errors import StorageError
 from clew.storage.quoting import literal
 from clew.storage.sql import Query, RowT, sql_of
@@ -98,14 +99,19 @@ class Cancelled(StorageError):
 
 
 class Reader:
-    """Runs queries: one `Reading` for each request."""
+    """Runs queries: one `Reading` for each request. `cache`: of answers that would be the same
+    again; only where no other process writes to the tables."""
 
-    def __init__(self, store: Store, limits: Limits | None = None) -> None:
+    def __init__(
+        self, store: Store, limits: Limits | None = None, cache: StatementCache | None = None
+    ) -> None:
         self.store = store
         self._limits = limits or Limits()
+        self._cache = cache
 
-    def begin(self) -> Reading:
-        return Reading(self.store, self._limits)
+    def begin(self, *, cached: bool = True) -> Reading:
+        """`cached`: whether answers may come from the cache."""
+        return Reading(self.store, self._limits, self._cache if cached else None)
 
     def answers(self) -> bool:
         """Whether the database answers at all."""
@@ -119,9 +125,10 @@ class Reader:
 class Reading:
     """Runs the queries of one request, which share its time. Threads may call it concurrently."""
 
-    def __init__(self, store: Store, limits: Limits) -> None:
+    def __init__(self, store: Store, limits: Limits, cache: StatementCache | None = None) -> None:
         self._store = store
         self._limits = limits
+        self._cache = cache
         self._until = time.monotonic() + limits.seconds
         self._tag = secrets.token_hex(16)
         self._cancelled = False
@@ -227,6 +234,26 @@ class Reading:
         parameters: dict[str, Any],
         settings: str = "",
         rows_read: int | None = None,
+    ) -> bytes:
+        version = self._cache.version(sql) if self._cache else None
+        if self._cache is None or version is None:
+            return self._read_now(query, sql, parameters, settings, rows_read)
+        key = f"{sql}{settings}{rows_read}{sorted(parameters.items())}"
+        answer = self._cache.get(key, version)
+        if answer is None:
+            answer = self._read_now(query, sql, parameters, settings, rows_read)
+            self._cache.put(key, version, answer)
+        else:
+            self.statements.append(with_literals(sql, parameters))
+        return answer
+
+    def _read_now(
+        self,
+        query: str,
+        sql: str,
+        parameters: dict[str, Any],
+        settings: str,
+        rows_read: int | None,
     ) -> bytes:
         with self._statement(query, sql, parameters, rows_read=rows_read) as (client, limits):
             text = sql + limits + settings

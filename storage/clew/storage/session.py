@@ -148,10 +148,11 @@ class Session:
         structure = ", ".join(f"{identifier(name)} {kind}" for name, kind in types.items())
         fixed = {name: str(value) for name, value in INSERT_SETTINGS.items()}
         self.restrict(checked | fixed | {"readonly": "0"})
-        self._execute(
-            f"INSERT INTO otel.{insert.table} ({names}, {SEGMENT}) SELECT {names}, {segment} "
-            f"FROM file({literal(str(body))}, '{insert.format}', {literal(structure)}, 'none')"
-        )
+        with self._changing():
+            self._execute(
+                f"INSERT INTO otel.{insert.table} ({names}, {SEGMENT}) SELECT {names}, {segment} "
+                f"FROM file({literal(str(body))}, '{insert.format}', {literal(structure)}, 'none')"
+            )
 
     def write(self, is_connected: Callable[[], bool]) -> None:
         """Run a peer's prepared statement that writes, one at a time. Raises EngineError, also when
@@ -159,7 +160,7 @@ class Session:
         turn = nullcontext() if self.write_kind == KILL_KIND else self._store.write_lock
         with turn:
             _check_connected(is_connected)
-            with _engine_errors():
+            with _engine_errors(), self._changing():
                 self._connection.query(self._sql, "Null", params=self._parameters)
 
     def insert_peer_rows(
@@ -174,7 +175,7 @@ class Session:
         schema = {name: value for name, value in settings.items() if name in SCHEMA_SETTINGS}
         others = {name: value for name, value in settings.items() if name not in SCHEMA_SETTINGS}
         columns = f" ({', '.join(map(identifier, insert.columns))})" if insert.columns else ""
-        with self._store.write_lock:
+        with self._store.write_lock, self._changing():
             _check_connected(is_connected)
             self._set(schema)
             self.restrict(self._check_settings(others), PEER_INSERT)
@@ -182,6 +183,13 @@ class Session:
                 f"INSERT INTO otel.{identifier(insert.table)}{columns} "
                 f"FROM INFILE {literal(str(body))} FORMAT {insert.format}"
             )
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._store.changes.add()
 
     def cancel(self) -> None:
         """Kill the statement if it is running."""

@@ -55,7 +55,7 @@ class Statements:
     ) -> None:
         """Insert the rows of a query into a table of the database otel. `columns`: a list of
         columns as SQL text."""
-        with self._client(query.name) as client:
+        with self._client(query.name, table) as client:
             insert = f"INSERT INTO otel.{table} ({columns}) SETTINGS {self._settings}\n"
             # client.command would put the parameters, however long, into the URL.
             client.raw_query(insert + sql_of(query.package, query.name), parameters=parameters)
@@ -77,7 +77,8 @@ class Statements:
             client.command(self._store.cluster.kill, parameters={"tag": self._tag})
 
     @contextmanager
-    def _client(self, name: str) -> Iterator[Client]:
+    def _client(self, name: str, changed: str = "") -> Iterator[Client]:
+        """A client for a query of this name, which may write to the table `changed`."""
         if self._stopped:
             raise StorageError(f"{name}: clew is stopping")
         with self._store.client() as client:
@@ -85,3 +86,6 @@ class Statements:
                 yield client
             except ClickHouseError as error:
                 raise StorageError(f"{name}: {error}") from error
+            finally:
+                if changed:
+                    self._store.changes.add(changed)

@@ -23,6 +23,7 @@ from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from clew.storage import rights
+from clew.storage.changes import Changes
 from clew.storage.cluster import SINGLE_NODE, Cluster
 from clew.storage.engine_paths import check_engine_directory
 from clew.storage.errors import SettingError, StorageError
@@ -78,8 +79,9 @@ class Store:
     `cluster`: the cluster that the server belongs to. `wait_for_server`: wait up to 60 s for a
     server that does not answer yet.
 
-    `memory` is the limit in use, `directory` the embedded engine's directory (None for a server),
-    `shared` whether another clew may write to the same tables.
+    `changes` counts what this process writes. `memory` is the limit in use, `directory` the
+    embedded engine's directory (None for a server), `shared` whether another clew may write to the
+    same tables.
 
     Raises SettingError for a DSN that cannot be used, StorageError when no database answers.
     """
@@ -97,6 +99,7 @@ class Store:
         self.memory = memory_limit or int(_memory() * MEMORY_RATIO)
         # Held by inserts that do not come from the loader, and while side rows are made again.
         self.write_lock = threading.Lock()
+        self.changes = Changes()
         self._options: dict[str, float | str] = dict(EMBEDDED_OPTIONS)
         if memory_limit is not None:
             self._options["max_server_memory_usage"] = memory_limit

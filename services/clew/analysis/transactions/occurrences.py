@@ -143,6 +143,7 @@ class Occurrences:
                 client.command(
                     DELETE_OTHER_TRANSACTIONS.format(table=shard_table), parameters={"ids": ids}
                 )
+                self._store.changes.add(table)
 
     def _settle_few(
         self,

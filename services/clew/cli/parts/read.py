@@ -16,13 +16,15 @@ from clew.delivery.addresses import Networks
 from clew.delivery.senders import Sender
 from clew.delivery.trial import send_test
 from clew.storage import Reader
+from clew.storage.changes import StatementCache
 from clew.web import Web
 
 
 @contextlib.asynccontextmanager
 async def read(shared: Shared) -> AsyncIterator[dict[str, str]]:
     """Serve the REST API, while this is entered."""
-    reader = Reader(shared.store)
+    store = shared.store
+    reader = Reader(store, cache=None if store.shared else StatementCache(store.changes))
     keys, logins = shared.access.keys, None
     if keys is not None:
         logins = Logins(keys, login_secret(shared.settings.data / "login-secret"))
