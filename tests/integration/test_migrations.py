@@ -3,6 +3,7 @@ function, changed."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from clew.storage import SchemaError, Store, migrate, migrations
 from clew.storage.migrations import TABLE_SETTINGS
+from clew.storage.retention import ttls
 from support.loading import rows
 
 Edit = Callable[[str, str, str], None]
@@ -315,3 +317,30 @@ def test_the_tables_of_an_older_clew_get_the_settings_too(store: Store) -> None:
     assert migrate(store) == []
     with store.client() as client:
         assert statement() == before
+
+
+def test_the_short_way_to_a_new_database_makes_the_same_tables(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not store.embedded:
+        pytest.skip("the embedded engine's way")
+
+    def made() -> list[Any]:
+        with store.client() as client:
+            client.command("DROP DATABASE otel SYNC")
+        migrate(store)
+        return rows(store, OBJECTS)
+
+    short = made()
+    monkeypatch.setattr(
+        migrations, "_of_new_database", lambda pending, ttls: [each.sql for each in pending]
+    )
+    assert made() == short
+
+
+def test_each_table_of_a_new_database_has_its_ttl_from_the_start() -> None:
+    clauses = ttls(dict.fromkeys(("traces", "logs", "metrics", "rollups"), 7))
+    statements = migrations._of_new_database(migrations.known_migrations(), clauses)
+    for table, clause in clauses.items():
+        (created,) = (sql for sql in statements if f"TABLE IF NOT EXISTS otel.{table}\n" in sql)
+        assert re.findall("^TTL .*$", created, re.MULTILINE) == [clause]

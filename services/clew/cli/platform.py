@@ -28,6 +28,7 @@ from clew.cli.parts.sql_port import sql_port
 from clew.cli.servers import raise_file_limit
 from clew.cli.settings import Settings, UsageError
 from clew.storage import migrate, set_retention
+from clew.storage.retention import ttls
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def run(
     with only_one(settings.data):
         _check_free(settings, parts)
         with contextlib.closing(open_store(settings, wait_for_server=True)) as store:
-            migrate(store)
+            migrate(store, ttls=ttls(settings.retention))
             set_retention(store, settings.retention)
             # Who else reads the tables of a server is unknown.
             on_demand = store.embedded and ingest in parts and read in parts

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -44,6 +44,9 @@ VIEW_HEAD = re.compile(
 TABLE_HEAD = re.compile(
     r"^CREATE TABLE IF NOT EXISTS otel\.(\w+)(?=[\s\S]*^SETTINGS [^()]+\Z)", re.MULTILINE
 )
+ALTER = re.compile(r"\A(?:--[^\n]*\n)*ALTER TABLE otel\.(\w+)\s+")
+# What makes rows, or an index, for rows that an older clew has stored.
+FILL = re.compile(r"^INSERT INTO |^ALTER TABLE \S+ MATERIALIZE ", re.MULTILINE)
 VIEW_DROP = re.compile(r"^DROP VIEW IF EXISTS otel\.\w+\n", re.MULTILINE)
 
 # Settings of the tables whose names begin with the third value. They are not in the schema's files,
@@ -108,10 +111,18 @@ def statement(name: str) -> str:
     return next(migration.sql for migration in known_migrations() if migration.name == name)
 
 
-def migrate(store: Store, *, dry_run: bool = False, views: bool = True) -> list[Migration]:
+def migrate(
+    store: Store,
+    *,
+    dry_run: bool = False,
+    views: bool = True,
+    ttls: Mapping[str, str] | None = None,
+) -> list[Migration]:
     """Apply the migrations that are new or changed, and return them.
 
-    With `dry_run`, only return them. Without `views`, leave the views to a later run.
+    With `dry_run`, only return them. Without `views`, leave the views to a later run. `ttls`: TTL
+    clauses by table, which the tables of a new database of the embedded engine get at once: to
+    change them later takes 0.3 s.
     Every migration can be applied twice, so a run that was killed is simply repeated. Other clients
     may write meanwhile: at every moment a view has either its old query or its new one.
     Raises SchemaError when a table's file was edited after it ran, or when the database has
@@ -133,8 +144,12 @@ def migrate(store: Store, *, dry_run: bool = False, views: bool = True) -> list[
         if not dry_run:
             statements = _create_statements(client, cluster) if pending else {}
             settings = _known_settings(client)
-            for migration in pending:
-                _apply(client, cluster, _with_settings(migration.sql, settings), statements)
+            if store.embedded and pending and statements.keys() <= {"clew_migrations"}:
+                for sql in _of_new_database(pending, ttls or {}):
+                    _run(client, cluster, _with_settings(sql, settings))
+            else:
+                for migration in pending:
+                    _apply(client, cluster, _with_settings(migration.sql, settings), statements)
             _complete_table_settings(client, cluster, settings)
             _record(client, pending)
     return pending
@@ -143,6 +158,28 @@ def migrate(store: Store, *, dry_run: bool = False, views: bool = True) -> list[
 def _run(client: Client, cluster: Cluster, sql: str) -> None:
     for statement in cluster.statements(sql):
         client.command(statement)
+
+
+def _of_new_database(pending: Iterable[Migration], ttls: Mapping[str, str]) -> list[str]:
+    """The same statements for a database without tables, in 0.5 s less: nothing is filled, each
+    table has its TTL from the start, and the columns and indexes that it got later come in one
+    statement."""
+    statements: list[str] = []
+    altered: dict[str, int] = {}  # by table, the place of its ALTER
+    for migration in pending:
+        sql = migration.sql
+        if FILL.search(sql):
+            continue
+        if head := TABLE_HEAD.search(sql):
+            if head[1] in ttls:
+                sql = re.sub(r"^(?=SETTINGS )", f"{ttls[head[1]]}\n", sql, flags=re.MULTILINE)
+        elif (head := ALTER.match(sql)) and "MODIFY COLUMN" not in sql:
+            if head[1] in altered:
+                statements[altered[head[1]]] += f",\n    {sql[head.end() :].rstrip()}"
+                continue
+            altered[head[1]], sql = len(statements), sql.rstrip()
+        statements.append(sql)
+    return statements
 
 
 def _apply(client: Client, cluster: Cluster, sql: str, statements: Mapping[str, str]) -> None:

@@ -47,6 +47,23 @@ def set_retention(store: Store, days: Mapping[str, int]) -> None:
 
     The TTL counts from InsertedAt: by the event's time, a row with timestamp 0 would expire during
     its insert."""
+    cluster = store.cluster
+    with store.client() as client:
+        statements = _create_statements(client, store)
+        for table, ttl in ttls(days).items():
+            statement = statements[cluster.local_table(table)]
+            shard_table = cluster.shard_table(table)
+            if table == "clew_operations" and "ttl_only_drop_parts = 1" in statement:
+                client.command(f"ALTER TABLE {shard_table} MODIFY SETTING ttl_only_drop_parts = 0")
+            if ttl not in statement:
+                client.command(
+                    f"ALTER TABLE {shard_table} MODIFY {ttl} "
+                    "SETTINGS materialize_ttl_after_modify = 0"
+                )
+
+
+def ttls(days: Mapping[str, int]) -> dict[str, str]:
+    """The TTL clauses of all tables that have one, by table; `days` as for set_retention."""
     days_by_table = (
         {
             table: days[signal.name]
@@ -57,18 +74,21 @@ def set_retention(store: Store, days: Mapping[str, int]) -> None:
         | {"clew_operations": days[TRACES.name], "clew_ledger": max(days.values())}
         | {"clew_watch_1m": min(WATCH_DAYS, days[TRACES.name])}
     )
-    with store.client() as client:
-        for table, table_days in days_by_table.items():
-            ttl = f"TTL InsertedAt + toIntervalDay({int(table_days)})"
-            statement = str(client.command(f"SHOW CREATE TABLE {store.cluster.local_table(table)}"))
-            shard_table = store.cluster.shard_table(table)
-            if table == "clew_operations" and "ttl_only_drop_parts = 1" in statement:
-                client.command(f"ALTER TABLE {shard_table} MODIFY SETTING ttl_only_drop_parts = 0")
-            if ttl not in statement:
-                client.command(
-                    f"ALTER TABLE {shard_table} MODIFY {ttl} "
-                    "SETTINGS materialize_ttl_after_modify = 0"
-                )
+    return {
+        table: f"TTL InsertedAt + toIntervalDay({int(table_days)})"
+        for table, table_days in days_by_table.items()
+    }
+
+
+def _create_statements(client: Client, store: Store) -> dict[str, str]:
+    """The CREATE statements of all tables, by database and name: one statement, in place of 2.5 ms
+    for each table."""
+    rows = client.query(
+        "SELECT concat(database, '.', name), create_table_query FROM system.tables "
+        "WHERE has({databases:Array(String)}, database)",
+        parameters={"databases": store.cluster.databases},
+    ).result_rows
+    return {name: statement for name, statement in rows}  # noqa: C416 - dict() of typed rows
 
 
 def signal_tables(signal: Signal) -> tuple[str, ...]:
@@ -152,11 +172,12 @@ def make_room(
     shortened_traces: list[str] = []
     with store.client() as client:
         excess = _excess(client, limit)
-        for partition, size in _partitions(client):
+        for partition, size in _partitions(client) if excess > 0 else ():
             if excess <= 0:
                 break
             with pause():
                 shortened_traces += _drop(client, partition)
+            store.changes.add()
             excess -= size
             dropped_partitions.append(partition)
     return Eviction(dropped_partitions, shortened_traces, excess)
@@ -165,12 +186,12 @@ def make_room(
 def _excess(client: Client, limit: Limit) -> int:
     """By how many bytes the database is too large. Inactive parts count as free, because the engine
     is about to remove them."""
-    active, inactive = client.query(
-        "SELECT sumIf(bytes_on_disk, active), sumIf(bytes_on_disk, NOT active) "
+    active, inactive, free = client.query(
+        "SELECT sumIf(bytes_on_disk, active), sumIf(bytes_on_disk, NOT active), "
+        "(SELECT min(unreserved_space) FROM system.disks) "
         "FROM system.parts WHERE database = 'otel'"
     ).result_rows[0]
-    free = int(str(client.command("SELECT min(unreserved_space) FROM system.disks")))
-    return max(int(active) - limit.size, limit.free - free - int(inactive))
+    return max(int(active) - limit.size, limit.free - int(free) - int(inactive))
 
 
 def _partitions(client: Client) -> list[tuple[str, int]]:
