@@ -85,6 +85,32 @@ def test_value_that_is_lost_is_unlike_the_past(world: World) -> None:
     assert world.told() == [("team", "clew: unusual", "fired")]
 
 
+def test_a_budget_that_burns_can_be_checked(world: World) -> None:
+    definition = Definition.model_validate(
+        {
+            "name": "Checkout",
+            "match": {"service": "payments"},
+            "slo": {"objective": 0.995, "latency_ms": 500},
+        }
+    )
+    world.definitions = (definition,)
+    world.file.write_text(f"{RULES}\nrules: [{{name: burns, slo: Checkout, severity: page}}]")
+    world.start()
+    world.now += 60
+    world.watch()
+    with world.store.client() as client:
+        client.command(
+            OCCURRENCES, parameters={"id": definition.id, "at": int(world.now), "worth": 0}
+        )
+    world.now += 60
+    world.watch()
+    (record,) = [one for one in world.records.all().values() if one.rule == "burns"]
+    assert record.verdict.value == pytest.approx(20)
+    assert prove(world, record) == [
+        {"total": 10, "bad": 1, "burn_rate": pytest.approx(record.verdict.value)}
+    ]
+
+
 def test_memory_that_grows_is_unlike_the_past(world: World) -> None:
     """Two instances; a change is told once it has lasted for three slots of five minutes."""
     remember(world, "process", "payments", "process.memory.usage", 200e6)

@@ -405,9 +405,13 @@ def test_metrics_forecasts_and_statements_are_judged(world: World, store: Store)
     records = world.records.all().values()
     firing = {(each.rule, each.labels.get("device", "")) for each in records if each.state.is_open}
     assert firing == {("disk full", "a"), ("disk full soon", "a"), ("many", "")}
-    assert "reaches 1 in 3d" in next(
-        each.verdict.headline for each in records if each.rule == "disk full soon"
+    full, soon = (
+        next(each for each in records if each.rule == rule and each.state.is_open)
+        for rule in ("disk full", "disk full soon")
     )
+    assert "reaches 1 in 3d" in soon.verdict.headline
+    assert [row["value"] for row in prove(world, full)] == [full.verdict.value]
+    assert prove(world, soon)[-1]["value"] == pytest.approx(soon.verdict.value)
     assert world.record_of(service="shop").verdict.value == 40
     with store.client() as client:
         client.command("TRUNCATE TABLE otel.otel_traces")

@@ -619,6 +619,15 @@ class ProofBudgetRow(TypedDict):
 PROOF_BUDGET = Query[ProofBudgetRow](ANALYSIS, "proof_budget")
 
 
+class ProofBurnRow(TypedDict):
+    total: int
+    bad: int
+    burn_rate: float
+
+
+PROOF_BURN = Query[ProofBurnRow](ANALYSIS, "proof_burn")
+
+
 class ProofCallsRow(TypedDict):
     requests: int
     rate: float
@@ -648,6 +657,14 @@ class ProofHoursRow(TypedDict):
 
 
 PROOF_HOURS = Query[ProofHoursRow](ANALYSIS, "proof_hours")
+
+
+class ProofMetricRow(TypedDict):
+    at: int
+    value: float | None
+
+
+PROOF_METRIC = Query[ProofMetricRow](ANALYSIS, "proof_metric")
 
 
 class ProofOccurrencesRow(TypedDict):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TypedDict
 
 from clew.analysis import queries
 from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.traces.times import datetime_text
-from clew.analysis.watching.series import Series
+from clew.analysis.transactions.definitions import Definition
+from clew.analysis.watching.series import MetricSlot, Series
 from clew.storage.sql import ANALYSIS, sql_of
 from clew.storage.statements import Statements
 
@@ -58,6 +60,39 @@ def process_proof(series: Series, start: float, end: float) -> Proof:
             "environment": series.environment,
             "service": series.service,
             "metrics": series.name,
+            "start": datetime_text(start),
+            "end": datetime_text(end),
+        },
+    )
+
+
+def burn_proof(definition: Definition, environment: str, start: float, end: float) -> Proof:
+    """The occurrences of a defined transaction with an slo in [start, end), and the bad ones."""
+    assert definition.slo is not None
+    latency = definition.slo.latency_ms
+    return proof(
+        queries.PROOF_BURN.name,
+        {
+            "environment": environment,
+            "name": definition.id,
+            "latency": repr(NEVER if latency is None else latency * 1e6),
+            "budget": repr(1 - definition.slo.objective),
+            "start": datetime_text(start),
+            "end": datetime_text(end),
+        },
+    )
+
+
+def metric_proof(metric: str, slot: MetricSlot, start: float, end: float, step: int) -> Proof:
+    """A stream of a metric in [start, end), in slots of `step` seconds."""
+    return proof(
+        queries.PROOF_METRIC.name,
+        {
+            "metric": metric,
+            "service": slot.service,
+            "environment": slot.environment,
+            "attributes": json.dumps(dict(slot.labels), ensure_ascii=False),
+            "step": str(step),
             "start": datetime_text(start),
             "end": datetime_text(end),
         },

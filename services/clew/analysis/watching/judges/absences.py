@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from clew.analysis.alerts.quantities import format_duration
 from clew.analysis.alerts.rules import Rule, Select
 from clew.analysis.alerts.states import Known
 from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.watching.evidence import Evidence, kinds_of
+from clew.analysis.watching.proofs import minutes_proof
+from clew.analysis.watching.series import MINUTE
 
 
 def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
@@ -22,7 +25,10 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
         if series.kind in kinds_of(rule.select) and rule.select.matches(series.labels)
     ]
     for series, seen in matching:
-        yield _verdict(rule, series.labels, seen, evidence)
+        verdict = _verdict(rule, series.labels, seen, evidence)
+        begin = evidence.at - (verdict.value or 0.0) + MINUTE
+        proof = minutes_proof(evidence.in_tables(series), begin, evidence.at)
+        yield replace(verdict, **proof)
     if not matching and (labels := exact_labels(rule.select)):
         yield _verdict(rule, labels, None, evidence)
 

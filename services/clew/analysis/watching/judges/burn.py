@@ -16,6 +16,7 @@ from clew.analysis.alerts.states import Known
 from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.transactions.definitions import Definition
 from clew.analysis.watching.evidence import Evidence
+from clew.analysis.watching.proofs import burn_proof
 from clew.analysis.watching.series import WatchedSeries
 
 PERIOD = 30 * 86_400  # seconds, of a budget
@@ -132,4 +133,5 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
                 "objective": f"{definition.slo.objective:.6g}",
                 "short window": f"{worst.short // 60} min: {rates[worst.short]:.3g} ×",
             },
+            **burn_proof(definition, environment, evidence.at - worst.long, evidence.at),
         )

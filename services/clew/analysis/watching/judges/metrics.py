@@ -16,6 +16,7 @@ from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.detectors import forecasts
 from clew.analysis.traces.times import HOUR
 from clew.analysis.watching.evidence import Evidence
+from clew.analysis.watching.proofs import metric_proof
 from clew.analysis.watching.series import MetricSlot
 
 FORECAST_DAYS = 28  # of hours, from which a forecast is made
@@ -40,6 +41,9 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
             value=slot.value,
             expected=rule.when.limit,
             window=rule.over,
+            **metric_proof(
+                rule.metric, slot, evidence.at - rule.over, evidence.at, round(rule.over)
+            ),
         )
 
 
@@ -92,6 +96,7 @@ def _forecast(
         expected=limit,
         window=float(values.shape[1] * HOUR),
         facts={"at the earliest": f"{earliest[0]:.0f} h"} if np.isfinite(earliest[0]) else {},
+        **metric_proof(rule.metric or "", stream[-1], hour - values.shape[1] * HOUR, hour, HOUR),
     )
 
 
