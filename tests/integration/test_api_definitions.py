@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from clew.analysis import DocumentError, Registry
+from clew.analysis.documents import files
 from clew.analysis.transactions import registry
 from clew.analysis.transactions.definitions import json_schema, read
 from clew.api import create_app
@@ -207,7 +208,7 @@ def test_a_file_decides_and_is_read_again_when_it_changes(
 def test_the_file_is_watched_while_the_platform_runs(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "CHECK_EVERY", 0.01)
+    monkeypatch.setattr(files, "CHECK_EVERY", 0.01)
     path = tmp_path / "shop.yaml"
     path.write_bytes(ONE)
     from_file = Registry(store, path)

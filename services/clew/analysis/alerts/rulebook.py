@@ -11,8 +11,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +21,8 @@ from pydantic import ValidationError
 from clew.analysis import documents, queries
 from clew.analysis.alerts.rules import AlertsFile, Rules, read_file
 from clew.analysis.documents import DocumentError, DocumentProblem
+from clew.analysis.documents.files import DocumentFile
 from clew.analysis.transactions.registry import RevisionConflict
-from clew.background import Stop, WatchedFiles, Worker
 from clew.storage import StorageError
 from clew.storage.rows import Rows as TableRows
 from clew.storage.statements import Statements
@@ -31,7 +30,6 @@ from clew.storage.statements import Statements
 logger = logging.getLogger(__name__)
 
 Origin = Literal["api", "file"]
-CHECK_EVERY = 1.0  # seconds between two checks of the file
 REFRESH_AFTER = 3.0  # seconds after which a shared database is read again
 COLUMNS = {"Revision": "UInt64", "Origin": "String", "Document": "String"}
 # Of two documents that count together, these lists are put one behind the other.
@@ -69,11 +67,11 @@ class Rulebook:
         self._statements = statements
         self._shared = shared
         self._lock = threading.RLock()
-        self._watched = WatchedFiles(file) if file else None
         self._current = self._read()
         self._read_at = time.monotonic()
-        if file is not None:
-            self._store("file", read_file(file))
+        document = DocumentFile(file, "the rules of alerts", self._load)
+        self.reload_if_changed = document.reload_if_changed
+        self.watching = document.watching
 
     def current(self) -> RuleSet:
         """The rules in force."""
@@ -96,33 +94,9 @@ class Rulebook:
             self._store("api", rules)
             return self._current
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch the file while the block runs."""
-        if self.file is None:
-            yield
-            return
-
-        def check(_: Stop) -> float:
-            self.reload_if_changed()
-            return CHECK_EVERY
-
-        with Worker("alert rules", check, "the rules of alerts stay as they are").running():
-            yield
-
-    def reload_if_changed(self) -> None:
-        """Read the file again if it has changed. If it cannot be used, the rules stay as they are
-        and the log says why."""
-        if self.file is None or self._watched is None or not self._watched.changed():
-            return
-        try:
-            with self._lock:
-                self._store("file", read_file(self.file))
-        except DocumentError as error:
-            logger.error("%s\nthe rules of alerts stay as they are", error)
-        except StorageError as error:
-            self._watched.forget()
-            logger.error("the rules of alerts cannot be stored now: %s", error)
+    def _load(self, file: Path) -> None:
+        with self._lock:
+            self._store("file", read_file(file))
 
     def _read(self) -> RuleSet:
         stored = {row["origin"]: row for row in self._statements.rows(queries.ALERT_RULES)}

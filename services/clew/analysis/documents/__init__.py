@@ -18,6 +18,7 @@ any pydantic model; models made of `Fields`, `Text` and the other parts here hav
     parsing     texts to values, with lines and limits
     models      parts of models
     problems    pydantic's errors, explained
+    files       a document in a file, read again when it changes
 """
 
 from __future__ import annotations

@@ -10,16 +10,15 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from clew.analysis import documents
 from clew.analysis.documents import DocumentError
+from clew.analysis.documents.files import DocumentFile
 from clew.analysis.native_rows import native_rows
 from clew.analysis.transactions.definitions import Definition, read_file
-from clew.background import Stop, WatchedFiles, Worker
 from clew.storage import queries
 from clew.storage.errors import StorageError
 from clew.storage.reader import Reader
@@ -29,7 +28,6 @@ from clew.storage.store import Store
 logger = logging.getLogger(__name__)
 
 API = "api"  # the origin of definitions that came over the API
-CHECK_EVERY = 1.0  # seconds between two checks of the file
 REFRESH_AFTER = 3.0  # seconds after which a shared database is read again
 
 COLUMNS = {
@@ -66,9 +64,9 @@ class Registry:
         self._lock = threading.RLock()
         self._current = stored_revision(Reader(store))
         self._refreshed_at = time.monotonic()
-        self._watched = WatchedFiles(file) if file else None
-        if file is not None:
-            self._store_revision(read_file(file), str(file))
+        document = DocumentFile(file, "the definitions", self._load)
+        self.reload_if_changed = document.reload_if_changed
+        self.watching = document.watching
 
     def current(self) -> Revision:
         """The revision in force."""
@@ -94,33 +92,9 @@ class Registry:
             self._store_revision(tuple(definitions), API)
             return self._current
 
-    def reload_if_changed(self) -> None:
-        """Reads the file again if it has changed. If it cannot be used, the definitions stay as
-        they are and the log says why."""
-        if self.file is None or self._watched is None or not self._watched.changed():
-            return
-        try:
-            with self._lock:
-                self._store_revision(read_file(self.file), str(self.file))
-        except DocumentError as error:
-            logger.error("%s\nthe definitions stay as they are", error)
-        except StorageError as error:
-            self._watched.forget()
-            logger.error("the definitions cannot be stored now: %s", error)
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watches the file while the block runs."""
-        if self.file is None:
-            yield
-            return
-
-        def check(_: Stop) -> float:
-            self.reload_if_changed()
-            return CHECK_EVERY
-
-        with Worker("definitions", check, "the definitions stay as they are").running():
-            yield
+    def _load(self, file: Path) -> None:
+        with self._lock:
+            self._store_revision(read_file(file), str(file))
 
     def _refresh(self) -> None:
         self._refreshed_at = time.monotonic()
