@@ -88,11 +88,11 @@ def test_what_is_wrong_is_listed_by_its_cause(url: str, capsys: pytest.CaptureFi
     assert shown.splitlines() == [
         "✕ payments: p95 900 ms, limit 500 ms",
         "    firing for 2 min · page · rule slow · service payments",
-        f"    {CAUSE.id}",
+        f"    why: clew diagnose --alert {CAUSE.id}",
         "    └ shop: p95 2 s (firing)",
         "▲ �[31mred�",
         "    pending for 2 h · ticket · rule odd · service x · no data",
-        f"    {SILENT.id}",
+        f"    why: clew diagnose --alert {SILENT.id}",
     ]
     assert main(["alerts", "--api", url, "--all"]) == 0
     assert "✓ mail: nothing for 2h" in capsys.readouterr().out

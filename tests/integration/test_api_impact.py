@@ -68,7 +68,10 @@ def test_the_excess_over_the_day_before(api: ApiClient) -> None:
     failed = defined["failed"]
     assert failed["value"] == pytest.approx(39.0)
     assert 25 < failed["lower"] < 39 < failed["upper"] < 55
-    assert defined["users"] == {"touched": 50, "worse": 40}
+    # The day before 1 % failed: of 50 users with two occurrences each, 2 % would have one that did.
+    usual = 50 * (1 - 0.99**2)
+    assert defined["users"] == {"touched": 50, "worse": 40, "excess": pytest.approx(40 - usual)}
+    assert defined["parts"]["users"] == pytest.approx((40 - usual) / 50)
     assert defined["value"] == {"lost": pytest.approx(390.0), "at_risk": 0.0}
     # A percent of what occurs in 30 days at the day before's rate: 1,000 a day.
     assert defined["budget_share"] == pytest.approx(39 / (0.01 * 30_000), rel=0.01)

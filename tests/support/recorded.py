@@ -43,12 +43,17 @@ class Recorded:
         self.meters.shutdown()
 
     def spans(self) -> list[dict[str, Any]]:
-        """Every span that has ended, without times and random ids."""
+        """Every span that has ended, without times, random ids and what contrib does not say: the
+        place of the code (`places`)."""
         return [
             {
                 "name": span.name,
                 "kind": span.kind.name,
-                "attributes": dict(span.attributes or {}),
+                "attributes": {
+                    name: value
+                    for name, value in (span.attributes or {}).items()
+                    if not name.startswith("code.")
+                },
                 "status": (span.status.status_code.name, span.status.description),
                 "parent": span.parent and (span.parent.is_remote or "local"),
                 "scope": span.instrumentation_scope and span.instrumentation_scope.name,
@@ -56,6 +61,11 @@ class Recorded:
             }
             for span in self._exporter.get_finished_spans()
         ]
+
+    def places(self) -> list[tuple[Any, Any]]:
+        """Function and file of every span that has ended."""
+        attributes = [span.attributes or {} for span in self._exporter.get_finished_spans()]
+        return [(one.get("code.function.name"), one.get("code.file.path")) for one in attributes]
 
     def points(self) -> dict[str, list[dict[str, Any]]]:
         """The points of every metric by its name; of durations, how many there are."""

@@ -305,6 +305,24 @@ def test_routes_are_those_that_contrib_finds(
         assert one == other
 
 
+def test_a_span_says_where_its_handler_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Recorded() as recorded:
+        app = instrumented(monkeypatch, fastapi_app)(OpenTelemetryMiddleware, recorded)
+        for path in ("/items/1", "/v2/items/1", "/none"):
+            asyncio.run(call(app, scope_of(path)))
+        place = f"{__name__}.one", __file__
+        assert recorded.places() == [place, place, (None, None)]
+
+
+def test_a_span_with_captured_headers_says_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", "x-tenant")
+    with Recorded() as recorded:
+        app = instrumented(monkeypatch, fastapi_app)(OpenTelemetryMiddleware, recorded)
+        for path in ("/items/1", "/none"):
+            asyncio.run(call(app, scope_of(path)))
+        assert recorded.places() == [(f"{__name__}.one", __file__), (None, None)]
+
+
 def test_a_name_that_the_service_gives_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     def make() -> FastAPI:
         app = FastAPI()

@@ -163,6 +163,14 @@ def both(
     return results[0], results[1]
 
 
+def test_a_span_says_where_its_view_stands() -> None:
+    with Recorded() as recorded:
+        Installed.kind = middleware_of(DjangoMiddleware, recorded)
+        call(WSGIHandler(), environ_of())
+        ((name, _),) = recorded.places()
+        assert name.startswith(f"{__name__}.")
+
+
 PLACES = (
     "/items/7", "/failed", "/raised", "/stream", "/named", "/", "/shop/items/7", "/things/7",
     "/none", "/items/x",

@@ -196,6 +196,12 @@ def test_requests_to_flask_are_recorded_as_contrib_records_them(
     assert actual == expected
 
 
+def test_a_span_says_where_its_view_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Recorded() as recorded:
+        call(instrumented(OURS, recorded, monkeypatch), ENVIRONS["plain"])
+        assert recorded.places() == [(f"{__name__}.item", __file__)]
+
+
 def _request_hook(span: Any, environ: Environ) -> None:
     span.set_attribute("path", environ["PATH_INFO"])
 

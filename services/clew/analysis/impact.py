@@ -78,13 +78,28 @@ def value_excess(
     now: ImpactOccurrencesRow, before: ImpactOccurrencesRow | None
 ) -> dict[str, float]:
     """What was lost, and what is at risk in occurrences that ended well but slowly, beyond the
-    baseline's share of the value."""
-    usual = before["value"] if before else 0.0
+    baseline's share of the value; nothing without a baseline."""
+    if before is None:
+        return {"lost": 0.0, "at_risk": 0.0}
     return {
-        "lost": _beyond(now["lost"], now["value"], before["lost"] if before else 0.0, usual),
-        "at_risk": _beyond(
-            now["at_risk"], now["value"], before["at_risk"] if before else 0.0, usual
-        ),
+        name: _beyond(now[name], now["value"], before[name], before["value"])
+        for name in ("lost", "at_risk")
+    }
+
+
+def users_excess(
+    now: ImpactOccurrencesRow, before: ImpactOccurrencesRow | None
+) -> dict[str, float]:
+    """The users who had it worse, and how many more they are than the baseline lets expect: where
+    a share p of its occurrences was worse, one of n occurrences is with 1 - (1 - p)^n. The windows
+    differ in length, so shares of their users cannot be compared. 0 without a baseline."""
+    usual = before["worse"] / before["occurrences"] if before else 1.0
+    counts, users = now["users_by_count"]
+    expected = sum(many * (1 - (1 - usual) ** n) for n, many in zip(counts, users, strict=True))
+    return {
+        "touched": now["users"],
+        "worse": now["users_worse"],
+        "excess": max(0.0, now["users_worse"] - expected),
     }
 
 
@@ -134,9 +149,9 @@ def impact(
         budget = occurrences_budget(occurred, before, objective, seconds)
         parts["budget"] = min(1.0, budget)
     if occurred:
-        users = {"touched": occurred["users"], "worse": occurred["users_worse"]}
+        users = users_excess(occurred, before)
         if occurred["users"]:
-            parts["users"] = occurred["users_worse"] / occurred["users"]
+            parts["users"] = users["excess"] / occurred["users"]
         value = value_excess(occurred, before)
         if occurred["value"]:
             parts["value"] = value["lost"] / occurred["value"]

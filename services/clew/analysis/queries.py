@@ -74,6 +74,9 @@ class DiagnosisExamplesRow(TypedDict):
     trace_id: str
     duration_ms: float
     is_error: bool
+    span_id: str
+    code: tuple[str, str, str]
+    record: tuple[str, str, str, str, str, str]
 
 
 DIAGNOSIS_EXAMPLES = Query[DiagnosisExamplesRow](ANALYSIS, "diagnosis_examples")
@@ -469,12 +472,14 @@ class ImpactOccurrencesRow(TypedDict):
     is_a: int
     occurrences: int
     failed: int
+    worse: int
     time: int
     satisfied: int
     tolerating: int
     bad: int
     users: int
     users_worse: int
+    users_by_count: tuple[list[int], list[int]]
     value: float
     lost: float
     at_risk: float

@@ -14,6 +14,7 @@ from clew.analysis.impact import (
     combined_score,
     excess,
     occurrences_budget,
+    users_excess,
     value_excess,
 )
 from clew.analysis.transactions.definitions import Definition
@@ -145,11 +146,12 @@ def _of_definition(
         objective = Objective(definition.slo.objective)
         budget = occurrences_budget(now, before, objective, baseline.seconds)
     value = value_excess(now, before)
+    users = users_excess(now, before)
     parts = {}
     if budget is not None:
         parts["budget"] = min(1.0, budget)
     if now["users"]:
-        parts["users"] = now["users_worse"] / now["users"]
+        parts["users"] = users["excess"] / now["users"]
     if now["value"] > 0:
         parts["value"] = min(1.0, value["lost"] / now["value"])
     return {
@@ -157,7 +159,7 @@ def _of_definition(
         "id": definition.id,
         "name": definition.name,
         "source": "defined",
-        "users": {"touched": now["users"], "worse": now["users_worse"]} if now["users"] else None,
+        "users": users if now["users"] else None,
         "value": value if now["value"] else None,
         "budget_share": budget,
         "score": combined_score(parts),

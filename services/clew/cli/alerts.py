@@ -172,7 +172,7 @@ def _alert_lines(alert: Mapping[str, Any], now: datetime) -> Iterator[str]:
     if alert["silenced_by"] is not None:
         parts.append("silent")
     yield f"    {clean(' · '.join(parts))}"
-    yield f"    {alert['id']}"
+    yield f"    why: clew diagnose --alert {alert['id']}"
 
 
 def _age(time: str, now: datetime) -> str:

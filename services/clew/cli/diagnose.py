@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote, urlencode
 
+from clew.cli.alerts import clean
 from clew.cli.client import Client
 from clew.cli.settings import UsageError
 
@@ -14,6 +17,9 @@ from clew.cli.settings import UsageError
 RELATIVE = re.compile(r"^\d{1,9}[smhdw]$", re.ASCII)
 PAGE = 1000  # transactions among which a name is looked up
 MAX_LINES = 3  # of each kind of evidence
+MAX_TEXT = 160  # letters of a log record
+WIDTH, LABEL = 80, 8  # columns
+WITHIN = "calls to it take longer before it runs"
 KINDS = {
     "own": "takes longer itself",
     "link": "the way to or from it takes longer",
@@ -36,7 +42,8 @@ def show(
     if transaction:
         query["transaction"] = _transaction_id(client, transaction, query)
     answer = client.send("GET", "diagnose", None, **query)
-    print(json.dumps(answer, indent=2) if as_document else "\n".join(_lines(answer)))
+    lines = _lines(answer, client.url, query.get("transaction", ""))
+    print(json.dumps(answer, indent=2) if as_document else "\n".join(lines))
     return 0
 
 
@@ -50,32 +57,36 @@ def _transaction_id(client: Client, text: str, parameters: Mapping[str, str]) ->
     partial = [id for id, name in names.items() if text.casefold() in name.casefold()]
     matches = exact or partial
     if len(matches) > 1:
-        listed = ", ".join(sorted(_clean(names[id]) for id in matches)[:10])
+        listed = ", ".join(sorted(clean(names[id]) for id in matches)[:10])
         raise UsageError(f"{text!r} is part of several names: {listed}")
     if not matches and not text.replace("-", "").replace("_", "").isalnum():
-        listed = ", ".join(sorted(map(_clean, names.values()))[:10]) or "none"
+        listed = ", ".join(sorted(map(clean, names.values()))[:10]) or "none"
         raise UsageError(f"no transaction has the name {text!r} in this time; there are: {listed}")
     return matches[0] if matches else text
 
 
-def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
+def _lines(answer: Mapping[str, Any], url: str, transaction: str) -> Iterator[str]:
     window, baseline = answer["window"], answer["baseline"]
-    yield f"{_minute(window['start'])} to {_minute(window['end'])} UTC, compared with " + (
-        f"{_minute(baseline['start'])} to {_minute(baseline['end'])}"
-    )
+    yield f"{_between(window)} UTC, compared with {_between(baseline)}"
     if answer["window_because"]:
-        yield answer["window_because"]
+        yield from textwrap.wrap(answer["window_because"], WIDTH)
     if answer["impact"]:
-        yield f"since {_minute(answer['onset'])}: {_impact(answer['impact'])}"
+        impact = f"since {_minute(answer['onset'])}: {_impact(answer['impact'])}"
+        yield from textwrap.wrap(impact, WIDTH, subsequent_indent="  ")
     if answer["none_because"]:
-        yield f"no cause: {_clean(answer['none_because'])}"
+        yield from _wrapped("no cause: ", answer["none_because"])
     for number, cause in enumerate(answer["causes"], 1):
         yield ""
-        yield from _cause_lines(number, cause)
+        yield from _cause_lines(number, cause, url)
+    if transaction:
+        times = urlencode({name: f"{window[name][:19]}Z" for name in ("start", "end")}, safe=":")
+        yield ""
+        yield "the same in the web UI:"
+        yield f"{url}/transactions/{quote(transaction)}?tab=why&{times}"
 
 
 def _impact(impact: Mapping[str, Any]) -> str:
-    failed, apdex = impact["failed"], impact["apdex"]
+    failed, apdex, users, value = (impact[name] for name in ("failed", "apdex", "users", "value"))
     parts = [f"{impact['traces']} traces"]
     if failed["lower"] > 0:
         half = (failed["upper"] - failed["lower"]) / 2
@@ -83,62 +94,97 @@ def _impact(impact: Mapping[str, Any]) -> str:
     if apdex["before"] is not None and apdex["after"] is not None:
         parts.append(f"Apdex {apdex['before']:.2f} → {apdex['after']:.2f}")
     parts.append(f"{impact['user_hours'] * 60:+.1f} min of waiting")
-    if impact["users"]:
-        parts.append(f"{impact['users']['worse']} of {impact['users']['touched']} users worse off")
-    if impact["value"]:
-        parts.append(f"value lost {impact['value']['lost']:.2f}")
+    if users and users["excess"] >= 1:
+        parts.append(f"{users['excess']:.0f} of {users['touched']} users worse off than usual")
+    for name, text in (("lost", "value lost"), ("at_risk", "value at risk")):
+        if value and value[name] >= 0.005:
+            parts.append(f"{text} {value[name]:.2f}")
     if impact["budget_share"]:
         parts.append(f"{impact['budget_share']:.1%} of the month's error budget")
     return ", ".join(parts)
 
 
-def _cause_lines(number: int, cause: Mapping[str, Any]) -> Iterator[str]:
-    target = f" → {cause['target']}" if cause["target"] else ""
+def _cause_lines(number: int, cause: Mapping[str, Any], url: str) -> Iterator[str]:
+    is_loop = cause["target"] == cause["service"]  # it calls itself
+    target = f" → {cause['target']}" if cause["target"] and not is_loop else ""
     operation = f" {cause['operation']}" if cause["operation"] else ""
-    yield _clean(f"{number}. {cause['service']}{operation}{target}: {KINDS[cause['kind']]}")
+    what = WITHIN if is_loop else KINDS[cause["kind"]]
+    head = f"{cause['service']}{operation}{target}: {what}"
+    yield from _wrapped(f"{number}. ", head)
     yield f"   {cause['kind']}, score {cause['score']:.2f}, confidence {cause['confidence']:.0%}"
-    evidence = cause["evidence"]
-    for change in evidence["time"]["changes"][:MAX_LINES]:
+    for label, text in _facts(cause):
+        yield from _wrapped(f"   {label:<{LABEL}} ", text)
+    for example in cause["examples"]:
+        ending = ", failed" if example["is_error"] else ""
+        yield f"   {'trace':<{LABEL}} {example['trace_id']} {example['duration_ms']:.0f} ms{ending}"
+    for example in cause["examples"][:1]:
+        # On a line of its own, which a terminal opens with a click.
+        yield f"   {url}/traces/{example['trace_id']}?span={example['span_id']}"
+    yield from _wrapped(f"   {'next':<{LABEL}} ", cause["advice"])
+
+
+def _facts(cause: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What speaks for a cause: a label, and a text."""
+    changes = {name: part["changes"][:MAX_LINES] for name, part in cause["evidence"].items()}
+    for change in changes["time"]:
         place = change["operation"] or "calls"
         place += f" → {change['target']}" if change["target"] else ""
         times = f"{change['baseline_ms']:.1f} → {change['ms']:.1f} ms a call"
         if change["type"] == "calls":
             times = f"more calls, or one after the other, {times}"
-        yield _clean(f"   time     {place}: {times}, {change['extra_ms']:+.1f} ms a trace")
-    for change in evidence["structure"]["changes"][:MAX_LINES]:
+        yield "time", f"{place}: {times}, {change['extra_ms']:+.1f} ms a trace"
+    for change in changes["structure"]:
         place = f"{change['operation'] or change['target']}"
-        yield _clean(
-            f"   calls    {place}: {change['came']:.0f} {change['what']}, "
-            f"{change['expected']:.0f} expected"
-        )
-    for change in evidence["logs"]["changes"][:MAX_LINES]:
-        text = " ".join(change["text"].split())[:80]
-        yield _clean(
-            f"   {change['change']:8} {change['place'] or 'log record'}: {change['came']:.0f}, "
-            f"{change['expected']:.0f} expected: {text}"
-        )
-    for change in evidence["process"]["changes"][:MAX_LINES]:
-        yield _clean(
-            f"   process  {change['metric']} of {change['instance']}: {change['highest']:.3g}, "
-            f"usually {change['usual']:.3g}"
-        )
+        came = f"{change['came']:.0f} {change['what']}, {change['expected']:.0f} expected"
+        yield "calls", f"{place}: {came}"
+    for change in changes["logs"]:
+        came = f"{change['came']:.0f} came, {change['expected']:.0f} expected"
+        where = change["place"] or "a log record"
+        yield change["change"], f"{where}: {came}: {_short(change['text'])}"
+    for change in changes["process"]:
+        usual = f"{change['highest']:.3g}, usually {change['usual']:.3g}"
+        yield "process", f"{change['metric']} of {change['instance']}: {usual}"
     for name in ("versions", "values", "instances"):
         for value in cause[name][:MAX_LINES]:
             shares = f"{value['share']:.0%} of the change, {value['calls_share']:.0%} of the calls"
-            yield _clean(f"   {name:8} {value['key']} = {value['value']}: {shares}")
+            yield name.removesuffix("s"), f"{value['key']} = {value['value']}: {shares}"
     for event in cause["events"][:MAX_LINES]:
-        yield _clean(f"   event    {_minute(event['time'])} {event['type']}: {event['name']}")
-    for example in cause["examples"]:
-        ending = ", failed" if example["is_error"] else ""
-        yield f"   trace    {example['trace_id']} {example['duration_ms']:.0f} ms{ending}"
+        yield "event", f"{_minute(event['time'])} {event['type']}: {event['name']}"
+    yield from _code_facts(cause["examples"])
+
+
+def _code_facts(examples: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Where in the code the first example that says it was, and what it wrote."""
+    places = [example["place"] for example in examples if example["place"]]
+    records = [example["record"] for example in examples if example["record"]]
+    for place in places[:1]:
+        yield "code", place
+    for record in records[:1]:
+        text = f"{record['severity']} {_short(record['text'])}"
+        yield "log", f"{text} at {record['place']}" if record["place"] else text
+
+
+def _short(text: str) -> str:
+    return textwrap.shorten(text, MAX_TEXT, placeholder=" …")
+
+
+def _wrapped(label: str, text: str) -> Iterator[str]:
+    """Lines that a terminal shows whole; those after the first stand below the text."""
+    yield from textwrap.wrap(
+        clean(text),
+        WIDTH,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def _between(window: Mapping[str, Any]) -> str:
+    """A window; the day of its end only if it is another one."""
+    start, end = _minute(window["start"]), _minute(window["end"])
+    return f"{start} to {end[11:] if start[:10] == end[:10] else end}"
 
 
 def _minute(time: str) -> str:
     return time[:16].replace("T", " ")
-
-
-def _clean(text: str) -> str:
-    """Text of telemetry without what a terminal would obey."""
-    return "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )

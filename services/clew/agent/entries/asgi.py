@@ -18,6 +18,7 @@ from opentelemetry.util.http import sanitize_method
 from clew.agent.entries import request
 from clew.agent.entries.active import create_active_requests
 from clew.agent.entries.histograms import RequestHistogram
+from clew.agent.entries.places import handler_place
 from clew.agent.entries.request import CACHE_SIZE, LazyAttributes, guarded
 from clew.agent.entries.routes import Details, RouteMemory, searches_routes
 
@@ -38,6 +39,32 @@ def replace(module: Any) -> None:
     OpenTelemetryMiddleware.__module__ = module.__name__
     module.OpenTelemetryMiddleware = OpenTelemetryMiddleware
     module.create_http_server_active_requests = create_active_requests
+
+
+def placing(app: Any) -> Any:
+    """The application, which says on contrib's span where the handler of a request stands."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        span = trace.get_current_span()
+
+        async def respond(message: Message) -> None:
+            place()  # contrib ends the span with the last message
+            await send(message)
+
+        @guarded
+        def place() -> None:
+            if span.is_recording():
+                span.set_attributes(handler_place(scope.get("endpoint")))
+
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        try:
+            await app(scope, receive, respond)
+        finally:
+            place()
+
+    return call
 
 
 class OpenTelemetryMiddleware(contrib.OpenTelemetryMiddleware):  # type: ignore[misc]
@@ -64,6 +91,8 @@ class OpenTelemetryMiddleware(contrib.OpenTelemetryMiddleware):  # type: ignore[
                 )
             )
         )
+        if is_plain and not self._is_usual:
+            self.app: Any = placing(self.app)
         self._has_exclusions = request.excludes(self.excluded_urls)
         if self._sem_conv_opt_in_mode is _STABLE:
             self._durations = RequestHistogram(self.duration_histogram_new)

@@ -17,6 +17,7 @@ from clew.agent.entries import request as requests
 from clew.agent.entries import wsgi
 from clew.agent.entries.active import create_active_requests
 from clew.agent.entries.histograms import RequestHistogram
+from clew.agent.entries.places import handler_place
 from clew.agent.entries.request import LazyAttributes, guarded
 
 contrib: Any = import_module("opentelemetry.instrumentation.django.middleware.otel_middleware")
@@ -145,6 +146,7 @@ class Entry:
         self._route = getattr(self._request.resolver_match, "route", None) or None
         if self._route is not None and self._span.is_recording():
             self._span.set_attribute("http.route", self._route)
+            self._span.set_attributes(handler_place(self._request.resolver_match.func))
 
     def finish(self, response: Any) -> None:
         """The response is there, or None where an exception is instead."""

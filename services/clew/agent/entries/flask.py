@@ -21,6 +21,7 @@ from clew.agent.entries import request as requests
 from clew.agent.entries import wsgi
 from clew.agent.entries.active import create_active_requests
 from clew.agent.entries.histograms import RequestHistogram
+from clew.agent.entries.places import handler_place
 from clew.agent.entries.request import CACHE_SIZE, LazyAttributes, guarded
 
 contrib: Any = import_module("opentelemetry.instrumentation.flask")
@@ -201,11 +202,13 @@ def wrapped_before_request(
 def _begin_span(tracer: Any) -> tuple[Any, LazyAttributes]:
     request = flask.request
     environ, rule = request.environ, request.url_rule
+    view = flask.current_app.view_functions.get(request.endpoint or "")
 
     def compute() -> dict[str, Any]:
         result = wsgi.collect_request_attributes(environ, wsgi.STABLE)
         if rule is not None:
             result["http.route"] = rule.rule
+            result |= handler_place(view)
         return result
 
     attributes = LazyAttributes(compute)

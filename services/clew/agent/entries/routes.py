@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from clew.agent.entries.places import handler_place
 from clew.agent.entries.request import CACHE_SIZE
 
 Details = tuple[str, dict[str, Any]]  # a span's name, and further attributes
@@ -34,15 +35,16 @@ class RouteMemory:
         self._known: dict[tuple[int, int, str], tuple[Any, Any, Any, Details]] = {}
 
     def details(self, before: dict[str, Any], scope: Any) -> Details:
-        """What `find_details(before)` gives. `before`: a copy of the scope from before the
-        application saw it. `scope`: as the application left it."""
+        """What `find_details(before)` gives, and the place of the endpoint. `before`: a copy of the
+        scope from before the application saw it. `scope`: as the application left it."""
         selected, endpoint = scope.get("route"), scope.get("endpoint")
         key = (id(selected), id(endpoint), before.get("method", ""))
         known = self._known.get(key)
         # A route can be included at two places: the one that is known must fit the path as well.
         if known is not None and self._matches(known[2], before):
             return known[3]
-        details = self._find_details(before)
+        name, attributes = self._find_details(before)
+        details = name, attributes | handler_place(endpoint)
         if endpoint is not None and len(self._known) < CACHE_SIZE:
             route = self._route(before)
             if route is not None and details[1].get("http.route") == getattr(route, "path", None):

@@ -9,16 +9,20 @@ from typing import Any
 
 from clew.analysis import impact, queries
 from clew.analysis.diagnosis import differences, evidence, onset
+from clew.analysis.diagnosis.advice import advice
 from clew.analysis.diagnosis.causes import THRESHOLD, Cause, rank
 from clew.analysis.diagnosis.evidence import Evidence, EvidenceName
 from clew.analysis.diagnosis.question import SECOND, Question, Rows
 from clew.analysis.events import events_near
+from clew.analysis.places import code_place
 from clew.storage.reader import with_literals
 from clew.storage.sql import Query, sql_of
 
 MIN_TRACES = 20  # of each set
 DETAILED = 3  # causes with attribute values, versions, exceptions and examples
 MAX_DETAILS = 10  # of one kind of evidence
+# Files of libraries, whose log records say less of a service than its own.
+FOREIGN = r"/(site|dist)-packages/|/lib/python3|/node_modules/"
 VALUES_CALLS = 20_000  # of a set, whose attributes are compared
 
 STATEMENTS: Mapping[EvidenceName, tuple[Query[Any], ...]] = {
@@ -146,7 +150,11 @@ def _documents(
             descriptions=differences.DESCRIPTIONS,
         )
     )
-    examples = rows.rows(queries.DIAGNOSIS_EXAMPLES, **parameters)
+    # Of what is slow at the other end of a call, the call is looked at.
+    looked_at = ["" if cause.target else cause.operation for cause in causes[:DETAILED]]
+    examples = rows.rows(
+        queries.DIAGNOSIS_EXAMPLES, **parameters, operations=looked_at, foreign=FOREIGN
+    )
     events = events_near(
         rows.rows,
         question.window.start / SECOND,
@@ -162,20 +170,23 @@ def _documents(
             kind: [value.as_json() for value in differences.of_kind(telling, kind)]
             for kind in ("versions", "instances", "values")
         }
-        documents.append(
-            document
-            | kinds
-            | {
-                "kind": _refined(cause, kinds),
-                "events": [event for event in events if event["service"] in ("", cause.service)],
-                "examples": [
-                    {name: row[name] for name in ("trace_id", "duration_ms", "is_error")}
-                    for row in examples
-                    if row["service"] == cause.service
-                ],
-            }
-        )
+        document |= kinds | {
+            "kind": _refined(cause, kinds),
+            "events": [event for event in events if event["service"] in ("", cause.service)],
+            "examples": [_example(row) for row in examples if row["service"] == cause.service],
+        }
+        documents.append(document | {"advice": advice(document)})
     return documents
+
+
+def _example(row: queries.DiagnosisExamplesRow) -> dict[str, Any]:
+    severity, text, span, *code = row["record"]
+    record = {"severity": severity, "text": text, "span_id": span, "place": code_place(*code)}
+    return {
+        **{name: row[name] for name in ("trace_id", "duration_ms", "is_error", "span_id")},
+        "place": code_place(*row["code"]),
+        "record": record if text else None,
+    }
 
 
 def _refined(cause: Cause, kinds: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from clew.analysis import queries
 from clew.analysis.findings.shapes import reads_only, statement_shape, url_shape
+from clew.analysis.places import code_place
 from clew.analysis.traces.paths import CLIENT, CODES, CONSUMER, SERVER, SpanColumns
 
 MAX_ANCESTORS = 100
@@ -255,11 +256,8 @@ class TraceTree:
         for above in self.ancestors(span):
             if above.service != span.service:
                 break
-            file, line = above.text(FILE), above.text(LINE)
-            if function := above.text(PLACE):
-                return f"{function} ({file}:{line})" if file and line else function
-            if file:
-                return f"{file}:{line}" if line else file
+            if place := code_place(above.text(PLACE), above.text(FILE), above.text(LINE)):
+                return place
         return ""
 
 

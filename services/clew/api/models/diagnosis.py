@@ -58,6 +58,8 @@ class UserImpact(Model):
     """Users with an occurrence in the window."""
     worse: Count
     """Of these, users of whose occurrences one failed or was slower than the baseline's p95."""
+    excess: float
+    """How many more than users with as many occurrences in the baseline would be."""
 
 
 class ValueImpact(Model):
@@ -75,7 +77,7 @@ class ImpactParts(Model):
     failed: Share
     """Share of the traces that failed beyond the baseline's share, at least."""
     users: Share | None = None
-    """Share of the users who had it worse."""
+    """Share of the users who had it worse, beyond the baseline's."""
     value: Share | None = None
     """Share of the value that was lost."""
     budget: Share | None = None
@@ -254,6 +256,19 @@ class CauseValue(Model):
     """Whether the baseline has no call with this value."""
 
 
+class ExampleRecord(Model):
+    """The most severe log record of the suspected service in a trace, the last one of these."""
+
+    severity: str
+    """Its severity."""
+    text: str
+    """Its text, the first 500 characters."""
+    span_id: str
+    """Span that wrote it; empty if unknown."""
+    place: str
+    """Place in the code: `function (file:line)`; empty if unknown."""
+
+
 class CauseExample(Model):
     """A trace of the window that shows the cause."""
 
@@ -263,6 +278,14 @@ class CauseExample(Model):
     """Duration of its entry span."""
     is_error: bool
     """Whether its entry span is in error."""
+    span_id: str
+    """The suspect's span to look at: the longest of the operation, or the longest call if what
+    differs is at the other end of one; empty if there is none."""
+    place: str
+    """Place in the code of what the suspect was asked for: `function (file:line)`; empty unless
+    its spans say it."""
+    record: ExampleRecord | None
+    """Log record of the suspect; null without one."""
 
 
 class Cause(Model):
@@ -303,6 +326,8 @@ class Cause(Model):
     the window on."""
     examples: list[CauseExample]
     """Up to three traces of the window."""
+    advice: str
+    """What to do next."""
     sql: list[str]
     """The statements whose rows have the numbers of the evidence."""
 

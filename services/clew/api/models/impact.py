@@ -35,7 +35,7 @@ class ScoreParts(Model):
     budget: Share | None = None
     """Share of the month's error budget that was burnt."""
     users: Share | None = None
-    """Share of the users who had it worse."""
+    """Share of the users who had it worse, beyond the day before's."""
     value: Share | None = None
     """Share of the value that was lost."""
 
