@@ -13,6 +13,7 @@ from panels import (
     row,
     stat_of,
     table_of,
+    to_trace,
 )
 
 OPEN = "State IN ('firing', 'recovering')"
@@ -35,6 +36,7 @@ def board() -> Board:
             row("Over time", 8, changes_over_time(), messages_over_time()),
             row("History", 10, history()),
             row("Messages to receivers", 10, receivers(), messages()),
+            row("Slow every day", 10, findings()),
         ],
     )
 
@@ -159,3 +161,28 @@ def messages() -> Panel:
         about="What receivers were told in the window, the newest first, and why an attempt failed.",
         width=2,
     )
+
+
+def findings() -> Panel:
+    per_day = "arraySum(one -> JSONExtractFloat(one, 'per_day_s'), JSONExtractArrayRaw(Document, 'transactions'))"
+    names = ("service", "operation", "subject", "place", "advice")
+    return table_of(
+        "Findings",
+        f"""
+        SELECT toString(Rule) AS rule, {", ".join(f"JSONExtractString(Document, '{name}') AS {name}" for name in names)},
+            {per_day} AS saved_a_day, if(states.state = '', 'open', states.state) AS state, LastSeen AS last_seen,
+            JSONExtractString(Document, 'traces', 1) AS trace
+        FROM otel.clew_findings AS findings FINAL
+        LEFT JOIN (
+            SELECT Finding, argMax(toString(State), At) AS state FROM otel.clew_finding_states GROUP BY Finding
+        ) AS states ON states.Finding = findings.Finding
+        WHERE states.state NOT IN ('ignored', 'resolved')
+        ORDER BY saved_a_day DESC, rule, service, operation, subject
+        LIMIT 200
+        """,
+        about="What is slow every day and what to do about it, whatever the window: the most expensive first, by what "
+        "the mend saves a day in all traces.",
+        units={"saved_a_day": "s"},
+        links={"trace": ("Open", to_trace("${__value.raw}")), "service": ("Open", to_service("${__value.raw}"))},
+        gauges=["saved_a_day"],
+    )  # fmt: skip

@@ -36,6 +36,7 @@ def board() -> Board:
         rows=[
             row("Over time", 8, rates(), error_shares(), latencies()),
             row("What is called", 9, targets()),
+            row("Third parties", 9, third_parties()),
             row("Callers", 12, graph()),
             row("How it is called", 10, summaries()),
             row("The slowest calls", 10, slowest()),
@@ -100,6 +101,42 @@ def targets() -> Panel:
         | dict.fromkeys(("p50", "p95", "p99", "slowest", "total"), "ms"),
         gauges=["total"],
     )
+
+
+def third_parties() -> Panel:
+    """As `GET /api/v1/dependencies/external` compares them."""
+    begin, finish = "toUnixTimestamp($__fromTime)", "toUnixTimestamp($__toTime)"
+    times = f"""Minute >= $__fromTime - toIntervalDay(7) AND Minute < $__toTime
+            AND modulo({finish} - 1 - toUnixTimestamp(Minute), 86400) < {finish} - {begin}"""
+    p95 = f"quantilesDDMergeIf({sql.QUANTILES})"
+    return table_of(
+        "Third parties, and what is usual of them",
+        f"""
+        SELECT toString(Target) AS host, sumIf(Count, day = 0) AS calls,
+            {sql.share("sumIf(Errors, day = 0)", "sumIf(Count, day = 0)")} AS error_share,
+            {sql.share("sumIf(Errors, day > 0)", "sumIf(Count, day > 0)")} AS usual_error_share,
+            {p95}(Sketch, day = 0)[3] / 1e6 AS p95, {p95}(Sketch, day > 0)[3] / 1e6 AS usual_p95,
+            uniqExactIf(day, day > 0) AS days,
+            arrayStringConcat(groupUniqArray(50)(toString(Source)), ', ') AS callers
+        FROM (
+            SELECT *, intDiv({finish} - 1 - toUnixTimestamp(Minute), 86400) AS day
+            FROM otel.clew_edges_1m
+            WHERE Type = 'external' AND Target != '' AND {times} AND {sql.in_environment()}
+                AND {sql.chosen("Source", "service")} AND {sql.chosen("Target", "target")}
+                AND (Minute, Version) IN (
+                    SELECT Minute, max(Version) FROM otel.clew_edges_1m WHERE {times} GROUP BY Minute)
+        )
+        GROUP BY host
+        HAVING calls > 0
+        ORDER BY calls DESC, host
+        LIMIT 200
+        """,
+        about="External hosts in the window (of a longer one in its last day) and at the same time of the seven days before. "
+        "The API's dependencies/external, and the page Third parties of the web UI, say which are degraded or down.",
+        limits={"error_share": ERROR_SHARE},
+        units={"error_share": "percentunit", "usual_error_share": "percentunit", "p95": "ms", "usual_p95": "ms"},
+        gauges=["calls"],
+    )  # fmt: skip
 
 
 def graph() -> Panel:

@@ -33,7 +33,10 @@ NAMES = (
     *("overview", "transaction", "slo", "service", "traces", "logs", "calls"),
     *("infrastructure", "alerts", "self"),
 )
-WITHOUT_TIME = {"clew_definitions", "clew_operations", "clew_alerts"}  # tables of what is, not was
+WITHOUT_TIME = {  # tables of what is, not was
+    *("clew_definitions", "clew_operations", "clew_alerts"),
+    *("clew_findings", "clew_finding_states"),
+}
 NUMBER = r"(Nullable\()?(U?Int\d+|Float\d+|Decimal.*)\)?"
 TEXT = r"(LowCardinality\()?(Nullable\()?String\)?\)?|Bool"
 TIME = r"DateTime(64)?(\(.*\))?"
