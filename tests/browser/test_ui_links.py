@@ -133,6 +133,10 @@ CHANGES: dict[str, tuple[str, list[tuple[Act, str]]]] = {
         "/third-parties",
         [(choose("Time range", "last day", "button"), "start=-24h")],
     ),
+    "service, time range": (
+        "/services/payments",
+        [(choose("Time range", "last day", "button"), "start=-24h")],
+    ),
     "finding, time range": (
         f"/findings/{repeated.FINDING}",
         [(choose("Time range", "last day", "button"), "start=-24h")],

@@ -179,7 +179,7 @@ def checkout(calls: Calls, choice: random.Random, late: bool, logs: list[Log]) -
 
 
 def points(start: int) -> Iterator[Point]:
-    """CPU and memory of each process, each minute."""
+    """CPU and memory of each process and container, and a pool of connections, each minute."""
     choice = random.Random(9)
     for minute in range(MINUTES):
         late = minute >= DEPLOYED
@@ -188,10 +188,17 @@ def points(start: int) -> Iterator[Point]:
             values: Attributes = {
                 "process.cpu.utilization": busy + choice.random() * 0.05,
                 "process.memory.usage": 9e7 + 3e5 * minute + choice.random() * 4e6,
+                "k8s.container.cpu.limit.utilization": 1.6 * busy + choice.random() * 0.05,
+                "k8s.container.memory_limit_utilization": 0.3 + minute / 800,
             }
             for name, value in values.items():
                 unit = "By" if "memory" in name else "1"
                 yield Point(name, unit, "gauge", process(service, late), at, value)
+            used = choice.randrange(8, 11) if busy > 0.2 else choice.randrange(1, 4)
+            for name, value, more in (("count", used, {"state": "used"}), ("max", 10, {})):
+                named: Attributes = {"db.client.connection.pool.name": "charges", **more}
+                metric = f"db.client.connection.{name}"
+                yield Point(metric, "", "gauge", process(service, late), at, value, named)
 
 
 def _at(seconds: int) -> str:

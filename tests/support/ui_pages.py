@@ -36,14 +36,20 @@ class Page:
         return (*self.pictures.values(), *self.more)
 
 
-TABS = ("why", "occurrences", "funnel", "calls", "logs", "exceptions", "metrics")
+TABS = (
+    *("why", "occurrences", "funnel", "calls", "logs", "exceptions", "metrics", "resources"),
+    "kpis",
+)
 
 PAGES = (
     Page("/", {"transactions": "/"}, answer="**/api/v1/transactions?*"),
     Page(
         "/transactions/$id",
-        {"transaction": "/transactions/{transaction}"},
-        tuple(f"/transactions/{{transaction}}?tab={tab}" for tab in TABS),
+        {
+            "transaction": "/transactions/{transaction}",
+            "why": "/transactions/{transaction}?tab=why",
+        },
+        tuple(f"/transactions/{{transaction}}?tab={tab}" for tab in TABS if tab != "why"),
         absent="/transactions/none",
         answer="**/api/v1/transactions/*?*",
     ),
@@ -78,6 +84,11 @@ PAGES = (
         {"finding": f"/findings/{repeated.FINDING}"},
         absent="/findings/0123456789abcdef",
         answer="**/api/v1/findings/*",
+    ),
+    Page(
+        "/services/$name",
+        {"service": "/services/payments"},
+        answer="**/api/v1/services/*/resources?*",
     ),
     Page(
         "/third-parties",

@@ -79,6 +79,12 @@ const finding = createRoute({
   component: lazyRouteComponent(() => import("~/features/finding/page"), "FindingPage"),
 })
 
+const service = createRoute({
+  getParentRoute: () => root,
+  path: "/services/$name",
+  component: lazyRouteComponent(() => import("~/features/service/page"), "ServicePage"),
+})
+
 const thirdParties = createRoute({
   getParentRoute: () => root,
   path: "/third-parties",
@@ -102,7 +108,7 @@ const login = createRoute({
 
 const routeTree = root.addChildren([
   ...[transactions, transaction, traces, trace, problems, problem, findings, finding],
-  ...[thirdParties, start, login],
+  ...[service, thirdParties, start, login],
 ])
 
 export const createRouting = () =>

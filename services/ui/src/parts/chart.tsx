@@ -1,11 +1,12 @@
 // Lines over time, with a brush that zooms. uPlot draws; the numbers stand in its legend.
-import { useEffect, useMemo, useRef } from "react"
+import { useEffect, useMemo, useRef, useState } from "react"
 import uPlot from "uplot"
 
 import "uplot/dist/uPlot.min.css"
 import { brushByKeys } from "~/parts/brush-keys"
 import { clockOf, RIGHT, timeAxis, valueAxis } from "~/parts/axes"
 import { useColours, type ColourName, type Colours } from "~/parts/colours"
+import { drawMarks, type Mark, MARK_ROOM, MarkList, placed, type PlacedMark } from "~/parts/marks"
 import { useWidth } from "~/parts/width"
 
 export type Line = {
@@ -15,8 +16,6 @@ export type Line = {
   dashed?: boolean
   edge?: "upper" | "lower" // of a band: between the two it is filled, and they are not drawn
 }
-
-export type Mark = { time: number; name: string } // milliseconds since 1970
 
 type Props = {
   name: string
@@ -35,6 +34,7 @@ const SYNC = "time" // one cursor over all charts of a page
 export function Chart({ name, times, lines, format, marks, height = 140, onBrush, from, to }: Props) {
   const frame = useRef<HTMLDivElement>(null)
   const width = useWidth(frame)
+  const [shown, setShown] = useState<PlacedMark[]>([])
   const colours = useColours()
   const latest = useRef(onBrush)
   latest.current = onBrush
@@ -54,7 +54,7 @@ export function Chart({ name, times, lines, format, marks, height = 140, onBrush
         cursor: { sync: { key: SYNC }, drag: { x: true, y: false, setScale: false }, points: { size: 5 } },
         select: { show: true, left: 0, top: 0, width: 0, height: 0 },
         legend: { show: true, live: true },
-        padding: [marks?.length ? 16 : 8, RIGHT, 0, 0],
+        padding: [marks?.length ? MARK_ROOM : 8, RIGHT, 0, 0],
         scales: {
           x: { time: true, range: (_plot, low, high) => [from ?? low, to ?? high] },
           y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.05 : 1] },
@@ -89,6 +89,7 @@ export function Chart({ name, times, lines, format, marks, height = 140, onBrush
       data,
       element,
     )
+    setShown(placed(plot, marks ?? []))
     const stop = latest.current ? brushByKeys(element, plot, false) : undefined
     return () => {
       stop?.()
@@ -97,7 +98,12 @@ export function Chart({ name, times, lines, format, marks, height = 140, onBrush
     // The lines' names and colours stand in `shape`.
   }, [width, height, colours, shape, data, from, to, marks, format])
 
-  return <div ref={frame} className="chart" role="img" aria-label={name} tabIndex={onBrush ? 0 : undefined} style={{ minHeight: height }} />
+  return (
+    <div className="charted">
+      <div ref={frame} className="chart" role="img" aria-label={name} tabIndex={onBrush ? 0 : undefined} style={{ minHeight: height }} />
+      <MarkList marks={shown} />
+    </div>
+  )
 }
 
 /** The band between an upper and a lower edge; a line's place is one more, after the times. */
@@ -106,29 +112,4 @@ function bandsOf(lines: readonly Line[], colours: Colours): uPlot.Band[] {
   const lower = lines.findIndex((line) => line.edge === "lower")
   if (upper < 0 || lower < 0) return []
   return [{ series: [upper + 1, lower + 1], fill: colours.rule }]
-}
-
-function drawMarks(plot: uPlot, marks: readonly Mark[], colour: string) {
-  const { ctx, bbox } = plot
-  ctx.save()
-  ctx.strokeStyle = ctx.fillStyle = colour
-  ctx.setLineDash([3, 3])
-  ctx.textAlign = "left"
-  ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`
-  let free = bbox.left // right of the last name
-  for (const mark of marks) {
-    const x = plot.valToPos(mark.time / 1000, "x", true)
-    if (x < bbox.left || x > bbox.left + bbox.width) continue
-    ctx.beginPath()
-    ctx.moveTo(x, bbox.top)
-    ctx.lineTo(x, bbox.top + bbox.height)
-    ctx.stroke()
-    const text = `▼ ${mark.name}`.slice(0, 40)
-    const long = ctx.measureText(text).width
-    const left = Math.min(x - 4 * devicePixelRatio, bbox.left + bbox.width - long)
-    if (left < free) continue
-    ctx.fillText(text, left, bbox.top - 3 * devicePixelRatio)
-    free = left + long + 8 * devicePixelRatio
-  }
-  ctx.restore()
 }

@@ -1,11 +1,12 @@
 // Counts by time and duration on a logarithmic scale, errors as ticks. A brush gives a region.
-import { useEffect, useRef } from "react"
+import { useEffect, useRef, useState } from "react"
 import uPlot from "uplot"
 
 import "uplot/dist/uPlot.min.css"
 import { logarithmicSteps, RIGHT, timeAxis, valueAxis } from "~/parts/axes"
 import { brushByKeys } from "~/parts/brush-keys"
 import { type Colours, useColours } from "~/parts/colours"
+import { drawMarks, type Mark, MARK_ROOM, MarkList, placed, type PlacedMark } from "~/parts/marks"
 import { useWidth } from "~/parts/width"
 import { duration } from "~/view/format"
 
@@ -28,13 +29,15 @@ type Props = {
   to: number
   chosen?: Brushed
   objective?: number | null // milliseconds
+  marks?: readonly Mark[]
   onBrush: (region: Brushed) => void
 }
 
 const FAINTEST = 0.16
 
-export function Heatmap({ name, cells, height = 260, from, to, chosen, objective, onBrush }: Props) {
+export function Heatmap({ name, cells, height = 260, from, to, chosen, objective, marks, onBrush }: Props) {
   const frame = useRef<HTMLDivElement>(null)
+  const [shown, setShown] = useState<PlacedMark[]>([])
   const width = useWidth(frame)
   const colours = useColours()
   const latest = useRef(onBrush)
@@ -50,7 +53,7 @@ export function Heatmap({ name, cells, height = 260, from, to, chosen, objective
         width,
         height,
         legend: { show: false },
-        padding: [8, RIGHT, 0, 0],
+        padding: [marks?.length ? MARK_ROOM : 8, RIGHT, 0, 0],
         cursor: {
           sync: { key: "time", scales: ["x", null] },
           drag: { x: true, y: true, uni: 12, setScale: false },
@@ -73,6 +76,7 @@ export function Heatmap({ name, cells, height = 260, from, to, chosen, objective
           drawAxes: [(plot) => drawCells(plot, cells, colours)],
           draw: [
             (plot) => {
+              drawMarks(plot, marks ?? [], colours.muted)
               if (objective) drawObjective(plot, objective, colours)
               if (chosen) drawChosen(plot, chosen, colours)
             },
@@ -89,6 +93,7 @@ export function Heatmap({ name, cells, height = 260, from, to, chosen, objective
       [[from, to], [low, high]],
       element,
     )
+    setShown(placed(plot, marks ?? []))
     const stop = brushByKeys(element, plot, true)
     // A click that is no brush chooses the cell below it.
     const clicked = (event: MouseEvent) => {
@@ -101,9 +106,14 @@ export function Heatmap({ name, cells, height = 260, from, to, chosen, objective
       plot.over.removeEventListener("click", clicked)
       plot.destroy()
     }
-  }, [width, height, colours, cells, from, to, chosen, objective])
+  }, [width, height, colours, cells, from, to, chosen, objective, marks])
 
-  return <div ref={frame} className="chart heatmap" role="img" aria-label={name} tabIndex={0} style={{ minHeight: height }} />
+  return (
+    <div className="charted">
+      <div ref={frame} className="chart heatmap" role="img" aria-label={name} tabIndex={0} style={{ minHeight: height }} />
+      <MarkList marks={shown} />
+    </div>
+  )
 }
 
 /** The cells that a brush touches, within the heatmap's times. A brush over the whole height means

@@ -5,16 +5,22 @@ import type { Schemas } from "~/api/client"
 import type { Problem } from "~/features/problem/queries"
 import { windowOf } from "~/features/problem/window"
 import { valueText } from "~/features/problems/texts"
+import { eventMarks } from "~/features/transaction/marks"
+import { events } from "~/features/transaction/queries"
 import { type BandMeasure, type BaselineQuery, BASELINES, bandLines, baseline } from "~/parts/band"
-import { Chart, type Mark } from "~/parts/chart"
+import { Chart } from "~/parts/chart"
+import type { Mark } from "~/parts/marks"
 import { Panel } from "~/parts/panel"
 import { digits } from "~/view/format"
 import { iso } from "~/view/time"
 import { useLive } from "~/view/view"
 
-const DAY_MS = 86_400_000
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
 const BEFORE_MS = 3 * DAY_MS
 const AFTER_MS = DAY_MS / 2
+const DAY = { start: "-1d", end: "now" }
+
 // What is shown of a problem with a measure that has no baseline of its own.
 const MEASURES: Record<string, Measure> = {
   p50: "p50", p75: "p75", p95: "p95", tail: "p95", slow_rate: "p95", error_rate: "error_rate", rate: "rate",
@@ -31,7 +37,7 @@ export function baselineQuery(view: Problem, now: number): BaselineQuery | undef
   const { start, end } = windowOf(view)
   const until = end ? Math.min(now, Date.parse(end) + AFTER_MS) : now
   // An hour's start, so that the same hours are asked for again.
-  const from = Math.floor((Date.parse(start) - BEFORE_MS) / 3_600_000) * 3_600_000
+  const from = Math.floor((Date.parse(start) - BEFORE_MS) / HOUR_MS) * HOUR_MS
   const series = transaction ? { transaction } : { service, operation, dependency, metric }
   return { start: iso(from), end: iso(until), measure: shown, environment, ...series }
 }
@@ -40,7 +46,11 @@ export function ProblemChart({ view }: { view: Problem }) {
   const query = baselineQuery(view, Date.now())
   const { data } = useLive(baseline(query))
   const series = data?.series[0]
-  const marks = useMemo(() => episodeMarks(view), [view])
+  const { service } = view.alert.labels
+  const window = query ? wholeHours(query) : DAY
+  const happened = useLive({ ...events(service ? [service] : [], window), enabled: query !== undefined }).data
+  const { start, end } = window
+  const marks = useMemo(() => allMarks(view, happened?.events ?? [], start, end), [view, happened, start, end])
   if (!query || !series?.points.length) return null
   return (
     <Panel title="Hour by hour" note={note(series)} source={{ path: BASELINES, query }}>
@@ -76,6 +86,19 @@ function note({ measure, smallest_change: smallest, hours_known: hours }: Schema
   if (measure === "rate") return `noticed when ${share} of two hours' requests are missing`
   if (measure === "value") return `noticed when it is ${share} higher for 15 minutes`
   return `noticed when it is ${share} higher for a day`
+}
+
+/** To the end of the hour, so that the same is asked for again. */
+const wholeHours = ({ start, end, environment }: BaselineQuery) => ({
+  start,
+  end: iso(Math.ceil(Date.parse(end) / HOUR_MS) * HOUR_MS),
+  environment,
+})
+
+/** The problem's episodes, and what happened around them. */
+function allMarks(view: Problem, happened: readonly Schemas["NotedEvent"][], start: string, end: string): Mark[] {
+  const around = eventMarks(happened, Date.parse(start), Date.parse(end))
+  return [...episodeMarks(view), ...around].sort((a, b) => a.time - b.time)
 }
 
 /** When the problem's episodes began and ended. */

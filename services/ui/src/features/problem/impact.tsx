@@ -69,7 +69,7 @@ const COLUMNS: Column<Transaction>[] = [
     name: "users",
     head: "Users worse",
     align: "end",
-    cell: (one) => (one.users ? `${count(one.users.worse)} of ${count(one.users.touched)}` : ""),
+    cell: (one) => (one.users ? `${count(Math.round(one.users.excess))} of ${count(one.users.touched)}` : ""),
   },
   { name: "lost", head: "Value lost", align: "end", cell: (one) => (one.value ? money(one.value.lost) : "") },
   {

@@ -279,7 +279,7 @@ function whyNobody({ alert }: Problem): string {
   return "no receiver is named for it."
 }
 
-const SAID: Record<Schemas["Note"]["kind"], string> = { acknowledged: "took it", useful: "said it was useful", noise: "said it was noise", accepted: "said it is usual from now on" }
+const SAID: Record<Schemas["Note"]["kind"], string> = { acknowledged: "took it", useful: "said it was useful", noise: "said it was noise", accepted: "said it is usual from now on", cause: "says the first cause" }
 
 function Notes({ notes, source }: { notes: readonly Schemas["Note"][]; source: Source }) {
   return (
@@ -287,7 +287,7 @@ function Notes({ notes, source }: { notes: readonly Schemas["Note"][]; source: S
       <ul className="said">
         {notes.map((note) => (
           <li key={`${note.episode} ${note.kind}`} className="foreign">
-            <Since time={note.time} /> {note.author || "somebody"} {SAID[note.kind]}
+            <Since time={note.time} /> {note.author || (note.kind === "cause" ? "clew" : "somebody")} {SAID[note.kind]}
             {note.text && `: ${note.text}`} <span className="muted">episode {note.episode}</span>
           </li>
         ))}

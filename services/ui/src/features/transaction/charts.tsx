@@ -6,8 +6,9 @@ import { eventMarks } from "~/features/transaction/marks"
 import { events, heatmap, pathOf } from "~/features/transaction/queries"
 import type { Region } from "~/features/transaction/region"
 import { bandAt, baseline } from "~/parts/band"
-import { Chart, type Line, type Mark } from "~/parts/chart"
+import { Chart, type Line } from "~/parts/chart"
 import { type Brushed, type Cells, Heatmap } from "~/parts/heatmap"
+import type { Mark } from "~/parts/marks"
 import { Panel, type Source } from "~/parts/panel"
 import { Empty, Failure, Loading } from "~/parts/states"
 import { digits, duration } from "~/view/format"
@@ -65,7 +66,7 @@ export function Charts(props: Props) {
             brush={brush}
           />
         ) : (
-          <Cloud {...props} />
+          <Cloud {...props} marks={marks} />
         )}
       </Panel>
       <Panel title="Rate and errors" source={source} note="brush to zoom">
@@ -85,7 +86,7 @@ export function Charts(props: Props) {
   )
 }
 
-function Cloud({ id, view, region, setRegion }: Props) {
+function Cloud({ id, view, region, setRegion, marks }: Props & { marks: readonly Mark[] }) {
   const { window } = useView()
   const { data, error, refetch } = useLive(heatmap(id, window))
   const cells = useMemo(() => data && cellsOf(data), [data])
@@ -107,6 +108,7 @@ function Cloud({ id, view, region, setRegion }: Props) {
       from={Date.parse(data.start) / 1000}
       to={Date.parse(data.end) / 1000}
       chosen={chosen}
+      marks={marks}
       objective={view.transaction.slo?.latency_ms}
       onBrush={choose}
     />

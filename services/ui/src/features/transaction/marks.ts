@@ -1,6 +1,6 @@
 // What happened around a transaction, as marks on its charts.
 import type { Schemas } from "~/api/client"
-import type { Mark } from "~/parts/chart"
+import type { Mark } from "~/parts/marks"
 
 const NEAR = 50 // events closer than this part of the window have one mark
 

@@ -9,9 +9,11 @@ import { Differs } from "~/features/transaction/differs"
 import { Breakdown, Dependencies } from "~/features/transaction/breakdown"
 import { Exceptions, Logs } from "~/features/transaction/records"
 import { Funnel } from "~/features/transaction/funnel"
+import { Kpis } from "~/features/transaction/kpis"
 import { Metrics } from "~/features/transaction/metrics"
 import { Of } from "~/features/transaction/of"
 import { Occurrences } from "~/features/transaction/occurrences"
+import { Resources } from "~/features/transaction/resources"
 import { joined, pathOf } from "~/features/transaction/queries"
 import { readRegion, type Region, written } from "~/features/transaction/region"
 import { type Tab as TabName, TABS } from "~/features/transaction/search"
@@ -35,7 +37,11 @@ const NAMES: Record<TabName, string> = {
   logs: "Logs",
   exceptions: "Exceptions",
   metrics: "Metrics",
+  resources: "Resources",
+  kpis: "KPIs",
 }
+// What only a transaction that is defined has.
+const OF_DEFINED: readonly TabName[] = ["funnel", "kpis"]
 
 export function TransactionPage() {
   const { id } = route.useParams()
@@ -69,7 +75,7 @@ export function TransactionPage() {
     )
   }
   const source = { path: pathOf(id), query: { ...window, limit: 200 } }
-  const tabs = TABS.filter((tab) => tab !== "funnel" || data.transaction.source === "defined")
+  const tabs = TABS.filter((tab) => !OF_DEFINED.includes(tab) || data.transaction.source === "defined")
   return (
     <div className="page">
       <Head transaction={data.transaction} />
@@ -132,6 +138,10 @@ function TabContent({ tab, ...props }: PartProps & { tab: TabName }) {
       return <Exceptions {...props} />
     case "metrics":
       return <Metrics {...props} />
+    case "resources":
+      return <Resources {...props} />
+    case "kpis":
+      return <Kpis id={props.id} />
   }
 }
 

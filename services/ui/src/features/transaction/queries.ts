@@ -116,3 +116,19 @@ export const funnel = (id: string, window: Window) =>
         }),
       ),
   })
+
+/** KPIs are of whole hours: a day would be too few of them, so it is the week before the end. */
+export const kpiQuery = ({ environment, end }: Window) => ({ environment, end })
+
+export const kpis = (id: string, window: Window) =>
+  queryOptions({
+    queryKey: ["kpis", id, kpiQuery(window)],
+    meta: { name: "the KPIs" },
+    queryFn: ({ signal }) =>
+      read(
+        client.GET("/api/v1/transactions/{transaction_id}/kpis", {
+          params: { path: { transaction_id: id }, query: kpiQuery(window) },
+          signal,
+        }),
+      ),
+  })

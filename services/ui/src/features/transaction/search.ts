@@ -1,6 +1,6 @@
 import { number, oneOf, text, texts } from "~/view/view"
 
-export const TABS = ["breakdown", "why", "calls", "occurrences", "funnel", "logs", "exceptions", "metrics"] as const
+export const TABS = ["breakdown", "why", "calls", "occurrences", "funnel", "logs", "exceptions", "metrics", "resources", "kpis"] as const
 export type Tab = (typeof TABS)[number]
 
 export type Search = { tab?: Tab; chart?: "percentiles"; brush?: string } & Chosen
