@@ -242,7 +242,7 @@ def test_first_requests_of_new_instances() -> None:
     numbers = count(1)
     starts = [{"service": "shop", "source": f"shop-{next(numbers)}", "started": 100} for _ in range(3)]  # fmt: skip
     first = {
-        "environment": "", "entry_service": "shop", "entry_operation": "GET /", "service": "shop", "traces": 3, "slow": NEWEST,
+        "environment": "", "entry_service": "shop", "entry_operation": "GET /", "service": "shop", "slow": NEWEST,
     }  # fmt: skip
     (one,) = candidates("cold_start", finding_starts=starts, finding_first_traces=[first])
     assert (one.numbers["usual"], one.numbers["starts"], one.numbers["instance shop-2"]) == (

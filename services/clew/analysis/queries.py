@@ -324,7 +324,6 @@ class FindingFirstTracesRow(TypedDict):
     entry_service: str
     entry_operation: str
     service: str
-    traces: int
     slow: list[tuple[str, int]]
 
 

@@ -50,7 +50,7 @@ class ColdStart(Rule):
             if entry := traffic.entries.get(key):
                 group = starts[first["service"]]
                 yield Candidate(
-                    key, first["traces"], first["slow"], first["traces"], first["service"],
+                    key, len(first["slow"]), first["slow"], len(group), first["service"],
                     numbers={
                         "usual": entry["quantiles"][1], "starts": len(group),
                         **{f"instance {row['source']}": row["started"] for row in group},
