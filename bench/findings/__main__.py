@@ -189,6 +189,13 @@ def run(store: Store) -> dict[str, Any]:
     }
 
 
+def settle(store: Store) -> None:
+    """Settles all traces."""
+    settling = Settling(store)
+    for chunk in settling.plan_chunks(Window(0, 1 << 32, 0, 1 << 32)):
+        settling.settle(chunk)
+
+
 @contextmanager
 def store_of(shop: Shop, minutes: int, past: Sequence[Shop] = ()) -> Iterator[Store]:
     """A store with the settled traces and the metrics of so many minutes, and of days before."""
@@ -208,9 +215,7 @@ def store_of(shop: Shop, minutes: int, past: Sequence[Shop] = ()) -> Iterator[St
                 spans, points = traces_request(made.spans), metrics_request(made.points)
                 load("traces", spans.SerializeToString(), len(made.spans))
                 load("metrics", points.SerializeToString(), len(made.points))
-        settling = Settling(store)
-        for chunk in settling.plan_chunks(Window(0, 1 << 32, 0, 1 << 32)):
-            settling.settle(chunk)
+        settle(store)
         Edges(settler_statements(store)).run(Interval(1, LAST_SECOND, 1), Running())
         yield store
         store.close()

@@ -25,7 +25,8 @@ from clew.storage.statements import Statements
 
 DAY = 24 * HOUR
 ENOUGH_SPANS = 250_000  # how far a run looks back, beyond the newest hour
-SAMPLED_SPANS = 1_000_000  # of a run: of more, a uniform sample of the traces is read
+MANY_TIMES = 4  # ENOUGH_SPANS: so many will be there in the next hour too
+SAMPLED_SPANS = 500_000  # of a run: of more, those of some half minutes are read
 MAX_ROWS = 20_000  # entries, operations, calls
 MAX_CANDIDATES = 12  # of a rule, in a run
 MAX_SPANS = 60_000  # of a statement
@@ -35,8 +36,8 @@ SLOW_NS = 100_000_000  # of a call, for its trace to be looked at as a slow one
 RESOLVED_AFTER = DAY  # without being seen, while its transactions had traces
 MIN_TRAFFIC = 100  # traces of a transaction, without which nothing is resolved
 FIRST_RUNS = 3  # of a process, without a longer pause: what is new is soon there to see
-# Shares of a core: 2 s an hour, or 0.2 s for a million spans, less a margin.
-MAX_LOAD, LOAD_PER_SPAN = 1.6 / HOUR, 0.16e-6
+# Shares of a core, less a margin: 2 s an hour; from MANY_SPANS a second on 0.2 s for a million.
+MAX_LOAD, LOAD_PER_SPAN, MANY_SPANS = 1.6 / HOUR, 0.16e-6, 5e6 / HOUR
 MIN_PAUSE, MAX_PAUSE = 60.0, 3600.0
 GROUPS = 3  # of traces, for the statements that read their spans
 MARGIN_NS = 10**9  # of clocks, around a trace
@@ -56,6 +57,7 @@ class Findings:
         self._rules = all_rules() if rules is None else rules
         self._failures = RuleFailures(statements)
         self._runs = 0
+        self._spans = 0  # that the last run looked at
         self.every = MIN_PAUSE
 
     def run(self, settled: Interval, stop: Stop) -> None:
@@ -68,10 +70,12 @@ class Findings:
             )
             hours = self.hours(row["newest"] / 1e9 + 1)
         if not hours:
+            self._spans = 0
             return
         until = max(row["newest"] for row in hours) / 1e9 + 1
         since, spans = _window(hours, until)
         since = max(since, min(row["oldest"] for row in hours) / 1e9)
+        self._spans = spans
         traffic = self._traffic(since, until, spans)
         if not traffic.entries:
             return
@@ -84,14 +88,16 @@ class Findings:
         if self._runs >= FIRST_RUNS:
             # A statement runs on one thread, so that both are at least the CPU time of the run.
             seconds = min(time.monotonic() - began[0], time.process_time() - began[1])
-            load = max(MAX_LOAD, LOAD_PER_SPAN * spans / traffic.seconds)
+            rate = spans / traffic.seconds
+            load = LOAD_PER_SPAN * rate if rate >= MANY_SPANS else MAX_LOAD
             self.every = min(MAX_PAUSE, max(MIN_PAUSE, seconds / load))
 
     def hours(self, until: float) -> Sequence[queries.FindingWindowRow]:
-        """The hours of a day, the newest first."""
+        """The hours of a day, the newest first; where the last run had enough in one, only two."""
+        reach = 2 * HOUR if self._spans > MANY_TIMES * ENOUGH_SPANS else DAY
         return self._statements.rows(
             queries.FINDING_WINDOW,
-            since=datetime64_text(max(0.0, until - DAY)),
+            since=datetime64_text(max(0.0, until - reach)),
             until=datetime64_text(max(0.0, until)),
         )
 
@@ -103,16 +109,15 @@ class Findings:
         stretch |= {
             "early_until": datetime64_text(since + compared),
             "late_since": datetime64_text(until - compared),
+            "one_in": one_in,  # type: ignore[dict-item]
         }
         rows = self._statements.rows(queries.FINDING_ENTRIES, **stretch)
         entries = {(row["environment"], row["service"], row["operation"]): row for row in rows}
         first = min((row["first"] for row in rows), default=0) / 1e9
         return Traffic(
             entries,
-            self._statements.rows(
-                queries.FINDING_OPERATIONS, **stretch, one_in=one_in, repetitions=REPETITIONS
-            ),
-            self._statements.rows(queries.FINDING_CALLS, **stretch, one_in=one_in, slow=SLOW_NS),
+            self._statements.rows(queries.FINDING_OPERATIONS, **stretch, repetitions=REPETITIONS),
+            self._statements.rows(queries.FINDING_CALLS, **stretch, slow=SLOW_NS),
             max(until - max(since, first), 1.0),
             self._records_per_second(max(since, first, until - HOUR), until),
             until,

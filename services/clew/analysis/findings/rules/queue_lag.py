@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from statistics import median
 from zlib import crc32
 
@@ -18,6 +19,7 @@ from clew.analysis.findings.trees import TraceTree
 from clew.analysis.traces.paths import CONSUMER, SERVER
 
 BUSY = 0.9  # share of the time in which a worker works
+AT_ONCE = 0.8  # of a worker's jobs: the next one begins at once
 MIN_JOBS = 5  # of a worker, one after the other
 LAG_S = 1.0
 GROWN = 3.0  # lag, against the begin of the time that is looked at
@@ -32,7 +34,7 @@ class QueueLag(Rule):
     meaning = "Messages wait in their queue for longer than before, or a worker has no pause between its jobs, so that what comes must wait."
     thresholds = {
         "start of the CONSUMER span after the end of its producer's": f"{GROWN:.0f} times that of the begin, and {LAG_S:.0f} s",
-        "or a worker's traces, one after the other": f"{BUSY:.0%} of the time, of {MIN_JOBS} jobs or more",
+        "or a worker's traces": f"{BUSY / 2:.0%} of the time, and after {AT_ONCE:.0%} of {MIN_JOBS} jobs or more the next begins within {1 / BUSY - 1:.0%} of their time",
     }
     wrong_when = (
         "The delay is meant; the clocks of producer and consumer differ; a loop never rests on purpose, and has no queue. Producers in another trace are not seen; "
@@ -124,13 +126,18 @@ def _is_busy(jobs: Sequence[Occurrence]) -> bool:
     for job in jobs:
         workers.setdefault(float(job.numbers["worker"]), []).append(job)
     several = [group for group in workers.values() if len(group) >= MIN_JOBS]
-    return bool(several) and all(_busy_share(group) >= BUSY for group in several)
+    return bool(several) and all(_busy_share(group) >= AT_ONCE for group in several)
 
 
 def _busy_share(jobs: Sequence[Occurrence]) -> float:
-    starts = [float(job.numbers["start"]) for job in jobs]
-    ends = [float(job.numbers["end"]) for job in jobs]
-    return (sum(ends) - sum(starts)) / max(1.0, max(ends) - min(starts))
+    """Share of the jobs after which the next one began at once. Where traces are sampled, the jobs of
+    half a minute follow one another, and then none for a while."""
+    times = sorted((float(job.numbers["start"]), float(job.numbers["end"])) for job in jobs)
+    at_once = [
+        later[0] - earlier[1] <= (1 / BUSY - 1) * (earlier[1] - earlier[0])
+        for earlier, later in pairwise(times)
+    ]
+    return sum(at_once) / len(at_once)
 
 
 RULE = QueueLag()

@@ -1,5 +1,5 @@
 -- The calls of each transaction in a stretch of time, by their ends and what they do. traces: those with such a call;
--- in failing one of them failed, in repeating there are several. A uniform sample, one trace in {one_in}, is read. early,
+-- in failing one of them failed, in repeating there are several. Of {one_in} half minutes one is read. early,
 -- late: before and after a time. oldest: traces of the begin.
 SELECT
     toString(Environment) AS environment,
@@ -28,8 +28,9 @@ ARRAY JOIN
     Call.Source AS call_source, Call.Target AS call_target, Call.Type AS call_type, Call.Summary AS call_summary,
     Call.Duration AS call_duration, Call.IsError AS call_is_error,
     arrayEnumerateUniq(Call.Source, Call.Target, Call.Type, Call.Summary) AS call_number
-WHERE Timestamp >= {since:DateTime64(9)} AND Timestamp < {until:DateTime64(9)} AND Rank < 2
-    AND modulo(cityHash64(TraceId), {one_in:UInt32}) = 0
+PREWHERE Timestamp >= {since:DateTime64(9)} AND Timestamp < {until:DateTime64(9)}
+    AND modulo(intDiv(toUnixTimestamp(Timestamp), 30), {one_in:UInt32}) = 0
+WHERE Rank < 2
 GROUP BY Environment, ServiceName, SpanName, call_source, call_target, call_type, call_summary
 ORDER BY total DESC, environment, entry_service, entry_operation, source, target, type, summary
 LIMIT {limit:UInt32}

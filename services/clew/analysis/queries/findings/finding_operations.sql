@@ -1,6 +1,6 @@
 -- The operations of each transaction in a stretch of time. repeating: the traces in which one parent has five spans or
--- more of the operation; repeated: the newest of them. newest: of all its traces. A uniform sample, one trace in
--- {one_in}, is read. Traces are (id, start). early, late: before and after a time, for rules that look for a change; self_quantiles:
+-- more of the operation; repeated: the newest of them. newest: of all its traces. Of {one_in} half minutes one is read: of
+-- the others only their times, for Timestamp is in the key. Traces are (id, start). early, late: before and after a time, for rules that look for a change; self_quantiles:
 -- p50 and p95 of the own time of a call, by the trace.
 SELECT
     toString(Environment) AS environment,
@@ -24,8 +24,9 @@ FROM otel.clew_settled FINAL
 ARRAY JOIN
     Path.Service AS path_service, Path.Operation AS path_operation, Path.Kind AS path_kind, Path.Calls AS path_calls,
     Path.Self AS path_self, Path.Most AS path_most
-WHERE Timestamp >= {since:DateTime64(9)} AND Timestamp < {until:DateTime64(9)} AND Rank < 2
-    AND modulo(cityHash64(TraceId), {one_in:UInt32}) = 0
+PREWHERE Timestamp >= {since:DateTime64(9)} AND Timestamp < {until:DateTime64(9)}
+    AND modulo(intDiv(toUnixTimestamp(Timestamp), 30), {one_in:UInt32}) = 0
+WHERE Rank < 2
 GROUP BY Environment, ServiceName, SpanName, path_service, path_operation, path_kind
 ORDER BY self DESC, environment, entry_service, entry_operation, service, operation, kind
 LIMIT {limit:UInt32}
