@@ -20,40 +20,50 @@ met AS
 ),
 written AS
 (
-    SELECT TraceId, ServiceName AS service, Template AS template, count() AS records
-    FROM otel.otel_logs
-    WHERE TraceId != ''
-        AND ((toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({start:DateTime64(9)})
-                AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)} + toIntervalMinute(1))
-            OR (toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({baseline_start:DateTime64(9)})
-                AND Timestamp >= {baseline_start:DateTime64(9)} AND Timestamp < {baseline_end:DateTime64(9)} + toIntervalMinute(1)))
-    GROUP BY TraceId, service, template
+    SELECT TraceId, service, groupArray((false, template, records)) AS kinds
+    FROM
+    (
+        SELECT TraceId, ServiceName AS service, Template AS template, count() AS records
+        FROM otel.otel_logs
+        WHERE TraceId != ''
+            AND ((toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({start:DateTime64(9)})
+                    AND Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)} + toIntervalMinute(1))
+                OR (toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({baseline_start:DateTime64(9)})
+                    AND Timestamp >= {baseline_start:DateTime64(9)} AND Timestamp < {baseline_end:DateTime64(9)} + toIntervalMinute(1)))
+        GROUP BY TraceId, service, template
+    )
+    GROUP BY TraceId, service
 ),
 by_way AS
 (
-    SELECT service, way, template,
+    SELECT service, way, kind.1 AS is_total, kind.2 AS template,
         countIf(is_a) AS a, countIf(NOT is_a) AS b,
-        sumIf(records, is_a) AS a_records, sumIf(records, NOT is_a) AS b_records,
+        sumIf(kind.3, is_a) AS a_records, sumIf(kind.3, NOT is_a) AS b_records,
         anyIf(TraceId, is_a) AS example
-    FROM written
-    INNER JOIN met ON written.TraceId = met.TraceId AND written.service = met.service
-    GROUP BY service, way, template
+    FROM
+    (
+        -- The traces are on the right, which is kept in memory: they are sampled, records are not.
+        SELECT met.service AS service, way, is_a, met.TraceId AS TraceId,
+            arrayJoin(arrayPushBack(kinds, (true, 0, 0))) AS kind
+        FROM written
+        RIGHT JOIN met ON written.TraceId = met.TraceId AND written.service = met.service
+    )
+    GROUP BY service, way, is_total, template
 ),
-totals AS
+totalled AS
 (
-    SELECT service, way, countIf(is_a) AS of_a, countIf(NOT is_a) AS of_b
-    FROM met
-    GROUP BY service, way
-),
-meeting AS
-(
-    SELECT service, sum(of_a) AS traces FROM totals GROUP BY service
+    SELECT *,
+        sumIf(a, is_total) OVER (PARTITION BY service, way) AS of_a,
+        sumIf(b, is_total) OVER (PARTITION BY service, way) AS of_b,
+        sumIf(a, is_total) OVER (PARTITION BY service) AS traces
+    FROM by_way
 ),
 compared AS
 (
     SELECT
         service,
         template,
+        any(traces) AS traces,
         sumIf(a, of_a > 0 AND of_b >= 5) AS came,
         sumIf(b / of_b * of_a, of_a > 0 AND of_b >= 5) AS expected,
         sumIf(
@@ -62,8 +72,8 @@ compared AS
         count() OVER () AS tested,
         sum(sum(a_records)) OVER () / sum(sum(b_records)) OVER () AS share,
         max(example) AS example
-    FROM by_way
-    INNER JOIN totals ON by_way.service = totals.service AND by_way.way = totals.way
+    FROM totalled
+    WHERE NOT is_total
     GROUP BY service, template
 ),
 named AS
@@ -79,7 +89,6 @@ SELECT
     clew_level_name(level) AS severity, place, body, toString(template) AS template
 FROM compared
 INNER JOIN named ON compared.service = named.service AND compared.template = named.template
-INNER JOIN meeting ON compared.service = meeting.service
 WHERE abs(came - expected) >= 0.02 * traces
     AND ((came >= 3 AND expected < 0.1 * came) OR (expected >= 6 AND came < 0.3 * expected))
 ORDER BY abs(came - expected) DESC, service, place, body
