@@ -37,7 +37,8 @@ EXPLAINED = 0.5  # weight of what a service called further down shows as well
 # Where records of all services became so much rarer or more frequent, they were not received.
 MIN_RECEIVED, MAX_RECEIVED = 1 / 3, 3.0
 MIN_SPREAD = 0.02  # of a gauge: less is noise of its own
-# The share of its limit from which on a process is loaded, however idle it is otherwise.
+# The share of its limit from which on a process is loaded. One that uses less counts for less,
+# however idle it is otherwise.
 LOADED, OF_LIMIT = 0.5, "limit"
 PROCESS_DEVIATION = 3.0  # interquartile ranges above the median
 # What a target without spans does counts as its caller's own time.
@@ -376,10 +377,11 @@ def process_evidence(rows: Iterable[DiagnosisProcessRow]) -> Evidence:
         median, highest = row["median"] or 0.0, row["highest"] or 0.0
         spread = max((row["high"] or 0.0) - (row["low"] or 0.0), MIN_SPREAD)
         deviation = (highest - median) / spread
-        is_idle = OF_LIMIT in row["metric"] and highest < LOADED
-        if deviation > PROCESS_DEVIATION and not is_idle:
+        if deviation > PROCESS_DEVIATION:
             service = row["service"]
-            evidence.strengths[service] = max(evidence.strengths.get(service, 0.0), deviation)
+            load = min(1.0, highest / LOADED) if OF_LIMIT in row["metric"] else 1.0
+            strength = load * deviation
+            evidence.strengths[service] = max(evidence.strengths.get(service, 0.0), strength)
             evidence.add(
                 service,
                 metric=row["metric"],
