@@ -208,6 +208,14 @@ def test_an_exemplar_is_the_strongest_link(loader: Loader, api: ApiClient) -> No
     assert _metric(answer, "of another")["linked_by"] == "resource"
     assert len(answer["metrics"]) == 3
 
+    linked = (_trace(1), "1" * 16)
+    loader.points([Point("depth", "", "gauge", WEB, BEGAN + MINUTE, 1.0, exemplar=linked)])
+    answer = _joined(api)
+    links = {metric["name"]: metric["linked_by"] for metric in answer["metrics"]}
+    assert links == {
+        "of a checkout": "exemplar", "depth": "exemplar", "of another": "resource", "size": "resource"
+    }  # fmt: skip
+
 
 def test_points_are_a_gauges_mean_a_sums_rate_a_histograms_p95(
     loader: Loader, api: ApiClient

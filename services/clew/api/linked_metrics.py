@@ -113,8 +113,10 @@ def read_linked_metrics(
         ("exemplars_gauges", gauges, [row["points"] for row in gauges]),
         ("exemplars_sums", sums, [list(_sum_points(row, step)) for row in sums]),
     ]
-    for form, rows, points in kinds:
-        by_exemplar = _linked_by_exemplars(answer, selection, count, form, rows)
+    by_exemplar = _linked_by_exemplars(
+        answer, selection, count, {form: rows for form, rows, _ in kinds}
+    )
+    for _, rows, points in kinds:
         series = [
             _linked_series(row, of_row, latencies, by_exemplar)
             for row, of_row in zip(rows, points, strict=True)
@@ -126,13 +128,21 @@ def read_linked_metrics(
 
 
 def _linked_by_exemplars(
-    answer: Answer, selection: TraceSelection, count: int, form: str, rows: Sequence[MetricRow]
+    answer: Answer,
+    selection: TraceSelection,
+    count: int,
+    rows_by_form: Mapping[str, Sequence[MetricRow]],
 ) -> set[int]:
-    """Those of the series of one kind that have one of the traces as an exemplar."""
-    candidates = [row for row in rows if row["has_exemplars"]]
+    """Those of the series of all kinds that have one of the traces as an exemplar: one statement,
+    over the tables of the kinds that have any exemplars."""
+    candidates = [row for rows in rows_by_form.values() for row in rows if row["has_exemplars"]]
     if not candidates:
         return set()
+    forms = [
+        form for form, rows in rows_by_form.items() if any(row["has_exemplars"] for row in rows)
+    ]
     parameters = selection.parameters | selection.slice_parameters(count)
+    form = forms[0] if len(forms) == 1 else "exemplars_all"
     parameters["forms"] = {**selection.forms, "exemplars": form}
     linked = answer.rows(
         queries.LINKED_EXEMPLARS,

@@ -24,7 +24,7 @@ SEPARATE = frozenset(
 SETTLED = frozenset({"clew_settled", "clew_entry_services"})
 TABLE = re.compile(r"\botel\.(\w+)")
 # What makes a statement's answer depend on more than its tables and parameters.
-UNSTEADY = re.compile(r"\bnow\w*\(|\btoday\(|\brand\w*\(|\bsystem\.|\bclew_root_is_overdue\(")
+UNSTEADY = re.compile(r"\b(now\w*|today|rand\w*|clew_root_is_overdue)\(|\b(FROM|JOIN) system\.")
 MAX_ENTRY, MAX_SIZE = 256 << 10, 4 << 20  # bytes of an answer with its statement, and of all
 MAX_AGE = 60.0  # seconds; the engine drops expired rows unasked
 
