@@ -60,6 +60,10 @@ def test_bands_follow_the_day(api: ApiClient) -> None:
     rates = [point["expected"] for point in shown["points"]]
     assert max(rates) > 3 * min(rates)
 
+    now = series(api, "baselines", measure="rate", start="-2h")["points"][-1]
+    assert now["value"] is None
+    assert now["lower"] < now["expected"] < now["upper"]
+
     slow = series(api, "baselines", measure="p50", start="-3h")
     assert slow["unit"] == "ms"
     assert slow["points"][0]["value"] == pytest.approx(124, rel=0.03)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -74,7 +75,7 @@ def baselines(
     `*` stands for any characters; without an operation, a service is what comes in to it, and
     without any name all services are shown. Nine of
     ten hours lie between `lower` and `upper`. Each week is compared with the others, so an hour
-    does not explain itself. Hours are there once they are over."""
+    does not explain itself. An hour has a value once it is over."""
     select = select_series(transaction, service, operation, dependency, common.environment, metric)
     measure = "value" if metric else measure
     first = common.window.start // SECOND // HOUR * HOUR
@@ -152,7 +153,9 @@ def series_document(
     metric = METRICS.get(history.series.name) if measure == "value" else None
     unit = UNITS.get(measure, "ms") if metric is None else metric.unit
     factor = 1e3 if unit == "ms" else 1.0  # seconds as milliseconds
-    columns = np.stack([band.value, band.expected, band.lower, band.upper], axis=1) * factor
+    ends = band.start + HOUR * np.arange(1, len(band.value) + 1)
+    value = np.where(ends <= time.time(), band.value, np.nan)  # of an hour that is over
+    columns = np.stack([value, band.expected, band.lower, band.upper], axis=1) * factor
     points = [
         {"time": rfc3339((band.start + place * HOUR) * SECOND)}
         | {

@@ -107,7 +107,10 @@ class Learner:
     def _learn(self, hour: int, zone: str, marks: Marks, definitions: Sequence[Definition]) -> None:
         start = hour - learned.HOURS * HOUR
         ids, of_processes, total = self._watched.largest(start, hour, self._limit)
-        self.unwatched = total - len(ids) - len(of_processes)
+        unwatched = total - len(ids) - len(of_processes)
+        if unwatched != self.unwatched:
+            logger.warning("%d series are beyond --watch-limit and not watched", unwatched)
+        self.unwatched = unwatched
         self._learned_at, self._zone, self._accepted = hour, zone, marks.accepted
         names = {definition.id: definition.name for definition in definitions}
         self.processes = self._learn_processes(start, hour, of_processes, marks)
