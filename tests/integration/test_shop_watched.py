@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from shop.model import Shop
+from shop.model import PROCESSES, Shop
 
 from clew.shop.faults import BANK, KNOWN, NEW_VERSION
 from clew.storage import Ingest, Store
 from support.watched_shop import WatchedShop
+from support.watched_world import remember_hours
 
 SINCE, UNTIL, END = 60, 75, 120  # minutes
 FOUND_WITHIN, ENDED_WITHIN = 6, 30  # minutes after the fault's begin, and after its end
@@ -36,7 +37,7 @@ HEADLINES = {
     "storefront_cache_off": f"storefront: POST /cart: {SLOW}",
 }
 UNSEEN = {
-    "orders_memory_leak": "no request is slower, and metrics of processes are watched by rules only",
+    "orders_memory_leak": "no request is slower, and an hour of a process' memory says nothing yet",
     "orders_bad_tenant": "a quarter of the orders is slow: three times as many as usual, which may "
     "be usual of a series of which an hour is known",
 }
@@ -73,3 +74,18 @@ def test_a_fault_is_one_problem(store: Store, ingest: Ingest, tmp_path: Path, fa
     assert named == (NEW_VERSION if fault == "payments_bad_version" else None)
     # What had few failures is open for as long as its window reaches back, and told to nobody.
     assert all(record.because_of for record in watched.open())
+
+
+@pytest.mark.slow
+def test_a_leak_is_one_problem_once_memory_is_known(
+    store: Store, ingest: Ingest, tmp_path: Path
+) -> None:
+    start = int(time.time()) // 3600 * 3600 - 6 * 3600 + 600
+    shop = Shop(1, start, rate=1.5, plan=[("orders_memory_leak", SINCE, UNTIL)])
+    watched = WatchedShop(store, ingest, tmp_path, shop, start, END)
+    for service in {process.service for process in PROCESSES}:
+        remember_hours(store, start, "process", service, "process.memory.usage", 90e6, "demo")
+    watched.watch_from(SINCE - 1, END)
+    (fired,) = watched.messages()  # the memory stays with the process, so the problem does
+    assert fired.notification.headline.startswith("orders: memory of processes ")
+    assert SINCE < fired.minute <= UNTIL + 20

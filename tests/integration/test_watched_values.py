@@ -13,20 +13,9 @@ from clew.analysis.watching.series import WatchedSeries
 from clew.storage import Ingest, Store
 from clew.storage.statements import Statements
 from support.traffic import SECOND, Loader, Point, Process
-from support.watched_world import BEGAN, PAYMENTS, World, prove
+from support.watched_world import BEGAN, PAYMENTS, World, prove, remember_hours
 
 RULES = "defaults: {receiver: team}\nreceivers: {team: {webhook: {url: 'https://t/'}}}"
-HISTORY = """
-INSERT INTO otel.clew_watch_1h
-    (Hour, Series, Kind, Environment, ServiceName, Name, Count, Errors, Levels, Value, ValueLost, ValueSquares, Version)
-SELECT
-    toStartOfHour(toDateTime({now:UInt32})) - toIntervalHour(1 + number) AS Hour,
-    cityHash64({kind:String}, 'prod', {service:String}, {name:String}),
-    {kind:String}, 'prod', {service:String}, {name:String},
-    600, 60 + randNormal(0, 7), arrayMap(x -> toFloat32(Value * (0.97 + 0.003 * x)), range(21)),
-    {value:Float64} * exp(randNormal(0, 0.05)) AS Value, 0.1 * Value * exp(randNormal(0, 0.1)), Value * 100, 1
-FROM numbers(672)
-"""
 OCCURRENCES = """
 INSERT INTO otel.clew_occurrences
     (Transaction, Timestamp, Key, Environment, EntryDuration, IsError, Value, Version)
@@ -41,22 +30,11 @@ def world(store: Store, ingest: Ingest, tmp_path: Path) -> World:
     return World(store, ingest, tmp_path, RULES)
 
 
-def remember(world: World, kind: str, service: str, name: str, value: float) -> None:
-    """Four weeks of hours."""
-    with world.store.client() as client:
-        client.command(
-            HISTORY,
-            parameters={
-                "now": BEGAN, "kind": kind, "service": service, "name": name, "value": value,
-            },
-        )  # fmt: skip
-
-
 def test_value_that_is_lost_is_unlike_the_past(world: World) -> None:
     """As many orders fail as always, and they are worth more."""
     definition = Definition.model_validate({"name": "Checkout", "match": {"service": "payments"}})
     world.definitions = (definition,)
-    remember(world, "defined", "", definition.id, 600 * 50.0)
+    remember_hours(world.store, BEGAN, "defined", "", definition.id, 600 * 50.0)
     world.start()
     with world.store.client() as client:
         for minute in range(12):
@@ -113,7 +91,7 @@ def test_a_budget_that_burns_can_be_checked(world: World) -> None:
 
 def test_memory_that_grows_is_unlike_the_past(world: World) -> None:
     """Two instances; a change is told once it has lasted for three slots of five minutes."""
-    remember(world, "process", "payments", "process.memory.usage", 200e6)
+    remember_hours(world.store, BEGAN, "process", "payments", "process.memory.usage", 200e6)
     world.now = float(BEGAN // 300 * 300)
     world.start()
     began, told_at = world.now, None

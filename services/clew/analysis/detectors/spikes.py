@@ -30,6 +30,7 @@ SLOW_WINDOWS = (2, 3, 5, 15)  # minutes
 SLOW_P = (1e-7, 1e-7, 1e-7, 1e-7)
 ERROR_WINDOWS = (2, 3, 5, 15, 60, 360, 1440)
 ERROR_P = (1e-7, 1e-7, 1e-7, 1e-7, 1e-6, 1e-6, 1e-6)
+LOST_P = tuple(p**1.3 for p in ERROR_P)  # of value lost: sums of values have heavier tails
 P_WITHOUT_WORST = 1e-3
 MIN_BAD = 5
 MIN_RATIO = 3.0  # times the usual share

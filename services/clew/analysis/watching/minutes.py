@@ -57,7 +57,7 @@ class Usual:
             dispersion=learned.lost.dispersion[places],
             requests=value,
         )
-        scores = spikes.bad_requests(seen, windows, spikes.ERROR_P, sensitivity)[:, -1]
+        scores = spikes.bad_requests(seen, windows, spikes.LOST_P, sensitivity)[:, -1]
         scores[~learned.is_judged[places]] = 0.0
         findings = []
         for one in spikes.findings(seen, scores, "value_lost", windows):

@@ -40,8 +40,8 @@ def smallest_changes(
             hourly * TRAFFIC_WINDOW / 60, learned.traffic_dispersion, sensitivity
         )
     elif measure in ("error_rate", "value_lost"):
-        limit = spikes.ERROR_P[spikes.ERROR_WINDOWS.index(SHARE_WINDOW)]
-        limit **= spikes.CERTAIN[sensitivity]
+        limits = spikes.ERROR_P if measure == "error_rate" else spikes.LOST_P
+        limit = limits[spikes.ERROR_WINDOWS.index(SHARE_WINDOW)] ** spikes.CERTAIN[sensitivity]
         if measure == "error_rate":
             count, share, dispersion = hourly, learned.error_share, learned.error_dispersion
         else:

@@ -123,7 +123,7 @@ def _scores(rule: Rule, past: Past, learned: Learned, measure: str) -> _Scored:
         lost = np.stack([one.value_lost for one in counts]) / value_unit[:, None]
         usual = value * learned.lost.share[:, None]
         seen = spikes.Minutes(lost, usual, learned.lost.dispersion, value)
-        windows, limits = spikes.ERROR_WINDOWS, spikes.ERROR_P
+        windows, limits = spikes.ERROR_WINDOWS, spikes.LOST_P
         scores = spikes.bad_requests(seen, windows, limits, rule.sensitivity, minutes)
         return _Scored(seen, scores, windows, value_unit)
     if measure == "error_rate":
