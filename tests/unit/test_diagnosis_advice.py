@@ -13,7 +13,7 @@ EXAMPLE = {"place": "charge (/app/payments.py:48)"}
 
 
 def cause(kind: str, **members: Any) -> dict[str, Any]:
-    changes: dict[str, Any] = {name: {"changes": []} for name in ("structure", "process")}
+    changes: dict[str, Any] = {name: {"changes": []} for name in ("time", "structure", "process")}
     lists = ("places", "statements", "versions", "instances", "values")
     known: dict[str, Any] = {
         "kind": kind,
@@ -40,6 +40,7 @@ def test_every_kind_has_a_text(kind: str) -> None:
         ({"kind": "version", "versions": [{"value": "1.1.0"}]}, "back from 1.1.0"),
         ({"kind": "value", "values": [{"key": "tenant", "value": "globex"}]}, "tenant = globex"),
         ({"kind": "database", "statements": [{"operation": "connect"}]}, "size of the pool"),
+        ({"kind": "process", "statements": [{"operation": "connect"}]}, "size of the pool"),
         ({"kind": "database", "statements": [{"operation": "SELECT stock"}]}, "of SELECT stock"),
         (
             {"kind": "code", "places": [{"change": "new", "place": 'File "/app/a.py", in read'}]},
@@ -54,5 +55,11 @@ def test_what_is_known_is_filled_in(members: dict[str, Any], part: str) -> None:
 @pytest.mark.parametrize("kind", ["own", "code", "link"])
 def test_calls_that_repeat_are_named(kind: str) -> None:
     change = {"operation": "GET", "came": 400.0, "expected": 100.0}
-    evidence = {"structure": {"changes": [change]}, "process": {"changes": []}}
+    evidence = cause(kind)["evidence"] | {"structure": {"changes": [change]}}
     assert "GET runs 4.0 times as often" in advice(cause(kind, evidence=evidence))
+
+
+def test_serial_calls_are_named() -> None:
+    changes = [{"type": "calls", "operation": "GET /products"}]
+    evidence = cause("code")["evidence"] | {"time": {"changes": changes}}
+    assert "one after the other" in advice(cause("code", evidence=evidence))

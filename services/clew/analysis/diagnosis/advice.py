@@ -21,7 +21,7 @@ def advice(cause: Document) -> str:
             "configuration and version with the other instances."
         )
     if cause["kind"] in ("own", "code", "link") and (
-        text := _new_place(cause) or _more_calls(cause)
+        text := _new_place(cause) or _more_calls(cause) or _serial_calls(cause)
     ):
         return text
     return ADVICE[cause["kind"]](cause)
@@ -70,6 +70,29 @@ def _more_calls(cause: Document) -> str:
     return ""
 
 
+def _serial_calls(cause: Document) -> str:
+    """What to do about calls that take longer together, though each is as fast; empty without."""
+    for change in cause["evidence"]["time"]["changes"]:
+        if change["type"] == "calls" and cause["kind"] != "own":
+            return (
+                f"Look at the calls of {change['operation']} in an example{_at(cause)}: there are "
+                "more of them, or they run one after the other. Run them at once, or ask for many "
+                "with one."
+            )
+    return ""
+
+
+def _waits_for_connection(cause: Document) -> str:
+    """What to do where connecting to a database takes longer; empty where it does not."""
+    statements = cause["statements"]
+    if not statements or statements[0]["operation"] != CONNECT:
+        return ""
+    return (
+        f"Requests of {cause['service']} wait for a connection to {cause['target']}: look at "
+        "the size of the pool, and at who holds connections for long."
+    )
+
+
 def _missing(cause: Document) -> str:
     first = next((place for place in cause["places"] if place["change"] == "missing"), None)
     where = f"just before {_frame(first['place'])}" if first else f"in {_operation(cause)}"
@@ -77,6 +100,8 @@ def _missing(cause: Document) -> str:
 
 
 def _process(cause: Document) -> str:
+    if text := _waits_for_connection(cause):
+        return text
     changes = cause["evidence"]["process"]["changes"]
     what = f" of {changes[0]['metric']}" if changes else ""
     return (
@@ -87,11 +112,8 @@ def _process(cause: Document) -> str:
 
 def _database(cause: Document) -> str:
     statements = cause["statements"]
-    if statements and statements[0]["operation"] == CONNECT:
-        return (
-            f"Requests of {cause['service']} wait for a connection to {cause['target']}: look at "
-            "the size of the pool, and at who holds connections for long."
-        )
+    if text := _waits_for_connection(cause):
+        return text
     what = f"the plan of {statements[0]['operation']}" if statements else "plans of the statements"
     return (
         f"On {cause['target']} look for locks and long transactions, then at {what}: a missing "

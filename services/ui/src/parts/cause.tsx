@@ -21,7 +21,7 @@ const KINDS: Record<Cause["kind"], string> = {
   link: "the way to or from it takes longer",
   code: "does something else than before",
   missing: "something that it always did does not happen",
-  process: "its process is loaded",
+  process: "its process is loaded, or waits for a connection",
   database: "its database takes longer or fails",
   external: "what it calls outside takes longer or fails",
   version: "one version of it has the change",
