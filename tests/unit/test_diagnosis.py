@@ -12,6 +12,7 @@ from clew.analysis.diagnosis.causes import THRESHOLD, WEIGHTS, rank
 from clew.analysis.diagnosis.differences import differences, of_kind
 from clew.analysis.diagnosis.evidence import (
     Evidence,
+    explained_calls,
     least_z,
     logs_evidence,
     more_calls,
@@ -61,6 +62,9 @@ def test_a_change_within_six_minutes_is_found_where_there_are_enough_traces() ->
     assert last_worsening(_minutes(*durations, seconds=10, traces=1)) is None
     assert comparable(_minutes(*durations, seconds=10, traces=1)) == []
     assert last_worsening(_minutes(*durations[:18], seconds=10)) is None
+    late = [*_minutes(*durations, seconds=10), *_minutes(3000, traces=3)]
+    late[-1]["start"] = 360
+    assert last_worsening(late) == 180  # the last slot is not over
 
 
 def test_an_excess_has_an_interval() -> None:
@@ -94,7 +98,7 @@ def _set(rows: int) -> Any:
 
 def _occurrences(is_a: bool, number: int, bad: int) -> Any:
     return {
-        "is_a": is_a, "occurrences": number, "failed": 0, "bad": bad, "users": 0, "users_worse": 0,
+        "is_a": is_a, "occurrences": number, "failed": 0, "bad": bad, "users": 0, "users_worse": 0, "worse": 0, "users_by_count": ([], []),
         "value": 0.0, "lost": 0.0, "at_risk": 0.0,
     }  # fmt: skip
 
@@ -165,6 +169,8 @@ def test_a_service_that_calls_more_or_one_after_the_other_is_a_cause() -> None:
     )
     assert not more_calls([way | {"more_variance": 1e18}], 10)  # as much by chance
     assert not structure_evidence([way], [], {}).strengths
+    (calls,) = explained_calls(more_calls([way], 10), Evidence({"bank": 3.0}), {"orders": ["bank"]})
+    assert calls.extra == 4e7  # what it calls logs otherwise
 
 
 def test_waiting_for_a_connection_is_the_process() -> None:

@@ -115,18 +115,17 @@ def _evidence(rows: Rows, question: Question, sets: Sets) -> dict[EvidenceName, 
     logs = rows.rows(queries.DIAGNOSIS_LOGS, **parameters)
     exceptions = rows.rows(queries.DIAGNOSIS_EXCEPTIONS, **parameters)
     gauges = rows.rows(queries.DIAGNOSIS_PROCESS, **parameters)
+    log_evidence = evidence.logs_evidence(
+        logs, exceptions, sets.a["rows"] / sets.b["rows"], traces[0] / traces[1], callees
+    )
+    more = evidence.more_calls(structure, traces[0])
     return {
         "time": evidence.time_evidence(
-            evidence.time_changes(times, traces[0]), evidence.more_calls(structure, traces[0])
+            evidence.time_changes(times, traces[0]),
+            evidence.explained_calls(more, log_evidence, callees),
         ),
         "structure": evidence.structure_evidence(structure, times, callees),
-        "logs": evidence.logs_evidence(
-            logs,
-            exceptions,
-            sets.a["rows"] / sets.b["rows"],
-            traces[0] / traces[1],
-            callees,
-        ),
+        "logs": log_evidence,
         "process": evidence.process_evidence(gauges),
     }
 

@@ -45,6 +45,9 @@ PROCESS_DEVIATION = 3.0  # interquartile ranges above the median
 OUTSIDE = ("database", "external", "queue")
 
 
+CallGraph = Mapping[str, Collection[str]]  # the services that each service calls
+
+
 @dataclass
 class Evidence:
     """One kind of evidence. `strengths` and `details` by service; the details' members are those of
@@ -195,6 +198,23 @@ def more_calls(rows: Sequence[DiagnosisWaysRow], traces: int) -> list[MoreCalls]
     return changes
 
 
+def explained_calls(
+    more: Iterable[MoreCalls], logs: Evidence, callees: CallGraph
+) -> list[MoreCalls]:
+    """The deeper service wins: a service calls more where what it calls does otherwise."""
+    strong = {
+        service
+        for service, strength in logs.strengths.items()
+        if strength >= EXPLAINED * logs.strongest
+    }
+    return [
+        replace(calls, extra=EXPLAINED * calls.extra)
+        if strong.intersection(callees.get(calls.row["service"], ()))
+        else calls
+        for calls in more
+    ]
+
+
 def _more_detail(calls: MoreCalls) -> dict[str, Any]:
     row = calls.row
     return {
@@ -287,9 +307,6 @@ def _failures(times: Iterable[DiagnosisTimesRow]) -> list[tuple[str, str, float,
         for (service, target), (calls, failed, before, before_failed) in sums.items()
         if before >= MIN_BASELINE_CALLS
     ]
-
-
-CallGraph = Mapping[str, Collection[str]]
 
 
 def call_graph(rows: Iterable[DiagnosisTimesRow]) -> CallGraph:

@@ -20,6 +20,9 @@ SLOTS = (SHORTEST_SLOT, 20, 30, MINUTE)
 MIN_MINUTES = 15  # of a history that is compared by minutes
 MIN_SLOTS = 12  # of a shorter one
 MIN_TRACES = 5  # of a slot, on average
+# What became worse lasts: so many traces, and so many slots that are shorter than a minute. The
+# last slot is not over, and may have one slow trace.
+LASTING_TRACES, LASTING_SLOTS = 20, 3
 FINE = 4 * 3600  # seconds: of a longer time minutes are read
 
 
@@ -75,12 +78,25 @@ def _worsenings(slots: Sequence[DiagnosisSlotsRow]) -> list[int]:
     if not compared:
         return []
     values = np.array([_measures(row) for row in compared], dtype=np.float64)
-    points = [0, *change_points(values), len(compared)]
+    points = [0, *_lasting(compared, change_points(values)), len(compared)]
     return [
         compared[point]["start"]
         for before, point, end in zip(points, points[1:], points[2:], strict=False)
         if _level(compared[point:end]) > _level(compared[before:point])
     ]
+
+
+def _lasting(slots: Sequence[DiagnosisSlotsRow], points: Sequence[int]) -> list[int]:
+    """The change points after which enough came before the next one."""
+    is_fine = any(slot["start"] % MINUTE for slot in slots)
+    lasting: list[int] = []
+    end = len(slots)
+    for point in reversed(points):
+        traces = sum(slot["traces"] for slot in slots[point:end])
+        if traces >= LASTING_TRACES and (not is_fine or end - point >= LASTING_SLOTS):
+            lasting.insert(0, point)
+            end = point
+    return lasting
 
 
 def _measures(row: DiagnosisSlotsRow) -> tuple[float, float]:
