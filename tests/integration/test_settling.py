@@ -229,6 +229,16 @@ def test_rows_of_other_writers_are_settled_alike_in_both_ways(
     assert results[0] == results[1]
 
 
+def forget_columns(store: Store) -> None:
+    """Leave rows as they were before columns that came later."""
+    with store.client() as client:
+        client.command(
+            "ALTER TABLE otel.clew_settled UPDATE `Path.Most` = arrayMap(x -> 0, `Path.Most`), "
+            "`Path.Link` = arrayMap(x -> 0, `Path.Link`), `Call.Own` = arrayMap(x -> 0, `Call.Own`) "
+            "WHERE 1 SETTINGS mutations_sync = 2"
+        )
+
+
 def test_rows_from_before_a_column_are_settled_again_with_their_weights(
     store: Store, loader: Loader, settling: Settling
 ) -> None:
@@ -236,12 +246,7 @@ def test_rows_from_before_a_column_are_settled_again_with_their_weights(
     loader.spans(spans)
     settle(settling, one_in=2)
     before = settled(store)
-    with store.client() as client:
-        client.command(
-            "ALTER TABLE otel.clew_settled UPDATE `Path.Most` = arrayMap(x -> 0, `Path.Most`), "
-            "`Path.Link` = arrayMap(x -> 0, `Path.Link`), `Call.Own` = arrayMap(x -> 0, `Call.Own`) "
-            "WHERE 1 SETTINGS mutations_sync = 2"
-        )
+    forget_columns(store)
     assert settled(store) != before
     *_, last = settle_older_rows(
         settling, settling.statements, "1970-01-01 00:00:00", "2100-01-01 00:00:00"
@@ -254,6 +259,25 @@ def test_rows_from_before_a_column_are_settled_again_with_their_weights(
             settling, settling.statements, "1970-01-01 00:00:00", "2100-01-01 00:00:00"
         )
     )
+
+
+def test_what_the_settler_settles_meanwhile_is_newer_than_rows_settled_again(
+    store: Store, loader: Loader, settling: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clew.analysis.traces.resettling.BATCH", 1)
+    spans = tangles(22, 8, 6)
+    late = spans[::5]
+    loader.spans([span for span in spans if span not in late])
+    settle(settling)
+    forget_columns(store)
+    work = settle_older_rows(
+        settling, settling.statements, "1970-01-01 00:00:00", "2100-01-01 00:00:00"
+    )
+    next(work)  # the others are listed
+    loader.spans(late)
+    settle(settling)
+    assert len(list(work)) > 1
+    assert settled(store) == {trace.id: expected(trace) for trace in traces_of(spans)}
 
 
 def test_a_pass_with_more_spans_than_python_computes_is_left_to_the_statement(

@@ -16,6 +16,7 @@ from clew.analysis.traces.settling import Settling
 from clew.storage.statements import Statements
 
 BATCH = 500  # traces
+LISTED = 20_000  # traces of a statement that lists them: each reads the whole hour
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ def settle_older_rows(
     for hour in hours:
         settled: set[str] = set()
         while True:
-            bounds = {"since": hour["since"], "before": hour["before"], "limit": BATCH}
+            # Before the traces are listed: what the settler settles from now on is newer.
+            version = settling.next_version()
+            bounds = {"since": hour["since"], "before": hour["before"], "limit": LISTED}
             rows = [
                 row
                 for row in statements.rows(queries.SETTLE_OLDER, **bounds)
@@ -49,16 +52,17 @@ def settle_older_rows(
             if not rows:
                 break
             settled |= {row["trace_id"] for row in rows}
-            _settle(settling, statements, rows)
-            traces = min(progress.traces + len(rows), progress.total)
-            progress = replace(progress, traces=traces)
-            yield progress
+            for first in range(0, len(rows), BATCH):
+                batch = rows[first : first + BATCH]
+                _settle(statements, batch, version)
+                traces = min(progress.traces + len(batch), progress.total)
+                progress = replace(progress, traces=traces)
+                yield progress
         progress = replace(progress, reached=hour["since"])
     yield replace(progress, traces=progress.total, reached=start)
 
 
-def _settle(settling: Settling, statements: Statements, rows: list[queries.SettleOlderRow]) -> None:
-    version = settling.next_version()  # before the spans are read: the settler's rows are newer
+def _settle(statements: Statements, rows: list[queries.SettleOlderRow], version: int) -> None:
     weights = {row["trace_id"]: row["one_in"] for row in rows}
     spans = statements.rows(
         queries.SETTLE_ROWS,
