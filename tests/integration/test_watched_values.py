@@ -95,17 +95,21 @@ def test_memory_that_grows_is_unlike_the_past(world: World) -> None:
     world.now = float(BEGAN // 300 * 300)
     world.start()
     began, told_at = world.now, None
-    for minute in range(45):
-        factor = 2 if minute >= 20 else 1
-        for number, process in enumerate((PAYMENTS, Process("payments", "payments-2"))):
-            at = int(world.now + 10) * SECOND
-            used = (150e6 + 100e6 * number) * factor
-            world.loader.points([Point("process.memory.usage", "By", "gauge", process, at, used)])
+    world.loader.points(
+        Point(
+            "process.memory.usage", "By", "gauge", process,
+            int(began + 60 * minute + 10) * SECOND,
+            (150e6 + 100e6 * number) * (2 if minute >= 20 else 1),
+        )
+        for minute in range(45)
+        for number, process in enumerate((PAYMENTS, Process("payments", "payments-2")))
+    )  # fmt: skip
+    world.now += 60 * 25
+    for minute in range(25, 45):
         world.now += 60
-        if minute >= 15:
-            world.watch()
-            if world.told() and told_at is None:
-                told_at = minute
+        world.watch()
+        if world.told() and told_at is None:
+            told_at = minute
     assert told_at in (34, 35, 36, 37)
     (record,) = world.records.all().values()
     assert record.labels == {
