@@ -47,13 +47,16 @@ class Changes:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._all = 0
+        self._lock = threading.Lock()
 
     def add(self, *tables: str) -> None:
         """These tables were written to, or may have been; without any: all tables."""
-        if not tables:
-            self._all += 1
-        for table in tables:
-            self._counts[group_of(table)] += 1
+        # A count that another thread sets back would make an old answer hold again.
+        with self._lock:
+            if not tables:
+                self._all += 1
+            for table in tables:
+                self._counts[group_of(table)] += 1
 
     def version(self, sql: str) -> tuple[int, ...]:
         """A value that is another one once a table of this statement was written to."""
