@@ -84,6 +84,7 @@ ENDINGS = (
 LIKE_OTHERS = ("by_processes spawn", "by_processes forkserver", "by_executor")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "ending", [*ENDINGS, *(pytest.param(ending, marks=pytest.mark.slow) for ending in LIKE_OTHERS)]
 )

@@ -103,6 +103,7 @@ SIMILAR_SERVICES = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "service",
     [
