@@ -144,7 +144,9 @@ def migrate(
         if not dry_run:
             statements = _create_statements(client, cluster) if pending else {}
             settings = _known_settings(client)
-            if store.embedded and pending and statements.keys() <= {"clew_migrations"}:
+            is_new = pending and statements.keys() <= {"clew_migrations"}
+            # A cluster's tables are pairs, and only one of a pair has indexes.
+            if is_new and store.embedded and not cluster.name:
                 for sql in _of_new_database(pending, ttls or {}):
                     _run(client, cluster, _with_settings(sql, settings))
             else:
