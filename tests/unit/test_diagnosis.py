@@ -219,7 +219,7 @@ def test_a_record_is_missing_only_if_it_nearly_always_came() -> None:
 def test_a_process_that_uses_little_of_its_limit_counts_for_less() -> None:
     row: Any = {
         "service": "orders", "metric": "k8s.pod.cpu_limit_utilization", "instance": "orders-1",
-        "highest": 0.2, "median": 0.01, "low": 0.01, "high": 0.02, "points": 50,
+        "unit": "1", "highest": 0.2, "median": 0.01, "low": 0.01, "high": 0.02, "points": 50,
     }  # fmt: skip
     assert process_evidence([row]).strengths["orders"] == pytest.approx(0.4 * 9.5)
     loaded = process_evidence([row | {"highest": 0.9}])

@@ -116,6 +116,7 @@ class DiagnosisProcessRow(TypedDict):
     service: str
     metric: str
     instance: str
+    unit: str
     highest: float
     median: float
     low: float

@@ -142,7 +142,8 @@ def _facts(cause: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         where = change["place"] or "a log record"
         yield change["change"], f"{where}: {came}: {_short(change['text'])}"
     for change in changes["process"]:
-        usual = f"{change['highest']:.3g}, usually {change['usual']:.3g}"
+        unit = change["unit"]
+        usual = f"{_amount(change['highest'], unit)}, usually {_amount(change['usual'], unit)}"
         yield "process", f"{change['metric']} of {change['instance']}: {usual}"
     for name in ("versions", "values", "instances"):
         for value in cause[name][:MAX_LINES]:
@@ -151,6 +152,13 @@ def _facts(cause: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for event in cause["events"][:MAX_LINES]:
         yield "event", f"{_minute(event['time'])} {event['type']}: {event['name']}"
     yield from _code_facts(cause["examples"])
+
+
+def _amount(value: float, unit: str) -> str:
+    """A metric's value with its unit, as UCUM writes it."""
+    if unit == "By":
+        return f"{value / 1e6:.3g} MB"
+    return f"{value:.3g} {'' if unit == '1' or unit.startswith('{') else unit}".rstrip()
 
 
 def _code_facts(examples: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -403,6 +403,7 @@ def process_evidence(rows: Iterable[DiagnosisProcessRow]) -> Evidence:
                 service,
                 metric=row["metric"],
                 instance=row["instance"],
+                unit=row["unit"],
                 highest=highest,
                 usual=median,
                 deviation=deviation,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from clew.analysis.watching.texts import amount_text
+
 MAX_LENGTH = 300  # characters
 MAX_TEXT = 80  # of a log record
 
@@ -55,7 +57,9 @@ def _process(cause: Mapping[str, Any], times: str) -> str:
     if cause["target"] or not gauges:
         return f"waits for a connection to {cause['target']}{times}"
     gauge = gauges[0]
-    return f"is loaded: {gauge['metric']} {gauge['highest']:.3g}, usually {gauge['usual']:.3g}"
+    unit = "" if gauge["unit"].startswith("{") else gauge["unit"]
+    highest, usual = amount_text(unit, gauge["highest"]), amount_text(unit, gauge["usual"])
+    return f"is loaded: {gauge['metric']} {highest}, usually {usual}"
 
 
 def _place(cause: Mapping[str, Any]) -> str:

@@ -178,6 +178,8 @@ class ProcessChange(Model):
     """Name of the metric."""
     instance: str
     """`service.instance.id` of the process."""
+    unit: str
+    """Unit of the metric, in UCUM."""
     highest: float
     """Highest value in the window."""
     usual: float

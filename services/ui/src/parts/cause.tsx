@@ -5,7 +5,7 @@ import type { ReactNode } from "react"
 import type { Schemas } from "~/api/client"
 import { FindingsOf } from "~/parts/findings-of"
 import { Service } from "~/parts/service"
-import { count, digits, duration, percent } from "~/view/format"
+import { count, digits, duration, measured, percent } from "~/view/format"
 import { clock } from "~/view/time"
 
 type Cause = Schemas["Cause"]
@@ -35,7 +35,8 @@ export function CauseItem({ cause, rank, window }: Props) {
     <li>
       <p>
         <span className="strong">
-          <Service name={cause.service} rank={rank} /> <span className="foreign">{subjectOf(cause)}</span>: {whatOf(cause)}
+          <Service name={cause.service} rank={rank} />
+          {subjectOf(cause) && <span className="foreign"> {subjectOf(cause)}</span>}: {whatOf(cause)}
         </span>
         <span className="muted" title={`score ${digits(cause.score)}`}>
           {percent(cause.confidence)}
@@ -112,7 +113,7 @@ function Evidence({ cause, window }: { cause: Cause; window: Times }) {
       ))}
       {evidence.process.changes.slice(0, SHOWN).map((change) => (
         <Item key={`${change.metric} ${change.instance}`} name="process">
-          {change.metric} of {change.instance}: {digits(change.highest)}, usually {digits(change.usual)}
+          {change.metric} of {change.instance}: {measured(change.highest, change.unit)}, usually {measured(change.usual, change.unit)}
         </Item>
       ))}
       <Values name="version" values={versions} cause={cause} window={window} />

@@ -4,6 +4,7 @@ SELECT
     ServiceName AS service,
     MetricName AS metric,
     ResourceAttributes['service.instance.id'] AS instance,
+    any(MetricUnit) AS unit,
     maxIf(Value, is_a) AS highest,
     quantileExactIf(0.5)(Value, NOT is_a) AS median,
     quantileExactIf(0.25)(Value, NOT is_a) AS low,
@@ -11,7 +12,7 @@ SELECT
     countIf(NOT is_a) AS points
 FROM
 (
-    SELECT ServiceName, MetricName, ResourceAttributes, Value,
+    SELECT ServiceName, MetricName, MetricUnit, ResourceAttributes, Value,
         TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix < toDateTime({end:DateTime64(9)}) AS is_a
     FROM otel.otel_metrics_gauge
     WHERE match(MetricName, '(cpu|memory)[a-z._]*[._](utilization|usage)$|(event_?loop|eventloop)[a-z._]*(delay|lag|utilization)|pending_requests$')

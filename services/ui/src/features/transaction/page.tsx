@@ -146,8 +146,9 @@ function TabContent({ tab, ...props }: PartProps & { tab: TabName }) {
 }
 
 function Why({ id }: { id: string }) {
-  const { window } = useView()
-  return <Diagnosis question={{ transaction: id, ...window }} />
+  const { env, start, end, window } = useView()
+  // Without a range that somebody chose, it looks for the time at which it began by itself.
+  return <Diagnosis question={{ transaction: id, ...(start || end ? window : { environment: env }) }} />
 }
 
 function Head({ transaction }: { transaction: Schemas["Transaction"] }) {
