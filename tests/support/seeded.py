@@ -52,6 +52,7 @@ transactions:
     value: amount
     steps: [{name: pay, match: {service: payments}}, {name: stock, match: {service: inventory}}]
     slo: {latency_ms: 500, objective: 0.9}
+    kpi: [{name: revenue, sum: amount}]
 """
 
 

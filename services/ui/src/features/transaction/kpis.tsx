@@ -20,7 +20,7 @@ export function Kpis({ id }: { id: string }) {
     <Panel
       title="KPIs"
       note="seven days by the hour; what moves together need not be a cause"
-      source={{ path: `${pathOf(id)}/kpis`, query: kpiQuery(window) }}
+      source={data?.kpis.length ? { path: `${pathOf(id)}/kpis`, query: kpiQuery(window) } : undefined}
     >
       {!data ? (
         error ? <Failure error={error} again={() => void refetch()} /> : <Loading rows={4} name="the KPIs" />
