@@ -62,3 +62,12 @@ def test_a_function_within_another_has_its_own_name() -> None:
     def inner() -> None: ...
 
     assert handler_place(inner)["code.function.name"] == f"{__name__}.inner"
+
+
+class Hostile:
+    def __getattr__(self, name: str) -> str:
+        raise RuntimeError(name)
+
+
+def test_an_object_that_raises_is_no_handler() -> None:
+    assert handler_place(Hostile()) == {}

@@ -172,8 +172,9 @@ def _worse_window(answer: Answer, question: Question, end: int) -> tuple[Window,
         if onset.comparable(slots)
         else f"{known} are too few to find when traces became slower or failed more often"
     )
-    length = min(DEFAULT_WINDOW, max(MINUTE, (end - first) // 4))
-    return Window(end - length, end), f"{reason}: these are the last {length / MINUTE:.0f} minutes"
+    minutes = max(1, min(DEFAULT_WINDOW, (end - first) // 4) // MINUTE)
+    last = "the last minute" if minutes == 1 else f"the last {minutes} minutes"
+    return Window(end - minutes * MINUTE, end), f"{reason}: asked is about {last}"
 
 
 def _range(window: Window) -> TimeRange:

@@ -15,7 +15,7 @@ def handler_place(handler: Any) -> dict[str, Any]:
     name alone; of anything else nothing. Nothing may change the result."""
     try:
         return _place(handler)
-    except (TypeError, ValueError):  # one without a hash, or whose decorators lead in a circle
+    except Exception:  # a user's object, whose hash and attributes may raise anything
         return {}
 
 

@@ -79,7 +79,6 @@ async def ingest(shared: Shared) -> AsyncIterator[dict[str, str]]:
     """Take OTLP in over HTTP and gRPC, while this is entered."""
     settings, access = shared.settings, shared.access
     listening = listen(settings.otlp_http, "--otlp-http")
-    listen(settings.otlp_grpc, "--otlp-grpc").close()  # gRPC would not say what is wrong with it
     pipeline = _pipeline(shared)
     shared.freshness.register(pipeline)
     shared.pauses.register(pipeline.loader)
