@@ -226,6 +226,15 @@ def test_a_process_that_uses_little_of_its_limit_counts_for_less() -> None:
     assert loaded.strengths["orders"] == pytest.approx(44.5)
 
 
+def test_a_little_more_memory_is_no_evidence() -> None:
+    row: Any = {
+        "service": "orders", "metric": "process.memory.usage", "instance": "orders-1",
+        "unit": "By", "highest": 122e6, "median": 117e6, "low": 117e6, "high": 117.2e6, "points": 50,
+    }  # fmt: skip
+    assert not process_evidence([row]).strengths
+    assert process_evidence([row | {"highest": 234e6}]).strengths
+
+
 def _cause(kind: str, **changes: Any) -> Any:
     empty: dict[str, Any] = {"changes": []}
     evidence = {name: dict(empty) for name in WEIGHTS}

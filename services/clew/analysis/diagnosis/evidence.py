@@ -36,7 +36,7 @@ ALWAYS, REMAINING, MIN_EXPECTED = 0.99, 0.3, 6.0
 EXPLAINED = 0.5  # weight of what a service called further down shows as well
 # Where records of all services became so much rarer or more frequent, they were not received.
 MIN_RECEIVED, MAX_RECEIVED = 1 / 3, 3.0
-MIN_SPREAD = 0.02  # of a gauge: less is noise of its own
+MIN_SPREAD = 0.02  # of a gauge, and of its median where that is above 1: less is noise of its own
 # The share of its limit from which on a process is loaded. One that uses less counts for less,
 # however idle it is otherwise.
 LOADED, OF_LIMIT = 0.5, "limit"
@@ -392,7 +392,8 @@ def process_evidence(rows: Iterable[DiagnosisProcessRow]) -> Evidence:
     evidence = Evidence()
     for row in rows:
         median, highest = row["median"] or 0.0, row["highest"] or 0.0
-        spread = max((row["high"] or 0.0) - (row["low"] or 0.0), MIN_SPREAD)
+        quartiles = (row["high"] or 0.0) - (row["low"] or 0.0)
+        spread = max(quartiles, MIN_SPREAD * max(1.0, median))
         deviation = (highest - median) / spread
         if deviation > PROCESS_DEVIATION:
             service = row["service"]
