@@ -147,7 +147,8 @@ def _facts(cause: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "process", f"{change['metric']} of {change['instance']}: {usual}"
     for name in ("versions", "values", "instances"):
         for value in cause[name][:MAX_LINES]:
-            shares = f"{value['share']:.0%} of the change, {value['calls_share']:.0%} of the calls"
+            share = f"{value['share']:.0%} of the added {value['measure']}"
+            shares = f"{share}, {value['calls_share']:.0%} of the calls"
             yield name.removesuffix("s"), f"{value['key']} = {value['value']}: {shares}"
     for event in cause["events"][:MAX_LINES]:
         yield "event", f"{_minute(event['time'])} {event['type']}: {event['name']}"

@@ -28,6 +28,8 @@ const KINDS: Record<Cause["kind"], string> = {
   value: "calls with one value have the change",
 }
 
+const ADDED: Record<Value["measure"], string> = { time: "added time", failures: "added failures" }
+
 type Props = { cause: Cause; rank: number; window: Times }
 
 export function CauseItem({ cause, rank, window }: Props) {
@@ -164,11 +166,11 @@ function Item({ name, children }: { name: string; children: ReactNode }) {
 /** Values of attributes; each opens the traces of the window that have it. */
 function Values({ name, values, cause, window }: { name: string; values: readonly Value[]; cause: Cause; window: Times }) {
   return values.slice(0, SHOWN).map((one) => (
-    <Item key={`${one.key} ${one.value}`} name={name}>
+    <Item key={`${one.key} ${one.value} ${one.measure}`} name={name}>
       <Link to="/traces" search={{ ...window, service: cause.service, attr: [`${quoted(one.key)}=${one.value}`] }}>
         {one.key}={one.value}
       </Link>{" "}
-      has {percent(one.share)} of the change in {percent(one.calls_share)} of the calls
+      has {percent(one.share)} of the {ADDED[one.measure]} in {percent(one.calls_share)} of the calls
     </Item>
   ))
 }
