@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 ADDRESSES = [address for page in PAGES for address in page.addresses]
 WITH_PANELS = [address for page in PAGES if page.has_state for address in page.addresses]
 
+HOUR = 3600
 ROWS = 3  # of a table, whose numbers are opened
 
 
@@ -27,8 +28,10 @@ def _time(seconds: int) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _path(site: Any, path: str) -> str:
-    window = f"start={_time(site.seeded.start)}&end={_time(site.seeded.end)}"
+def _path(site: Any, path: str, whole: int = 1) -> str:
+    """The address, for the time of what is stored, or for the whole hours around it."""
+    start, end = site.seeded.start // whole * whole, -(-site.seeded.end // whole) * whole
+    window = f"start={_time(start)}&end={_time(end)}"
     address = path.format(trace=site.seeded.trace, transaction="checkout")
     return address + ("&" if "?" in path else "?") + window
 
@@ -183,7 +186,7 @@ def test_the_sql_of_every_panel_runs_on_the_clickhouse_port(
     visit: Visit, site: Any, path: str
 ) -> None:
     visitor = visit()
-    page = visitor.open(_path(site, path))
+    page = visitor.open(_path(site, path, whole=HOUR))  # KPIs know whole hours only
     buttons = page.locator("[data-sql]")
     assert buttons.count() >= 1
     for number in range(buttons.count()):
