@@ -71,6 +71,16 @@ def by_restored_default():
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(60)
 
+def by_many_sigterms():
+    work(0)
+    work(1)
+    def insist():
+        while True:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.001)
+    threading.Thread(target=insist, daemon=True).start()
+    time.sleep(60)
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])
 """
@@ -80,6 +90,7 @@ ENDINGS = (
     "by_hard_exit",
     "by_sigterm_in_c",
     "by_restored_default",
+    "by_many_sigterms",
 )
 LIKE_OTHERS = ("by_processes spawn", "by_processes forkserver", "by_executor")
 

@@ -101,10 +101,10 @@ class Sigterm:
             self._set_wakeup(self._write, warn_on_full_buffer=False)
         return -1 if previous == self._write else previous
 
-    def flush_and_die(self, signum: int, _frame: Any) -> None:
-        """The handler. Restoring the default first lets an impatient second signal through."""
-        self._set(signum, signal.SIG_DFL)
-        delivery.flush(then=lambda: os.kill(os.getpid(), signum))
+    def flush_and_die(self, _signum: int, _frame: Any) -> None:
+        """The handler. It stays until the flush is done, which takes CLEW_FLUSH_TIMEOUT at most:
+        a program that terminates its children and exits sends the daemonic ones SIGTERM twice."""
+        delivery.flush(then=_kill_by_default)
 
     def resume(self) -> None:
         """Have a thread read the numbers of the signals that arrive; not under gevent, whose hub
@@ -179,7 +179,7 @@ def _high(descriptor: int) -> int:
 
 
 def _kill_by_default() -> None:
-    """signal.signal() is for the main thread, which is busy."""
+    """From any thread: signal.signal() is for the main thread, which may be busy."""
     import ctypes
 
     ctypes.CDLL(None).signal(int(signal.SIGTERM), 0)
