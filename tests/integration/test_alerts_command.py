@@ -18,6 +18,7 @@ from clew.analysis.alerts.records import AlertRecord, AlertRecords
 from clew.analysis.alerts.rulebook import Rulebook
 from clew.analysis.alerts.states import AlertState, Known, State
 from clew.analysis.alerts.verdicts import Verdict
+from clew.analysis.watching.coverage import Coverage, Unwatched
 from clew.api import create_app
 from clew.cli.main import main
 from clew.cli.servers import Server
@@ -58,6 +59,9 @@ def send_test(receiver: Receiver, name: str, author: str) -> str:
 def url(emptied: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     store = emptied()
     AlertRecords(Statements(store)).put([CAUSE, EFFECT, SILENT, OVER], 1)
+    Coverage(2000, 2000, 0, 4, [Unwatched("service", {"service": "late"}, 3)]).store(
+        Statements(store), 1
+    )
     file = tmp_path_factory.mktemp("alerts") / "alerts.yaml"
     file.write_text(FILE)
     reader = Reader(store)
@@ -93,6 +97,7 @@ def test_what_is_wrong_is_listed_by_its_cause(url: str, capsys: pytest.CaptureFi
         "▲ �[31mred�",
         "    pending for 2 h · ticket · rule odd · service x · no data",
         f"    why: clew diagnose --alert {SILENT.id}",
+        "4 series are not watched: the limit is 2000 (--watch-limit): late …",
     ]
     assert main(["alerts", "--api", url, "--all"]) == 0
     assert "✓ mail: nothing for 2h" in capsys.readouterr().out

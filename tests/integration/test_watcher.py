@@ -18,7 +18,17 @@ from clew.storage import Ingest, Sessions, StorageError, Store
 from support.api_client import ApiClient
 from support.loading import rows
 from support.traffic import Span
-from support.watched_world import BEGAN, PAYMENTS, RULES, SHOP, Crash, Crashing, World, prove
+from support.watched_world import (
+    BEGAN,
+    PAYMENTS,
+    RULES,
+    SHOP,
+    Crash,
+    Crashing,
+    World,
+    prove,
+    remember_hours,
+)
 
 
 @pytest.fixture
@@ -359,13 +369,17 @@ rules:
 
 
 def test_how_well_clew_judges(world: World, store: Store) -> None:
-    """Rules in error, and that minutes are judged late, stand in the status."""
+    """Rules in error, that minutes are judged late, and what is not watched stand in the status."""
 
     def run_sql(sql: str) -> list[dict[str, Any]]:
         raise StorageError("no such table")
 
     api = ApiClient(store)
-    assert api.get("/api/v1/alerts/status")["judged_until"] is None
+    status = api.get("/api/v1/alerts/status")
+    assert (status["judged_until"], status["watched"]) == (None, None)
+    for service in ("a", "b", "c"):
+        remember_hours(store, int(world.now), "service", service, "", ord("z") - ord(service))
+    world.limit = 2
     world.file.write_text('rules: [{name: broken, sql: "SELECT 1", when: value > 1}]')
     world.inputs = {"run_sql": run_sql}
     world.start()
@@ -373,6 +387,11 @@ def test_how_well_clew_judges(world: World, store: Store) -> None:
     status = api.get("/api/v1/alerts/status")
     assert status["rules_in_error"] == [{"rule": "broken", "error": "broken: no such table"}]
     assert status["outbox"] == 0
+    watched = status["watched"]
+    (left_out,) = watched.pop("largest_unwatched")
+    assert watched == {"limit": 2, "series": 2, "learning": 0, "unwatched": 1}
+    assert left_out["labels"] == {"environment": "prod", "service": "c"}
+    assert left_out["requests"] == 672 * 600
     late, broken = status["problems"]
     assert late.startswith("the last minute that was judged is ")
     assert broken == "rules that cannot be judged: broken"

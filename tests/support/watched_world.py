@@ -75,6 +75,7 @@ class World:
         self.file.write_text(rules)
         self.inputs: dict[str, Any] = {}
         self.definitions: tuple[Definition, ...] = ()
+        self.limit = 2000  # series
         self.start()
 
     def start(self) -> None:
@@ -94,7 +95,7 @@ class World:
             self.notes,
             self.outbox,
             WatcherProgress(statements, False, lambda: self.now),
-            Learner(statements, watched),
+            Learner(statements, watched, self.limit),
             Inputs(lambda: self.now, lambda: self.definitions, **self.inputs),
         )
 

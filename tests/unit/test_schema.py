@@ -20,7 +20,7 @@ WHOLE = {
     *("clew_settling", "clew_candidates"),  # in memory
     *("clew_outbox", "clew_alert_rules", "clew_alerts", "clew_alert_changes", "clew_silences"),
     *("clew_alert_notes", "clew_events", "clew_findings", "clew_finding_states"),
-    "clew_finding_failures",
+    *("clew_finding_failures", "clew_watched"),
 }
 # Names of operations are kept for as long as the rows that they come from; a reload adds none.
 NAMES = "clew_operations"

@@ -1015,6 +1015,13 @@ class WatchCallsRow(TypedDict):
 WATCH_CALLS = Query[WatchCallsRow](ANALYSIS, "watch_calls")
 
 
+class WatchCoverageRow(TypedDict):
+    document: str
+
+
+WATCH_COVERAGE = Query[WatchCoverageRow](ANALYSIS, "watch_coverage")
+
+
 class WatchDeploymentsRow(TypedDict):
     service: str
     environment: str
@@ -1142,6 +1149,10 @@ WATCH_PROCESS_STREAMS = Query[WatchProcessStreamsRow](ANALYSIS, "watch_process_s
 class WatchSeriesRow(TypedDict):
     series: int
     kind: str
+    environment: str
+    service: str
+    name: str
+    slots: int
     total: int
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import Request
@@ -11,6 +12,7 @@ from clew.analysis import queries
 from clew.analysis.alerts.outbox import Outbox
 from clew.analysis.alerts.records import AlertRecord
 from clew.analysis.alerts.states import Known
+from clew.analysis.watching.coverage import Coverage
 from clew.analysis.watching.progress import ROW
 from clew.api.answer import AnswerDependency
 from clew.api.freshness import reads
@@ -29,7 +31,7 @@ OLD_AFTER = 120.0  # seconds that a message may wait
 @reads()
 def alert_status(request: Request, answer: AnswerDependency) -> dict[str, Any]:
     """Whether alerts are judged and told: how late the last judged minute is, which rules are in
-    error, and how long messages wait for their receivers."""
+    error, how long messages wait for their receivers, and which series are not watched."""
     now = time.time()
     rows = {row["name"]: row for row in answer.rows(queries.SETTLE_PROGRESS)}
     until = rows[ROW]["settled_until"] if ROW in rows else None
@@ -51,7 +53,25 @@ def alert_status(request: Request, answer: AnswerDependency) -> dict[str, Any]:
         rules_in_error=[{"rule": rule, "error": error} for rule, error in sorted(errors.items())],
         outbox=len(waiting),
         outbox_age_ms=age * 1000,
+        watched=_watched(answer.rows(queries.WATCH_COVERAGE)),
     )
+
+
+def _watched(rows: Sequence[queries.WatchCoverageRow]) -> dict[str, Any] | None:
+    if not rows:
+        return None
+    coverage = Coverage.read(rows[0]["document"])
+    why = f"{coverage.limit} series have more value or requests (--watch-limit)"
+    return {
+        "limit": coverage.limit,
+        "series": coverage.watched,
+        "learning": coverage.learning,
+        "unwatched": coverage.unwatched,
+        "largest_unwatched": [
+            {"kind": one.kind, "labels": one.labels, "requests": one.requests, "why": why}
+            for one in coverage.largest
+        ],
+    }
 
 
 def _problems(lag: float | None, errors: dict[str, str], waiting: int, age: float) -> list[str]:

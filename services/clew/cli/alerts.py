@@ -38,7 +38,9 @@ def show(
     if as_document:
         print(json.dumps({"alerts": alerts}, indent=2))
     else:
-        print("\n".join(_lines(alerts, now or datetime.now(UTC))))
+        watched = client.send("GET", "alerts/status").get("watched")
+        lines = (*_lines(alerts, now or datetime.now(UTC)), *_unwatched_lines(watched))
+        print("\n".join(lines))
     return 0
 
 
@@ -154,6 +156,17 @@ def _lines(alerts: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[str]:
             for member in members.get(alert["id"], ()):
                 if member is not alert:
                     yield f"    └ {clean(member['headline'])} ({member['state']})"
+
+
+def _unwatched_lines(watched: Mapping[str, Any] | None) -> Iterator[str]:
+    """What is not compared with its past, if anything is not."""
+    if watched and watched["unwatched"]:
+        first = [" ".join(one["labels"].values()) for one in watched["largest_unwatched"][:3]]
+        more = " …" if watched["unwatched"] > len(first) else ""
+        yield clean(
+            f"{watched['unwatched']} series are not watched: the limit is {watched['limit']} "
+            f"(--watch-limit): {', '.join(first)}{more}"
+        )
 
 
 def _alert_lines(alert: Mapping[str, Any], now: datetime) -> Iterator[str]:

@@ -18,7 +18,7 @@ SEPARATE = frozenset(
         "clew_attributes", "clew_candidates", "clew_definitions", "clew_edges_1m", "clew_events",
         "clew_expired", "clew_finding_states", "clew_findings", "clew_ledger",
         "clew_occurrence_traces", "clew_occurrences", "clew_outbox", "clew_settler",
-        "clew_settling", "clew_silences", "clew_watch_1h",
+        "clew_settling", "clew_silences", "clew_watch_1h", "clew_watched",
     }
 )  # fmt: skip
 SETTLED = frozenset({"clew_settled", "clew_entry_services"})

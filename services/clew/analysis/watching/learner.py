@@ -8,7 +8,7 @@ hour while less than three days are known.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -18,6 +18,7 @@ from clew.analysis.detectors.levels import LEVELS as PROCESS_LEVELS
 from clew.analysis.traces.times import HOUR
 from clew.analysis.transactions.definitions import Definition
 from clew.analysis.watching import learned
+from clew.analysis.watching.coverage import SHOWN, Coverage, Unwatched, read_coverage
 from clew.analysis.watching.deployments import read_deployments
 from clew.analysis.watching.learned import Learned, join, learn
 from clew.analysis.watching.marks import Marks, read_marks
@@ -45,10 +46,10 @@ class Learner:
         self.learned: Learned | None = None
         self.shifted: Shifted | None = None
         self.processes: Processes | None = None
-        self.unwatched = 0  # series beyond the limit
         self._statements = statements
         self._watched = watched
         self._limit = limit
+        self._coverage: Coverage | None = None
         self._recent = Recent()
         self._learned_at = 0
         self._zone = "UTC"
@@ -71,7 +72,7 @@ class Learner:
         is_young = self.learned is None or self.learned.is_young
         is_due = hour - self._learned_at >= (HOUR if is_young else LEARN_EVERY)
         if is_due or zone != self._zone or marks.accepted != self._accepted:
-            self._learn(hour, zone, marks, definitions)
+            self._say(self._learn(hour, zone, marks, definitions), int(at * 1e9))
         if self.learned is not None:
             histories = self._watched.history(
                 hour - HOURS * HOUR, hour, learned.LEVELS, self.learned.places
@@ -104,16 +105,46 @@ class Learner:
         assert self.learned is not None
         self._recent.add(start, end, slots, slow_limits(self.learned, start, end))
 
-    def _learn(self, hour: int, zone: str, marks: Marks, definitions: Sequence[Definition]) -> None:
+    def _learn(
+        self, hour: int, zone: str, marks: Marks, definitions: Sequence[Definition]
+    ) -> Coverage:
         start = hour - learned.HOURS * HOUR
-        ids, of_processes, total = self._watched.largest(start, hour, self._limit)
-        unwatched = total - len(ids) - len(of_processes)
-        if unwatched != self.unwatched:
-            logger.warning("%d series are beyond --watch-limit and not watched", unwatched)
-        self.unwatched = unwatched
-        self._learned_at, self._zone, self._accepted = hour, zone, marks.accepted
         names = {definition.id: definition.name for definition in definitions}
+        largest = self._watched.largest(start, hour, self._limit + SHOWN)
+        chosen, others = largest[: self._limit], largest[self._limit :]
+        ids = [one.series.id for one in chosen if one.series.kind != "process"]
+        of_processes = [one.series.id for one in chosen if one.series.kind == "process"]
+        self._learned_at, self._zone, self._accepted = hour, zone, marks.accepted
         self.processes = self._learn_processes(start, hour, of_processes, marks)
+        self._learn_requests(start, hour, ids, marks, names)
+        judged = 0 if self.learned is None else int(self.learned.is_judged.sum())
+        if self.processes is not None:
+            judged += sum(map(self.processes.is_judged, range(len(of_processes))))
+        return Coverage(
+            limit=self._limit,
+            watched=len(chosen),
+            learning=len(chosen) - judged,
+            unwatched=largest[0].total - len(chosen) if largest else 0,
+            largest=[
+                Unwatched(one.series.kind, one.series.named(names).labels, one.requests)
+                for one in others
+            ],
+        )
+
+    def _say(self, coverage: Coverage, version: int) -> None:
+        """Store what is watched, if that is news. `version`: greater than that of any before."""
+        if self._coverage is None:
+            self._coverage = read_coverage(self._statements)
+        before = self._coverage.unwatched if self._coverage is not None else 0
+        if coverage.unwatched != before:
+            logger.warning("%d series are beyond --watch-limit, not watched", coverage.unwatched)
+        if coverage != self._coverage:
+            coverage.store(self._statements, version)
+        self._coverage = coverage
+
+    def _learn_requests(
+        self, start: int, hour: int, ids: Sequence[int], marks: Marks, names: Mapping[str, str]
+    ) -> None:
         if not ids:
             return
         parts, received = [], None
@@ -122,7 +153,7 @@ class Learner:
             if received is None:  # the largest series come first
                 received = learned.hours_with_requests(histories)
             labels = {one.series.id: one.series.named(names).labels for one in histories}
-            parts.append(learn(histories, zone, received, marks.by_series(labels)))
+            parts.append(learn(histories, self._zone, received, marks.by_series(labels)))
         self.learned = join(parts)
         followed = self.learned.series
         self._recent.follow(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -130,6 +130,15 @@ class History:
     value_squares: Numbers
 
 
+class Sized(NamedTuple):
+    """A series with its requests, or slots of five minutes of a process, and how many series there
+    are in all."""
+
+    series: Series
+    requests: float
+    total: int
+
+
 class WatchedSeries:
     """Reads and fills the tables of the watcher. For one thread; raises StorageError."""
 
@@ -248,18 +257,15 @@ class WatchedSeries:
             for series, slots in used.items()
         }
 
-    def largest(self, start: float, end: float, limit: int) -> tuple[list[int], list[int], int]:
-        """The ids of the series with the most value and requests in [start, end), at most `limit`,
-        first those of requests, then those of processes; and how many there are in all."""
+    def largest(self, start: float, end: float, limit: int) -> list[Sized]:
+        """The series with the most value and requests in [start, end), at most `limit`."""
         rows = self.statements.rows(
             queries.WATCH_SERIES,
             start=datetime_text(start),
             end=datetime_text(end),
             limit=limit,
         )
-        requests = [row["series"] for row in rows if row["kind"] != "process"]
-        processes = [row["series"] for row in rows if row["kind"] == "process"]
-        return requests, processes, rows[0]["total"] if rows else 0
+        return [Sized(_series(row), row["slots"], row["total"]) for row in rows]
 
     def names(self, start: float, end: float, service: str = "") -> list[Series]:
         """The series that had requests in [start, end), of a service or of all."""
@@ -299,7 +305,8 @@ def _series(
     row: queries.WatchMinutesRow
     | queries.WatchHistoryRow
     | queries.WatchLastSeenRow
-    | queries.WatchNamesRow,
+    | queries.WatchNamesRow
+    | queries.WatchSeriesRow,
 ) -> Series:
     kind: SeriesKind = row["kind"]  # type: ignore[assignment]
     return Series(row["series"], kind, row["environment"], row["service"], row["name"])

@@ -26,7 +26,9 @@ from clew.analysis.watching.standing import all_rules
 from clew.analysis.watching.watcher import timing
 
 DAYS = 14
-MAX_SECONDS = 10.0  # after which no further rule is begun
+# Seconds of CPU time after which no further rule is begun; of the clock where the process does more
+# than this. By the clock alone, another process on the machine would decide what is answered.
+MAX_SECONDS = 10.0
 TOO_LONG = "this took too long: test fewer rules at once"
 PRESENT = "a statement sees only what is there now, so its past cannot be told"
 
@@ -62,7 +64,7 @@ class RuleReplay:
 def replay(rules: Rules, past: Past) -> list[RuleReplay]:
     """What the rules of a document would have done, those that its `watch`, `regressions` and
     `budgets` stand for too. Raises StorageError."""
-    began = time.monotonic()
+    began, used = time.monotonic(), time.process_time()
     tracks: dict[str, list[Track]] = {}
     reasons: dict[str, str] = {}
     listed = _listed(rules)
@@ -70,7 +72,7 @@ def replay(rules: Rules, past: Past) -> list[RuleReplay]:
         if rule.kind is RuleKind.SQL:
             reasons[rule.name] = PRESENT
         elif rule.kind in REPLAYS:
-            if time.monotonic() - began > MAX_SECONDS:
+            if min(time.monotonic() - began, time.process_time() - used) > MAX_SECONDS:
                 reasons[rule.name] = TOO_LONG
             else:
                 tracks[rule.name] = list(REPLAYS[rule.kind](rule, past))

@@ -34,8 +34,8 @@ export function NoProblems() {
           </li>
         </ul>
         <p className="muted">
-          They are judged once they have had requests in 72 hours. Without a receiver nobody is told: what is found
-          stands here.
+          They are judged once they have had 100 requests and an hour is over, with caution for the first three days.
+          Without a receiver nobody is told: what is found stands here.
         </p>
       </Panel>
       <Panel title="A first rule">

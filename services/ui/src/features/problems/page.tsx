@@ -6,7 +6,7 @@ import { NoProblems } from "~/features/problems/first-rule"
 import { listOptions, listQuery, PATH, status } from "~/features/problems/queries"
 import { contains, type Row, rowsOf } from "~/features/problems/rows"
 import { readSearch, type Search } from "~/features/problems/search"
-import { About, handledText, isOpen, Since, StateMark, valueText } from "~/features/problems/texts"
+import { About, handledText, isOpen, Since, StateMark, unwatchedText, valueText } from "~/features/problems/texts"
 import { Panel } from "~/parts/panel"
 import { SearchField } from "~/parts/search-field"
 import { type ServiceRanks, serviceRanks } from "~/parts/service"
@@ -84,14 +84,19 @@ export function ProblemsPage() {
   )
 }
 
-/** What keeps clew from judging and telling, if anything does. */
+/** What keeps clew from judging and telling, if anything does, and what it does not watch. */
 function Wellness() {
   const { data } = useLive(status)
-  if (!data?.problems.length) return null
+  if (!data) return null
   return (
-    <p role="status" className="warn foreign">
-      Alerts are not judged or told as they should be: {data.problems.join("; ")}.
-    </p>
+    <>
+      {data.problems.length > 0 && (
+        <p role="status" className="warn foreign">
+          Alerts are not judged or told as they should be: {data.problems.join("; ")}.
+        </p>
+      )}
+      {data.watched && data.watched.unwatched > 0 && <p className="muted">{unwatchedText(data.watched)}</p>}
+    </>
   )
 }
 

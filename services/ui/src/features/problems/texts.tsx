@@ -1,8 +1,9 @@
 // A problem in words: its state, its value, what it is about.
+import type { Schemas } from "~/api/client"
 import type { Alert } from "~/features/problems/rows"
 import { rankOf, Service, type ServiceRanks } from "~/parts/service"
 import { Status, type StatusName } from "~/parts/status"
-import { digits, duration, percent, rate } from "~/view/format"
+import { count, digits, duration, percent, rate } from "~/view/format"
 import { clock, dateOf, exact } from "~/view/time"
 
 export const STATE_NAMES: Record<Alert["state"], string> = {
@@ -91,4 +92,12 @@ export function handledText(alert: Alert): string {
   ]
     .filter(Boolean)
     .join(", ")
+}
+
+/** How many series are not compared with their past, and the first of them. */
+export function unwatchedText({ limit, unwatched, largest_unwatched }: Schemas["Watched"]): string {
+  const first = largest_unwatched.slice(0, 3).map(({ labels }) => Object.values(labels).join(" "))
+  const names = `${first.join(", ")}${unwatched > first.length ? " …" : ""}`
+  const series = unwatched === 1 ? "1 series is" : `${count(unwatched)} series are`
+  return `${series} not compared with the past, as the limit (--watch-limit) is ${count(limit)}: ${names}`
 }
