@@ -614,6 +614,14 @@ class OutboxWaitingRow(TypedDict):
 OUTBOX_WAITING = Query[OutboxWaitingRow](ANALYSIS, "outbox_waiting")
 
 
+class ProofAbsentRow(TypedDict):
+    requests: float
+    absent: int
+
+
+PROOF_ABSENT = Query[ProofAbsentRow](ANALYSIS, "proof_absent")
+
+
 class ProofBudgetRow(TypedDict):
     requests: int
     calls: float
@@ -659,6 +667,7 @@ class ProofHoursRow(TypedDict):
     requests: int
     failed: int
     p50_p75_p95_p98_ms: list[float]
+    mean_p50_p75_p95_p98_ms: list[float]
 
 
 PROOF_HOURS = Query[ProofHoursRow](ANALYSIS, "proof_hours")
@@ -700,6 +709,15 @@ class ProofProcessRow(TypedDict):
 
 
 PROOF_PROCESS = Query[ProofProcessRow](ANALYSIS, "proof_process")
+
+
+class ProofRatioRow(TypedDict):
+    part: float
+    total: float
+    value: float | None
+
+
+PROOF_RATIO = Query[ProofRatioRow](ANALYSIS, "proof_ratio")
 
 
 class ProofSpansRow(TypedDict):

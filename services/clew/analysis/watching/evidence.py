@@ -14,7 +14,14 @@ from clew.analysis.transactions.definitions import Definition
 from clew.analysis.watching.deployments import Deployment
 from clew.analysis.watching.minutes import Usual
 from clew.analysis.watching.processes import SLOT, WINDOW, Processes
-from clew.analysis.watching.series import MetricSlot, Series, SeriesKind, Slot, WatchedSeries
+from clew.analysis.watching.series import (
+    MINUTE,
+    MetricSlot,
+    Series,
+    SeriesKind,
+    Slot,
+    WatchedSeries,
+)
 from clew.analysis.watching.shifts import Shifted
 
 
@@ -28,6 +35,11 @@ def kinds_of(select: Select) -> tuple[SeriesKind, ...]:
     if select.dependency is not None:
         return ("dependency",)
     return ("operation",) if select.operation is not None else ("service",)
+
+
+def whole_minutes(window: float) -> int:
+    """A window, in seconds, as those that are judged: in whole minutes."""
+    return max(MINUTE, round(window / MINUTE) * MINUTE)
 
 
 Result = TypeVar("Result")
@@ -114,7 +126,7 @@ class Evidence:
 
     def slots(self, window: float) -> list[Slot]:
         """What each series did in the whole minutes of a window before `at`, as one slot."""
-        seconds = max(60, round(window / 60) * 60)
+        seconds = whole_minutes(window)
         if self.at - seconds > self.last_insert:
             return []
         if seconds not in self._slots:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import TypedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, TypedDict
 
 from clew.analysis import queries
+from clew.analysis.alerts.rules import Ratio, Select
 from clew.analysis.alerts.verdicts import Verdict
+from clew.analysis.detectors import regressions
 from clew.analysis.traces.times import datetime_text
 from clew.analysis.transactions.definitions import Definition
+from clew.analysis.watching.evidence import kinds_of
 from clew.analysis.watching.series import MetricSlot, Series
 from clew.storage.sql import ANALYSIS, sql_of
 from clew.storage.statements import Statements
@@ -42,11 +45,14 @@ def minutes_proof(series: Series, start: float, end: float, slow: float = NEVER)
     return proof(queries.PROOF_SPANS.name, parameters)
 
 
-def hours_proof(series: Series, start: float, end: float) -> Proof:
-    """The hours of a series in [start, end), in seconds since 1970."""
+def hours_proof(series: Series, start: float, since: float, end: float) -> Proof:
+    """The hours of a series in [start, end), and the means of those from `since` on, in seconds
+    since 1970."""
     parameters = {
         "series": str(series.id),
         "start": datetime_text(start),
+        "since": datetime_text(since),
+        "least": str(list(regressions.MIN_REQUESTS)),
         "end": datetime_text(end),
     }
     return proof(queries.PROOF_HOURS.name, parameters)
@@ -99,6 +105,26 @@ def metric_proof(metric: str, slot: MetricSlot, start: float, end: float, step: 
     )
 
 
+def ratio_proof(ratio: Ratio, definitions: Iterable[Definition], start: float, end: float) -> Proof:
+    """The two sums of a ratio in [start, end), in seconds since 1970, and their quotient."""
+    definitions = list(definitions)
+    sides = {
+        name: json.dumps(_selection(side.select, definitions) | {"measure": side.measure})
+        for name, side in (("part", ratio.part), ("total", ratio.total))
+    }
+    window = {"start": datetime_text(start), "end": datetime_text(end)}
+    return proof(queries.PROOF_RATIO.name, sides | window)
+
+
+def absence_proof(
+    select: Select, definitions: Iterable[Definition], start: float, end: float
+) -> Proof:
+    """The requests in [start, end), in seconds since 1970, of what a rule selects."""
+    selection = json.dumps(_selection(select, definitions))
+    window = {"start": datetime_text(start), "end": datetime_text(end)}
+    return proof(queries.PROOF_ABSENT.name, {"selection": selection} | window)
+
+
 def versions_proof(series: Series, old: str, new: str, start: float, end: float) -> Proof:
     """What two versions of a series of spans did by the hour in [start, end)."""
     parameters = {
@@ -126,6 +152,14 @@ def example_traces(statements: Statements, verdict: Verdict) -> tuple[str, ...]:
         failed=verdict.measure == "error_rate",
     )
     return tuple(row["trace"] for row in rows)
+
+
+def _selection(select: Select, definitions: Iterable[Definition]) -> dict[str, Any]:
+    """A selection as clew_is_selected takes it."""
+    fields: dict[str, Any] = select.model_dump(exclude_none=True)
+    named = Select(transaction=select.transaction) if select.transaction else None
+    names = [one.id for one in definitions if named and named.matches({"transaction": one.name})]
+    return fields | {"kinds": kinds_of(select), "defined": names}
 
 
 def _spans(series: Series) -> dict[str, str]:

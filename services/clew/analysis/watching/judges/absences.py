@@ -10,7 +10,7 @@ from clew.analysis.alerts.rules import Rule, Select
 from clew.analysis.alerts.states import Known
 from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.watching.evidence import Evidence, kinds_of
-from clew.analysis.watching.proofs import minutes_proof
+from clew.analysis.watching.proofs import absence_proof, minutes_proof
 from clew.analysis.watching.series import MINUTE
 
 
@@ -30,7 +30,10 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
         proof = minutes_proof(evidence.in_tables(series), begin, evidence.at)
         yield replace(verdict, **proof)
     if not matching and (labels := exact_labels(rule.select)):
-        yield _verdict(rule, labels, None, evidence)
+        verdict = _verdict(rule, labels, None, evidence)
+        begin = evidence.at - (verdict.value or 0.0)
+        proof = absence_proof(rule.select, evidence.definitions, begin, evidence.at)
+        yield replace(verdict, **proof)
 
 
 def _verdict(

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from clew.analysis.alerts.rules import RatioPart, Rule
 from clew.analysis.alerts.states import Known
 from clew.analysis.alerts.verdicts import Verdict
-from clew.analysis.watching.evidence import Evidence
+from clew.analysis.watching.evidence import Evidence, whole_minutes
+from clew.analysis.watching.proofs import ratio_proof
 
 
 def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
@@ -32,6 +33,9 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
         requests=total,
         window=rule.over,
         facts={"part": f"{part:.6g}", "total": f"{total:.6g}"},
+        **ratio_proof(
+            rule.ratio, evidence.definitions, evidence.at - whole_minutes(rule.over), evidence.at
+        ),
     )
 
 

@@ -126,5 +126,10 @@ def _verdict(rule: Rule, series: Series, finding: Finding, shifted: Shifted, at:
         as_large=finding.as_large,
         past=finding.past,
         facts=facts,
-        **hours_proof(shifted.learned.series[finding.series], shifted.at(0), shifted.end),
+        **hours_proof(
+            shifted.learned.series[finding.series],
+            shifted.at(0),
+            shifted.end - finding.window * HOUR,
+            shifted.end,
+        ),
     )

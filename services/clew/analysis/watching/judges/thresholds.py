@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from clew.analysis.alerts.rules import Rule
 from clew.analysis.alerts.states import Known
 from clew.analysis.alerts.verdicts import Verdict
-from clew.analysis.watching.evidence import Evidence, kinds_of
+from clew.analysis.watching.evidence import Evidence, kinds_of, whole_minutes
 from clew.analysis.watching.proofs import minutes_proof
 from clew.analysis.watching.series import NO_LEVELS, Slot
 from clew.analysis.watching.texts import measure_text, subject, value_text
@@ -46,7 +46,7 @@ def _verdict(rule: Rule, slot: Slot, evidence: Evidence) -> Verdict:
     condition = rule.when
     assert condition is not None
     measure = condition.measure
-    value = measured(slot, measure, rule.over)
+    value = measured(slot, measure, whole_minutes(rule.over))
     holds = condition.holds(value) if slot.count >= rule.min_requests else None
     if holds and slot.errors < rule.min_events:
         holds = False
@@ -65,7 +65,7 @@ def _verdict(rule: Rule, slot: Slot, evidence: Evidence) -> Verdict:
         expected=condition.limit,
         requests=slot.count,
         window=rule.over,
-        **minutes_proof(evidence.in_tables(slot.series), at - rule.over, at),
+        **minutes_proof(evidence.in_tables(slot.series), at - whole_minutes(rule.over), at),
     )
 
 
