@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from clew.cli.memory import release_code
 from clew.cli.opening import make_data, only_one, open_store
 from clew.cli.parts.alerts import alerts
 from clew.cli.parts.analysis import analysis
@@ -87,6 +88,7 @@ async def _serve(
             endpoints.update(await stack.enter_async_context(part(shared)))
         stack.push_async_callback(asyncio.to_thread, shared.events.stopping)
         stack.enter_context(_endpoints_file(shared.settings.data, endpoints))
+        release_code()
         report(endpoints)
         await stop.wait()
         logger.info("stopping")
