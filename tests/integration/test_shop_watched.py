@@ -24,8 +24,8 @@ HEADLINES = {
     "inventory_n_plus_one": f"inventory GET /products: {SLOW}",
     "storefront_loop_blocked": f"storefront: GET /: {SLOW}",
     "inventory_pool_of_one": f"{PRODUCT}: {SLOW}",
-    # The caller's: orders and inventory call each other, and it is noticed first.
-    "inventory_lock_contention": f"orders POST /orders: {SLOW}",
+    # It and orders call each other, and orders is noticed first.
+    "inventory_lock_contention": f"inventory POST /shipments/{{order_id}}: {SLOW}",
     "storefront_n_plus_one": f"storefront: GET /products: {SLOW}",
     "storefront_serial": f"storefront: GET /products: {SLOW}",
     "bank_slow": f"payments → {BANK}: {SLOW}",

@@ -11,13 +11,16 @@ import pytest
 
 from clew.analysis import documents
 from clew.analysis.alerts.notes import Note
+from clew.analysis.alerts.records import AlertRecord
 from clew.analysis.alerts.rules import AlertsFile, Labels
 from clew.analysis.alerts.states import Known, State
+from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.watching.calls import CallGraph
+from clew.analysis.watching.nesting import Nesting
 from clew.storage import Ingest, Sessions, StorageError, Store
 from support.api_client import ApiClient
 from support.loading import rows
-from support.traffic import Span
+from support.traffic import SECOND, SERVER, Process, Span
 from support.watched_world import (
     BEGAN,
     PAYMENTS,
@@ -134,6 +137,30 @@ def test_what_calls_is_told_of_by_what_it_calls(world: World) -> None:
     world.minutes(2, failing=True, slow=True)
     assert sorted(told[1] for told in world.told()) == ["both", "payments fail"]
     assert world.record("shop slow").because_of == world.record("payments fail").id
+
+
+def test_examples_say_which_of_two_services_calls_the_other(world: World) -> None:
+    start, trace = int(world.now * SECOND), f"{7:032x}"
+    world.loader.spans(
+        Span(trace, f"{number:016x}", parent, process, name, SERVER, start, start + SECOND)
+        for number, parent, process, name in (
+            (1, "", SHOP, "GET /"),
+            (2, f"{1:016x}", Process("shop", "shop-1"), "call"),
+            (3, f"{2:016x}", PAYMENTS, "POST /charges"),
+        )
+    )
+    shop, payments, other = (
+        AlertRecord(Verdict("slow", labels, world.now + 60, True, examples=(trace,)), "ticket")
+        for labels in (
+            {"service": "shop"},
+            {"service": "payments", "operation": "POST /charges"},
+            {"service": "payments", "operation": "POST /refunds"},
+        )
+    )
+    nesting = Nesting(world.statements)
+    assert nesting.is_above(shop, payments)
+    assert not nesting.is_above(payments, shop)
+    assert not nesting.is_above(shop, other)
 
 
 def test_what_was_missed_is_one_line(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from clew.analysis.alerts.records import AlertRecord
@@ -25,10 +26,19 @@ def firing(
 
 
 def told(
-    records: list[AlertRecord], *calls: tuple[str, str], at: float = 100.0
+    records: list[AlertRecord],
+    *calls: tuple[str, str],
+    at: float = 100.0,
+    above: Collection[str] = (),
 ) -> list[dict[str, str]]:
-    """The labels of the alerts that people are told of."""
-    deliveries, _ = Teller(RULES, downstream=CallGraph(calls).downstream).tell(records, at)
+    """The labels of the alerts that people are told of. `above`: pairs of services of which the
+    first calls the second in the examples."""
+    teller = Teller(
+        RULES,
+        downstream=CallGraph(calls).downstream,
+        is_above=lambda one, two: one.labels["service"] + two.labels["service"] in above,
+    )
+    deliveries, _ = teller.tell(records, at)
     known = {record.id: dict(record.labels) for record in records}
     return [known[delivery.notification.alert] for delivery in deliveries]
 
@@ -57,6 +67,9 @@ def test_of_services_that_call_each_other_one_is_told_of() -> None:
     calls = (("a", "b"), ("b", "c"), ("c", "a"))
     records = [firing(2, service="a"), firing(1, service="b"), firing(3, service="c")]
     assert told(records, *calls) == [{"service": "b"}]
+    assert told(records, *calls, above={"bc", "ac"}) == [{"service": "c"}]
+    circle = told(records, *calls, above={"ab", "bc", "ca"})
+    assert len(circle) == 1
 
 
 def test_alerts_of_one_service_are_one_problem() -> None:

@@ -1143,6 +1143,17 @@ class WatchNamesRow(TypedDict):
 WATCH_NAMES = Query[WatchNamesRow](ANALYSIS, "watch_names")
 
 
+class WatchNestingRow(TypedDict):
+    trace: str
+    span: str
+    parent: str
+    service: str
+    operation: str
+
+
+WATCH_NESTING = Query[WatchNestingRow](ANALYSIS, "watch_nesting")
+
+
 WATCH_PROCESS_HOURS = Query[Never](ANALYSIS, "watch_process_hours")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from clew.analysis.alerts.notifications import Notification
 from clew.analysis.alerts.records import AlertRecord, Report
@@ -18,6 +19,7 @@ AFTER_CAUSE = 1800.0  # seconds
 # minute before what is called.
 GROUP_WAIT = 120.0
 Downstream = Callable[[str], Collection[str]]  # the services that a service calls, however far
+Above = Callable[[AlertRecord, AlertRecord], bool]
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Delivery:
 @dataclass(frozen=True)
 class Teller:
     """What holds while alerts are told of: the rules, the silences, the episodes that somebody
-    takes care of, the call graph, the address of clew's pages, and the services in which defined
-    transactions begin, by name."""
+    takes care of, the call graph, the address of clew's pages, the services in which defined
+    transactions begin, by name, and whether the spans of an alert call those of another one."""
 
     rules: AlertsFile
     silences: Sequence[Silence] = ()
@@ -40,6 +42,7 @@ class Teller:
     downstream: Downstream = lambda service: ()
     url: str = ""
     origins: Mapping[str, str] = field(default_factory=dict)
+    is_above: Above = lambda record, other: False
 
     def tell(
         self, records: Iterable[AlertRecord], at: float
@@ -124,12 +127,14 @@ class Teller:
         """By id of an open alert, the id of the one that stands for it. That is as severe at least,
         as nobody is paged by a ticket. Of one service, rules that somebody wrote are each told."""
         open_records = [record for record in records if record.state.is_open]
-        troubles = self._heads(r for r in open_records if not (_is_traffic(r) or _is_process(r)))
+        troubled = [r for r in open_records if not (_is_traffic(r) or _is_process(r))]
+        troubles = self._heads(troubled)
+        calls = cache(lambda place, other: self._calls(place, other, troubled))
         flows = self._heads(record for record in open_records if _is_traffic(record))
         used = self._heads(record for record in open_records if _is_process(record))
         causes: dict[str, str] = {}
         for record in open_records:
-            cause = self._deeper(record, troubles)
+            cause = self._deeper(record, troubles, calls)
             if cause is None and _is_traffic(record):
                 cause = self._higher(record, troubles) or self._higher(record, flows)
             if cause is None and record.rule.startswith(STANDING):
@@ -139,9 +144,10 @@ class Teller:
                 cause = next((one[place] for one in heads if place in one), None)
             if cause and cause is not record and _severity(cause) <= _severity(record):
                 causes[record.id] = cause.id
-        return {id: _last(id, causes) for id in causes}
+        ends = {id: _last(id, causes) for id in causes}
+        return {id: end for id, end in ends.items() if end != id}
 
-    def _deeper(self, record: AlertRecord, heads: Heads) -> AlertRecord | None:
+    def _deeper(self, record: AlertRecord, heads: Heads, calls: Calls) -> AlertRecord | None:
         """The alert of the deepest service or dependency that a record's service calls: what is
         called is slow or fails, so what calls it is and does."""
         environment, origin = self._place(record)
@@ -150,14 +156,32 @@ class Teller:
             for name in self.downstream(origin)
             if (environment, name) in heads
         ]
-        # Where calls go in a circle, one alert of it stands for the others.
         deeper = [
             other
             for other in below
             if origin not in self.downstream(self._origin(other))
-            or _weight(other) < _weight(record)
+            or self._is_deeper(record, other, calls)
         ]
         return deeper[-1] if deeper else None
+
+    def _is_deeper(self, record: AlertRecord, other: AlertRecord, calls: Calls) -> bool:
+        """Where calls go in a circle: whether another alert is of what a record's place calls in
+        the examples. Where that is not known one alert stands for the others."""
+        place, target = self._place(record), self._place(other)
+        down, up = calls(place, target), calls(target, place)
+        return down if down != up else _weight(other) < _weight(record)
+
+    def _calls(
+        self, place: tuple[str, str], other: tuple[str, str], records: Sequence[AlertRecord]
+    ) -> bool:
+        """Whether an alert's spans at a place call those of an alert at another one."""
+        return any(
+            self.is_above(one, two)
+            for one in records
+            if self._place(one) == place
+            for two in records
+            if self._place(two) == other
+        )
 
     def _higher(self, record: AlertRecord, heads: Heads) -> AlertRecord | None:
         """The first alert of a service that calls a record's one, if that calls none of these:
@@ -259,6 +283,7 @@ def _last_cause(record: AlertRecord, records: Mapping[str, AlertRecord], at: flo
 
 
 Heads = Mapping[tuple[str, str], AlertRecord]  # by environment, and service or dependency
+Calls = Callable[[tuple[str, str], tuple[str, str]], bool]  # whether one place calls the other
 
 
 def _is_traffic(record: AlertRecord) -> bool:
@@ -280,7 +305,11 @@ def _severity(record: AlertRecord) -> int:
 
 
 def _last(id: str, causes: Mapping[str, str]) -> str:
-    """The end of a chain of causes."""
-    while id in causes:
-        id = causes[id]
-    return id
+    """The end of a chain of causes; of a circle the same one for all of it."""
+    path = [id]
+    while path[-1] in causes:
+        cause = causes[path[-1]]
+        if cause in path:
+            return min(path[path.index(cause) :])
+        path.append(cause)
+    return path[-1]

@@ -28,6 +28,7 @@ from clew.analysis.watching.evidence import Evidence, SqlRunner
 from clew.analysis.watching.judges import judged
 from clew.analysis.watching.judges.combined import combine
 from clew.analysis.watching.learner import Learner
+from clew.analysis.watching.nesting import Nesting
 from clew.analysis.watching.progress import WatcherProgress
 from clew.analysis.watching.proofs import example_traces
 from clew.analysis.watching.series import MINUTE, Series, WatchedSeries
@@ -90,6 +91,7 @@ class Watcher:
         self._outbox = outbox
         self._progress = progress
         self._learner = learner
+        self._nesting = Nesting(statements)
         self._inputs = inputs
         self._notify = notify
         self._records: dict[str, AlertRecord] | None = None
@@ -260,6 +262,7 @@ class Watcher:
             self._inputs.calls(at).downstream,
             self._inputs.url,
             {one.name: one.match.service or "" for one in self._inputs.definitions()},
+            self._nesting.is_above,
         )
         deliveries, changed = teller.tell(self._records.values(), at)
         deliveries += _summary(missed, teller, rules)
