@@ -9,7 +9,7 @@ import pytest
 
 from clew.analysis.queries import SETTLE_EDGES
 from clew.api import create_app
-from clew.storage import SIGNALS, Ingest, Reader, Reading, Store
+from clew.storage import SIGNALS, Ingest, Reader, Reading, Store, queries
 from clew.storage.changes import StatementCache
 from clew.storage.statements import Statements
 from support.api_client import ApiClient
@@ -61,8 +61,12 @@ def test_an_answer_is_read_again_once_rows_have_come(
     assert client.send("GET", PATH, params=WINDOW, headers=headers).json() == first
     assert statements
 
+    ids = {"trace_ids": [f"{number:032x}" for number in (1, 2)]}
+    columns = reader.begin().columns(queries.TRACE_EXTENTS, **ids)
+    assert reader.begin().columns(queries.TRACE_EXTENTS, **ids) is columns
     loader.spans([span(2)])
     assert [each["count"] for each in client.get(PATH, **WINDOW)["transactions"]] == [2]
+    assert len(reader.begin().columns(queries.TRACE_EXTENTS, **ids)["trace_id"]) == 2
 
 
 def test_what_writes_to_a_table_says_so(store: Store, ingest: Ingest, tmp_path: Path) -> None:

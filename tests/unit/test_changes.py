@@ -41,7 +41,7 @@ def test_an_answer_is_kept_until_a_table_of_its_statement_changes(table: str) ->
     cache = StatementCache(tables)
     version = cache.version(SQL)
     assert version is not None
-    cache.put("key", version, b"1")
+    cache.put("key", version, b"1", 1)
     tables.add("otel_logs", "otel_metrics_sum", "clew_settled", "clew_ledger")
     assert cache.version(SQL) == version
     assert cache.get("key", version) == b"1"
@@ -63,10 +63,10 @@ def test_answers_are_kept_for_a_while_up_to_a_size(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(changes, "MAX_SIZE", 100)
     monkeypatch.setattr(changes, "MAX_ENTRY", 50)
     cache = StatementCache(Changes())
-    cache.put("large", (1,), b"x" * 60)
+    cache.put("large", (1,), b"", 60)
     assert cache.get("large", (1,)) is None
     for key in "abc":
-        cache.put(key, (1,), b"x" * 40)
+        cache.put(key, (1,), b"x", 40)
     assert [cache.get(key, (1,)) is None for key in "abc"] == [True, False, False]
     monkeypatch.setattr(changes, "MAX_AGE", 0.0)
     assert cache.get("c", (1,)) is None

@@ -47,9 +47,11 @@ class Answer:
         """The rows of a query as lines of JSON."""
         return self._reading.text(query, **parameters)
 
-    def columns(self, query: Query[Any], **parameters: Any) -> dict[str, Sequence[Any]]:
+    def columns(
+        self, query: Query[Any], rows_read: int | None = None, **parameters: Any
+    ) -> dict[str, Sequence[Any]]:
         """The rows of a query as columns; see `Reading.columns`."""
-        return self._reading.columns(query, **parameters)
+        return self._reading.columns(query, rows_read=rows_read, **parameters)
 
     def first_row(self, query: Query[RowT], **parameters: Any) -> RowT | None:
         """The first row of a query; None when it has no rows."""

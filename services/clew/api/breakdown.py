@@ -34,15 +34,15 @@ def read_breakdown(
     slices = selection.slice_parameters(count)
     parameters = selection.parameters | slices
     parameters["slower_than"] = NEVER if p95_ms is None else p95_ms * 1e6
-    rows, dependencies = answer.in_parallel(
-        lambda: answer.rows(queries.BREAKDOWN, **parameters, limit=limit + 2),
-        lambda: answer.limited_rows(queries.DEPENDENCIES, limit, **parameters),
-    )
+    rows = answer.rows(queries.BREAKDOWN, **parameters, limit=limit + 2)
     if not rows:
         sample: dict[str, Any] = {"traces": 0, "of": 0, "error": 0.0}
         return Breakdown({"breakdown": [], "dependencies": [], "sample": sample}, [])
-    total, operations = rows[0], rows[1:]
+    total, operations = rows[0], [row for row in rows[1:] if not row["is_call"]]
+    calls = [row for row in rows if row["is_call"]]
     services = None
+    if len(calls) > limit:
+        answer.mark_truncated()
     if len(operations) > limit:
         answer.mark_truncated()
     elif not slices["sliced"]:
@@ -56,7 +56,7 @@ def read_breakdown(
             _breakdown_row(row, total, factor, p95_without.get(_operation(row)), p95_ms)
             for row in operations
         ],
-        "dependencies": [_dependency(row, total, factor) for row in dependencies],
+        "dependencies": [_dependency(row, total, factor) for row in calls[:limit]],
         "sample": {
             "traces": total["traces"],
             "of": round(total["calls"] * factor),
@@ -173,19 +173,19 @@ def _standard_error(row: queries.BreakdownRow, total: queries.BreakdownRow) -> f
 
 
 def _dependency(
-    row: queries.DependenciesRow, total: queries.BreakdownRow, factor: float
+    row: queries.BreakdownRow, total: queries.BreakdownRow, factor: float
 ) -> dict[str, Any]:
     p50, p95 = row["quantiles"]
     return {
-        "type": row["type"],
-        "name": row["name"],
-        "source": row["source"],
+        "type": row["kind"],
+        "name": row["operation"],
+        "source": row["service"],
         "summary": row["summary"],
         "calls": round(row["calls"] * factor),
         "errors": round(row["errors"] * factor),
         "instances": round(row["instances"] * factor),
         "failed_instances": round(row["failed_instances"] * factor),
-        "total_ms": row["total_ns"] / 1e6 * factor,
+        "total_ms": row["self_ns"] / 1e6 * factor,
         "error_rate": _ratio(row["errors"], row["calls"]),
         "calls_per_trace": _ratio(row["calls"], total["calls"]),
         "duration_ms": {"p50": p50, "p95": p95},

@@ -5,11 +5,10 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from clew.api.answer import Answer
 from clew.api.parameters import rfc3339
-from clew.api.selection import TraceSelection
+from clew.api.selection import Entries, TraceSelection
 from clew.api.traces import trace_summaries
 from clew.storage import queries
 
@@ -26,28 +25,31 @@ def read_example_traces(
     p99_ms: float | None,
     limit: int,
     transaction_id: str,
+    entries: Entries | None,
 ) -> dict[str, list[queries.TracesByIdRow]]:
-    """Summaries of at most `limit` example traces of each kind.
+    """Summaries of at most `limit` example traces of each kind. `entries`: of the `count` traces,
+    None if they are too many to be read.
 
-    The entries of up to MAX_TRACES traces are read once and chosen from here: 12 ms, where the
-    statement that chooses from more takes 33. Of more, only traces that took about the p99 or
-    longer can be slowest (the p99 has an error of 1 %)."""
-    slices = selection.slice_parameters(count)
+    Of many traces, only those that took about the p99 or longer can be slowest (the p99 has an
+    error of 1 %)."""
     roots: dict[str, int] = {}
     examples: dict[str, TraceIds] = {}
-    if slices["sliced"]:
+    if entries is None:
         slow_ns = 0.0 if p99_ms is None else 0.97e6 * p99_ms
         row = answer.first_row(
-            queries.TRANSACTION_TRACES, **selection.parameters, **slices, slow=slow_ns
+            queries.TRANSACTION_TRACES,
+            **selection.parameters,
+            **selection.slice_parameters(count),
+            slow=slow_ns,
         )
         if row is not None:
             examples = dict(
                 zip(KINDS, (row["slowest"], row["errors"], row["typical"]), strict=True)
             )
-    elif entries := answer.columns(queries.ENTRY_ROWS, **selection.parameters):
+    else:
         examples = _examples(entries)
         if selection.named and len(selection.names) == 1:
-            roots = dict(zip(entries["trace_id"], entries["time"], strict=True))
+            roots = dict(zip(entries.trace_id, entries.entered, strict=True))
     examples = {kind: examples.get(kind, ())[:limit] for kind in KINDS}
     ids = {id for chosen in examples.values() for id in chosen}
     summaries = _summaries_of_roots(
@@ -60,10 +62,19 @@ def read_example_traces(
     }
 
 
-def _examples(entries: Mapping[str, Sequence[Any]]) -> dict[str, TraceIds]:
+def _examples(entries: Entries) -> dict[str, TraceIds]:
     """As transaction_traces.sql chooses them, of one trace of each occurrence."""
-    names = ("took", "time", "trace_id", "is_error", "last", "failed")
-    rows = list(zip(*(entries[name] for name in names), strict=True))
+    rows = list(
+        zip(
+            entries.took,
+            entries.entered,
+            entries.trace_id,
+            entries.is_error,
+            entries.last,
+            entries.failed,
+            strict=True,
+        )
+    )
     succeeded = [(took, id) for took, _, id, is_error, last, _ in rows if last and not is_error]
     durations = sorted(took for took, _ in succeeded)
     median = durations[(len(durations) - 1) // 2] if durations else 0

@@ -17,8 +17,6 @@ from clew.api.defined_transactions import DefinitionsDependency
 from clew.api.freshness import reads
 from clew.api.instance_filters import InstanceFilters, InstanceFiltersDependency
 from clew.api.joined import (
-    find_process_logs,
-    find_trace_logs,
     read_deployments,
     read_exceptions,
     read_logs,
@@ -291,14 +289,13 @@ def _view(
     metrics_window = covering_window(stored, METRICS_MARGIN)
     selection = TraceSelection(window, trace_ids=tuple(ids), extent=extent_parameters(stored))
     oldest = sorted(summaries, key=lambda id: (summaries[id]["start"], id))[:max_traces]
-    processes, breakdown, trace_logs, exceptions, traces = answer.in_parallel(
+    processes, breakdown, exceptions, traces = answer.in_parallel(
         lambda: find_processes(answer, selection),
         lambda: read_breakdown(answer, selection, None, len(ids), limit),
-        lambda: find_trace_logs(answer, selection, len(ids), limit),
         lambda: read_exceptions(answer, selection, limit),
         lambda: answer.in_parallel(*(partial(_trace_document, answer, id) for id in oldest)),
     )
-    metrics, process_logs, deployments = answer.in_parallel(
+    metrics, logs, deployments = answer.in_parallel(
         lambda: read_linked_metrics(
             answer,
             TraceSelection(metrics_window, trace_ids=tuple(ids)),
@@ -308,15 +305,16 @@ def _view(
             [],
             attributes,
             limit,
+            ids,
         ),
-        lambda: find_process_logs(answer, window, processes, limit),
+        lambda: read_logs(answer, selection, len(ids), processes, limit),
         lambda: read_deployments(answer, {*instance["services"], *processes.services}, None, limit),
     )
     return answer.document(
         instance=instance,
         traces=traces,
         **breakdown.members,
-        logs=read_logs(answer, window, [*trace_logs, *process_logs], processes, limit),
+        logs=logs,
         exceptions=exceptions,
         metrics=metrics,
         deployments=deployments,

@@ -15,48 +15,39 @@ FULL_READ = 3600 * SECOND  # of the records without a trace, those of so much ti
 LINKS = ("trace", "resource")
 
 Row = TypeVar("Row")
-LogKey = queries.TraceLogKeysRow | queries.ProcessLogKeysRow
-
-
-def find_trace_logs(
-    answer: Answer, selection: TraceSelection, count: int, limit: int
-) -> Sequence[LogKey]:
-    """Keys of the log records to show that have the id of one of the `count` traces: errors first,
-    and spread over the window."""
-    return answer.rows(
-        queries.TRACE_LOG_KEYS,
-        **selection.parameters,
-        **selection.slice_parameters(count),
-        spread=_spread(selection.window, limit),
-        limit=limit + 1,
-    )
-
-
-def find_process_logs(
-    answer: Answer, window: Window, processes: Processes, limit: int
-) -> Sequence[LogKey]:
-    """Keys of the log records to show of the processes that have no trace id, chosen likewise."""
-    if not processes.instances:
-        return []
-    stride = -(-(window.end - window.start) // SLICES)
-    return answer.rows(
-        queries.PROCESS_LOG_KEYS,
-        **window.parameters,
-        **processes.parameters,
-        stride=stride,
-        part=min(stride, FULL_READ // SLICES),
-        spread=_spread(window, limit),
-        limit=limit + 1,
-    )
 
 
 def read_logs(
-    answer: Answer, window: Window, keys: Sequence[LogKey], processes: Processes, limit: int
+    answer: Answer, selection: TraceSelection, count: int, processes: Processes, limit: int
 ) -> list[dict[str, Any]]:
-    """At most `limit` of the log records with these keys as `models.LinkedLog`: errors first, then
-    warnings; of each the strongest link first, then the newest."""
-    if not keys:
-        return []
+    """At most `limit` log records as `models.LinkedLog`: those with the id of one of the `count`
+    traces, and those of the processes that have no trace id. Errors first, then warnings; of each
+    the strongest link first, then the newest; the others are spread over the window."""
+    window = selection.window
+    slices = selection.slice_parameters(count)
+    process_stride = -(-(window.end - window.start) // SLICES)
+    parameters = selection.parameters | slices
+    records = "log_records_sliced" if slices["sliced"] else "log_records_all"
+    keys = answer.rows(
+        queries.LOG_KEYS,
+        **parameters | {"forms": {**selection.forms, "log_records": records}},
+        **processes.parameters,
+        process_stride=process_stride,
+        process_part=min(process_stride, FULL_READ // SLICES),
+        spread=_spread(window, limit),
+        limit=limit + 1,
+    )
+    return _read_records(answer, window, keys, processes, limit) if keys else []
+
+
+def _read_records(
+    answer: Answer,
+    window: Window,
+    keys: Sequence[queries.LogKeysRow],
+    processes: Processes,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """The log records to show of those with these keys."""
     rows = answer.rows(
         queries.LINKED_LOGS,
         slots=sorted({key["slot"] for key in keys}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,7 @@ def read_linked_metrics(
     latency: list[dict[str, Any]],
     attributes: list[tuple[str, str]],
     limit: int,
+    trace_ids: Collection[str] | None,
 ) -> list[dict[str, Any]]:
     """Series of linked metrics: the strongest links first, and for each link the series that
     correlate most with the transaction's latency. Of series without a correlation, one of each
@@ -84,10 +85,9 @@ def read_linked_metrics(
     `count`: how many traces the transaction has. `step`: seconds between points. `latency`: the
     points of the transaction's series; a series' `correlation` is Pearson's with their p95, None if
     there are too few points or no change. `attributes`: a series with one of these attributes
-    belongs to the transaction. `limit`: of series.
-
-    The statements are flat, and the rest is computed here: that took 2 of 9 ms, where statements
-    that do all of it took 20 to 40 to plan."""
+    belongs to the transaction. `limit`: of series. `trace_ids`: of all traces, if they are known
+    and the window is short: then all exemplars of the series are read. The statements are flat, and
+    the rest is computed here: statements that do all of it took 20 to 40 ms to plan."""
     if not processes.instances:
         return []
     parameters: dict[str, Any] = {
@@ -96,6 +96,7 @@ def read_linked_metrics(
         "hosts": list(processes.hosts),
         "step": step,
         "carried": attributes,
+        "with_exemplars": trace_ids is not None,
     }
     histograms, gauges, sums = answer.in_parallel(
         lambda: answer.rows(queries.LINKED_HISTOGRAMS, **parameters),
@@ -114,7 +115,7 @@ def read_linked_metrics(
         ("exemplars_sums", sums, [list(_sum_points(row, step)) for row in sums]),
     ]
     by_exemplar = _linked_by_exemplars(
-        answer, selection, count, {form: rows for form, rows, _ in kinds}
+        answer, selection, count, trace_ids, {form: rows for form, rows, _ in kinds}
     )
     for _, rows, points in kinds:
         series = [
@@ -131,11 +132,15 @@ def _linked_by_exemplars(
     answer: Answer,
     selection: TraceSelection,
     count: int,
+    trace_ids: Collection[str] | None,
     rows_by_form: Mapping[str, Sequence[MetricRow]],
 ) -> set[int]:
-    """Those of the series of all kinds that have one of the traces as an exemplar: one statement,
-    over the tables of the kinds that have any exemplars."""
+    """Those of the series of all kinds that have one of the traces as an exemplar. If the traces
+    are not known: one statement, over the tables of the kinds that have any exemplars."""
     candidates = [row for rows in rows_by_form.values() for row in rows if row["has_exemplars"]]
+    if trace_ids is not None:
+        ids = frozenset(trace_ids)
+        return {row["series"] for row in candidates if not ids.isdisjoint(row["exemplars"])}
     if not candidates:
         return set()
     forms = [

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, TypedDict, TypeVar
 
 from fastapi import Depends, Query
@@ -211,7 +212,12 @@ def read_rfc3339(text: str) -> int:
 def sql_time(nanoseconds: int) -> str:
     """A time as a parameter of a query: `2026-01-31 23:59:59.123456789`, in UTC."""
     seconds, fraction = divmod(nanoseconds, SECOND)
-    return f"{EPOCH + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}.{fraction:09}"
+    return f"{_clock(seconds)}.{fraction:09}"
+
+
+@lru_cache(4096)  # the points of all series of an answer have the same times
+def _clock(seconds: int) -> str:
+    return f"{EPOCH + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}"
 
 
 def rfc3339(nanoseconds: int) -> str:

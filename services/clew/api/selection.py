@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clew.api.answer import Answer
@@ -101,10 +103,44 @@ class Processes:
         return {"processes": list(self.instances), "services": self.services}
 
 
-def find_processes(answer: Answer, selection: TraceSelection) -> Processes:
-    """The processes that a sample of the traces ran in."""
+@dataclass(frozen=True)
+class Entries:
+    """The entries of all traces of a selection, as the columns of entry_rows.sql: a trace has more
+    than one if it belongs to several occurrences, or enters twice."""
+
+    trace_id: Sequence[str] = ()
+    entered: Sequence[int] = ()  # nanoseconds since 1970
+    took: Sequence[int] = ()
+    is_error: Sequence[int] = ()
+    last: Sequence[int] = ()
+    failed: Sequence[int] = ()
+    hash: Sequence[int] = ()
+
+    @staticmethod
+    def from_columns(columns: Mapping[str, Sequence[Any]]) -> Entries:
+        """From the rows of entry_rows.sql, of which there are none without columns."""
+        return Entries(**columns)
+
+
+def read_entries(answer: Answer, selection: TraceSelection, count: int) -> Entries | None:
+    """The entries of the selection's `count` traces; None if they are too many to be read."""
+    if count > MAX_TRACES:
+        return None
+    return Entries.from_columns(answer.columns(queries.ENTRY_ROWS, **selection.parameters))
+
+
+def find_processes(
+    answer: Answer, selection: TraceSelection, entries: Entries | None = None
+) -> Processes:
+    """The processes that a sample of the traces ran in. `entries`: of the traces, if they are read
+    already; the sample is then chosen from them as processes.sql chooses it."""
     window = selection.window
     stride = -(-(window.end - window.start) // PROCESS_SLICES)
+    if entries is not None:
+        sample = _process_sample(entries, window, stride)
+        if not sample:
+            return Processes()
+        selection = replace(selection, names=(), defined="", trace_ids=tuple(sample))
     rows = answer.rows(
         queries.PROCESSES,
         **selection.parameters,
@@ -118,3 +154,15 @@ def find_processes(answer: Answer, selection: TraceSelection) -> Processes:
         tuple(sorted((row["service"], row["instance"]) for row in rows)),
         tuple(sorted({row["host"] for row in rows} - {""})),
     )
+
+
+def _process_sample(entries: Entries, window: Window, stride: int) -> list[str]:
+    """The ids of PROCESS_TRACES traces: those that entered in the first twelfth of a stride, then
+    the others, by the hash of their ids."""
+    ranked = (
+        ((entered - window.start) % stride >= stride // 12, hash, trace_id)
+        for entered, hash, trace_id in zip(
+            entries.entered, entries.hash, entries.trace_id, strict=True
+        )
+    )
+    return [trace_id for *_, trace_id in heapq.nsmallest(PROCESS_TRACES, ranked)]

@@ -24,13 +24,7 @@ from clew.api.changes import (
 from clew.api.defined_transactions import DefinitionsDependency
 from clew.api.example_traces import read_example_traces
 from clew.api.freshness import reads
-from clew.api.joined import (
-    find_process_logs,
-    find_trace_logs,
-    read_deployments,
-    read_exceptions,
-    read_logs,
-)
+from clew.api.joined import read_deployments, read_exceptions, read_logs
 from clew.api.linked_metrics import read_linked_metrics
 from clew.api.models import transactions as models
 from clew.api.models.joined import JoinedView
@@ -43,7 +37,7 @@ from clew.api.parameters import (
 )
 from clew.api.problems import Problem
 from clew.api.reference import routes
-from clew.api.selection import Processes, TraceSelection, find_processes
+from clew.api.selection import Entries, Processes, TraceSelection, find_processes, read_entries
 from clew.api.sorting import Order, SortValue, page_of, sort_parameter
 from clew.api.sparklines import Points, add_series
 from clew.api.transaction_names import transaction_names
@@ -167,29 +161,52 @@ def _automatic_view(
     names: queries.TransactionNamesRow,
 ) -> dict[str, Any]:
     selection = automatic_selection(names, common)
-    series, processes, exceptions = answer.in_parallel(
-        lambda: _series_rows(answer, selection),
-        lambda: find_processes(answer, selection),
-        lambda: read_exceptions(answer, selection, common.limit),
-    )
+    series, entries = _series_rows(answer, selection)
     total = next(row for row in series if not row["time"])
     transaction = _automatic_document(
         transaction_id, names["service"], names["operation"], total, common.window, []
     )
     points = [defined_transactions.series_point(row) for row in series if row["time"]]
-    return _view(answer, common, selection, transaction, points, processes, exceptions, [])
+    if entries is None:
+        entries = read_entries(answer, selection, transaction["count"])
+    return _view(answer, common, selection, transaction, points, entries, [])
 
 
 def _series_rows(
     answer: Answer, selection: TraceSelection
-) -> Sequence[queries.TransactionSeriesRow]:
-    """The points of an automatic transaction's series, and one without a time for all of it."""
+) -> tuple[Sequence[queries.TransactionSeriesRow], Entries | None]:
+    """The points of an automatic transaction's series, and one without a time for all of it; and
+    the entries that these were counted from, if they were read."""
     window = selection.window
-    parameters = selection.parameters | window.rollup_parameters | {"step": window.step}
+    parameters = selection.parameters | {"step": window.step}
     if window.seconds <= RECENT and not selection.rootless:
         with suppress(TooManyRows):
-            return answer.rows(queries.SERIES_RECENT, rows_read=MAX_ROOTS, **parameters)
-    return answer.rows(queries.TRANSACTION_SERIES, **parameters)
+            columns = answer.columns(queries.SERIES_RECENT, MAX_ROOTS, **parameters)
+            return _recent_series(columns)
+    parameters |= window.rollup_parameters
+    return answer.rows(queries.TRANSACTION_SERIES, **parameters), None
+
+
+def _recent_series(
+    columns: Mapping[str, Sequence[Any]],
+) -> tuple[list[queries.TransactionSeriesRow], Entries | None]:
+    """The rows of series_recent.sql as those of transaction_series.sql, and the entries, if the
+    row for all of it has all of them."""
+    names = queries.TransactionSeriesRow.__annotations__
+    rows: list[Any] = [
+        dict(zip(names, values, strict=True))
+        for values in zip(*(columns[name] for name in names), strict=True)
+    ]
+    total = columns["time"].index("")
+    entries: dict[str, Any] = {
+        name: columns[name][total] for name in ("trace_id", "entered", "took", "hash")
+    }
+    count = len(entries["trace_id"])
+    if count < rows[total]["count"]:
+        return rows, None
+    decisive = [1] * count
+    failed = columns["failed"][total]
+    return rows, Entries(**entries, is_error=failed, last=decisive, failed=decisive)
 
 
 def _defined_view(
@@ -219,14 +236,11 @@ def _defined_view(
     selection = TraceSelection(
         common.window, common.environment, defined=definition.id, extent=extent
     )
-    processes, exceptions = answer.in_parallel(
-        lambda: find_processes(answer, selection),
-        lambda: read_exceptions(answer, selection, common.limit),
-    )
     transaction = defined_transactions.transaction_document(row, definition, common.window)
     points = [defined_transactions.series_point(row) for row in series]
     attributes = defined_transactions.metric_attributes(definition)
-    return _view(answer, common, selection, transaction, points, processes, exceptions, attributes)
+    entries = read_entries(answer, selection, row["count"])
+    return _view(answer, common, selection, transaction, points, entries, attributes)
 
 
 def _view(
@@ -235,23 +249,39 @@ def _view(
     selection: TraceSelection,
     transaction: dict[str, Any],
     series: list[dict[str, Any]],
-    processes: Processes,
-    exceptions: list[dict[str, Any]],
+    entries: Entries | None,
     attributes: list[tuple[str, str]],
 ) -> dict[str, Any]:
-    """The document, with the parts that need the transaction, its series or its processes.
-    `attributes`: those by which metrics belong to the transaction."""
+    """The document of a transaction with its series. `entries`: of its traces, None if they are
+    too many to be read. `attributes`: those by which metrics belong to the transaction."""
     window, count, durations = common.window, transaction["count"], transaction["duration_ms"]
     limit = common.limit
-    breakdown, traces, metrics, logs = answer.in_parallel(
+
+    def read_of_processes() -> tuple[Processes, list[dict[str, Any]], list[dict[str, Any]]]:
+        processes = find_processes(answer, selection, entries)
+        metrics, logs = answer.in_parallel(
+            lambda: read_linked_metrics(
+                answer,
+                selection,
+                count,
+                processes,
+                window.step,
+                series,
+                attributes,
+                limit,
+                entries.trace_id if entries and window.seconds <= RECENT else None,
+            ),
+            lambda: read_logs(answer, selection, count, processes, limit),
+        )
+        return processes, metrics, logs
+
+    (processes, metrics, logs), breakdown, traces, exceptions = answer.in_parallel(
+        read_of_processes,
         lambda: read_breakdown(answer, selection, durations["p95"], count, limit),
         lambda: read_example_traces(
-            answer, selection, count, durations["p99"], limit, transaction["id"]
+            answer, selection, count, durations["p99"], limit, transaction["id"], entries
         ),
-        lambda: read_linked_metrics(
-            answer, selection, count, processes, window.step, series, attributes, limit
-        ),
-        lambda: _logs(answer, selection, count, processes, limit),
+        lambda: read_exceptions(answer, selection, limit),
     )
     if not selection.defined:
         transaction["services"] = _services(answer, common, transaction, breakdown, selection)
@@ -288,17 +318,6 @@ def _services(
         )
         services = by_operation.get((service, operation), [])
     return services or [service]
-
-
-def _logs(
-    answer: Answer, selection: TraceSelection, count: int, processes: Processes, limit: int
-) -> list[dict[str, Any]]:
-    window = selection.window
-    of_traces, of_processes = answer.in_parallel(
-        lambda: find_trace_logs(answer, selection, count, limit),
-        lambda: find_process_logs(answer, window, processes, limit),
-    )
-    return read_logs(answer, window, [*of_traces, *of_processes], processes, limit)
 
 
 def find_transaction(

@@ -10,6 +10,7 @@ import re
 import threading
 from collections import Counter, OrderedDict
 from time import monotonic
+from typing import Any
 
 # Tables that no view fills from another table, each with changes of its own.
 SEPARATE = frozenset(
@@ -70,7 +71,7 @@ class StatementCache:
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
-        self._entries: OrderedDict[str, tuple[tuple[int, ...], float, bytes]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[tuple[int, ...], float, Any, int]] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
@@ -78,8 +79,8 @@ class StatementCache:
         """To be asked for before the statement runs; None if its answer cannot be kept."""
         return None if UNSTEADY.search(sql) else self._changes.version(sql)
 
-    def get(self, key: str, version: tuple[int, ...]) -> bytes | None:
-        """The answer to a statement with its parameters, `key`, at this version."""
+    def get(self, key: str, version: tuple[int, ...]) -> Any:
+        """The answer to a statement with its parameters, `key`, at this version, or None."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is None or entry[0] != version or monotonic() - entry[1] > MAX_AGE:
@@ -87,14 +88,14 @@ class StatementCache:
             self._entries.move_to_end(key)
             return entry[2]
 
-    def put(self, key: str, version: tuple[int, ...], answer: bytes) -> None:
-        """Keep an answer that was read after `version` was asked for."""
-        size = len(key) + len(answer)
+    def put(self, key: str, version: tuple[int, ...], answer: Any, size: int) -> None:
+        """Keep an answer of `size` bytes that was read after `version` was asked for."""
+        size += len(key)
         if size > MAX_ENTRY:
             return
         with self._lock:
             self._remove(key)
-            self._entries[key] = version, monotonic(), answer
+            self._entries[key] = version, monotonic(), answer, size
             self._size += size
             while self._size > MAX_SIZE:
                 self._remove(next(iter(self._entries)))
@@ -102,4 +103,4 @@ class StatementCache:
     def _remove(self, key: str) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self._size -= len(key) + len(entry[2])
+            self._size -= entry[3]

@@ -31,9 +31,11 @@ ATTRIBUTES = Query[AttributesRow](STORAGE, "attributes")
 
 
 class BreakdownRow(TypedDict):
+    is_call: bool
     service: str
     operation: str
     kind: str
+    summary: str
     calls: int
     self_ns: int
     critical_ns: int
@@ -46,6 +48,9 @@ class BreakdownRow(TypedDict):
     covariance: float | None
     parts: tuple[list[int], list[int]]
     without: tuple[list[int], list[int]]
+    errors: int
+    failed_instances: int
+    quantiles: list[float | None]
 
 
 BREAKDOWN = Query[BreakdownRow](STORAGE, "breakdown")
@@ -216,22 +221,6 @@ class DefinitionsRow(TypedDict):
 DEFINITIONS = Query[DefinitionsRow](STORAGE, "definitions")
 
 
-class DependenciesRow(TypedDict):
-    type: str
-    name: str
-    source: str
-    summary: str
-    calls: int
-    errors: int
-    instances: int
-    failed_instances: int
-    total_ns: int
-    quantiles: list[float | None]
-
-
-DEPENDENCIES = Query[DependenciesRow](STORAGE, "dependencies")
-
-
 class DeploymentsRow(TypedDict):
     service: str
     version: str
@@ -348,11 +337,12 @@ ENTERED_TRACES = Query[EnteredTracesRow](STORAGE, "entered_traces")
 
 class EntryRowsRow(TypedDict):
     trace_id: str
-    time: int
+    entered: int
     took: int
     is_error: int
     last: int
     failed: int
+    hash: int
 
 
 ENTRY_ROWS = Query[EntryRowsRow](STORAGE, "entry_rows")
@@ -559,6 +549,7 @@ class LinkedGaugesRow(TypedDict):
     attributes: dict[str, str]
     series: int
     has_exemplars: int
+    exemplars: list[str]
     by_attribute: int
     points: list[tuple[int, float | None]]
 
@@ -575,6 +566,7 @@ class LinkedHistogramsRow(TypedDict):
     attributes: dict[str, str]
     series: int
     has_exemplars: int
+    exemplars: list[str]
     by_attribute: int
     points: list[tuple[int, float | None]]
 
@@ -608,12 +600,25 @@ class LinkedSumsRow(TypedDict):
     attributes: dict[str, str]
     series: int
     has_exemplars: int
+    exemplars: list[str]
     by_attribute: int
     is_level: bool
     rises: tuple[list[int], list[float | None], list[int]]
 
 
 LINKED_SUMS = Query[LinkedSumsRow](STORAGE, "linked_sums")
+
+
+class LogKeysRow(TypedDict):
+    slot: str
+    service: str
+    time: str
+    trace_id: str
+    span_id: str
+    severity: int
+
+
+LOG_KEYS = Query[LogKeysRow](STORAGE, "log_keys")
 
 
 class LogsRow(TypedDict):
@@ -741,18 +746,6 @@ class OverflowRow(TypedDict):
 
 
 OVERFLOW = Query[OverflowRow](STORAGE, "overflow")
-
-
-class ProcessLogKeysRow(TypedDict):
-    slot: str
-    service: str
-    time: str
-    trace_id: str
-    span_id: str
-    severity: int
-
-
-PROCESS_LOG_KEYS = Query[ProcessLogKeysRow](STORAGE, "process_log_keys")
 
 
 class ProcessesRow(TypedDict):
@@ -886,6 +879,11 @@ class SeriesRecentRow(TypedDict):
     total_ns: int
     quantiles: list[float | None]
     max: float | None
+    trace_id: list[str]
+    entered: list[int]
+    took: list[int]
+    failed: list[int]
+    hash: list[int]
 
 
 SERIES_RECENT = Query[SeriesRecentRow](STORAGE, "series_recent")
@@ -1039,18 +1037,6 @@ class TraceGaugesRow(TypedDict):
 
 
 TRACE_GAUGES = Query[TraceGaugesRow](STORAGE, "trace_gauges")
-
-
-class TraceLogKeysRow(TypedDict):
-    slot: str
-    service: str
-    time: str
-    trace_id: str
-    span_id: str
-    severity: int
-
-
-TRACE_LOG_KEYS = Query[TraceLogKeysRow](STORAGE, "trace_log_keys")
 
 
 class TraceLogsRow(TypedDict):

@@ -39,13 +39,16 @@ class Query(Generic[RowT]):
 @cache
 def sql_of(package: str, query: str, **forms: str) -> str:
     """The text of a query, with the common table expressions of its `-- with` in front. `forms`: by
-    NAME, the file to use in its place. Raises KeyError when the package has no such file."""
+    NAME, the file to use in its place. Raises KeyError when the package has no such file.
+
+    Without its comments: the driver looks at each character of a statement that has a semicolon,
+    which took 1 ms of a statement with long comments."""
     text = query_files(package)[query].read_text(encoding="utf-8")
     include = re.match(r"-- with (\w+)\n", text)
+    text = re.sub(r"(?m)^ *--.*\n", "", text)
     if include is None:
         return text
-    expressions = sql_of(package, forms.get(include[1], include[1]), **forms)
-    return expressions + text[include.end() :]
+    return sql_of(package, forms.get(include[1], include[1]), **forms) + text
 
 
 @cache

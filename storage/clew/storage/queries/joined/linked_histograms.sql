@@ -3,7 +3,7 @@
 -- series_histograms has it. Buckets that do not fit their bounds are left out.
 SELECT
     name, any(unit) AS unit, service, any(host) AS host, any(instance) AS instance, any(attributes) AS attributes, series,
-    max(has_exemplars) AS has_exemplars,
+    max(has_exemplars) AS has_exemplars, groupUniqArrayArray(ids) AS exemplars,
     max(by_attribute) AS by_attribute,
     arraySort(groupArrayIf(
         (bin, bounds[least(arrayFirstIndex(total -> total >= 0.95 * arraySum(counts), arrayCumSum(counts)), length(bounds))]),
@@ -12,7 +12,7 @@ FROM
 (
     SELECT
         name, any(unit) AS unit, service, any(host) AS host, any(instance) AS instance, any(attributes) AS attributes, series, bin,
-        max(has_exemplars) AS has_exemplars, max(by_attribute) AS by_attribute,
+        max(has_exemplars) AS has_exemplars, groupUniqArrayArray(exemplars) AS ids, max(by_attribute) AS by_attribute,
         any(bounds) AS bounds, sumForEach(rise) AS counts
     FROM
     (
@@ -23,7 +23,8 @@ FROM
             AggregationTemporality = 1 AS is_delta,
             if(is_delta, (0, 0), (toUnixTimestamp(StartTimeUnix), StartTimeUnixNanos)) AS run,
             arraySort(groupArray((TimeUnix, TimeUnixNanos, Count, BucketCounts::Array(Int64),
-                toUInt32(toStartOfInterval(TimeUnix, toIntervalSecond({step:UInt32})))))) AS sorted,
+                toUInt32(toStartOfInterval(TimeUnix, toIntervalSecond({step:UInt32}))),
+                if({with_exemplars:Bool}, Exemplars.TraceId, [])))) AS sorted,
             any(StartTimeUnix) >= toDateTime({start:DateTime64(9)}) AND (sorted[1].1, sorted[1].2) != (any(StartTimeUnix), any(StartTimeUnixNanos)) AS is_new,
             max(notEmpty(Exemplars.TraceId)) AS has_exemplars,
             max(carries) AS by_attribute
@@ -36,6 +37,7 @@ FROM
     )
     ARRAY JOIN
         sorted.5 AS bin,
+        sorted.6 AS exemplars,
         arrayMap(
             (buckets, previous, number) -> if(is_delta OR number = 1 AND is_new OR arrayMin(buckets - previous) < 0, buckets, buckets - previous),
             sorted.4, arrayPushFront(arrayPopBack(sorted.4), sorted.4[1]), arrayEnumerate(sorted.4)) AS rise

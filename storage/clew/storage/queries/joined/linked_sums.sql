@@ -4,7 +4,7 @@
 -- each, and the number of values.
 SELECT
     name, any(unit) AS unit, service, any(host) AS host, any(instance) AS instance, any(attributes) AS attributes, series,
-    max(has_exemplars) AS has_exemplars,
+    max(has_exemplars) AS has_exemplars, groupUniqArrayArray(exemplars) AS exemplars,
     max(by_attribute) AS by_attribute,
     max(is_a_level) AS is_level,
     sumMap(
@@ -25,7 +25,7 @@ FROM
         arraySort(groupArray((TimeUnix, TimeUnixNanos, Value,
             toUInt32(toStartOfInterval(TimeUnix, toIntervalSecond({step:UInt32})))))) AS sorted,
         any(StartTimeUnix) >= toDateTime({start:DateTime64(9)}) AND (sorted[1].1, sorted[1].2) != (any(StartTimeUnix), any(StartTimeUnixNanos)) AS is_new,
-        max(notEmpty(Exemplars.TraceId)) AS has_exemplars,
+        max(notEmpty(Exemplars.TraceId)) AS has_exemplars, groupUniqArrayArray(if({with_exemplars:Bool}, Exemplars.TraceId, [])) AS exemplars,
         max(carries) AS by_attribute
     FROM otel.otel_metrics_sum
     WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})

@@ -1,21 +1,24 @@
--- One automatic transaction over time, as transaction_series has it, from the root spans alone: flat, 6 ms in place of 30.
+-- with entries
+-- One automatic transaction over time, as transaction_series has it, from its entries alone: flat. What was counted is in the
+-- row for all of it (time ''), at most 30,000 entries, as in entry_rows: 10 ms for both, where two statements take 14.
 SELECT
     if(grouping(bin) = 0, clew_time(bin), '') AS time,
     count() AS count,
     countIf(IsError) AS errors,
-    countIf(clew_is_satisfied(Duration)) AS satisfied,
-    countIf(clew_is_tolerating(Duration)) AS tolerating,
-    sum(Duration) AS total_ns,
-    arrayMap(nanoseconds -> nanoseconds / 1e6, quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99)(Duration)) AS quantiles,
-    max(Duration) / 1e6 AS max
+    countIf(clew_is_satisfied(Took)) AS satisfied,
+    countIf(clew_is_tolerating(Took)) AS tolerating,
+    sum(Took) AS total_ns,
+    arrayMap(nanoseconds -> nanoseconds / 1e6, quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99)(Took)) AS quantiles,
+    max(Took) / 1e6 AS max,
+    if(grouping(bin) = 0, [], groupArray(30000)(TraceId)) AS trace_id,
+    if(grouping(bin) = 0, [], groupArray(30000)(toUnixTimestamp64Nano(Timestamp))) AS entered,
+    if(grouping(bin) = 0, [], groupArray(30000)(Took)) AS took,
+    if(grouping(bin) = 0, [], groupArray(30000)(IsError)) AS failed,
+    if(grouping(bin) = 0, [], groupArray(30000)(sipHash64(TraceId))) AS hash
 FROM
 (
-    SELECT toStartOfInterval(clew_minute(Timestamp), toIntervalSecond({step:UInt32})) AS bin, Duration, IsError
-    FROM otel.clew_roots
-    WHERE Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)}
-        AND ServiceName = {service:String}
-        AND ({named:Bool} AND SpanName IN {names:Array(String)} OR NOT {named:Bool} AND SpanName NOT IN {names:Array(String)})
-        AND ({environment:Nullable(String)} IS NULL OR Environment = {environment:Nullable(String)})
+    SELECT toStartOfInterval(clew_minute(Timestamp), toIntervalSecond({step:UInt32})) AS bin, Timestamp, TraceId, Took, IsError
+    FROM entries
 )
 GROUP BY GROUPING SETS ((bin), ())
 ORDER BY time
