@@ -11,7 +11,7 @@ import pytest
 from clew.analysis.traces import settler as settlers
 from clew.analysis.traces.settler import Settler
 from clew.storage import SIGNALS, Limit, Store, default_limit, make_room, set_retention
-from clew.storage.retention import HISTORY, Guard, signal_tables
+from clew.storage.retention import CHECK_EVERY, HISTORY, MAX_CHECK_EVERY, Guard, signal_tables
 from support.loading import rows, sides_equal_their_base
 
 DAYS = {"traces": 14, "logs": 14, "metrics": 14, "rollups": 14}
@@ -146,8 +146,8 @@ def test_today_is_never_dropped_and_the_excess_is_logged_once(
     for at in ("now64(9)", "now64(9) - toIntervalDay(1)", "now64(9) + toIntervalDay(40)"):
         insert(store, at, seed=at[-4:])
     guard = Guard(store, Limit(1000), nullcontext)
-    guard.check()
-    guard.check()
+    assert [guard.check(), guard.check()] == [CHECK_EVERY, CHECK_EVERY]
+    assert Guard(store, Limit(1 << 60), nullcontext).check() <= MAX_CHECK_EVERY
     assert caplog.text.count("raise --database-limit") == 1
     assert caplog.text.count("otel.otel_traces: dropped partition") == 1
     assert make_room(store, Limit(1000), nullcontext).excess > 0

@@ -16,7 +16,10 @@ from clew.storage.store import Store
 
 logger = logging.getLogger(__name__)
 
-CHECK_EVERY = 30.0  # seconds; at 100 MB/s of inserts, 3 GB
+# Seconds between two checks: so many while the database is near its limit, at most so many, and
+# no more than inserts at FILLING bytes a second need to reach it. A check reads all parts, 10 ms.
+CHECK_EVERY, MAX_CHECK_EVERY = 30.0, 300.0
+FILLING = 100e6
 # The default share of the disk for the database: the spool may take a tenth of the disk, and a
 # merge needs space for its result beside its sources.
 DATABASE_SHARE = 0.8
@@ -126,7 +129,7 @@ class Eviction:
 
 class Guard:
     """Keeps the database below its limit by dropping whole days, the oldest first: call `check`
-    every CHECK_EVERY seconds.
+    again after the seconds that it returns.
 
     `pause` stops inserts while it is entered. `report_shortened` is called with the ids of the
     traces that lost spans."""
@@ -144,9 +147,9 @@ class Guard:
         self._report_shortened = report_shortened
         self._is_logged = False
 
-    def check(self) -> None:
+    def check(self) -> float:
         """Drop the oldest days while the database is over its limit. When only today is left and it
-        still is, log that once."""
+        still is, log that once. Returns the seconds until the next check."""
         eviction = make_room(self._store, self._limit, self._pause)
         self._report_shortened(eviction.shortened_traces)
         if eviction.excess > 0 and not self._is_logged:
@@ -157,6 +160,7 @@ class Guard:
                 -(-eviction.excess >> 20),
             )
         self._is_logged = eviction.excess > 0
+        return min(max(CHECK_EVERY, -eviction.excess / FILLING), MAX_CHECK_EVERY)
 
 
 def make_room(

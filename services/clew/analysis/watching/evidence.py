@@ -49,6 +49,9 @@ Result = TypeVar("Result")
 DEPLOYED_BEFORE, DEPLOYED_AFTER = 3600.0, 120.0
 DEPLOYED_WITHIN = 26 * 3600.0
 
+PROCESSES = "processes"  # the name by which their slots are kept
+ProcessSlots = Mapping[int, Mapping[int, float]]  # by series' id and the slot's begin
+
 SqlRunner = Callable[[str], Sequence[Mapping[str, object]]]
 Burned = Mapping[int, tuple[int, int]]  # occurrences and bad ones by window, in seconds
 
@@ -165,14 +168,25 @@ class Evidence:
         )
 
     def process_findings(self, sensitivity: Sensitivity) -> Sequence[Finding]:
-        """The series of processes that use more than ever. Read every five minutes."""
+        """The series of processes that use more than ever. Read every five minutes, of which the
+        slots before are known."""
         processes, end = self.processes, self.at // SLOT * SLOT
         if processes is None:
             return ()
-        slots = self.regularly(
-            "processes", lambda: self.watched.process_slots(end - WINDOW, end), SLOT
-        )
-        return processes.findings(slots, end, sensitivity)
+        earlier: ProcessSlots | None = self.hours.get((PROCESSES, end - SLOT))
+
+        def read() -> ProcessSlots:
+            if earlier is None:
+                return self.watched.process_slots(end - WINDOW, end)
+            newest = self.watched.process_slots(end - SLOT, end)
+            begin = end - WINDOW
+            return {
+                series: {at: value for at, value in earlier.get(series, {}).items() if at >= begin}
+                | newest.get(series, {})
+                for series in {*earlier, *newest}
+            }
+
+        return processes.findings(self.regularly(PROCESSES, read, SLOT), end, sensitivity)
 
     def regularly(self, name: str, read: Callable[[], Result], every: int = HOUR) -> Result:
         """What is read once an hour, or every so many seconds, by a name."""

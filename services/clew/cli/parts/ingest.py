@@ -199,8 +199,7 @@ def _guard(shared: Shared) -> Iterator[None]:
     guard = Guard(shared.store, limit, shared.pauses.paused, shared.events.shortened)
 
     def check(_: Stop) -> float:
-        guard.check()
-        return CHECK_EVERY
+        return guard.check()
 
     failure = "the size of the database cannot be kept for now"
     worker = Worker("guard", check, failure, pauses=(CHECK_EVERY, CHECK_EVERY))
