@@ -209,11 +209,26 @@ def test_an_alert_that_fires_is_diagnosed_once(answers: Answers) -> None:
     assert found.wait(60)
     diagnoser.close(5)
     assert not diagnoser.expects(record.id, 1)
-    cause = diagnoser.causes()[record.id, 1]
+    sentences = diagnoser.sentences()[record.id, 1]
+    cause = sentences["cause"]
     assert cause.startswith("kiosk GET / takes longer: ")
+    assert " min of waiting" in sentences["impact"]
     view = answers.api.get(f"/api/v1/alerts/{record.id}")
     assert view["cause"] == cause
     assert view["notes"] == []
+
+
+def test_an_alert_before_which_there_was_nothing_asks_about_the_last_change(
+    answers: Answers,
+) -> None:
+    began = SHORT / SECOND + 60
+    verdict = Verdict("early", {"service": "kiosk"}, began, True, window=60.0)
+    record = AlertRecord(verdict, "page", AlertState(State.FIRING, began, 1, began))
+    AlertRecords(settler_statements(answers.store)).put([record], 1)
+    answer = answers.api.get("/api/v1/diagnose", alert=record.id, end=rfc3339(SHORT + 6 * MINUTE))
+    assert answer["window"]["start"] == rfc3339(SHORT + 3 * MINUTE)
+    assert "the alert's own time" in answer["window_because"]
+    assert [cause["service"] for cause in answer["causes"]] == ["kiosk"]
 
 
 def test_a_version_that_takes_longer(answers: Answers) -> None:
@@ -229,7 +244,7 @@ def test_an_exception_names_its_place(answers: Answers) -> None:
     first = answer["causes"][0]
     assert (first["service"], first["kind"]) == ("orders", "code")
     assert first["exceptions"][0]["text"] == "Refused: order #"
-    assert first["places"][0]["place"] == 'File "/app/orders.py", in place'
+    assert first["places"][0]["place"] == "place (/app/orders.py:7)"
     failed = answer["impact"]["failed"]
     assert failed["lower"] < failed["value"] < failed["upper"]
     assert failed["lower"] > 30
@@ -342,7 +357,7 @@ def test_the_command_prints_causes_to_read(
     printed = capsys.readouterr().out
     assert "1. orders" in printed
     assert "does something else than before" in printed
-    assert 'File "/app/orders.py", in place' in printed
+    assert "place (/app/orders.py:7)" in printed
     assert "more failed than usual" in printed
     assert show(client, "", _window("quiet"), as_document=False) == 0
     assert "no cause: nothing differs" in capsys.readouterr().out

@@ -71,8 +71,9 @@ class Sought:
     def expects(self, alert: str, episode: int) -> bool:
         return alert == self.alert and not self.text
 
-    def causes(self) -> dict[tuple[str, int], str]:
-        return {(self.alert, 3): self.text} if self.text else {}
+    def sentences(self) -> dict[tuple[str, int], dict[str, str]]:
+        texts = {"cause": self.text, "impact": "value lost 867.00"}
+        return {(self.alert, 3): texts} if self.text else {}
 
 
 def bodies(receiver: Sink) -> list[dict[str, Any]]:
@@ -100,7 +101,7 @@ def test_a_message_carries_the_cause_and_waits_for_it_only_a_while(store: Store)
         assert desk.deliver() == math.inf
         (body,) = bodies(target)
         assert body["alerts"][0]["annotations"]["cause"] == sought.text
-        assert "cause: payments waits for bank.example" in body["text"]
+        assert body["text"].startswith(f"cause: {sought.text}\nimpact: value lost 867.00\n")
         desk.diagnose(Sought(f"{2:016x}"))
         desk.add(2)
         assert desk.deliver() > 0

@@ -73,7 +73,7 @@ def test_rules_that_ask_for_more_than_traces(store: Store, tmp_path: Path) -> No
     assert set(found) == RULES
     assert "uses 99% of one core in 12 of 12 slots" in found["cpu_saturated"].advice
     assert "for 9.9% of the time, 100 ms each" in found["gc_pauses"].advice
-    assert "has grown by 6 MB an hour for 2.8 hours" in found["memory_leak"].advice
+    assert "has grown by 5.72 MiB an hour for 2.8 hours" in found["memory_leak"].advice
     cold = found["cold_start"]
     assert (cold.service, cold.operation) == ("shop", "GET /list")
     assert "(3 in the last hour) take 500 ms, where p95 is 40 ms" in cold.advice

@@ -115,7 +115,7 @@ def test_memory_that_grows_is_unlike_the_past(world: World) -> None:
     assert record.labels == {
         "service": "payments", "metric": "process.memory.usage", "environment": "prod",
     }  # fmt: skip
-    assert record.verdict.headline.startswith("payments: memory of processes 400 MB, usually ")
+    assert record.verdict.headline.startswith("payments: memory of processes 381 MiB, usually ")
     assert record.verdict.value == pytest.approx(400e6)
     assert [row["instances"] for row in prove(world, record)] == [2, 2, 2]
     assert [row["value"] for row in prove(world, record)] == pytest.approx([400e6] * 3)

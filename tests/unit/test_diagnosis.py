@@ -219,7 +219,7 @@ def test_a_record_is_missing_only_if_it_nearly_always_came() -> None:
 def test_a_process_that_uses_little_of_its_limit_counts_for_less() -> None:
     row: Any = {
         "service": "orders", "metric": "k8s.pod.cpu_limit_utilization", "instance": "orders-1",
-        "unit": "1", "highest": 0.2, "median": 0.01, "low": 0.01, "high": 0.02, "points": 50,
+        "name": "", "unit": "1", "highest": 0.2, "median": 0.01, "low": 0.01, "high": 0.02, "points": 50,
     }  # fmt: skip
     assert process_evidence([row]).strengths["orders"] == pytest.approx(0.4 * 9.5)
     loaded = process_evidence([row | {"highest": 0.9}])
@@ -229,7 +229,7 @@ def test_a_process_that_uses_little_of_its_limit_counts_for_less() -> None:
 def test_a_little_more_memory_is_no_evidence() -> None:
     row: Any = {
         "service": "orders", "metric": "process.memory.usage", "instance": "orders-1",
-        "unit": "By", "highest": 122e6, "median": 117e6, "low": 117e6, "high": 117.2e6, "points": 50,
+        "name": "", "unit": "By", "highest": 122e6, "median": 117e6, "low": 117e6, "high": 117.2e6, "points": 50,
     }  # fmt: skip
     assert not process_evidence([row]).strengths
     assert process_evidence([row | {"highest": 234e6}]).strengths
@@ -244,18 +244,18 @@ def _cause(kind: str, **changes: Any) -> Any:
     return {
         "service": "payments", "operation": "POST /charges", "kind": kind, "target": "",
         "confidence": 0.92, "evidence": evidence, "places": [], "exceptions": [],
-        "versions": [], "values": [], "instances": [],
+        "versions": [], "values": [], "instances": [], "examples": [{"place": "charge (/app/pay.py:48)"}],
     } | changes  # fmt: skip
 
 
 def test_a_cause_is_said_in_a_sentence() -> None:
     version = sentence(_cause("version", versions=[{"value": "1.9.0"}]))
     assert version == (
-        "payments POST /charges takes longer: 11 → 260 ms a call, since version 1.9.0 "
-        "(confidence 92%)"
+        "payments POST /charges takes longer: 10.9 → 260 ms a call, since version 1.9.0, "
+        "in charge (/app/pay.py:48) (confidence 92%)"
     )
     external = sentence(_cause("external", target="bank.example", operation=""))
-    assert external.startswith("payments waits for bank.example: 11 → 260 ms a call")
+    assert external.startswith("payments waits for bank.example: 10.9 → 260 ms a call")
     record = {"place": "pay.py#7", "change": "new", "text": "refused " * 100}
     code = _cause("code", places=[record])
     code["evidence"]["logs"] = {"changes": [record]}

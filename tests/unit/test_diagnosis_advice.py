@@ -43,8 +43,8 @@ def test_every_kind_has_a_text(kind: str) -> None:
         ({"kind": "process", "statements": [{"operation": "connect"}]}, "size of the pool"),
         ({"kind": "database", "statements": [{"operation": "SELECT stock"}]}, "of SELECT stock"),
         (
-            {"kind": "code", "places": [{"change": "new", "place": 'File "/app/a.py", in read'}]},
-            "at /app/a.py, in read",
+            {"kind": "code", "places": [{"change": "new", "place": "read (/app/a.py:7)"}]},
+            "at read (/app/a.py:7)",
         ),
     ],
 )

@@ -42,7 +42,8 @@ def test_a_finding_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
     assert "saves 41.7 ms a trace, 2 h a day, 31% of the p95, traces worth 12,346 a day" in words
     assert "shop: GET /2 and 2 more" in words
     assert "the rule retries did not run: ValueError: no" in words
-    assert "ignored (a report) · trace abab" in words
+    assert "0123456789abcdef · ignored (a report)" in words
+    assert max(map(len, text.partition("{")[0].splitlines())) <= 80
     assert text.endswith("nothing is slow every day that a rule knows of\n")
     assert api.requests[0] == ("GET", "findings", None, {"limit": 1000, "service": "stock"})
 

@@ -86,10 +86,11 @@ class DiagnosisExceptionsRow(TypedDict):
     service: str
     type: str
     place: str
+    frame: str
     message: str
     came: int
     baseline: int
-    example: str
+    example: tuple[str, str]
 
 
 DIAGNOSIS_EXCEPTIONS = Query[DiagnosisExceptionsRow](ANALYSIS, "diagnosis_exceptions")
@@ -116,6 +117,7 @@ class DiagnosisProcessRow(TypedDict):
     service: str
     metric: str
     instance: str
+    name: str
     unit: str
     highest: float
     median: float

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import Body, Query, Request
 
 from clew.analysis import queries
-from clew.analysis.alerts.notes import MAX_NOTES, Note, NoteKind, Notes
+from clew.analysis.alerts.notes import MAX_NOTES, Note, Notes, SaidKind
 from clew.analysis.alerts.records import AlertRecord, AlertRecords
 from clew.analysis.alerts.rules import AlertsFile, Severity
 from clew.analysis.alerts.silences import Silence
@@ -135,7 +135,7 @@ def alert(request: Request, alert_id: str, answer: AnswerDependency) -> dict[str
             if other.id != record.id and _group(other) == group
         ],
         history=list(map(_change, changes)),
-        notes=[_note(row) for row in notes if row["kind"] != "cause"],
+        notes=[_note(row) for row in notes if row["kind"] not in ("cause", "impact")],
         notifications=newest_notifications(answer, MAX_NOTIFICATIONS, alert=alert_id),
     )
 
@@ -157,7 +157,7 @@ def feedback(request: Request, alert_id: str, body: models.FeedbackBody) -> dict
     """Says whether the alert's last episode was worth telling, or that its change is accepted. The
     last word counts. Baselines leave out the hours of episodes, but for noise; a change that is
     accepted is what is usual from then on."""
-    kind: NoteKind = "accepted" if body.accepted else "useful" if body.useful else "noise"
+    kind: SaidKind = "accepted" if body.accepted else "useful" if body.useful else "noise"
     return _add_note(request, alert_id, kind, body.text)
 
 
@@ -165,7 +165,7 @@ def _is_cause(note: queries.AlertNotesRow, record: AlertRecord) -> bool:
     return note["kind"] == "cause" and note["episode"] == record.state.episode
 
 
-def _add_note(request: Request, alert_id: str, kind: NoteKind, text: str) -> dict[str, Any]:
+def _add_note(request: Request, alert_id: str, kind: SaidKind, text: str) -> dict[str, Any]:
     statements = Statements(request.app.state.reader.store)
     record = AlertRecords(statements).all().get(alert_id)
     if record is None:

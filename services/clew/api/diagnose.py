@@ -70,10 +70,10 @@ def diagnose(
 
     The traces are those of a transaction, of a service, of an operation, or of an alert; without
     any of them all traces. Without `start` the window begins where durations or failures last
-    became worse within three hours, or where the alert began; `window_because` says if no such
-    time is found. Without a baseline it is the time
-    before the window, eleven times as long, but at least 55 minutes and at most a day. If nothing
-    differs by more than chance, `none_because` says so."""
+    became worse within three hours, or where the alert began, if there were traces before it;
+    `window_because` says which it is, or that no such time is found. Without a baseline it is the
+    time before the window, eleven times as long, but at least 55 minutes and at most a day. If
+    nothing differs by more than chance, `none_because` says so."""
     answer.rests_on_settled_traces()
     question = _population(answer, common, transaction, service, operation)
     window = common.window
@@ -88,15 +88,23 @@ def diagnose(
     if alert is None and not is_given:
         window, reason = _worse_window(answer, question, window.end)
     chosen = baseline_window(window, baseline_start, baseline_end)
-    baseline = _range(chosen) if chosen else before(_range(window))
-    question = replace(question, window=_range(window), baseline=baseline)
+    question = _in_window(question, window, chosen)
     members = diagnosis.diagnose(answer, question)
+    if alert is not None and not is_given and members["impact"] is None:
+        question, reason = _at_last_change(answer, question, chosen, members["none_because"])
+        members = diagnosis.diagnose(answer, question)
     return answer.document(
-        window=_bounds(window),
-        baseline=_bounds(baseline),
+        window=_bounds(question.window),
+        baseline=_bounds(question.baseline),
         window_because=reason,
         **members | {"onset": rfc3339_of_seconds(members["onset"])},
     )
+
+
+def _in_window(question: Question, window: Window, baseline: Window | None) -> Question:
+    """The question about a window, with this baseline or the time before it."""
+    times = _range(window)
+    return replace(question, window=times, baseline=_range(baseline) if baseline else before(times))
 
 
 def _population(
@@ -175,6 +183,15 @@ def _worse_window(answer: Answer, question: Question, end: int) -> tuple[Window,
     minutes = max(1, min(DEFAULT_WINDOW, (end - first) // 4) // MINUTE)
     last = "the last minute" if minutes == 1 else f"the last {minutes} minutes"
     return Window(end - minutes * MINUTE, end), f"{reason}: asked is about {last}"
+
+
+def _at_last_change(
+    answer: Answer, question: Question, baseline: Window | None, reason: str
+) -> tuple[Question, str]:
+    """The question of an alert that began when there was nothing to compare with, as when clew or
+    the service had just started, about the last change instead; and why."""
+    window, because = _worse_window(answer, question, question.window.end)
+    return _in_window(question, window, baseline), f"of the alert's own time {reason}; {because}"
 
 
 def _range(window: Window) -> TimeRange:

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from clew.analysis.diagnosis.sentences import impact_text
+from clew.analysis.texts import instance_text
+from clew.analysis.watching.texts import amount_text
 from clew.cli.alerts import clean
 from clew.cli.client import Client
 from clew.cli.settings import UsageError
@@ -71,10 +74,10 @@ def _lines(answer: Mapping[str, Any], url: str, transaction: str) -> Iterator[st
     if answer["window_because"]:
         yield from textwrap.wrap(answer["window_because"], WIDTH)
     if answer["impact"]:
-        impact = f"since {_minute(answer['onset'])}: {_impact(answer['impact'])}"
+        impact = f"since {_minute(answer['onset'])}: {impact_text(answer['impact'])}"
         yield from textwrap.wrap(impact, WIDTH, subsequent_indent="  ")
     if answer["none_because"]:
-        yield from _wrapped("no cause: ", answer["none_because"])
+        yield from wrapped("no cause: ", answer["none_because"])
     for number, cause in enumerate(answer["causes"], 1):
         yield ""
         yield from _cause_lines(number, cause, url)
@@ -85,42 +88,23 @@ def _lines(answer: Mapping[str, Any], url: str, transaction: str) -> Iterator[st
         yield f"{url}/transactions/{quote(transaction)}?tab=why&{times}"
 
 
-def _impact(impact: Mapping[str, Any]) -> str:
-    failed, apdex, users, value = (impact[name] for name in ("failed", "apdex", "users", "value"))
-    parts = [f"{impact['traces']} traces"]
-    if failed["lower"] > 0:
-        half = (failed["upper"] - failed["lower"]) / 2
-        parts.append(f"{failed['value']:.0f} ± {half:.0f} more failed than usual")
-    if apdex["before"] is not None and apdex["after"] is not None:
-        parts.append(f"Apdex {apdex['before']:.2f} → {apdex['after']:.2f}")
-    parts.append(f"{impact['user_hours'] * 60:+.1f} min of waiting")
-    if users and users["excess"] >= 1:
-        parts.append(f"{users['excess']:.0f} of {users['touched']} users worse off than usual")
-    for name, text in (("lost", "value lost"), ("at_risk", "value at risk")):
-        if value and value[name] >= 0.005:
-            parts.append(f"{text} {value[name]:.2f}")
-    if impact["budget_share"]:
-        parts.append(f"{impact['budget_share']:.1%} of the month's error budget")
-    return ", ".join(parts)
-
-
 def _cause_lines(number: int, cause: Mapping[str, Any], url: str) -> Iterator[str]:
     is_loop = cause["target"] == cause["service"]  # it calls itself
     target = f" → {cause['target']}" if cause["target"] and not is_loop else ""
     operation = f" {cause['operation']}" if cause["operation"] else ""
     what = WITHIN if is_loop else KINDS[cause["kind"]]
     head = f"{cause['service']}{operation}{target}: {what}"
-    yield from _wrapped(f"{number}. ", head)
+    yield from wrapped(f"{number}. ", head)
     yield f"   {cause['kind']}, score {cause['score']:.2f}, confidence {cause['confidence']:.0%}"
     for label, text in _facts(cause):
-        yield from _wrapped(f"   {label:<{LABEL}} ", text)
+        yield from wrapped(f"   {label:<{LABEL}} ", text)
     for example in cause["examples"]:
         ending = ", failed" if example["is_error"] else ""
         yield f"   {'trace':<{LABEL}} {example['trace_id']} {example['duration_ms']:.0f} ms{ending}"
     for example in cause["examples"][:1]:
         # On a line of its own, which a terminal opens with a click.
         yield f"   {url}/traces/{example['trace_id']}?span={example['span_id']}"
-    yield from _wrapped(f"   {'next':<{LABEL}} ", cause["advice"])
+    yield from wrapped(f"   {'next':<{LABEL}} ", cause["advice"])
 
 
 def _facts(cause: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -142,24 +126,20 @@ def _facts(cause: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         where = change["place"] or "a log record"
         yield change["change"], f"{where}: {came}: {_short(change['text'])}"
     for change in changes["process"]:
-        unit = change["unit"]
-        usual = f"{_amount(change['highest'], unit)}, usually {_amount(change['usual'], unit)}"
-        yield "process", f"{change['metric']} of {change['instance']}: {usual}"
+        highest, usual = (
+            amount_text(change["unit"], change[name]) for name in ("highest", "usual")
+        )
+        place = f"{change['metric']} of {change['instance_name']}"
+        yield "process", f"{place}: {highest}, usually {usual}"
     for name in ("versions", "values", "instances"):
         for value in cause[name][:MAX_LINES]:
             share = f"{value['share']:.0%} of the added {value['measure']}"
             shares = f"{share}, {value['calls_share']:.0%} of the calls"
-            yield name.removesuffix("s"), f"{value['key']} = {value['value']}: {shares}"
+            text = f"{value['key']} = {instance_text(value['value'])}"
+            yield name.removesuffix("s"), f"{text}: {shares}"
     for event in cause["events"][:MAX_LINES]:
         yield "event", f"{_minute(event['time'])} {event['type']}: {event['name']}"
     yield from _code_facts(cause["examples"])
-
-
-def _amount(value: float, unit: str) -> str:
-    """A metric's value with its unit, as UCUM writes it."""
-    if unit == "By":
-        return f"{value / 1e6:.3g} MB"
-    return f"{value:.3g} {'' if unit == '1' or unit.startswith('{') else unit}".rstrip()
 
 
 def _code_facts(examples: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -177,7 +157,7 @@ def _short(text: str) -> str:
     return textwrap.shorten(text, MAX_TEXT, placeholder=" …")
 
 
-def _wrapped(label: str, text: str) -> Iterator[str]:
+def wrapped(label: str, text: str) -> Iterator[str]:
     """Lines that a terminal shows whole; those after the first stand below the text."""
     yield from textwrap.wrap(
         clean(text),

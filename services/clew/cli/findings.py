@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from clew.cli.alerts import clean
 from clew.cli.client import Client
+from clew.cli.diagnose import wrapped
 from clew.cli.settings import UsageError
 
 LIMIT = 1000
-WIDTH = 110
+INDENT = " " * 4
 DAY_UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
 FILTERS = ("service", "transaction", "rule", "state")
 
@@ -53,12 +52,14 @@ def _lines(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _failed(rules: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for rule in rules:
-        yield _indented(f"the rule {rule['rule']} did not run: {rule['error']}")
+        yield from wrapped(INDENT, f"the rule {rule['rule']} did not run: {rule['error']}")
 
 
 def _finding_lines(finding: Mapping[str, Any]) -> Iterator[str]:
-    yield clean(f"{finding['title']}: {finding['service']} {finding['operation']}")
-    yield _indented(finding["advice"])
+    yield from wrapped(
+        "", f"{finding['title']}: {finding['service']} {finding['operation']}".strip()
+    )
+    yield from wrapped(INDENT, finding["advice"])
     cost = [
         f"{finding['saved_ms']:.3g} ms a trace",
         f"{_time_a_day(finding['per_day_s'])} a day",
@@ -66,21 +67,16 @@ def _finding_lines(finding: Mapping[str, Any]) -> Iterator[str]:
     ]
     if finding["value"] is not None:
         cost.append(f"traces worth {finding['value']:,.0f} a day")
-    yield _indented(
-        f"saves {', '.join(cost)}" if finding["saved_ms"] else "saves no time of its own"
-    )
+    saved = f"saves {', '.join(cost)}" if finding["saved_ms"] else "saves no time of its own"
+    yield from wrapped(INDENT, saved)
     names = [transaction["name"] for transaction in finding["transactions"]]
-    yield _indented(
-        f"in {', '.join(names[:3])}{f' and {len(names) - 3} more' if names[3:] else ''}"
-    )
+    more = f" and {len(names) - 3} more" if names[3:] else ""
+    yield from wrapped(INDENT, f"in {', '.join(names[:3])}{more}")
     if finding["place"]:
-        yield _indented(f"at {finding['place']}")
+        yield from wrapped(INDENT, f"at {finding['place']}")
     state = finding["state"] + (f" ({finding['reason']})" if finding["reason"] else "")
-    yield _indented(f"{finding['id']} · {state} · trace {finding['traces'][0]}")
-
-
-def _indented(text: str) -> str:
-    return textwrap.fill(clean(text), WIDTH, initial_indent="    ", subsequent_indent="    ")
+    yield from wrapped(INDENT, f"{finding['id']} · {state}")
+    yield f"{INDENT}trace {finding['traces'][0]}"
 
 
 def _time_a_day(seconds: float) -> str:

@@ -53,13 +53,14 @@ class Causes(Protocol):
     def expects(self, alert: str, episode: int) -> bool:
         """Whether the cause of an episode may still be found."""
 
-    def causes(self) -> Mapping[tuple[str, int], str]:
-        """A sentence for each alert and episode. Raises StorageError."""
+    def sentences(self) -> Mapping[tuple[str, int], Mapping[str, str]]:
+        """By alert and episode a sentence for each of `cause` and `impact`. Raises StorageError."""
 
 
 class Deliverer:
     """Sends what is in the outbox. `receivers` gives the receivers in force, by name; `now` the
-    time in seconds since 1970; `causes` the causes of alerts, which messages carry.
+    time in seconds since 1970; `causes` the causes of alerts and what
+    they cost, which messages carry.
 
     At least once: an entry is marked as sent after its receiver has taken it. A crash in between
     sends it again, with the same key."""
@@ -96,18 +97,20 @@ class Deliverer:
         return max(0.0, min(due, default=float("inf")) - self._now())
 
     def _with_causes(self, entries: list[OutboxEntry]) -> list[OutboxEntry]:
-        """The entries with the causes of their alerts, where these are found."""
+        """The entries with the causes of their alerts and what they cost, where these are found."""
         if self._causes is None or not entries:
             return entries
-        causes = self._causes.causes()
+        by_episode = self._causes.sentences()
         result = []
         for entry in entries:
             notification = entry.notification
-            if cause := causes.get((notification.alert, notification.episode)):
-                notification = replace(
-                    notification, explanation={"cause": cause, **notification.explanation}
-                )
-            result.append(replace(entry, notification=notification))
+            sentences = by_episode.get((notification.alert, notification.episode), {})
+            explanation = {
+                name: sentences[name] for name in ("cause", "impact") if name in sentences
+            } | dict(notification.explanation)
+            result.append(
+                replace(entry, notification=replace(notification, explanation=explanation))
+            )
         return result
 
     def _waits_until(self, entries: Sequence[OutboxEntry], now: float) -> float:

@@ -119,6 +119,7 @@ def fields(message: Message) -> dict[str, str]:
         "since": iso_time(first.firing_since),
         "runbook": first.runbook,
         "cause": first.explanation.get("cause", ""),
+        "impact": first.explanation.get("impact", ""),
         **{f"label_{name}": value for name, value in first.labels.items()},
         **{f"value_{name}": value for name, value in first.explanation.items()},
     }

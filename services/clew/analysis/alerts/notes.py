@@ -1,5 +1,5 @@
 """What people say of an episode of an alert: who takes care of it, whether it was useful, whether
-its change is accepted; and what clew says is its cause."""
+its change is accepted; and what clew says is its cause and its impact."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from clew.analysis import queries
 from clew.storage.rows import Rows
 from clew.storage.statements import Statements
 
-NoteKind = Literal["acknowledged", "useful", "noise", "accepted", "cause"]
+SaidKind = Literal["acknowledged", "useful", "noise", "accepted"]  # by people
+NoteKind = Literal[SaidKind, "cause", "impact"]
 MAX_NOTES = 10_000
 COLUMNS = {
     "Alert": "String",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from clew.analysis.texts import instance_text
+
 MANY = 1.5  # times as many calls as expected, from which on that is what to look at
 CONNECT = "connect"  # what instrumentations call the span of a connection that is made
-FRAME = re.compile(r'File "(.+)", in (.+)')
 Document = Mapping[str, Any]  # a cause as the API's model names it
 
 
@@ -17,8 +17,8 @@ def advice(cause: Document) -> str:
     instances = cause["instances"]
     if cause["kind"] == "own" and instances:
         return (
-            f"Only {instances[0]['value']} has it: take it out of the load, then compare its host, "
-            "configuration and version with the other instances."
+            f"Only {instance_text(instances[0]['value'])} has it: take it out of the load, then "
+            "compare its host, configuration and version with the other instances."
         )
     if cause["kind"] in ("own", "code", "link") and (
         text := _new_place(cause) or _more_calls(cause) or _serial_calls(cause)
@@ -54,7 +54,7 @@ def _new_place(cause: Document) -> str:
     """What to do about a record or an exception that is new; empty without any."""
     for place in cause["places"]:
         if place["change"] == "new":
-            return f"Read the code at {_frame(place['place'])}, and what calls it."
+            return f"Read the code at {place['place']}, and what calls it."
     return ""
 
 
@@ -95,7 +95,7 @@ def _waits_for_connection(cause: Document) -> str:
 
 def _missing(cause: Document) -> str:
     first = next((place for place in cause["places"] if place["change"] == "missing"), None)
-    where = f"just before {_frame(first['place'])}" if first else f"in {_operation(cause)}"
+    where = f"just before {first['place']}" if first else f"in {_operation(cause)}"
     return f"The code leaves its usual way {where}: look for a new condition or an early return."
 
 
@@ -144,12 +144,6 @@ def _value(cause: Document) -> str:
 
 def _operation(cause: Document) -> str:
     return str(cause["operation"] or cause["service"])
-
-
-def _frame(place: str) -> str:
-    """A frame of a traceback as `file, in function`; other places as they are."""
-    match = FRAME.fullmatch(place)
-    return f"{match[1]}, in {match[2]}" if match else place
 
 
 def _at(cause: Document) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from clew.analysis.diagnosis.causes import THRESHOLD, Cause, rank
 from clew.analysis.diagnosis.evidence import Evidence, EvidenceName
 from clew.analysis.diagnosis.question import SECOND, Question, Rows
 from clew.analysis.events import events_near
-from clew.analysis.places import code_place
+from clew.analysis.texts import code_place
 from clew.storage.reader import with_literals
 from clew.storage.sql import Query, sql_of
 
@@ -163,7 +163,8 @@ def _documents(
     )
     documents = []
     for cause in causes:
-        document = _document(cause, evidences, question)
+        shown = [row for row in examples if row["service"] == cause.service]
+        document = _document(cause, evidences, question, shown)
         telling = values.get(cause.service, [])
         kinds = {
             kind: [value.as_json() for value in differences.of_kind(telling, kind)]
@@ -172,10 +173,23 @@ def _documents(
         document |= kinds | {
             "kind": _refined(cause, kinds),
             "events": [event for event in events if event["service"] in ("", cause.service)],
-            "examples": [_example(row) for row in examples if row["service"] == cause.service],
+            "examples": [_example(row) for row in shown],
         }
         documents.append(document | {"advice": advice(document)})
     return documents
+
+
+def _with_file(
+    change: dict[str, Any], examples: Iterable[queries.DiagnosisExamplesRow]
+) -> dict[str, Any]:
+    """A change of log records with the file of its place, if an example has such a record; then its
+    example is this one."""
+    for row in examples:
+        _, _, span, function, file, line = row["record"]
+        if change["place"] == f"{function or file}#{line}" and change["kind"] == "record":
+            place = code_place(function, file, line)
+            return {**change, "place": place, "example": row["trace_id"], "span_id": span}
+    return change
 
 
 def _example(row: queries.DiagnosisExamplesRow) -> dict[str, Any]:
@@ -198,12 +212,15 @@ def _refined(cause: Cause, kinds: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
 
 
 def _document(
-    cause: Cause, evidences: Mapping[EvidenceName, Evidence], question: Question
+    cause: Cause,
+    evidences: Mapping[EvidenceName, Evidence],
+    question: Question,
+    examples: Sequence[queries.DiagnosisExamplesRow],
 ) -> dict[str, Any]:
     details = {
         name: part.details.get(cause.service, [])[:MAX_DETAILS] for name, part in evidences.items()
     }
-    logs = details["logs"]
+    details["logs"] = logs = [_with_file(change, examples) for change in details["logs"]]
     return {
         "service": cause.service,
         "operation": cause.operation,

@@ -21,8 +21,13 @@ DESCRIPTIONS = (
     r"|service\.name|telemetry\..*|process\..*|user_agent\..*|network\..*)$"
 )
 INSTANCES = (
-    "service.instance.id", "k8s.pod.name", "k8s.pod.uid", "host.name", "host.id", "container.id",
-)  # fmt: skip
+    "k8s.pod.name",
+    "host.name",
+    "service.instance.id",
+    "container.id",
+    "k8s.pod.uid",
+    "host.id",
+)  # fmt: skip; those that people know first
 VERSIONS = ("service.version",)
 # A value explains a change if its calls have far more of it than their share: 0 is just
 # that share of it, 1 the whole change.
@@ -97,9 +102,14 @@ def differences(rows: Iterable[DiagnosisValuesRow]) -> dict[str, list[Difference
         by_service[service] += _telling(key, value, source, part, totals[service])
     for service, values in by_service.items():
         by_service[service] = sorted(
-            values, key=lambda value: (-_rank(value), value.key, value.value)
+            values, key=lambda value: (-_rank(value), _order(value.key), value.key, value.value)
         )
     return by_service
+
+
+def _order(key: str) -> int:
+    """Of names of one instance, how well people know it: less is better."""
+    return INSTANCES.index(key) if key in INSTANCES else 0
 
 
 def _rank(value: Difference) -> float:

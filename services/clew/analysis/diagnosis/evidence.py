@@ -20,6 +20,7 @@ from clew.analysis.queries import (
     DiagnosisTimesRow,
     DiagnosisWaysRow,
 )
+from clew.analysis.texts import frame_place
 
 EvidenceName = Literal["time", "structure", "logs", "process"]
 
@@ -357,6 +358,7 @@ def logs_evidence(
                 "severity": row["severity"],
                 "text": row["body"],
                 "example": row["example"],
+                "span_id": "",
             }
             _add_place(evidence, row["service"], row["came"], row["expected"], record)
     for exception in exceptions:
@@ -365,10 +367,11 @@ def logs_evidence(
             record = {
                 "kind": "exception",
                 "change": "new",
-                "place": exception["place"],
+                "place": frame_place(exception["frame"]),
                 "severity": "error",
                 "text": f"{exception['type']}: {exception['message']}",
-                "example": exception["example"],
+                "example": exception["example"][0],
+                "span_id": exception["example"][1],
             }
             _add_place(evidence, exception["service"], exception["came"], expected, record)
     for details in evidence.details.values():
@@ -404,6 +407,7 @@ def process_evidence(rows: Iterable[DiagnosisProcessRow]) -> Evidence:
                 service,
                 metric=row["metric"],
                 instance=row["instance"],
+                instance_name=row["name"],
                 unit=row["unit"],
                 highest=highest,
                 usual=median,

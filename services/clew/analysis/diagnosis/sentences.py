@@ -1,10 +1,11 @@
-"""A cause of a diagnosis in one sentence, for those who are told of an alert."""
+"""A diagnosis in sentences: its first cause, and what it cost."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from clew.analysis.texts import instance_text
 from clew.analysis.watching.texts import amount_text
 
 MAX_LENGTH = 300  # characters
@@ -16,7 +17,7 @@ def sentence(cause: Mapping[str, Any]) -> str:
     how sure that is. `cause`: one of the answer of `diagnose`."""
     subject = f"{cause['service'] or 'a service without a name'} {cause['operation']}".strip()
     conditions = "".join(
-        f", {word} {value['value']}"
+        f", {word} {instance_text(value['value'])}"
         for name, word in (
             ("versions", "since version"),
             ("values", "for"),
@@ -24,15 +25,38 @@ def sentence(cause: Mapping[str, Any]) -> str:
         )
         for value in cause[name][:1]
     )
-    text = f"{subject} {_change(cause)}{conditions} (confidence {cause['confidence']:.0%})"
+    change = _change(cause)
+    code = next((one["place"] for one in cause["examples"] if one["place"]), "")
+    where = f", in {code}" if code and " at " not in change else ""
+    text = f"{subject} {change}{conditions}{where} (confidence {cause['confidence']:.0%})"
     text = " ".join(text.split())
     return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"
+
+
+def impact_text(impact: Mapping[str, Any]) -> str:
+    """What a window cost beyond the baseline. `impact`: that of the answer of `diagnose`."""
+    failed, apdex, users, value = (impact[name] for name in ("failed", "apdex", "users", "value"))
+    parts = [f"{impact['traces']} traces"]
+    if failed["lower"] > 0:
+        half = (failed["upper"] - failed["lower"]) / 2
+        parts.append(f"{failed['value']:.0f} ± {half:.0f} more failed than usual")
+    if apdex["before"] is not None and apdex["after"] is not None:
+        parts.append(f"Apdex {apdex['before']:.2f} → {apdex['after']:.2f}")
+    parts.append(f"{impact['user_hours'] * 60:+.1f} min of waiting")
+    if users and users["excess"] >= 1:
+        parts.append(f"{users['excess']:.0f} of {users['touched']} users worse off than usual")
+    for name, text in (("lost", "value lost"), ("at_risk", "value at risk")):
+        if value and value[name] >= 0.005:
+            parts.append(f"{text} {value[name]:,.2f}")
+    if impact["budget_share"]:
+        parts.append(f"{impact['budget_share']:.1%} of the month's error budget")
+    return ", ".join(parts)
 
 
 def _change(cause: Mapping[str, Any]) -> str:
     target, evidence = cause["target"], cause["evidence"]
     hottest = max(evidence["time"]["changes"], key=lambda change: change["extra_ms"], default=None)
-    times = f": {hottest['baseline_ms']:.0f} → {hottest['ms']:.0f} ms a call" if hottest else ""
+    times = f": {hottest['baseline_ms']:.3g} → {hottest['ms']:.3g} ms a call" if hottest else ""
     match cause["kind"]:
         case "link":
             return f"and {target} take longer to reach each other{times}"
@@ -57,8 +81,7 @@ def _process(cause: Mapping[str, Any], times: str) -> str:
     if cause["target"] or not gauges:
         return f"waits for a connection to {cause['target']}{times}"
     gauge = gauges[0]
-    unit = "" if gauge["unit"].startswith("{") else gauge["unit"]
-    highest, usual = amount_text(unit, gauge["highest"]), amount_text(unit, gauge["usual"])
+    highest, usual = (amount_text(gauge["unit"], gauge[name]) for name in ("highest", "usual"))
     return f"is loaded: {gauge['metric']} {highest}, usually {usual}"
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from clew.analysis import queries
 from clew.analysis.findings.shapes import reads_only, statement_shape, url_shape
-from clew.analysis.places import code_place
+from clew.analysis.texts import code_place
 from clew.analysis.traces.paths import CLIENT, CODES, CONSUMER, SERVER, SpanColumns
 
 MAX_ANCESTORS = 100

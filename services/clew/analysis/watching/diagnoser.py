@@ -1,7 +1,8 @@
 """Why an alert fires: a thread that diagnoses what fired, beside the watcher and the deliverer.
 
-The watcher only says what fired. What is found is a note on the episode, in one sentence, which
-messages and `GET /api/v1/alerts/{id}` carry. A message waits a few seconds for it at most.
+The watcher only says what fired. What is found, the cause and what it cost so far, are notes on the
+episode, in one sentence each: messages carry them, and `GET /api/v1/alerts/{id}` the cause. A
+message waits a few seconds for them at most.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from clew.analysis import diagnosis
-from clew.analysis.alerts.notes import Note, Notes
+from clew.analysis.alerts.notes import Note, NoteKind, Notes
 from clew.analysis.alerts.records import AlertRecord
 from clew.analysis.diagnosis import Question, Rows
 from clew.analysis.diagnosis.alerted import LABELS, alert_window, before, narrowed, of_definition
 from clew.analysis.diagnosis.question import SECOND
-from clew.analysis.diagnosis.sentences import sentence
+from clew.analysis.diagnosis.sentences import impact_text, sentence
 from clew.analysis.transactions.definitions import Definition
 from clew.background import Stop, Worker
 from clew.storage import StorageError
@@ -78,13 +79,14 @@ class Diagnoser:
                 (record.id, record.state.episode) == (alert, episode) for record in self._queue
             )
 
-    def causes(self) -> dict[Episode, str]:
-        """The causes that were found, in a sentence each. Raises StorageError."""
-        return {
-            (note["alert"], note["episode"]): note["text"]
-            for note in self._notes.all()
-            if note["kind"] == "cause"
-        }
+    def sentences(self) -> dict[Episode, dict[str, str]]:
+        """The `cause` that was found of each episode and its `impact`, in a sentence each. Raises
+        StorageError."""
+        result: dict[Episode, dict[str, str]] = {}
+        for note in self._notes.all():
+            if note["kind"] in ("cause", "impact"):
+                result.setdefault((note["alert"], note["episode"]), {})[note["kind"]] = note["text"]
+        return result
 
     def _work(self, stop: Stop) -> float:
         if not self._queue:
@@ -101,16 +103,18 @@ class Diagnoser:
         return 0.0 if self._queue else float("inf")
 
     def diagnose(self, record: AlertRecord) -> str:
-        """The first cause of an alert, which becomes a note on its episode; "" if there is none.
-        Raises StorageError."""
+        """The first cause of an alert, which becomes a note on its episode like what the episode
+        has cost so far; "" if there is none. Raises StorageError."""
         question = self._question(record)
-        causes = diagnosis.diagnose(self._rows, question)["causes"] if question else []
-        if not causes:
+        answer = diagnosis.diagnose(self._rows, question) if question else {"causes": []}
+        if not answer["causes"]:
             return ""
-        text = sentence(causes[0])
-        episode = record.state.episode
-        self._notes.add(Note(record.id, episode, "cause", AUTHOR, text, self._now()))
-        return text
+        cause = sentence(answer["causes"][0])
+        texts: dict[NoteKind, str] = {"impact": impact_text(answer["impact"]), "cause": cause}
+        for kind, text in texts.items():
+            note = Note(record.id, record.state.episode, kind, AUTHOR, text, self._now())
+            self._notes.add(note)
+        return cause
 
     def _question(self, record: AlertRecord) -> Question | None:
         window = alert_window(record, int(self._now() * SECOND))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from clew.analysis.texts import size_text
 from clew.analysis.watching.process_metrics import METRICS
 from clew.analysis.watching.series import Series
 
@@ -36,22 +37,23 @@ def value_text(measure: str, value: float | None) -> str:
     if measure == "rate":
         return f"{value:.3g} /s"
     if measure == "payload":
-        return f"{value / 1e3:.3g} kB"
+        return size_text(value)
     if measure == "tail":
         return f"{value:.3g} ×"
     return f"{value:.6g}"
 
 
 def amount_text(unit: str, value: float) -> str:
-    """An amount of a metric of processes with its unit: `512 MB`, `1.2 cores`, `80 %`."""
+    """An amount of a metric of processes with its unit: `512 MiB`, `1.2 cores`, `80 %`."""
     match unit:
         case "By":
-            return f"{value / 1e6:.3g} MB" if value < 1e9 else f"{value / 1e9:.3g} GB"
+            return size_text(value)
         case "1":
             return f"{value * 100:.3g} %"
         case "s":
             return duration_text(value)
-    return f"{value:.3g} {unit}".rstrip()
+    # What stands in braces is a remark in UCUM, not a unit.
+    return f"{value:.3g} {'' if unit.startswith('{') else unit}".rstrip()
 
 
 def duration_text(seconds: float) -> str:

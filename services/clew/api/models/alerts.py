@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from clew.analysis.alerts.notes import NoteKind
+from clew.analysis.alerts.notes import SaidKind
 from clew.analysis.alerts.rules import Severity
 from clew.analysis.alerts.states import Known, State
 from clew.api.models.common import Count, Cursor, Millis, StoredResponse, Time, TraceId
@@ -105,7 +105,7 @@ class Note(Model):
     alert: AlertId
     episode: Count
     """Number of the episode."""
-    kind: NoteKind
+    kind: SaidKind
     """`acknowledged`: somebody takes care of it. `useful`, `noise`: whether it was worth it."""
     author: Author
     text: str

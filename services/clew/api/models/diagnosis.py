@@ -156,7 +156,8 @@ class LogChange(Model):
     change: Literal["new", "missing"]
     """Whether it is new, or did not come."""
     place: str
-    """Place in the code, as `function#line`, or the frame of an exception; empty if unknown."""
+    """Place in the code: `function (file:line)`, without a file `function#line`. Of an exception
+    the innermost frame of the service's own code. Empty if unknown."""
     severity: str
     """Level of the record."""
     text: str
@@ -169,6 +170,8 @@ class LogChange(Model):
     """How much it counts: the logarithm of the difference."""
     example: str
     """Id of a trace with such a record; empty if there is none."""
+    span_id: str
+    """Span that reports it in that trace; empty if unknown."""
 
 
 class ProcessChange(Model):
@@ -178,6 +181,8 @@ class ProcessChange(Model):
     """Name of the metric."""
     instance: str
     """`service.instance.id` of the process."""
+    instance_name: str
+    """What it is called: its id; of a UUID the first eight letters, behind its pod or host."""
     unit: str
     """Unit of the metric, in UCUM."""
     highest: float
@@ -341,7 +346,7 @@ class Diagnosis(Response):
     """The window that is explained."""
     window_because: str | None
     """Why it is this one: what was found in the last three hours, or that too little is known; null
-    if the request or an alert says it."""
+    if the request says it, or an alert before which there were traces."""
     baseline: ComparedWindow
     """The window that it is compared with, without the explained one."""
     onset: Time

@@ -4,6 +4,7 @@ import type { ReactNode } from "react"
 
 import type { Schemas } from "~/api/client"
 import { FindingsOf } from "~/parts/findings-of"
+import { Instance } from "~/parts/instance"
 import { Service } from "~/parts/service"
 import { count, digits, duration, measured, percent } from "~/view/format"
 import { clock } from "~/view/time"
@@ -52,7 +53,9 @@ export function CauseItem({ cause, rank, window }: Props) {
       <ul className="examples" aria-label="Examples">
         {cause.examples.map((example) => (
           <li key={example.trace_id}>
-            <SpanLink example={example}>Trace of {duration(example.duration_ms)}</SpanLink>
+            <SpanLink trace={example.trace_id} span={example.span_id}>
+              Trace of {duration(example.duration_ms)}
+            </SpanLink>
             {example.is_error && <span className="error"> ✕ failed</span>}
           </li>
         ))}
@@ -115,7 +118,8 @@ function Evidence({ cause, window }: { cause: Cause; window: Times }) {
       ))}
       {evidence.process.changes.slice(0, SHOWN).map((change) => (
         <Item key={`${change.metric} ${change.instance}`} name="process">
-          {change.metric} of {change.instance}: {measured(change.highest, change.unit)}, usually {measured(change.usual, change.unit)}
+          {change.metric} of <Instance id={change.instance} name={change.instance_name} />: {used(change.highest, change.unit)}, usually{" "}
+          {used(change.usual, change.unit)}
         </Item>
       ))}
       <Values name="version" values={versions} cause={cause} window={window} />
@@ -139,7 +143,7 @@ function Evidence({ cause, window }: { cause: Cause; window: Times }) {
 function LogItem({ example, record }: { example: Example; record: NonNullable<Example["record"]> }) {
   return (
     <Item name="log">
-      <SpanLink example={example} span={record.span_id}>
+      <SpanLink trace={example.trace_id} span={record.span_id || example.span_id} part="logs">
         {record.severity} {record.text}
       </SpanLink>
       {record.place && (
@@ -151,6 +155,9 @@ function LogItem({ example, record }: { example: Example; record: NonNullable<Ex
     </Item>
   )
 }
+
+/** What a process uses: a number without a unit is a share of its limit. */
+const used = (value: number, unit: string) => (unit === "1" ? percent(value) : measured(value, unit))
 
 const timeSubject = ({ operation, target }: Change) => [operation || "calls", target && `→ ${target}`].filter(Boolean).join(" ")
 
@@ -168,21 +175,21 @@ function Values({ name, values, cause, window }: { name: string; values: readonl
   return values.slice(0, SHOWN).map((one) => (
     <Item key={`${one.key} ${one.value} ${one.measure}`} name={name}>
       <Link to="/traces" search={{ ...window, service: cause.service, attr: [`${quoted(one.key)}=${one.value}`] }}>
-        {one.key}={one.value}
+        {one.key}={name === "instance" ? <Instance id={one.value} /> : one.value}
       </Link>{" "}
       has {percent(one.share)} of the {ADDED[one.measure]} in {percent(one.calls_share)} of the calls
     </Item>
   ))
 }
 
-/** A place in the code; it opens a trace with such a record. */
+/** A place in the code; it opens the span that reports it, or a trace with such a record. */
 function Placed({ place }: { place: Cause["places"][number] }) {
   const text = place.place || "a log record"
   if (!place.example) return <code>{text}</code>
   return (
-    <Link to="/traces/$id" params={{ id: place.example }}>
+    <SpanLink trace={place.example} span={place.span_id} part={place.kind === "record" ? "logs" : "events"}>
       {text}
-    </Link>
+    </SpanLink>
   )
 }
 
@@ -196,9 +203,11 @@ function Found({ example, text, children }: { example?: Example; text: string; c
   )
 }
 
-function SpanLink({ example, span, children }: { example: Example; span?: string; children: ReactNode }) {
+type SpanLinkProps = { trace: string; span: string; part?: "logs" | "events"; children: ReactNode }
+
+function SpanLink({ trace, span, part, children }: SpanLinkProps) {
   return (
-    <Link to="/traces/$id" params={{ id: example.trace_id }} search={{ span: span || example.span_id || undefined }}>
+    <Link to="/traces/$id" params={{ id: trace }} search={span ? { span, part } : {}}>
       {children}
     </Link>
   )

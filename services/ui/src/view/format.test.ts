@@ -34,6 +34,7 @@ describe("format", () => {
     expect(count(1204)).toBe("1,204")
     expect(count(12_345)).toBe("12.3K")
     expect(bytes(1536)).toBe("1.5 KiB")
+    expect(bytes(1023.9 * 1024)).toBe("1 MiB")
     expect(measured(2, "s")).toBe("2 s")
     expect(measured(3, "{request}")).toBe("3")
   })

@@ -56,6 +56,11 @@ export const money = (value: number) => (Math.abs(value) >= 100_000 ? COMPACT : 
 /** The unit that the numbers of an axis are written with: a word would not fit. */
 export const axisUnit = (unit: string) => (["By", "s", "ms"].includes(unit) ? unit : "1")
 
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/** An id that is a UUID by its first eight letters; others as they are. */
+export const shortId = (id: string) => (UUID.test(id) ? id.slice(0, 8) : id)
+
 /** A metric's value with its unit, as UCUM writes it. */
 export function measured(value: number, unit: string): string {
   if (unit === "By") return bytes(value)
@@ -66,7 +71,11 @@ export function measured(value: number, unit: string): string {
 }
 
 export function bytes(value: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"]
-  const power = Math.min(Math.floor(Math.log2(Math.max(Math.abs(value), 1)) / 10), units.length - 1)
-  return `${digits(value / 2 ** (10 * power))} ${units[power]}`
+  const [unit, ...larger] = ["B", "KiB", "MiB", "GiB", "TiB"]
+  let [size, name] = [value, unit]
+  for (const next of larger) {
+    if (Math.abs(size) < 1023.5) break
+    ;[size, name] = [size / 1024, next]
+  }
+  return `${digits(size)} ${name}`
 }

@@ -15,6 +15,7 @@ from clew.analysis.findings.rule import (
 from clew.analysis.findings.trees import TraceTree
 from clew.analysis.resources.constraints import CONSTRAINTS
 from clew.analysis.resources.limits import FULL
+from clew.analysis.texts import instance_text
 
 MIN_SLOTS = 3  # of five minutes
 ALWAYS = 0.9  # of the slots: then there is no other time to compare with
@@ -54,7 +55,7 @@ class CpuSaturated(Rule):
                         yield from traffic.of_service(
                             service,
                             {
-                                "service": service, "limit": WORDS[constraint.name], "instance": instance,
+                                "service": service, "limit": WORDS[constraint.name], "instance": instance_text(instance),
                                 "used": f"{max(slots.values()):.0%}", "full": full, "slots": len(slots),
                             },
                         )  # fmt: skip

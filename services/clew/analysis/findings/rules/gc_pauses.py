@@ -13,6 +13,7 @@ from clew.analysis.findings.rule import (
     service_occurrence,
 )
 from clew.analysis.findings.trees import TraceTree
+from clew.analysis.texts import instance_text
 from clew.analysis.traces.times import HOUR
 
 SHARE = 0.05  # of the time
@@ -47,7 +48,7 @@ class GcPauses(Rule):
                 yield from traffic.of_service(
                     row["service"],
                     {
-                        "service": row["service"], "instance": row["source"], "share": f"{share:.1%}",
+                        "service": row["service"], "instance": instance_text(row["source"]), "share": f"{share:.1%}",
                         "pause_ms": pause * 1000,
                     },
                 )  # fmt: skip

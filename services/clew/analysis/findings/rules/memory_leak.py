@@ -15,6 +15,7 @@ from clew.analysis.findings.rule import (
 from clew.analysis.findings.trees import TraceTree
 from clew.analysis.resources.limits import LEAK_HOURS, LEAK_RISING, LEAK_SHARE, leaks
 from clew.analysis.resources.points import Points, ResourcePoint
+from clew.analysis.texts import instance_text, size_text
 from clew.analysis.traces.times import HOUR
 
 HOURS = 6
@@ -33,7 +34,7 @@ class MemoryLeak(Rule):
     }
     wrong_when = "A cache fills, or the load grows: both look the same until they stop. It needs `process.memory.usage`, which clew's agent sends."
     mend = "Compare two heap snapshots (tracemalloc, heapdump): what there is more of in the second; bound caches; close what is opened."
-    advice = "{service} ({instance}) has grown by {mb} MB an hour for {hours} hours, {share} of its memory. Compare two snapshots of its heap."
+    advice = "{service} ({instance}) has grown by {growth} an hour for {hours} hours, {share} of its memory. Compare two snapshots of its heap."
     saves_time = False
 
     def candidates(self, traffic: Traffic) -> Iterable[Candidate]:
@@ -46,8 +47,8 @@ class MemoryLeak(Rule):
                 yield from traffic.of_service(
                     row["service"],
                     {
-                        "service": row["service"], "instance": leak.source, "hours": leak.hours,
-                        "mb": leak.bytes_per_hour / 1e6, "share": f"{leak.share_per_hour:.0%}",
+                        "service": row["service"], "instance": instance_text(leak.source), "hours": leak.hours,
+                        "growth": size_text(leak.bytes_per_hour), "share": f"{leak.share_per_hour:.0%}",
                     },
                 )  # fmt: skip
 

@@ -4,6 +4,7 @@ SELECT
     ServiceName AS service,
     MetricName AS metric,
     ResourceAttributes['service.instance.id'] AS instance,
+    any(clew_instance_name(ResourceAttributes)) AS name,
     any(MetricUnit) AS unit,
     maxIf(Value, is_a) AS highest,
     quantileExactIf(0.5)(Value, NOT is_a) AS median,

@@ -16,8 +16,10 @@ from clew.analysis.alerts.verdicts import Verdict
 from clew.analysis.detectors import forecasts
 from clew.analysis.traces.times import HOUR
 from clew.analysis.watching.evidence import Evidence
+from clew.analysis.watching.process_metrics import METRICS
 from clew.analysis.watching.proofs import metric_proof
 from clew.analysis.watching.series import MetricSlot
+from clew.analysis.watching.texts import value_text
 
 FORECAST_DAYS = 28  # of hours, from which a forecast is made
 MIN_DAYS = 3  # with values, for a forecast to be made
@@ -27,6 +29,7 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
     """A verdict for each stream with points in the window."""
     assert rule.metric is not None
     assert rule.when is not None
+    measure = _measure(rule.metric)
     for slot in evidence.metric(rule.metric, rule.over, round(rule.over)):
         labels = stream_labels(rule, slot)
         if labels is None or slot.value is None:
@@ -36,8 +39,11 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
             labels=labels,
             at=evidence.at,
             holds=rule.when.holds(slot.value),
-            headline=f"{_subject(rule, slot)} {slot.value:.4g}, limit {rule.when.limit:.4g}",
-            measure="value",
+            headline=(
+                f"{_subject(rule, slot)} {value_text(measure, slot.value)}, "
+                f"limit {value_text(measure, rule.when.limit)}"
+            ),
+            measure=measure,
             value=slot.value,
             expected=rule.when.limit,
             window=rule.over,
@@ -65,6 +71,7 @@ def _forecast(
 ) -> Verdict:
     assert rule.forecast is not None
     limit, within = rule.forecast.reaches, rule.forecast.within
+    measure = _measure(rule.metric)
     values = np.full((1, FORECAST_DAYS * 24), np.nan)
     for slot in stream:
         place = round((slot.at - hour) / HOUR) + values.shape[1]
@@ -90,8 +97,11 @@ def _forecast(
         labels=labels,
         at=evidence.at,
         holds=is_reached,
-        headline=f"{_subject(rule, stream[-1])} {known[-1]:.4g}, reaches {limit:.4g} {when}",
-        measure="value",
+        headline=(
+            f"{_subject(rule, stream[-1])} {value_text(measure, float(known[-1]))}, "
+            f"reaches {value_text(measure, limit)} {when}"
+        ),
+        measure=measure,
         value=float(known[-1]),
         expected=limit,
         window=float(values.shape[1] * HOUR),
@@ -111,6 +121,11 @@ def stream_labels(rule: Rule, slot: MetricSlot) -> dict[str, str] | None:
     if rule.select is not None and not rule.select.matches(labels):
         return None
     return {name: value for name, value in labels.items() if value}
+
+
+def _measure(metric: str | None) -> str:
+    """What a value is written as: of a metric that is known with its unit."""
+    return metric if metric and metric in METRICS else "value"
 
 
 def _subject(rule: Rule, slot: MetricSlot) -> str:

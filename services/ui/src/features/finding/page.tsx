@@ -6,10 +6,10 @@ import { type Finding, finding, pathOf } from "~/features/finding/queries"
 import { perDayText, savedText, StateMark } from "~/features/findings/texts"
 import { Fact } from "~/parts/fact"
 import { Panel, type Source, StatementList } from "~/parts/panel"
+import { Since } from "~/parts/since"
 import { Failure, Loading } from "~/parts/states"
 import { type Column, Table } from "~/parts/table"
 import { money, percent } from "~/view/format"
-import { clock, dateOf, exact } from "~/view/time"
 import { useLive } from "~/view/view"
 
 const route = getRouteApi("/findings/$id")
@@ -64,24 +64,15 @@ function Head({ finding }: { finding: Finding }) {
         {finding.reason && <Fact name="why">{finding.reason}</Fact>}
         {finding.author && <Fact name="by">{finding.author}</Fact>}
         <Fact name="first seen">
-          <Moment time={finding.first_seen} />
+          <Since time={finding.first_seen} />
         </Fact>
         <Fact name="last seen">
-          <Moment time={finding.last_seen} />
+          <Since time={finding.last_seen} />
         </Fact>
         <Fact name="about">{finding.subject}</Fact>
         {finding.place && <Fact name="in the code">{finding.place}</Fact>}
       </dl>
     </div>
-  )
-}
-
-function Moment({ time }: { time: string }) {
-  const moment = Date.parse(time)
-  return (
-    <time title={exact(time)}>
-      <span className="muted">{dateOf(moment)}</span> {clock(moment)}
-    </time>
   )
 }
 
@@ -134,7 +125,7 @@ function Places({ finding }: { finding: Finding }) {
         </li>
       ))}
       <li className="foreign">
-        <Link to="/traces" search={{ service: finding.service, operation: finding.operation }}>
+        <Link to="/traces" search={{ service: finding.service, operation: finding.operation || undefined }}>
           Traces of {finding.service} {finding.operation}
         </Link>
       </li>

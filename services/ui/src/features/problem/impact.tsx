@@ -30,17 +30,19 @@ export function ImpactPanel({ id }: { id: string }) {
 function Content({ impact }: { impact: Impact }) {
   if (impact.score === null) return <Empty>No transaction is known to be touched.</Empty>
   const { touched, headroom } = impact
+  const worse = impact.transactions.filter((one) => one.score > 0 || one.user_hours > 0)
+  const others = impact.transactions.length - worse.length
   return (
     <>
       <p>
         Score {percent(impact.score)}
         <span className="muted"> {partsText(impact.parts)}</span>
-        {" · "}
-        {count(touched.services.length)} services touched
+        {touched.services.length > 0 && ` · services touched: ${touched.services.join(", ")}`}
         {touched.slos.length > 0 && ` · objectives of ${touched.slos.join(", ")}`}
         {headroom && ` · ${percent(headroom.remaining)} of ${headroom.resource.replaceAll("_", " ")} left`}
       </p>
-      <Table name="Transactions that it touches" columns={COLUMNS} rows={impact.transactions} id={(one) => one.id} />
+      {worse.length > 0 && <Table name="Transactions that it touches" columns={COLUMNS} rows={worse} id={(one) => one.id} />}
+      {others > 0 && <p className="muted">{count(others)} more transactions that it touches are as usual.</p>}
     </>
   )
 }

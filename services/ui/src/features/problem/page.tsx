@@ -11,10 +11,11 @@ import { pathOf, problem, type Problem, transactionNamed } from "~/features/prob
 import { Scale } from "~/features/problem/scale"
 import { windowOf } from "~/features/problem/window"
 import type { Alert } from "~/features/problems/rows"
-import { handledText, Since, STATE_NAMES, StateMark, valueText } from "~/features/problems/texts"
+import { handledText, STATE_NAMES, StateMark, valueText } from "~/features/problems/texts"
 import { Diagnosis } from "~/parts/diagnosis"
 import { Fact } from "~/parts/fact"
 import { Panel, type Source, StatementList } from "~/parts/panel"
+import { Since } from "~/parts/since"
 import { Empty, Failure, Loading } from "~/parts/states"
 import { type Column, Table } from "~/parts/table"
 import { count, digits, duration } from "~/view/format"
@@ -41,6 +42,11 @@ export function ProblemPage() {
   return (
     <div className="page">
       <Head alert={alert} />
+      {data.cause && (
+        <p className="foreign">
+          <span className="muted">Most likely:</span> {data.cause}
+        </p>
+      )}
       <div className="two-thirds">
         <Numbers view={data} source={source} />
         <div>
@@ -94,7 +100,7 @@ function Numbers({ view, source }: { view: Problem; source: Source }) {
   const { alert, band, z, window_ms, explanation } = view
   const facts = Object.entries(explanation).filter(([name]) => !NUMBERS.includes(name))
   return (
-    <Panel title="How far off" note={alert.measure} source={source}>
+    <Panel title="How far off" note={alert.measure.replaceAll("_", " ")} source={source}>
       {alert.value !== null && <Scale value={alert.value} expected={alert.expected} band={band} unit={alert.unit} />}
       <dl className="facts">
         <Fact name="value">{valueText(alert.value, alert.unit)}</Fact>
@@ -279,7 +285,7 @@ function whyNobody({ alert }: Problem): string {
   return "no receiver is named for it."
 }
 
-const SAID: Record<Schemas["Note"]["kind"], string> = { acknowledged: "took it", useful: "said it was useful", noise: "said it was noise", accepted: "said it is usual from now on", cause: "says the first cause" }
+const SAID: Record<Schemas["Note"]["kind"], string> = { acknowledged: "took it", useful: "said it was useful", noise: "said it was noise", accepted: "said it is usual from now on" }
 
 function Notes({ notes, source }: { notes: readonly Schemas["Note"][]; source: Source }) {
   return (
@@ -287,7 +293,7 @@ function Notes({ notes, source }: { notes: readonly Schemas["Note"][]; source: S
       <ul className="said">
         {notes.map((note) => (
           <li key={`${note.episode} ${note.kind}`} className="foreign">
-            <Since time={note.time} /> {note.author || (note.kind === "cause" ? "clew" : "somebody")} {SAID[note.kind]}
+            <Since time={note.time} /> {note.author || "somebody"} {SAID[note.kind]}
             {note.text && `: ${note.text}`} <span className="muted">episode {note.episode}</span>
           </li>
         ))}

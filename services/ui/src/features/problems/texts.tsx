@@ -3,8 +3,7 @@ import type { Schemas } from "~/api/client"
 import type { Alert } from "~/features/problems/rows"
 import { rankOf, Service, type ServiceRanks } from "~/parts/service"
 import { Status, type StatusName } from "~/parts/status"
-import { count, digits, duration, percent, rate } from "~/view/format"
-import { clock, dateOf, exact } from "~/view/time"
+import { count, measured, percent, rate } from "~/view/format"
 
 export const STATE_NAMES: Record<Alert["state"], string> = {
   firing: "open",
@@ -47,9 +46,8 @@ const HUGE = 1e12 // from here on digits do not fit
 export function valueText(value: number | null, unit: string): string {
   if (value === null) return "–"
   if (Math.abs(value) >= HUGE) return value.toExponential(2)
-  if (unit === "ms") return duration(value)
   if (unit === "1") return percent(value)
-  return unit === "/s" ? rate(value) : `${digits(value)}${unit && ` ${unit}`}`
+  return unit === "/s" ? rate(value) : measured(value, unit)
 }
 
 /** The label that says most, without its service. */
@@ -69,16 +67,6 @@ export function About({ alert, ranks }: { alert: Alert; ranks: ServiceRanks }) {
       {service && <Service name={service} rank={rankOf(ranks, service)} />}
       {rest && <span className="one-line">{rest}</span>}
     </span>
-  )
-}
-
-/** A time of today without its date on narrow screens. */
-export function Since({ time }: { time: string }) {
-  return (
-    <time title={exact(time)}>
-      <span className="wide-only muted">{dateOf(Date.parse(time))} </span>
-      {clock(Date.parse(time))}
-    </time>
   )
 }
 

@@ -2,10 +2,11 @@
 import { Link } from "@tanstack/react-router"
 
 import { pathOf, type Resources, resources } from "~/features/service/queries"
+import { Instance } from "~/parts/instance"
 import { Panel } from "~/parts/panel"
 import { Empty, Failure, Loading } from "~/parts/states"
 import { type Column, Table } from "~/parts/table"
-import { bytes, count, digits, percent, rate } from "~/view/format"
+import { bytes, count, digits, percent, rate, shortId } from "~/view/format"
 import { clock } from "~/view/time"
 import { useLive, useView } from "~/view/view"
 
@@ -58,7 +59,7 @@ function Content({ data, withTransactions }: { data: Resources; withTransactions
           {leaks.map((leak) => (
             <li key={leak.source} className="foreign">
               <span className="warn">▲ Memory only grows</span>: {bytes(leak.bytes_per_hour)} an hour (
-              {percent(leak.share_per_hour)}) in {leak.source}, over {digits(leak.hours)} h
+              {percent(leak.share_per_hour)}) in <Instance id={leak.source} />, over {digits(leak.hours)} h
             </li>
           ))}
         </ul>
@@ -80,7 +81,7 @@ const COLUMNS: Column<Constraint>[] = [
     head: "Peak",
     align: "end",
     cell: (one) => (
-      <span className={one.peak >= FULL ? "error" : ""} title={`${one.source} at ${clock(Date.parse(one.peak_at))}`}>
+      <span className={one.peak >= FULL ? "error" : ""} title={`${shortId(one.source)} at ${clock(Date.parse(one.peak_at))}`}>
         {percent(one.peak)}
       </span>
     ),
@@ -112,8 +113,8 @@ const COLUMNS: Column<Constraint>[] = [
     head: "Where",
     narrow: "hide",
     cell: (one) => (
-      <span className="one-line cell-name muted foreign" title={one.source}>
-        {one.source}
+      <span className="one-line cell-name muted">
+        <Instance id={one.source} />
       </span>
     ),
   },

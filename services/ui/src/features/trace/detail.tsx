@@ -116,6 +116,13 @@ type PartsProps = {
 
 function Parts({ span, logs, ranks, trace, part, setPart }: PartsProps) {
   const own = logs.filter((log) => log.row === span.row)
+  const has: Record<SpanPart, boolean> = {
+    events: span.events.length > 0,
+    links: span.links.length > 0,
+    logs: own.length > 0,
+    resource: true,
+    process: true,
+  }
   return (
     <>
       {span.status_message && <p className="error foreign">✕ {span.status_message}</p>}
@@ -133,7 +140,7 @@ function Parts({ span, logs, ranks, trace, part, setPart }: PartsProps) {
         ))}
       </p>
       <TabProvider
-        selectedId={part ?? "attributes"}
+        selectedId={part && has[part] ? part : "attributes"}
         setSelectedId={(id) => setPart(id === "attributes" ? undefined : (id as SpanPart))}
         selectOnMove={false}
       >
@@ -141,17 +148,17 @@ function Parts({ span, logs, ranks, trace, part, setPart }: PartsProps) {
           <Tab id="attributes" className="tab">
             Attributes
           </Tab>
-          {span.events.length > 0 && (
+          {has.events && (
             <Tab id="events" className="tab">
               Events {span.events.length}
             </Tab>
           )}
-          {span.links.length > 0 && (
+          {has.links && (
             <Tab id="links" className="tab">
               Links {span.links.length}
             </Tab>
           )}
-          {own.length > 0 && (
+          {has.logs && (
             <Tab id="logs" className="tab">
               Logs {own.length}
             </Tab>
