@@ -37,5 +37,9 @@ def size_text(size: float) -> str:
     while abs(size) >= 1023.5 and power < len(SIZES) - 1:
         size /= 1024
         power += 1
-    number = f"{size:.0f}" if abs(size) >= 100 else f"{size:.3g}"
-    return f"{number} {SIZES[power]}"
+    return f"{number_text(size)} {SIZES[power]}"
+
+
+def number_text(value: float) -> str:
+    """Three digits that count, and all before the point: `0.12`, `98.7`, `12345`."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

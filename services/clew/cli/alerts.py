@@ -15,6 +15,7 @@ import yaml
 from clew.analysis.alerts.imports import import_objectives
 from clew.analysis.alerts.rules import Rules, read_file
 from clew.analysis.documents import DocumentError
+from clew.analysis.texts import number_text
 from clew.analysis.transactions.definitions import write
 from clew.cli.client import Client
 from clew.cli.settings import UsageError
@@ -108,10 +109,11 @@ def _rule_lines(rule: Mapping[str, Any], days: float) -> Iterator[str]:
         yield f"{clean(rule['rule'])}: cannot say: {clean(rule['none_because'])}"
         return
     times = "once" if rule["count"] == 1 else f"{rule['count']} times" if rule["count"] else "never"
-    often = f", {rule['per_week']:.3g} a week" if rule["count"] and rule["per_week"] else ""
+    per_week = rule["count"] and rule["per_week"]
+    often = f", {number_text(per_week)} a week" if per_week else ""
     left_out = f" (and {rule['series_left_out']} not tried)" if rule["series_left_out"] else ""
     series = f"{rule['series']} series{left_out}"
-    yield f"{clean(rule['rule'])}: {times} in {days:.3g} days{often}; {series}"
+    yield f"{clean(rule['rule'])}: {times} in {number_text(days)} days{often}; {series}"
     for episode in rule["episodes"][:MAX_EPISODES]:
         labels = " ".join(episode["labels"].values())
         numbers = ""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from clew.analysis.texts import number_text
 from clew.cli.client import Client
 from clew.cli.diagnose import wrapped
 from clew.cli.settings import UsageError
@@ -61,7 +62,7 @@ def _finding_lines(finding: Mapping[str, Any]) -> Iterator[str]:
     )
     yield from wrapped(INDENT, finding["advice"])
     cost = [
-        f"{finding['saved_ms']:.3g} ms a trace",
+        f"{number_text(finding['saved_ms'])} ms a trace",
         f"{_time_a_day(finding['per_day_s'])} a day",
         f"{finding['p95_share']:.0%} of the p95",
     ]
@@ -82,4 +83,4 @@ def _finding_lines(finding: Mapping[str, Any]) -> Iterator[str]:
 def _time_a_day(seconds: float) -> str:
     """In its largest unit."""
     size, unit = next((unit for unit in DAY_UNITS if seconds >= unit[0]), DAY_UNITS[-1])
-    return f"{seconds / size:.3g} {unit}"
+    return f"{number_text(seconds / size)} {unit}"

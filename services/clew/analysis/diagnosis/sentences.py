@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from clew.analysis.texts import instance_text
+from clew.analysis.texts import instance_text, number_text
 from clew.analysis.watching.texts import amount_text
 
 MAX_LENGTH = 300  # characters
@@ -56,7 +56,10 @@ def impact_text(impact: Mapping[str, Any]) -> str:
 def _change(cause: Mapping[str, Any]) -> str:
     target, evidence = cause["target"], cause["evidence"]
     hottest = max(evidence["time"]["changes"], key=lambda change: change["extra_ms"], default=None)
-    times = f": {hottest['baseline_ms']:.3g} → {hottest['ms']:.3g} ms a call" if hottest else ""
+    times = ""
+    if hottest:
+        before, now = number_text(hottest["baseline_ms"]), number_text(hottest["ms"])
+        times = f": {before} → {now} ms a call"
     match cause["kind"]:
         case "link":
             return f"and {target} take longer to reach each other{times}"

@@ -11,6 +11,7 @@ import numpy as np
 
 from clew.analysis.resources.constraints import CONSTRAINTS, USAGES, Constraint
 from clew.analysis.resources.points import Points, Shares
+from clew.analysis.texts import number_text
 
 FULL = 0.9  # used share from which on a resource is full
 NEAR = 0.8  # used share at the peak from which on a resource limits the service
@@ -108,7 +109,8 @@ def _fit(loads: Sequence[float], shares: Sequence[float]) -> tuple[Fit | None, s
         return None, f"{len(loads)} slots with load and use: {MIN_SLOTS} are needed"
     x, y = np.array(loads), np.array(shares)
     if x.max() < MIN_SPREAD * max(x.min(), 1e-9):
-        return None, f"the load hardly varies: {x.min():.3g} to {x.max():.3g} a second"
+        loads_text = f"{number_text(x.min())} to {number_text(x.max())} a second"
+        return None, f"the load hardly varies: {loads_text}"
     if y.std() == 0:
         return None, "the use never changes"
     slope, base = np.polyfit(x, y, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from clew.analysis.texts import size_text
+from clew.analysis.texts import number_text, size_text
 from clew.analysis.watching.process_metrics import METRICS
 from clew.analysis.watching.series import Series
 
@@ -31,7 +31,7 @@ def value_text(measure: str, value: float | None) -> str:
     if measure in DURATIONS:
         return duration_text(value)
     if measure in SHARES:
-        return f"{value * 100:.3g} %"
+        return f"{number_text(value * 100)} %"
     if measure in METRICS:
         return amount_text(METRICS[measure].unit, value)
     if measure == "rate":
@@ -49,20 +49,20 @@ def amount_text(unit: str, value: float) -> str:
         case "By":
             return size_text(value)
         case "1":
-            return f"{value * 100:.3g} %"
+            return f"{number_text(value * 100)} %"
         case "s":
             return duration_text(value)
     # What stands in braces is a remark in UCUM, not a unit.
-    return f"{value:.3g} {'' if unit.startswith('{') else unit}".rstrip()
+    return f"{number_text(value)} {'' if unit.startswith('{') else unit}".rstrip()
 
 
 def duration_text(seconds: float) -> str:
     """Seconds with the unit that suits them."""
     if abs(seconds) >= 1:
-        return f"{seconds:.3g} s"
+        return f"{number_text(seconds)} s"
     if abs(seconds) >= 1e-3:
-        return f"{seconds * 1e3:.3g} ms"
-    return f"{seconds * 1e6:.3g} µs"
+        return f"{number_text(seconds * 1e3)} ms"
+    return f"{number_text(seconds * 1e6)} µs"
 
 
 def time_text(seconds: float) -> str:

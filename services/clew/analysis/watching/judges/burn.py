@@ -14,6 +14,7 @@ from typing import NamedTuple
 from clew.analysis.alerts.rules import Rule
 from clew.analysis.alerts.states import Known
 from clew.analysis.alerts.verdicts import Verdict
+from clew.analysis.texts import number_text
 from clew.analysis.transactions.definitions import Definition
 from clew.analysis.watching.evidence import Evidence
 from clew.analysis.watching.proofs import burn_proof
@@ -112,7 +113,7 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
         worst = max(windows, key=lambda window: ratio[window])
         total, bad = burned[worst.long]
         rate = rates[worst.long]
-        remaining = PERIOD / rate if rate else float("inf")
+        hours = PERIOD / rate / 3600 if rate else float("inf")
         yield Verdict(
             rule=rule.name,
             labels={"transaction": definition.name, "environment": environment},
@@ -120,8 +121,8 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
             holds=ratio[worst] >= 1 and bad >= rule.min_events,
             known=Known.KNOWN,
             headline=(
-                f"{definition.name}: {bad} of {total} bad, {rate:.3g} × the budget"
-                + (f", which is gone in {remaining / 3600:.3g} h at this rate" if rate > 1 else "")
+                f"{definition.name}: {bad} of {total} bad, {number_text(rate)} × the budget"
+                + (f", which is gone in {number_text(hours)} h at this rate" if rate > 1 else "")
             ),
             measure="burn_rate",
             value=rate,
@@ -131,7 +132,7 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
             facts={
                 "bad": str(bad),
                 "objective": f"{definition.slo.objective:.6g}",
-                "short window": f"{worst.short // 60} min: {rates[worst.short]:.3g} ×",
+                "short window": f"{worst.short // 60} min: {number_text(rates[worst.short])} ×",
             },
             **burn_proof(definition, environment, evidence.at - worst.long, evidence.at),
         )
