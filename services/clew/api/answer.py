@@ -83,6 +83,10 @@ class Answer:
         row = self.first_row(queries.SETTLER_PROGRESS, names=[SETTLER_ROW, *steps])
         self._settled = {"settled_until": row["settled_until"] if row else None}
 
+    def use_one_thread(self) -> None:
+        """The statements run beside one another, and none of them reads much."""
+        self._reading.threads = 1
+
     def mark_truncated(self) -> None:
         """The document does not contain everything that was asked for."""
         self._truncated = True

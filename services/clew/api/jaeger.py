@@ -36,7 +36,7 @@ from clew.api.parameters import (
 )
 from clew.api.reference import JSON, json_response
 from clew.api.trace_extents import Extent, read_extents
-from clew.api.traces import newest_matches
+from clew.api.traces import BY_INDEX, BY_KEY, newest_matches
 from clew.storage import (
     ExpressionError,
     SpanExpression,
@@ -319,10 +319,8 @@ def _search(
     common = CommonParameters(window, None, limit)
     spans = [fields + shown + fragment for fragment in tag_filters]
     parameters |= shown_parameters | tag_parameters
-    selective = bool(operation or tags)
-    return _first_ids(
-        newest_matches(answer, common, spans, "", parameters, selective=selective), limit
-    )
+    margin = BY_KEY if operation else BY_INDEX if tags else 0
+    return _first_ids(newest_matches(answer, common, spans, "", parameters, margin), limit)
 
 
 def _first_ids(pages: Iterable[dict[str, int]], limit: int) -> list[str]:

@@ -47,6 +47,7 @@ SORTS = ("start", "duration", "errors", "span_count")
 FIRST_STRETCH = 300 * SECOND
 GROWTH = 8
 MAX_GROWTH = 512
+BY_INDEX, BY_KEY = 2, 8  # see `newest_matches`
 NO_LIMIT = float("inf")
 CLOCK_AHEAD = 86400 * SECOND  # of a client, by which its spans may lie in the future
 NO_TRANSACTION: queries.TransactionNamesRow = {
@@ -116,8 +117,8 @@ def search_traces(
         parameters["max_duration_ms"] = longest
     ranks: dict[str, int] = {}
     if str(order) == "start":
-        selective = _is_selective(filters, operation, status, attributes)
-        traces = newest_traces(answer, common, [spans], filters, parameters, selective=selective)
+        margin = _margin(filters, operation, status, attributes)
+        traces = newest_traces(answer, common, [spans], filters, parameters, margin)
     else:
         traces = sorted_traces(answer, common, order, spans + filters, parameters, ranks)
     matches = (
@@ -247,11 +248,10 @@ def newest_traces(
     spans: Sequence[str],
     filters: str,
     parameters: dict[str, Any],
-    *,
-    selective: bool = False,
+    margin: int = 0,
 ) -> Iterator[MatchingTrace]:
     """The traces of `newest_matches`, with what is known of them."""
-    for page in newest_matches(answer, common, spans, filters, parameters, selective=selective):
+    for page in newest_matches(answer, common, spans, filters, parameters, margin):
         summaries = trace_summaries(answer, page)
         for trace_id, matched_at in page.items():
             if trace_id in summaries:
@@ -264,55 +264,60 @@ def newest_matches(
     spans: Sequence[str],
     filters: str,
     parameters: dict[str, Any],
-    *,
-    selective: bool = False,
+    margin: int = 0,
 ) -> Iterator[dict[str, int]]:
     """The ids of the traces with a span in the window that matches one of the fragments of SQL
     `spans`, and for which the fragment `filters` holds, each with the start of its newest such span
     in nanoseconds: the newest first, from the cursor's position on, in pages.
 
-    `selective`: the key or the indexes of the table find such spans, so that a long stretch without
-    one costs little."""
+    `margin`: where the key or the indexes of the table find such spans, a stretch is so many times
+    as long as it must be if there are as many everywhere: the rows beside them cost little.
+
+    With the margin BY_KEY the first page's statements read from a stretch's start to the window's
+    end: that is little more to read, and no trace has to be looked up in later stretches."""
     position = (str(common.position.get("time", "")), str(common.position.get("id", "")))
+    to_end = margin == BY_KEY and not position[0]
     last = _last(common)
     seen: set[str] = set()
     stretch_end, length = common.window.end, FIRST_STRETCH
     while stretch_end > common.window.start:
         stretch = Window(max(common.window.start, stretch_end - length), stretch_end)
-        end = last if stretch.end == common.window.end else stretch.end
+        end = last if to_end or stretch.end == common.window.end else stretch.end
         since, until = sql_time(stretch.start), sql_time(end)
         matches: int | None = None  # None: the cursor's position is before the stretch
-        for rows in _pages(
-            answer, spans, filters, parameters, since, until, position, common.limit
-        ):
-            matches = (matches or 0) + len(rows)
+        limit = common.limit + len(seen) if to_end else common.limit
+        for rows in _pages(answer, spans, filters, parameters, since, until, position, limit):
+            matches = (matches or 0) + len(rows.keys() - seen)
             later = _matching_later(
                 answer, spans, parameters, rows.keys() - seen, Window(end, last)
             )
             yield {id: time for id, time in rows.items() if id not in seen and id not in later}
             seen |= rows.keys()
         stretch_end = stretch.start
-        is_sparse = selective and matches is not None
-        length *= _growth(matches or 0, common.limit) if is_sparse else GROWTH
+        is_sparse = margin > 0 and matches is not None
+        length *= _growth(matches or 0, common.limit, margin) if is_sparse else GROWTH
 
 
-def _is_selective(
+def _margin(
     filters: str,
     operation: str | None,
     status: str | None,
     attributes: Sequence[AttributeFilter],
-) -> bool:
-    """Whether a long stretch with few matches costs little, as `newest_matches` has it."""
+) -> int:
+    """The margin of such a search, as `newest_matches` has it."""
     if filters:
         # The long traces of a stretch cost as much in one statement as in several.
-        return filters == LONG_TRACES and not (operation or status or attributes)
-    return operation is not None or any(attribute.is_indexed for attribute in attributes)
+        is_cheap = filters == LONG_TRACES and not (operation or status or attributes)
+        return BY_INDEX if is_cheap else 0
+    if operation is not None:
+        return BY_KEY
+    return BY_INDEX if any(attribute.is_indexed for attribute in attributes) else 0
 
 
-def _growth(matches: int, limit: int) -> int:
-    """How many times as long the next stretch is, where this one had `matches` of `limit` traces:
-    twice what it takes if there are as many everywhere."""
-    return min(MAX_GROWTH, max(GROWTH, 2 * (limit + 1) // matches)) if matches else MAX_GROWTH
+def _growth(matches: int, limit: int, margin: int) -> int:
+    """How many times as long the next stretch is, where this one had `matches` of `limit`
+    traces."""
+    return min(MAX_GROWTH, max(GROWTH, margin * (limit + 1) // matches)) if matches else MAX_GROWTH
 
 
 def _pages(

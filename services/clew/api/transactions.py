@@ -101,6 +101,7 @@ def list_transactions(
     baseline = baseline_window(common.window, baseline_start, baseline_end)
     if baseline is None and order.key == "change":
         baseline = window_before(common.window)
+    answer.use_one_thread()
     answer.rests_on_settled_traces()
     overflow = answer.limited_rows(queries.OVERFLOW, MAX_OVERFLOW)
     transactions, before = answer.in_parallel(
@@ -147,6 +148,8 @@ def joined_view(
 
     `limit` holds for each of its lists, except the points of series. Errors come first among the
     logs, and the others are spread over the window."""
+    if common.window.seconds <= RECENT:
+        answer.use_one_thread()
     transaction = find_transaction(answer, definitions, transaction_id)
     answer.rests_on_settled_traces()
     if isinstance(transaction, Definition):

@@ -124,12 +124,16 @@ class Reader:
 
 
 class Reading:
-    """Runs the queries of one request, which share its time. Threads may call it concurrently."""
+    """Runs the queries of one request, which share its time. Threads may call it concurrently.
+
+    `threads`: of the engine, for a statement. One takes a twentieth less of CPU time, and no more
+    time where several statements run beside one another."""
 
     def __init__(self, store: Store, limits: Limits, cache: StatementCache | None = None) -> None:
         self._store = store
         self._limits = limits
         self._cache = cache
+        self.threads = THREADS
         self._until = time.monotonic() + limits.seconds
         self._tag = secrets.token_hex(16)
         self._cancelled = False
@@ -289,12 +293,14 @@ class Reading:
         query: str,
         sql: str,
         parameters: dict[str, Any],
-        threads: int = THREADS,
+        threads: int | None = None,
         rows_read: int | None = None,
     ) -> Iterator[tuple[Client, str]]:
         """A client for a statement, and the statement's settings."""
         self._ran.append((sql, parameters))
-        settings = self._settings(query, threads, rows_read or self._limits.rows_read)
+        settings = self._settings(
+            query, threads or self.threads, rows_read or self._limits.rows_read
+        )
         with self._store.client() as client:
             try:
                 yield client, settings
