@@ -19,8 +19,8 @@ FROM
         max(carries) AS by_attribute,
         avg(Value) AS point
     FROM otel.otel_metrics_gauge
-    WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
-        AND bitAnd(Flags, 1) = 0 AND isFinite(Value)
+    PREWHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
+    WHERE bitAnd(Flags, 1) = 0 AND isFinite(Value)
         AND (ServiceName IN {services:Array(String)} AND ((ServiceName, Instance) IN {processes:Array(Tuple(String, String))} OR carries)
             OR startsWith(MetricName, 'system.') AND Host IN {hosts:Array(String)})
     GROUP BY name, service, series, bin

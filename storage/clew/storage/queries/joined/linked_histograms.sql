@@ -29,8 +29,8 @@ FROM
             max(notEmpty(Exemplars.TraceId)) AS has_exemplars,
             max(carries) AS by_attribute
         FROM otel.otel_metrics_histogram
-        WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
-            AND bitAnd(Flags, 1) = 0 AND notEmpty(ExplicitBounds) AND length(BucketCounts) = length(ExplicitBounds) + 1
+        PREWHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
+        WHERE bitAnd(Flags, 1) = 0 AND notEmpty(ExplicitBounds) AND length(BucketCounts) = length(ExplicitBounds) + 1
             AND (ServiceName IN {services:Array(String)} AND ((ServiceName, Instance) IN {processes:Array(Tuple(String, String))} OR carries)
                 OR startsWith(MetricName, 'system.') AND Host IN {hosts:Array(String)})
         GROUP BY name, service, series, bounds, is_delta, run

@@ -1,7 +1,7 @@
 -- Sums that may have to do with some traces, chosen as in linked_gauges. A point is the rate per second in {step} seconds;
 -- of a cumulative sum that is not monotonic (is_level) the mean of its values. What a stream went up by is worked out run
 -- by run, as series_rates has it: all of it where a run began within the window. rises: the bins, what it went up by in
--- each, and the number of values.
+-- each, and the number of values. (PREWHERE: the engine itself would take more conditions before it reads the rest, and 4 ms of 25 longer.)
 SELECT
     name, any(unit) AS unit, service, any(host) AS host, any(instance) AS instance, any(attributes) AS attributes, series,
     max(has_exemplars) AS has_exemplars, groupUniqArrayArray(exemplars) AS exemplars,
@@ -28,8 +28,8 @@ FROM
         max(notEmpty(Exemplars.TraceId)) AS has_exemplars, groupUniqArrayArray(if({with_exemplars:Bool}, Exemplars.TraceId, [])) AS exemplars,
         max(carries) AS by_attribute
     FROM otel.otel_metrics_sum
-    WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
-        AND bitAnd(Flags, 1) = 0 AND isFinite(Value)
+    PREWHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
+    WHERE bitAnd(Flags, 1) = 0 AND isFinite(Value)
         AND (ServiceName IN {services:Array(String)} AND ((ServiceName, Instance) IN {processes:Array(Tuple(String, String))} OR carries)
             OR startsWith(MetricName, 'system.') AND Host IN {hosts:Array(String)})
     GROUP BY name, service, series, is_delta, run

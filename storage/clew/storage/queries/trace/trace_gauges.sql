@@ -11,8 +11,8 @@ SELECT
         point -> (toUnixTimestamp(point.1), point.3),
         arraySort(groupArray((TimeUnix, TimeUnixNanos, Value)))) AS points
 FROM otel.otel_metrics_gauge
-WHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
-    AND (ServiceName, MetricName) IN (
+PREWHERE TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
+WHERE (ServiceName, MetricName) IN (
         SELECT ServiceName, MetricName FROM otel.otel_metrics_gauge
         WHERE ServiceName IN {services:Array(String)}
             AND TimeUnix >= toDateTime({start:DateTime64(9)}) AND TimeUnix <= toDateTime({end:DateTime64(9)})
