@@ -203,7 +203,14 @@ class Shop:
                 self._query(trace, "INSERT", "jobs", "INSERT")
                 heapq.heappush(self._jobs, (trace.now + FULFILMENT_DELAY, order, items))
                 self._log(trace, call.server, "INFO", "order confirmed", order_id=order)
-            status = 502 if status == 500 else status
+            if status == 500:
+                status = 502
+                error = {
+                    "exception.type": "httpx.HTTPStatusError",
+                    "exception.message": "500 Internal Server Error",
+                    "code.function.name": "clew.shop.orders._ask",
+                }
+                self._log(trace, call.server, "ERROR", "/charges failed", **error)
             call.fail(status)
         return status
 

@@ -13,6 +13,7 @@ from clew.analysis.diagnosis.differences import differences, of_kind
 from clew.analysis.diagnosis.evidence import (
     Evidence,
     explained_calls,
+    handed_up,
     least_z,
     logs_evidence,
     more_calls,
@@ -169,8 +170,32 @@ def test_a_service_that_calls_more_or_one_after_the_other_is_a_cause() -> None:
     )
     assert not more_calls([way | {"more_variance": 1e18}], 10)  # as much by chance
     assert not structure_evidence([way], [], {}).strengths
-    (calls,) = explained_calls(more_calls([way], 10), Evidence({"bank": 3.0}), {"orders": ["bank"]})
-    assert calls.extra == 4e7  # what it calls logs otherwise
+    calls = explained_calls(more_calls([way], 10), Evidence({"bank": 3.0}), {"orders": ["bank"]})
+    evidences["time"] = time_evidence([], calls)
+    (cause,) = rank(evidences, 1e9)
+    assert cause.score == 0.5  # what it calls logs otherwise
+
+
+def test_errors_that_are_handed_up_are_of_the_deepest_service() -> None:
+    graph = {"shop": ["orders"], "orders": ["payments"]}
+    calls = _way(90, 10, 0.1) | {"operation": "DELETE", "baseline_calls": 700.0, "more": 9e8}
+    error = _kind_of_record(80, 0.0, 0.4) | {"severity": "error"}
+    evidences = {name: Evidence() for name in WEIGHTS}
+
+    def ranked(of_payments: int) -> list[tuple[str, float]]:
+        records = [error, error | {"service": "payments", "came": of_payments}]
+        evidences["logs"] = logs_evidence(records, [], 1.0, 1.0, graph)
+        more = explained_calls(more_calls([calls], 10), evidences["logs"], graph)
+        evidences["time"] = time_evidence([], more)
+        evidences["structure"] = structure_evidence([calls], [], graph)
+        causes = rank(evidences, 1e9, handed_up(evidences, graph))
+        return [(cause.service, cause.score) for cause in causes]
+
+    assert ranked(80) == [("payments", pytest.approx(1.2)), ("orders", pytest.approx(0.6))]
+    # Eight times as many orders are otherwise: payments is not why.
+    assert ranked(10)[0][0] == "orders"
+    loop = {"orders": ["payments"], "payments": ["orders"]}
+    assert handed_up(evidences, loop) == {}
 
 
 def test_waiting_for_a_connection_is_the_process() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from clew.analysis.diagnosis.evidence import Evidence, EvidenceName
+from clew.analysis.diagnosis.evidence import EXPLAINED, CallGraph, Evidence, EvidenceName
 
 CauseKind = Literal[
     "own", "link", "code", "missing", "process", "database", "external", "version", "value"
@@ -43,9 +43,13 @@ class Cause:
     parts: Mapping[EvidenceName, float]
 
 
-def rank(evidence: Mapping[EvidenceName, Evidence], mean_duration: float) -> list[Cause]:
+def rank(
+    evidence: Mapping[EvidenceName, Evidence],
+    mean_duration: float,
+    began: CallGraph | None = None,
+) -> list[Cause]:
     """The suspects, the first one the strongest, also those below THRESHOLD. `mean_duration`: of
-    the traces of B, in nanoseconds."""
+    the traces of B, in nanoseconds. `began`: the services whose errors each service hands up."""
     full: Mapping[EvidenceName, float] = {
         "time": FULL_TIME * mean_duration,
         "structure": FULL_STRUCTURE,
@@ -64,12 +68,31 @@ def rank(evidence: Mapping[EvidenceName, Evidence], mean_duration: float) -> lis
         shares = parts.setdefault(service, {})
         shares["structure"] = max(share, shares.get("structure", 0.0))
     scores = {service: sum(shares.values()) for service, shares in parts.items()}
+    for service, callees in (began or {}).items():
+        deeper = max(scores.get(callee, 0.0) for callee in callees)
+        if service in parts:
+            _hand_down(parts[service], evidence["time"], service, EXPLAINED * deeper)
+    scores = {service: sum(shares.values()) for service, shares in parts.items()}
     order = sorted(scores, key=lambda service: (-scores[service], service))
     total = sum(scores.values())
     return [
         _cause(service, scores[service], scores[service] / total, parts[service], evidence)
         for service in order[:MAX_CAUSES]
     ]
+
+
+def _hand_down(
+    shares: dict[EvidenceName, float], time: Evidence, service: str, limit: float
+) -> None:
+    """What a service does otherwise because of errors from further down counts no more than
+    `limit`; its own time is its own."""
+    calls = time.calls.get(service, 0.0) / max(1.0, time.strengths.get(service, 0.0))
+    parts: dict[EvidenceName, float] = {"time": calls, "structure": 1.0, "logs": 1.0}
+    handed = {name: part * shares.get(name, 0.0) for name, part in parts.items()}
+    total = sum(handed.values())
+    if total > limit:
+        for name in shares.keys() & handed.keys():
+            shares[name] -= handed[name] * (1 - limit / total)
 
 
 def _cause(

@@ -11,7 +11,7 @@ from clew.analysis import impact, queries
 from clew.analysis.diagnosis import differences, evidence, onset
 from clew.analysis.diagnosis.advice import advice
 from clew.analysis.diagnosis.causes import THRESHOLD, Cause, rank
-from clew.analysis.diagnosis.evidence import Evidence, EvidenceName
+from clew.analysis.diagnosis.evidence import CallGraph, Evidence, EvidenceName
 from clew.analysis.diagnosis.question import SECOND, Question, Rows
 from clew.analysis.events import events_near
 from clew.analysis.texts import code_place
@@ -54,8 +54,9 @@ def diagnose(rows: Rows, question: Question) -> dict[str, Any]:
         return _answer(began, None, [], reason)
     question = question.sampled(sets.a["rows"], sets.b["rows"])
     lost = _lost(rows, question, sets)
-    evidences = _evidence(rows, question, sets)
-    suspects = rank(evidences, sets.b["mean"] or 0.0)
+    evidences, callees = _evidence(rows, question, sets)
+    handed_up = evidence.handed_up(evidences, callees)
+    suspects = rank(evidences, sets.b["mean"] or 0.0, handed_up)
     causes = [cause for cause in suspects if cause.score >= THRESHOLD]
     if not causes:
         return _answer(began, lost, [], _nothing(suspects))
@@ -106,7 +107,10 @@ def _lost(rows: Rows, question: Question, sets: Sets) -> dict[str, Any]:
     return impact.impact(sets.a, sets.b, occurrences, question.objective, question.usual_seconds)
 
 
-def _evidence(rows: Rows, question: Question, sets: Sets) -> dict[EvidenceName, Evidence]:
+def _evidence(
+    rows: Rows, question: Question, sets: Sets
+) -> tuple[dict[EvidenceName, Evidence], CallGraph]:
+    """The evidence of each kind, and which services call which."""
     parameters = question.parameters
     traces = (sets.a["rows"] // question.a_one_in, sets.b["rows"] // question.b_one_in)
     times = rows.rows(queries.DIAGNOSIS_TIMES, **parameters)
@@ -119,7 +123,7 @@ def _evidence(rows: Rows, question: Question, sets: Sets) -> dict[EvidenceName, 
         logs, exceptions, sets.a["rows"] / sets.b["rows"], traces[0] / traces[1], callees
     )
     more = evidence.more_calls(structure, traces[0])
-    return {
+    evidences: dict[EvidenceName, Evidence] = {
         "time": evidence.time_evidence(
             evidence.time_changes(times, traces[0]),
             evidence.explained_calls(more, log_evidence, callees),
@@ -128,6 +132,7 @@ def _evidence(rows: Rows, question: Question, sets: Sets) -> dict[EvidenceName, 
         "logs": log_evidence,
         "process": evidence.process_evidence(gauges),
     }
+    return evidences, callees
 
 
 def _documents(

@@ -42,6 +42,7 @@ MIN_SPREAD = 0.02  # of a gauge, and of its median where that is above 1: less i
 # however idle it is otherwise.
 LOADED, OF_LIMIT = 0.5, "limit"
 PROCESS_DEVIATION = 3.0  # interquartile ranges above the median
+ERRORS = ("error", "fatal")  # severities
 # What a target without spans does counts as its caller's own time.
 OUTSIDE = ("database", "external", "queue")
 
@@ -53,10 +54,16 @@ CallGraph = Mapping[str, Collection[str]]  # the services that each service call
 class Evidence:
     """One kind of evidence. `strengths` and `details` by service; the details' members are those of
     the API's models, the strongest first. `missing`: of operations that ran in every call of the
-    service and no longer do, as sure a sign as a log record that is missing, and as strong."""
+    service and no longer do, as sure a sign as a log record that is missing, and as strong.
+    `explained`: a part of the strengths was taken off, of which the greatest would have been so
+    strong. `calls`: of the strengths, what comes of calling more. `errors`: how many traces more
+    than expected have a new error of the service."""
 
     strengths: dict[str, float] = field(default_factory=dict)
     missing: dict[str, float] = field(default_factory=dict)
+    calls: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, float] = field(default_factory=dict)
+    explained: float = 0.0
     details: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, service: str, **detail: Any) -> None:
@@ -64,7 +71,8 @@ class Evidence:
 
     @property
     def strongest(self) -> float:
-        return max(self.strengths.values(), default=0.0)
+        """What the strengths are measured by: what explains a change makes no other one stronger."""
+        return max(self.explained, *self.strengths.values(), 0.0)
 
 
 def least_z(tests: int) -> float:
@@ -154,7 +162,11 @@ def time_evidence(changes: Sequence[TimeChange], more: Iterable[MoreCalls] = ())
         evidence.strengths[service] = strength
     for calls in more:
         service = calls.row["service"]
-        evidence.strengths[service] = evidence.strengths.get(service, 0.0) + calls.extra
+        before = evidence.strengths.get(service, 0.0)
+        strength = calls.extra * calls.weight
+        evidence.strengths[service] = before + strength
+        evidence.calls[service] = evidence.calls.get(service, 0.0) + strength
+        evidence.explained = max(evidence.explained, before + calls.extra)
         evidence.add(service, **_more_detail(calls))
     return evidence
 
@@ -177,11 +189,12 @@ def _time_detail(change: TimeChange) -> dict[str, Any]:
 class MoreCalls:
     """The time that a service takes because it calls others more often, or one after the other, or
     runs an operation more often: `extra` nanoseconds in each trace of A. `row`: of the operation,
-    or of all calls of other services."""
+    or of all calls of other services. `weight`: less where what it calls explains it."""
 
     row: DiagnosisWaysRow
     z: float
     extra: float
+    weight: float = 1.0
 
 
 def more_calls(rows: Sequence[DiagnosisWaysRow], traces: int) -> list[MoreCalls]:
@@ -209,7 +222,7 @@ def explained_calls(
         if strength >= EXPLAINED * logs.strongest
     }
     return [
-        replace(calls, extra=EXPLAINED * calls.extra)
+        replace(calls, weight=EXPLAINED)
         if strong.intersection(callees.get(calls.row["service"], ()))
         else calls
         for calls in more
@@ -310,6 +323,41 @@ def _failures(times: Iterable[DiagnosisTimesRow]) -> list[tuple[str, str, float,
     ]
 
 
+def handed_up(evidences: Mapping[EvidenceName, Evidence], graph: CallGraph) -> CallGraph:
+    """Of services of which all that is otherwise (log records, calls) may come of errors that a
+    service further down began: these. Each change is in no more than twice as many traces as the
+    errors are, and neither of two services that call each other is further down."""
+    errors = evidences["logs"].errors
+    below = {service: _reached(service, graph) for service in graph}
+    began: dict[str, set[str]] = {}
+    for service, callees in below.items():
+        changes = [
+            abs(change["came"] - change["expected"])
+            for name in ("structure", "logs")
+            for change in evidences[name].details.get(service, ())
+        ]
+        began[service] = {
+            callee
+            for callee in callees.intersection(errors)
+            if changes
+            and service not in below.get(callee, ())
+            and errors[callee] >= EXPLAINED * max(changes)
+        }
+    return {service: callees for service, callees in began.items() if callees}
+
+
+def _reached(service: str, graph: CallGraph) -> set[str]:
+    """The services that a service calls, and those that they call."""
+    reached: set[str] = set()
+    waiting = list(graph.get(service, ()))
+    while waiting:
+        callee = waiting.pop()
+        if callee not in reached:
+            reached.add(callee)
+            waiting.extend(graph.get(callee, ()))
+    return reached - {service}
+
+
 def call_graph(rows: Iterable[DiagnosisTimesRow]) -> CallGraph:
     """Which services each service calls."""
     callees: defaultdict[str, set[str]] = defaultdict(set)
@@ -347,7 +395,7 @@ def logs_evidence(
     for row in logs:
         received = (row["share"] or 0.0) / sampled_share
         is_missing = row["came"] < row["expected"]
-        is_better = is_missing and row["severity"] in ("error", "fatal")
+        is_better = is_missing and row["severity"] in ERRORS
         z = (row["came"] - row["expected"]) / math.sqrt(row["variance"])
         is_chance = abs(z) < least_z(row["tested"])
         if MIN_RECEIVED < received < MAX_RECEIVED and not is_better and not is_chance:
@@ -388,6 +436,8 @@ def _add_place(
     weight = math.log1p(abs(came - expected))
     evidence.strengths[service] = max(evidence.strengths.get(service, 0.0), weight)
     evidence.add(service, came=came, expected=expected, weight=weight, **place)
+    if place["change"] == "new" and place["severity"] in ERRORS:
+        evidence.errors[service] = max(evidence.errors.get(service, 0.0), came - expected)
 
 
 def process_evidence(rows: Iterable[DiagnosisProcessRow]) -> Evidence:
