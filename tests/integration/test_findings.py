@@ -9,9 +9,10 @@ import pytest
 
 from clew.analysis.findings.cost import MIN_TRACES
 from clew.analysis.findings.records import FindingRecords, FindingState
-from clew.analysis.findings.rule import Candidate, Traffic
+from clew.analysis.findings.rule import Candidate, Change, Traffic
 from clew.analysis.findings.rules import all_rules
 from clew.analysis.findings.rules.chatty import Chatty
+from clew.analysis.findings.rules.n_plus_one_queries import NPlusOneQueries
 from clew.analysis.findings.step import RESOLVED_AFTER, Findings, time_groups
 from clew.analysis.steps import Interval
 from clew.analysis.traces.settling import Settling, settler_statements
@@ -159,6 +160,35 @@ def test_what_is_not_seen_for_a_day_is_resolved_where_there_is_traffic(shop: Sho
     shop.serve(100, later + 60 * SECOND, queries=1)
     shop.run()
     assert shop.states() == [FindingState.RESOLVED]
+
+
+class LastingRule(NPlusOneQueries):
+    """A rule that compares with before, for as long as it is told so."""
+
+    sees_changes = True
+    lasts = True
+
+    def persists(self, change: Change, traffic: Traffic) -> bool:
+        return self.lasts
+
+
+def test_what_a_rule_of_changes_has_found_is_resolved_a_day_after_it_is_as_usual(
+    shop: Shop,
+) -> None:
+    rule = LastingRule()
+    shop.step = Findings(shop.statements, [rule])
+    shop.serve(5, T0)
+    shop.run()
+    day = int(RESOLVED_AFTER + 3600) * SECOND
+    for later, rule.lasts, state in (
+        (T0 + day, True, FindingState.OPEN),
+        (T0 + 2 * day, True, FindingState.OPEN),
+        (T0 + 2 * day + 3600 * SECOND, False, FindingState.OPEN),
+        (T0 + 3 * day, False, FindingState.RESOLVED),
+    ):
+        shop.serve(110, later, queries=1)
+        shop.run()
+        assert shop.states() == [state]
 
 
 def test_a_definition_says_what_the_traces_are_worth(shop: Shop) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from clew.analysis.findings.cost import Finding
 from clew.analysis.findings.rule import Candidate, Occurrence, Traffic
 from clew.analysis.findings.rules import all_rules
 from clew.analysis.queries import (
@@ -97,6 +98,39 @@ def test_requests_wait_where_their_own_time_and_their_number_have_grown() -> Non
         operation(late_self=100 * 30 * MS, kind="Internal"),
     ):  # fmt: skip
         assert candidates("waits_before_work", [other]) == []
+
+
+def persists(name: str, traffic: Traffic, **more: Any) -> bool:
+    change = Finding(
+        "", name, "", "shop", "GET /", "x", "", "", (), (), 0.0, 0.0, 0.0, **more
+    )  # fmt: skip
+    return RULES[name].persists(change, traffic)
+
+
+def test_what_has_changed_lasts_until_it_is_as_usual_again() -> None:
+    entries = {("", "shop", "GET /"): entry()}
+
+    def waiting(late_self: int, late_calls: int = 100, usual: float | None = 5.0 * MS) -> bool:
+        row = operation(early_self=late_self, late_self=late_self, late_calls=late_calls)
+        traffic = Traffic(entries, [row], [], 3600.0, {}, UNTIL)
+        return persists("waits_before_work", traffic, target="GET /", usual=usual)
+
+    assert waiting(100 * 30 * MS)
+    assert waiting(30 * 5 * MS, late_calls=30)  # too few to tell
+    assert waiting(100 * 5 * MS, usual=None)  # of an older version
+    assert not waiting(100 * 5 * MS)
+    assert not waiting(0, late_calls=0)
+
+    def reads(late_calls: int, usual: float | None = 0.1, **of_entry: Any) -> bool:
+        row = call(early_calls=late_calls, late_calls=late_calls)
+        traffic = Traffic({("", "shop", "GET /"): entry(**of_entry)}, [], [row], 3600.0, {}, UNTIL)
+        return persists("cacheable", traffic, target="stock", usual=usual)
+
+    assert reads(200)
+    assert reads(1, late_traces=9)
+    assert reads(1, usual=None)
+    assert not reads(10)
+    assert not persists("cacheable", Traffic({}, [], [], 1.0, {}), target="stock", usual=0.1)
 
 
 def test_an_operation_blocks_the_loop_for_others() -> None:

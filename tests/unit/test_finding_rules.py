@@ -141,7 +141,7 @@ MATCHES: dict[str, list[tuple[Draw, str, float]]] = {
     "high_cardinality_names": [(queries(1), "span names", 0)],
     "waits_before_work": [(lambda drawing: drawing.query(300, 400), "before the first call", 295)],
     "event_loop_blocked": [(queries(1), "event loop", 970)],
-    "pool_full": [(connected(50), "connection pool", 45)],
+    "pool_full": [(connected(50), "connection pool of sqlite", 45)],
     "cpu_saturated": [(queries(1), "CPU", 0)],
     "gc_pauses": [(queries(1), "garbage collection", 0)],
     "memory_leak": [(queries(1), "memory", 0)],
@@ -225,7 +225,7 @@ TARGETS = {
     **dict.fromkeys(("waits_before_work", "event_loop_blocked"), "GET /list"),
     **dict.fromkeys(("queue_lag", "cacheable", "third_party"), "bank"),
 }
-WHOLE_SERVICE = ("log records", "span names", "CPU", "garbage collection", "memory")
+WHOLE_SERVICE = ("log records", "span names", "CPU", "garbage collection", "memory", "connection pool of sqlite")  # fmt: skip
 
 
 def examine(

@@ -41,7 +41,8 @@ class TransactionCost:
 class Finding:
     """A finding; `transactions` are in the order of their cost. `since`, `until`: between which
     times its examples lie; `newest`: when the third-newest trace that has it began. All times are
-    seconds since 1970."""
+    seconds since 1970. `target`, `usual`: of a rule that sees changes, where it looked and what it
+    compared with."""
 
     id: str
     rule: str
@@ -56,6 +57,8 @@ class Finding:
     since: float
     until: float
     newest: float
+    target: str = ""
+    usual: float | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -129,6 +132,8 @@ def findings_of(
             starts[0] / 1e9,
             ends / 1e9,
             starts[-MIN_TRACES] / 1e9,
+            candidate.target,
+            candidate.usual,
         )
 
 

@@ -143,7 +143,8 @@ def entry_key(row: queries.FindingOperationsRow | queries.FindingCallsRow) -> En
 class Candidate:
     """What may be a finding: traces of one entry, `affected` of them in the whole stretch, of which
     `traces` are the newest, each (id, start in nanoseconds). `weight`: what it may cost, to order
-    candidates; `service` and `target`: where the rule looks."""
+    candidates; `service` and `target`: where the rule looks; `usual`: what it compares with, if it
+    sees changes."""
 
     entry: Entry
     affected: float
@@ -152,6 +153,7 @@ class Candidate:
     service: str = ""
     target: str = ""
     numbers: Numbers = field(default_factory=dict)
+    usual: float | None = None
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,26 @@ class Occurrence:
     saved_ns: float
     numbers: Numbers
     place: str = ""
+
+
+class Change(Protocol):
+    """What a rule that sees changes found earlier: a finding."""
+
+    @property
+    def environment(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+    @property
+    def operation(self) -> str: ...
+    @property
+    def target(self) -> str:
+        """Of its candidate."""
+        ...
+
+    @property
+    def usual(self) -> float | None:
+        """What was usual before; None if nobody knows: it was found by an older version."""
+        ...
 
 
 def service_occurrence(candidate: Candidate, tree: TraceTree, subject: str) -> Iterator[Occurrence]:
@@ -186,7 +208,8 @@ class Rule(ABC):
     advice: ClassVar[str]
     saves_time: ClassVar[bool] = True  # whether a finding must save time to be opened
     least_share: ClassVar[float] = 0.0  # of the looked-at traces that must show it
-    # Whether it compares with before: what stays as it is, is then seen no more, and not resolved.
+    # Whether it compares with before: what stays as it is, is no candidate any more, and `persists`
+    # says whether it still is as it was when it was found.
     sees_changes: ClassVar[bool] = False
 
     @abstractmethod
@@ -200,3 +223,7 @@ class Rule(ABC):
     def accepts(self, occurrences: Sequence[Occurrence]) -> bool:
         """Whether what was found in several traces is a finding together."""
         return True
+
+    def persists(self, change: Change, traffic: Traffic) -> bool:
+        """Whether what was found is still so, or cannot be judged: of a rule that sees changes."""
+        return False

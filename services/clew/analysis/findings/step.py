@@ -7,7 +7,7 @@ decides when the next one is: at most MAX_LOAD of a core, and more only where ma
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
 
@@ -214,6 +214,8 @@ class Findings:
         self, findings: Sequence[Finding], traffic: Traffic, until: float, version: int
     ) -> None:
         stored = self._records.all()
+        found = {finding.id for finding in findings}
+        findings = [*findings, *self._lasting(stored, found, traffic)]
         seen = [finding for finding in findings if not _was_resolved(stored, finding)]
         regressed = [
             finding.id
@@ -226,19 +228,30 @@ class Findings:
         self._records.change(regressed, FindingState.REGRESSED, until)
         traces = {row["id"]: row["traces"] for row in traffic.entries.values()}
         seen_ids = {finding.id for finding in findings}
-        unjudged = {rule.name for rule in self._rules if rule.sees_changes}
-        unjudged |= self._failures.failed.keys()
         ended = [
             id
             for id, record in stored.items()
             if id not in seen_ids
-            and record.finding.rule not in unjudged
+            and record.finding.rule not in self._failures.failed
             and _has_ended(record, traces, until)
         ]
         self._records.change(ended, FindingState.RESOLVED, until, reason=ENDED)
 
+    def _lasting(
+        self, stored: Mapping[str, StoredFinding], seen: Collection[str], traffic: Traffic
+    ) -> Iterator[Finding]:
+        """The findings of rules that see changes whose changes were found earlier, and last."""
+        rules = {rule.name: rule for rule in self._rules if rule.sees_changes}
+        for id, record in stored.items():
+            rule = rules.get(record.finding.rule)
+            if rule and id not in seen and record.state in OPEN_STATES:
+                with self._failures.guard(rule.name):
+                    if rule.persists(record.finding, traffic):
+                        yield record.finding
+
 
 ENDED = "not seen for a day"
+OPEN_STATES = (FindingState.OPEN, FindingState.REVIEWED, FindingState.REGRESSED)
 
 
 def _window(hours: Sequence[queries.FindingWindowRow], until: float) -> tuple[float, int]:
@@ -263,9 +276,8 @@ def _was_resolved(stored: Mapping[str, StoredFinding], finding: Finding) -> bool
 
 
 def _has_ended(record: StoredFinding, traces: Mapping[str, int], until: float) -> bool:
-    is_open = record.state in (FindingState.OPEN, FindingState.REVIEWED, FindingState.REGRESSED)
     return (
-        is_open
+        record.state in OPEN_STATES
         and record.last_seen < until - RESOLVED_AFTER
         and all(traces.get(cost.id, 0) >= MIN_TRAFFIC for cost in record.finding.transactions)
     )

@@ -17,6 +17,7 @@ MAX_ANCESTORS = 100
 STATEMENT = ("db.query.text", "db.statement")
 NAMED_STATEMENT = ("db.query.summary", "db.operation.name", "db.operation")
 SYSTEM = ("db.system.name", "db.system")
+NAMESPACE = ("db.namespace", "db.name")
 COLLECTION = ("db.collection.name", "db.sql.table")
 METHOD = ("http.request.method", "http.method")
 URL = ("url.full", "http.url")
@@ -39,6 +40,7 @@ NAMES = tuple(
             STATEMENT,
             NAMED_STATEMENT,
             SYSTEM,
+            NAMESPACE,
             COLLECTION,
             METHOD,
             URL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from zlib import crc32
 
-from clew.analysis.findings.rule import Candidate, Occurrence, Rule, Traffic, entry_key
+from clew.analysis.findings.rule import Candidate, Change, Occurrence, Rule, Traffic, entry_key
 from clew.analysis.findings.shapes import has_parameters
 from clew.analysis.findings.trees import URL, TraceTree, TreeSpan
 
@@ -45,11 +45,11 @@ class Cacheable(Rule):
                 continue
             before = row["early_calls"] / entry["early_traces"]
             now = row["late_calls"] / entry["late_traces"]
-            if row["early_calls"] >= MIN_BEFORE and now >= max(MIN_READS, GROWN * before):
+            if row["early_calls"] >= MIN_BEFORE and _is_more(now, before):
                 affected = row["traces"] * row["late_calls"] / row["calls"]
                 yield Candidate(
                     entry_key(row), affected, row["newest"], row["total"], row["source"],
-                    row["target"], {"reads": f"{now:.1f}", "before": f"{before:.2f}"},
+                    row["target"], {"reads": f"{now:.1f}", "before": f"{before:.2f}"}, before,
                 )  # fmt: skip
 
     def examine(self, candidate: Candidate, tree: TraceTree) -> Iterator[Occurrence]:
@@ -71,6 +71,21 @@ class Cacheable(Rule):
     def accepts(self, occurrences: Sequence[Occurrence]) -> bool:
         different = len({one.numbers["asked"] for one in occurrences})
         return 1 - different / len(occurrences) >= REPEATED
+
+    def persists(self, change: Change, traffic: Traffic) -> bool:
+        for row in traffic.calls:
+            place = (row["environment"], row["source"], row["target"])
+            entry = traffic.entries.get(entry_key(row))
+            if entry is None or place != (change.environment, change.service, change.target):
+                continue
+            late = entry["late_traces"]
+            if late < MIN_TRACES or _is_more(row["late_calls"] / late, change.usual or 0.0):
+                return True
+        return change.usual is None
+
+
+def _is_more(now: float, before: float) -> bool:
+    return now >= max(MIN_READS, GROWN * before)
 
 
 def _what_is_read(span: TreeSpan) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from clew.analysis.findings.rule import Candidate, Occurrence, Rule, Traffic, entry_key
-from clew.analysis.findings.trees import TraceTree
+from clew.analysis.findings.trees import NAMESPACE, SYSTEM, TraceTree
 from clew.analysis.resources.constraints import CONSTRAINTS
 
 CONNECT = "connect"
@@ -32,8 +32,8 @@ class PoolFull(Rule):
     )
     mend = "Give connections back sooner: no calls to others while one is held, shorter transactions. Then enlarge the pool, as far as the database allows."
     advice = (
-        "{operation} waits {wait_ms} ms for a connection, where most have one in {usual_ms} ms{metrics}. Hold connections for a shorter "
-        "time, then enlarge the pool."
+        "A request waits {wait_ms} ms for the {subject}, where most have a connection in {usual_ms} ms{metrics}. Hold connections for a "
+        "shorter time, then enlarge the pool."
     )
 
     def candidates(self, traffic: Traffic) -> Iterable[Candidate]:
@@ -64,10 +64,12 @@ class PoolFull(Rule):
                 continue
             waited = tree.waited([span])
             if waited >= max(MIN_WAIT_NS, TAIL * usual):
+                pool = "/".join(filter(None, (span.text(SYSTEM), span.text(NAMESPACE))))
+                # A pool is one finding, whichever operations wait for it.
                 yield Occurrence(
                     span.service,
-                    tree.server(span).name,
-                    "connection pool",
+                    "",
+                    f"connection pool of {pool}" if pool else "connection pool",
                     waited - usual,
                     {
                         "wait_ms": waited / 1e6,

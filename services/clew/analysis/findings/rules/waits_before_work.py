@@ -8,6 +8,7 @@ from clew.analysis import queries
 from clew.analysis.findings.rule import (
     ENTRY_KINDS,
     Candidate,
+    Change,
     Occurrence,
     Rule,
     Traffic,
@@ -55,6 +56,7 @@ class WaitsBeforeWork(Rule):
                     entry_key(row), late, row["newest"], row["late_self"] - row["early_self"],
                     row["service"], row["operation"],
                     {"usual": row["early_self"] / row["early_calls"]},
+                    row["early_self"] / row["early_calls"],
                 )  # fmt: skip
 
     def examine(self, candidate: Candidate, tree: TraceTree) -> Iterator[Occurrence]:
@@ -73,6 +75,17 @@ class WaitsBeforeWork(Rule):
                     tree.place(span),
                 )
 
+    def persists(self, change: Change, traffic: Traffic) -> bool:
+        rows = [
+            row
+            for row in traffic.operations_by_service.get((change.environment, change.service), ())
+            if row["operation"] == change.target and row["kind"] in ENTRY_KINDS
+        ]
+        calls = sum(row["late_calls"] for row in rows)
+        if change.usual is None or 0 < calls < MIN_CALLS:
+            return True
+        return calls > 0 and _is_longer(sum(row["late_self"] for row in rows) / calls, change.usual)
+
 
 def _has_grown(row: queries.FindingOperationsRow) -> bool:
     early, late = row["early_calls"], row["late_calls"]
@@ -81,7 +94,11 @@ def _has_grown(row: queries.FindingOperationsRow) -> bool:
     before, now = row["early_self"] / early, row["late_self"] / late
     # The begin and the end are of one length: by Little's law their sums compare how many are in it at once.
     is_crowded = row["late_self"] >= MORE_AT_ONCE * row["early_self"]
-    return is_crowded and now >= max(GROWN * before, before + MIN_GROWN_NS)
+    return is_crowded and _is_longer(now, before)
+
+
+def _is_longer(now: float, before: float) -> bool:
+    return now >= max(GROWN * before, before + MIN_GROWN_NS)
 
 
 RULE = WaitsBeforeWork()
