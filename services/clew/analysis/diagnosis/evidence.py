@@ -71,7 +71,7 @@ class Evidence:
 
     @property
     def strongest(self) -> float:
-        """What the strengths are measured by: what explains a change makes no other one stronger."""
+        """What strengths are measured by: what explains a change makes no other one stronger."""
         return max(self.explained, *self.strengths.values(), 0.0)
 
 
@@ -306,6 +306,14 @@ def _deviation(came: float, expected: float, variance: float) -> float:
     )
 
 
+def _small_deviation(came: float, expected: float, share: float) -> float:
+    """The same of a count that may be small: of few, many more come by chance than a normal
+    distribution lets expect, so that roots are compared (Anscombe). What is expected is the
+    `share` of a count, which varies by chance too."""
+    difference = 2 * (math.sqrt(came + 3 / 8) - math.sqrt(expected + 3 / 8))
+    return difference / math.sqrt(1 + share + DISPERSION**2 * expected)
+
+
 def _failures(times: Iterable[DiagnosisTimesRow]) -> list[tuple[str, str, float, float]]:
     """Failed calls out of a service to what has no spans: source, target, came, expected."""
     sums: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0] * 4)
@@ -381,7 +389,7 @@ def explained_away(evidence: Evidence, callees: CallGraph) -> Evidence:
 
 def logs_evidence(
     logs: Iterable[DiagnosisLogsRow],
-    exceptions: Iterable[DiagnosisExceptionsRow],
+    exceptions: Sequence[DiagnosisExceptionsRow],
     share: float,
     sampled_share: float,
     callees: CallGraph,
@@ -409,9 +417,11 @@ def logs_evidence(
                 "span_id": "",
             }
             _add_place(evidence, row["service"], row["came"], row["expected"], record)
+    least = least_z(len(exceptions))
     for exception in exceptions:
         expected = exception["baseline"] * share
-        if _deviation(exception["came"], expected, 0.0) > Z and exception["came"] > 2 * expected:
+        z = _small_deviation(exception["came"], expected, share)
+        if z > least and exception["came"] > 2 * expected:
             record = {
                 "kind": "exception",
                 "change": "new",

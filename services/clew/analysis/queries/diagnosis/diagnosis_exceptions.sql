@@ -1,6 +1,6 @@
 -- The exceptions that spans and log records of A and B report, by service, type and place in the code, which has no
--- line: new lines above it do not make it another one. `frame`: one of A as it was written, with its line. One that a span
--- and a log record of that span both report counts once.
+-- line: new lines above it do not make it another one. `frame`: one of A as it was written, with its line. Traces are counted: a
+-- span, a log record of it and the spans above often report one and the same.
 SELECT
     service,
     Type AS type,
@@ -13,11 +13,11 @@ SELECT
 FROM
 (
     SELECT ServiceName AS service, Type, Stack, Message, TraceId, SpanId, Timestamp, Environment,
-        cityHash64(TraceId, SpanId, if(SpanId = '', toUnixTimestamp64Nano(Timestamp), 0)) AS reported
+        cityHash64(TraceId, if(TraceId = '', toUnixTimestamp64Nano(Timestamp), 0)) AS reported
     FROM otel.clew_span_exceptions
     UNION ALL
     SELECT ServiceName AS service, Type, Stack, Message, TraceId, SpanId, Timestamp, Environment,
-        cityHash64(TraceId, SpanId, if(SpanId = '', toUnixTimestamp64Nano(Timestamp), 0)) AS reported
+        cityHash64(TraceId, if(TraceId = '', toUnixTimestamp64Nano(Timestamp), 0)) AS reported
     FROM otel.clew_log_exceptions
 )
 WHERE ((Timestamp >= {start:DateTime64(9)} AND Timestamp < {end:DateTime64(9)} AS is_a)
