@@ -214,8 +214,8 @@ class Findings:
         self, findings: Sequence[Finding], traffic: Traffic, until: float, version: int
     ) -> None:
         stored = self._records.all()
-        found = {finding.id for finding in findings}
-        findings = [*findings, *self._lasting(stored, found, traffic)]
+        ids = {finding.id for finding in findings}
+        findings = [*findings, *self._lasting(stored, ids, traffic)]
         seen = [finding for finding in findings if not _was_resolved(stored, finding)]
         regressed = [
             finding.id
