@@ -187,6 +187,9 @@ def test_a_change_is_found_in_a_history_of_six_minutes(answers: Answers) -> None
     early = rfc3339(SHORT + 3 * MINUTE)
     answer = answers.api.get("/api/v1/diagnose", service="kiosk", end=early)
     assert answer["window_because"].startswith("no time is found")
+    past = rfc3339(SHORT - 30 * MINUTE - 2 * HOUR)  # a day without traces, and no 400
+    answer = answers.api.get("/api/v1/diagnose", service="kiosk", end=past)
+    assert (answer["window"]["end"], answer["causes"]) == (past, [])
     few = rfc3339(SHORT + MINUTE)
     answer = answers.api.get("/api/v1/diagnose", service="kiosk", end=few)
     assert "too few to find" in answer["window_because"]

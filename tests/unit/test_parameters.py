@@ -162,6 +162,8 @@ def test_the_default_is_the_last_hour() -> None:
     common = common_parameters(start="-1h", end="now")
     assert common.window.seconds == 3600
     assert common.position == {}
+    earlier = common_parameters(start="-1h", end="2026-06-01T10:00:00Z").window
+    assert (earlier.seconds, earlier.end) == (3600, 1_780_308_000 * 10**9)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ TIME_FORMS = (
     "write an RFC 3339 time (without a zone it is UTC), epoch seconds, milliseconds, microseconds "
     "or nanoseconds, now, or a relative time such as -15m"
 )
+DEFAULT_START = "-1h"
 ANY_TIME = {"start": "1900-01-01 00:00:00", "end": "2262-04-11 23:47:16.854775807"}
 
 
@@ -132,9 +133,10 @@ def common_parameters(
         str,
         Query(
             description="Start of the window: RFC 3339 (without a zone: UTC), epoch seconds, "
-            "milliseconds, microseconds or nanoseconds, or relative to now such as `-15m`."
+            "milliseconds, microseconds or nanoseconds, or relative to now such as `-15m`. "
+            "`-1h` of a window that ends earlier is the hour before its end."
         ),
-    ] = "-1h",
+    ] = DEFAULT_START,
     end: Annotated[
         str,
         Query(
@@ -157,6 +159,8 @@ def common_parameters(
         if ends_now:
             now = _rounded_up(now, parse_time(start, now, "start"))
         window = Window(parse_time(start, now, "start"), parse_time(end, now, "end"))
+        if start == DEFAULT_START and window.end <= window.start:
+            window = Window(max(0, window.end - 3600 * SECOND), window.end)
     if window.start >= window.end:
         raise Problem(400, "start is not before end")
     return CommonParameters(window, environment, limit, position, ends_now)
