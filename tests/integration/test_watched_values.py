@@ -124,6 +124,33 @@ def test_memory_that_grows_is_unlike_the_past(world: World) -> None:
     assert began < record.state.firing_since
 
 
+def test_an_instance_that_grows_among_its_siblings_is_unlike_the_past(world: World) -> None:
+    """The mean of ten instances rises by a tenth alone."""
+    remember_hours(world.store, BEGAN, "process", "payments", "process.memory.usage", 200e6)
+    world.now = float(BEGAN // 300 * 300)
+    world.start()
+    world.watch()
+    world.loader.points(
+        Point(
+            "process.memory.usage", "By", "gauge", Process("payments", f"payments-{number}"),
+            int(world.now + 60 * minute + 10) * SECOND,
+            200e6 * (2 if number == 7 and minute >= 5 else 1),
+        )
+        for minute in range(25)
+        for number in range(10)
+    )  # fmt: skip
+    world.now += 60 * 24
+    world.watch()
+    (record,) = world.records.all().values()
+    assert record.verdict.headline.startswith(
+        "payments, instance payments-7: memory of processes 381 MiB, usually "
+    )
+    assert record.verdict.headline.endswith(", 191 MiB in the others")
+    rows = prove(world, record)
+    assert {row["worst_instance"] for row in rows} == {"payments-7"}
+    assert [row["worst"] for row in rows] == pytest.approx([record.verdict.value] * 3)
+
+
 def test_what_only_rises_counts_by_its_rate(store: Store, ingest: Ingest, tmp_path: Path) -> None:
     hour = BEGAN // 3600 * 3600
     points = [
@@ -141,5 +168,6 @@ def test_what_only_rises_counts_by_its_rate(store: Store, ingest: Ingest, tmp_pa
     (history,) = watched.history(hour, hour + 3600, (0.1, 0.9))
     assert (history.series.kind, history.series.name) == ("process", "process.cpu.time")
     assert history.value[0] == pytest.approx(0.475)  # 0.25 + 0.1 and 0.5 + 0.1
+    assert history.worst[0] == pytest.approx(0.6)
     assert np.allclose(history.levels[0], 0.475)
     assert history.count[0] == 12

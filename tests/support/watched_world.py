@@ -24,7 +24,7 @@ from clew.storage.statements import Statements
 from support.loading import Running
 from support.traffic import ERROR, MILLISECOND, OK, SECOND, SERVER, Loader, Process, Span
 
-BEGAN = int(time.time()) // 60 * 60 - 4 * 3600  # seconds
+BEGAN = int(time.time()) // 3600 * 3600 - 4 * 3600 + 600  # seconds; what follows is in one hour
 PAYMENTS, SHOP = Process("payments", "payments-1"), Process("shop", "shop-1")
 RULES = """
 defaults: {receiver: team, keep_firing_for: 2m}
@@ -169,13 +169,13 @@ def prove(world: World, record: AlertRecord) -> list[dict[str, Any]]:
 
 HOURS = """
 INSERT INTO otel.clew_watch_1h
-    (Hour, Series, Kind, Environment, ServiceName, Name, Count, Errors, Levels, Value, ValueLost, ValueSquares, Version)
+    (Hour, Series, Kind, Environment, ServiceName, Name, Count, Errors, Levels, Value, ValueLost, ValueSquares, Worst, Version)
 SELECT
     toStartOfHour(toDateTime({now:UInt32})) - toIntervalHour(1 + number) AS Hour,
     cityHash64({kind:String}, {environment:String}, {service:String}, {name:String}),
     {kind:String}, {environment:String}, {service:String}, {name:String},
     600, 60 + randNormal(0, 7), arrayMap(x -> toFloat32(Value * (0.97 + 0.003 * x)), range(21)),
-    {value:Float64} * exp(randNormal(0, 0.05)) AS Value, 0.1 * Value * exp(randNormal(0, 0.1)), Value * 100, 1
+    {value:Float64} * exp(randNormal(0, 0.05)) AS Value, 0.1 * Value * exp(randNormal(0, 0.1)), Value * 100, Value, 1
 FROM numbers(672)
 """
 

@@ -708,6 +708,8 @@ class ProofProcessRow(TypedDict):
     at: int
     instances: int
     value: float
+    worst: float
+    worst_instance: str | None
 
 
 PROOF_PROCESS = Query[ProofProcessRow](ANALYSIS, "proof_process")
@@ -1073,6 +1075,7 @@ class WatchHistoryRow(TypedDict):
     values: list[float]
     values_lost: list[float]
     squares: list[float]
+    worst: list[float]
 
 
 WATCH_HISTORY = Query[WatchHistoryRow](ANALYSIS, "watch_history")
@@ -1188,6 +1191,18 @@ class WatchSeriesRow(TypedDict):
 
 
 WATCH_SERIES = Query[WatchSeriesRow](ANALYSIS, "watch_series")
+
+
+class WatchValuesRow(TypedDict):
+    key: str
+    value: str
+    requests: int
+    slow: int
+    requests_before: int
+    slow_before: int
+
+
+WATCH_VALUES = Query[WatchValuesRow](ANALYSIS, "watch_values")
 
 
 class WatchVersionsRow(TypedDict):

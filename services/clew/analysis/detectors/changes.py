@@ -4,7 +4,7 @@ PELT (Killick, Fearnhead and Eckley 2012) finds the segments with the least squa
 their means, plus a penalty for each segment, exactly. The penalty is the modified BIC's (Zhang and
 Siegmund 2007): 3 log n and the logarithm of a segment's length, for values of variance 1. Values
 are scaled by their own standard deviation, changes included, so that a trend or a slow drift does
-not fall to pieces.
+not fall to pieces. It is what cpt.mean of R's package changepoint does by default.
 """
 
 from __future__ import annotations
@@ -54,5 +54,5 @@ def _scaled(values: Floats) -> Floats:
             continue
         whole = np.interp(rows, rows[is_known], column[is_known])
         if whole.std() > 1e-9 * max(np.abs(whole).max(), 1e-300):
-            columns.append((whole - whole.mean()) / whole.std())
+            columns.append((whole - whole.mean()) / whole.std(ddof=1))
     return np.stack(columns, axis=1) if columns else np.zeros((len(table), 1))

@@ -8,21 +8,23 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from clew.analysis.alerts.rules import Select
-from clew.analysis.detectors.findings import Finding, Sensitivity
+from clew.analysis.detectors.findings import Sensitivity
 from clew.analysis.traces.times import HOUR
 from clew.analysis.transactions.definitions import Definition
 from clew.analysis.watching.deployments import Deployment
 from clew.analysis.watching.minutes import Usual
-from clew.analysis.watching.processes import SLOT, WINDOW, Processes
+from clew.analysis.watching.processes import SLOT, WINDOW, Processes, ProcessFinding
 from clew.analysis.watching.series import (
     MINUTE,
     MetricSlot,
     Series,
     SeriesKind,
     Slot,
+    Used,
     WatchedSeries,
 )
 from clew.analysis.watching.shifts import Shifted
+from clew.analysis.watching.values import ValueFinding, find_values
 
 
 def kinds_of(select: Select) -> tuple[SeriesKind, ...]:
@@ -50,7 +52,7 @@ DEPLOYED_BEFORE, DEPLOYED_AFTER = 3600.0, 120.0
 DEPLOYED_WITHIN = 26 * 3600.0
 
 PROCESSES = "processes"  # the name by which their slots are kept
-ProcessSlots = Mapping[int, Mapping[int, float]]  # by series' id and the slot's begin
+ProcessSlots = Mapping[int, Mapping[int, Used]]  # by series' id and the slot's begin
 
 SqlRunner = Callable[[str], Sequence[Mapping[str, object]]]
 Burned = Mapping[int, tuple[int, int]]  # occurrences and bad ones by window, in seconds
@@ -167,7 +169,7 @@ class Evidence:
             f"metric {name}", lambda: self.watched.metric(name, end - count * HOUR, end, HOUR)
         )
 
-    def process_findings(self, sensitivity: Sensitivity) -> Sequence[Finding]:
+    def process_findings(self, sensitivity: Sensitivity) -> Sequence[ProcessFinding]:
         """The series of processes that use more than ever. Read every five minutes, of which the
         slots before are known."""
         processes, end = self.processes, self.at // SLOT * SLOT
@@ -187,6 +189,15 @@ class Evidence:
             }
 
         return processes.findings(self.regularly(PROCESSES, read, SLOT), end, sensitivity)
+
+    @cached_property
+    def value_findings(self) -> Sequence[ValueFinding]:
+        """Values of attributes whose requests are slow, of series that are known for a short
+        time."""
+        if self.usual is None:
+            return ()
+        usual = self.usual
+        return find_values(self.watched.statements, usual.learned, usual.recent, self.at)
 
     def regularly(self, name: str, read: Callable[[], Result], every: int = HOUR) -> Result:
         """What is read once an hour, or every so many seconds, by a name."""

@@ -27,9 +27,15 @@ class Proof(TypedDict):
     parameters: Mapping[str, str]
 
 
-def minutes_proof(series: Series, start: float, end: float, slow: float = NEVER) -> Proof:
+def minutes_proof(
+    series: Series,
+    start: float,
+    end: float,
+    slow: float = NEVER,
+    attribute: tuple[str, str] = ("", ""),
+) -> Proof:
     """The numbers of a series in the minutes of [start, end), in seconds since 1970. `slow`: from
-    how many nanoseconds on a request is slow."""
+    how many nanoseconds on a request is slow; `attribute`: a key and its value, of spans alone."""
     parameters = {
         "environment": series.environment,
         "name": series.name,
@@ -41,7 +47,8 @@ def minutes_proof(series: Series, start: float, end: float, slow: float = NEVER)
     parameters["slow"] = repr(float(slow))
     if series.kind == "defined":
         return proof(queries.PROOF_OCCURRENCES.name, parameters)
-    parameters |= {"service": series.service, **_spans(series)}
+    key, value = attribute
+    parameters |= {"service": series.service, "key": key, "value": value, **_spans(series)}
     return proof(queries.PROOF_SPANS.name, parameters)
 
 
@@ -149,6 +156,8 @@ def example_traces(statements: Statements, verdict: Verdict) -> tuple[str, ...]:
         queries.PROOF_TRACES,
         **{name: parameters[name] for name in ("service", "name", "environment", "start", "end")},
         roots=parameters["roots"] == "true",
+        key=parameters.get("key", ""),
+        value=parameters.get("value", ""),
         failed=verdict.measure == "error_rate",
     )
     return tuple(row["trace"] for row in rows)

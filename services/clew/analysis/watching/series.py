@@ -128,6 +128,7 @@ class History:
     value: Numbers
     value_lost: Numbers
     value_squares: Numbers
+    worst: Numbers
 
 
 class Sized(NamedTuple):
@@ -137,6 +138,16 @@ class Sized(NamedTuple):
     series: Series
     requests: float
     total: int
+
+
+class Used(NamedTuple):
+    """What the instances of a service used: their mean, that of the one that used most, its name,
+    and the mean of the others, nan without any."""
+
+    mean: float
+    worst: float
+    instance: str
+    others: float
 
 
 class WatchedSeries:
@@ -233,9 +244,9 @@ class WatchedSeries:
             )
             hour = until
 
-    def process_slots(self, start: float, end: float) -> dict[int, dict[int, float]]:
-        """What processes used in [start, end), the mean of instances, by the series' id and the
-        begin of the slot of five minutes."""
+    def process_slots(self, start: float, end: float) -> dict[int, dict[int, Used]]:
+        """What processes used in [start, end), by the series' id and the begin of the slot of five
+        minutes."""
         window = {
             "metrics": ",".join(METRICS),
             "start": datetime_text(start),
@@ -253,8 +264,7 @@ class WatchedSeries:
                 instances = used.setdefault(series, {}).setdefault(row["at"], {})
                 instances[instance] = instances.get(instance, 0.0) + row["amount"]
         return {
-            series: {at: sum(one.values()) / len(one) for at, one in slots.items()}
-            for series, slots in used.items()
+            series: {at: _used(one) for at, one in slots.items()} for series, slots in used.items()
         }
 
     def largest(self, start: float, end: float, limit: int) -> list[Sized]:
@@ -297,8 +307,16 @@ class WatchedSeries:
 
 COLUMNS = (
     "Hour, Series, Kind, Environment, ServiceName, Name, Count, Errors, Levels, Value, "
-    "ValueLost, ValueSquares, Version"
+    "ValueLost, ValueSquares, Worst, Version"
 )
+
+
+def _used(instances: Mapping[str, float]) -> Used:
+    total, count = sum(instances.values()), len(instances)
+    instance = max(instances, key=lambda name: instances[name])
+    worst = instances[instance]
+    others = (total - worst) / (count - 1) if count > 1 else math.nan
+    return Used(total / count, worst, instance, others)
 
 
 def _series(
@@ -331,4 +349,5 @@ def _history(row: queries.WatchHistoryRow, start: int, length: int, levels: int)
         spread(row["values"]),
         spread(row["values_lost"]),
         spread(row["squares"]),
+        spread(row["worst"]),
     )

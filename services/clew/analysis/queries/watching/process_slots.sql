@@ -48,7 +48,8 @@ WITH
     ),
     process_slots AS
     (
-        SELECT slot, environment, service, metric, count() AS instances, ifNull(avg(used), 0.) AS value
+        SELECT slot, environment, service, metric, count() AS instances, ifNull(avg(used), 0.) AS value,
+            ifNull(max(used), 0.) AS worst, argMax(instance, used) AS worst_instance
         FROM process_instances
         GROUP BY slot, environment, service, metric
     )

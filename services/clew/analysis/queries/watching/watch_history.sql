@@ -13,10 +13,11 @@ SELECT
     groupArray(arrayMap(place -> toFloat64(Levels[place]), {places:Array(UInt8)})) AS levels,
     groupArray(Value) AS values,
     groupArray(ValueLost) AS values_lost,
-    groupArray(ValueSquares) AS squares
+    groupArray(ValueSquares) AS squares,
+    groupArray(Worst) AS worst
 FROM
 (
-    SELECT Series, Kind, Environment, ServiceName, Name, Hour, Count, Errors, Levels, Value, ValueLost, ValueSquares
+    SELECT Series, Kind, Environment, ServiceName, Name, Hour, Count, Errors, Levels, Value, ValueLost, ValueSquares, Worst
     FROM otel.clew_watch_1h FINAL
     WHERE Hour >= {start:DateTime} AND Hour < {end:DateTime}
         AND (empty({series:Array(UInt64)}) OR Series IN {series:Array(UInt64)})

@@ -13,6 +13,7 @@ SELECT
     sum(Worth) AS Value,
     sum(Lost) AS ValueLost,
     sum(Squares) AS ValueSquares,
+    0. AS Worst,
     {version:UInt64} AS Version
 FROM
 (

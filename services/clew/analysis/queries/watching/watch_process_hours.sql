@@ -15,6 +15,7 @@ SELECT
     avg(value) AS Value,
     0. AS ValueLost,
     0. AS ValueSquares,
+    avg(worst) AS Worst,
     {version:UInt64} AS Version
 FROM process_slots
 GROUP BY Hour, environment, service, metric

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from clew.analysis.alerts.rules import Rule
 from clew.analysis.alerts.states import Known
 from clew.analysis.alerts.verdicts import Verdict
-from clew.analysis.detectors.findings import Finding
 from clew.analysis.watching.evidence import Evidence
-from clew.analysis.watching.processes import SLOT, WINDOW
+from clew.analysis.watching.processes import SLOT, WINDOW, ProcessFinding
 from clew.analysis.watching.proofs import process_proof
 from clew.analysis.watching.series import Series
 from clew.analysis.watching.texts import measure_text, time_text, value_text
@@ -21,11 +20,11 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
     if rule.select is None or processes is None:
         return
     reported = set()
-    for finding in evidence.process_findings(rule.sensitivity):
-        series = processes.series[finding.series]
+    for one in evidence.process_findings(rule.sensitivity):
+        series = processes.series[one.finding.series]
         if rule.select.matches(series.labels):
             reported.add(frozenset(series.labels.items()))
-            yield _verdict(rule, series, finding, evidence)
+            yield _verdict(rule, series, one, evidence)
     places = {
         frozenset(series.labels.items()): place for place, series in enumerate(processes.series)
     }
@@ -39,20 +38,26 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
             )  # fmt: skip
 
 
-def _verdict(rule: Rule, series: Series, finding: Finding, evidence: Evidence) -> Verdict:
+def _verdict(rule: Rule, series: Series, one: ProcessFinding, evidence: Evidence) -> Verdict:
+    finding = one.finding
     measure, end = finding.measure, evidence.at // SLOT * SLOT
     start = end - WINDOW
     facts, because = {}, ""
     if deployment := evidence.deployment(series, start):
         because = f", since version {deployment.version}"
         facts = {"version": deployment.version, "deployed": time_text(deployment.at)}
+    subject = series.service
+    if one.instance:
+        subject += f", instance {one.instance}"
+        facts |= {"instance": one.instance, "others": value_text(measure, one.others)}
+        because = f", {value_text(measure, one.others)} in the others{because}"
     return Verdict(
         rule=rule.name,
         labels=series.labels,
         at=evidence.at,
         holds=True,
         headline=(
-            f"{series.service}: {measure_text(measure)} {value_text(measure, finding.value)}, "
+            f"{subject}: {measure_text(measure)} {value_text(measure, finding.value)}, "
             f"usually {value_text(measure, finding.expected)}{because}"
         ),
         measure=measure,

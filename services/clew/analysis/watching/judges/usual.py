@@ -25,6 +25,7 @@ from clew.analysis.watching.texts import (
     time_text,
     value_text,
 )
+from clew.analysis.watching.values import ValueFinding
 
 MEASURES = {"rate": "rate", "error_rate": "error_rate", "p50": "slow_rate", "p75": "slow_rate",
             "p95": "slow_rate", "value_lost": "value_lost"}  # fmt: skip
@@ -45,6 +46,12 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
         if finding.measure in measures and _is_selected(rule, series, learned, finding.series):
             reported.add((finding.series, finding.measure))
             yield _verdict(rule, series, finding, evidence)
+    for one in evidence.value_findings if "slow_rate" in measures else ():
+        series = evidence.named(learned.series[one.place])
+        is_new = (one.place, "slow_rate") not in reported
+        if is_new and _is_selected(rule, series, learned, one.place):
+            reported.add((one.place, "slow_rate"))
+            yield _value_verdict(rule, series, one, evidence)
     for labels in evidence.tracked(rule.name):
         place = evidence.place(labels)
         if place is not None and (place, labels.get("measure", "")) not in reported:
@@ -53,6 +60,34 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
                 rule.name, labels, evidence.at, False if is_judged else None,
                 Known.KNOWN if is_judged else Known.LEARNING,
             )  # fmt: skip
+
+
+def _value_verdict(rule: Rule, series: Series, one: ValueFinding, evidence: Evidence) -> Verdict:
+    assert evidence.usual is not None
+    at, learned, measure = evidence.at, evidence.usual.learned, "slow_rate"
+    slow = float(learned.slow_limits(at - MINUTE)[one.place])
+    start = at - one.window * MINUTE
+    return Verdict(
+        rule=rule.name,
+        labels=series.labels | {"measure": measure},
+        at=at,
+        holds=True,
+        headline=(
+            f"{subject(series)}: {measure_text(measure)} {value_text(measure, one.share)} with "
+            f"{one.key} {one.value}, usually {value_text(measure, one.usual)}"
+        ),
+        measure=measure,
+        value=one.share,
+        expected=one.usual,
+        requests=one.requests,
+        window=float(one.window * MINUTE),
+        facts={
+            "attribute": f"{one.key} = {one.value}",
+            "others": f"{value_text(measure, one.others)} slow",
+            "slow from": duration_text(slow / 1e9),
+        },
+        **minutes_proof(learned.series[one.place], start, at, slow, (one.key, one.value)),
+    )
 
 
 def _is_selected(rule: Rule, series: Series, learned: Learned, place: int) -> bool:

@@ -83,7 +83,10 @@ def _processes(rule: Rule, past: Past, series: Sequence[Series]) -> Iterator[Tra
     begins = range(past.start // SLOT * SLOT, past.end, SLOT)
     slots = past.watched.process_slots(past.start, past.end)
     numbers = np.array(
-        [[slots.get(one.id, {}).get(at, np.nan) for at in begins] for one in learned.series]
+        [
+            [used.mean if (used := slots.get(one.id, {}).get(at)) else np.nan for at in begins]
+            for one in learned.series
+        ]
     )
     hours = baselines.hours_of_week(begins, past.zone)
     logarithms = np.log(numbers + learned.least[:, None])
