@@ -1,8 +1,8 @@
+-- with replay_rows
 -- The durations of some series in slots of `step` seconds of a window, as columns by series: `slots` from the start on, p50, p75
 -- and p95 in nanoseconds, and how many requests were slower than `limits` (nanoseconds by hour of the week, one series behind
--- the other), interpolated between quantiles. `services` and `names` as in replay_minutes.sql.
-WITH [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99]
-    AS points
+-- the other), interpolated between quantiles.
+    , [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99] AS points
 SELECT
     series,
     groupArray(slot) AS slots,
@@ -22,38 +22,7 @@ FROM
             (indexOf({series:Array(UInt64)}, series) - 1) * 168
             + (toDayOfWeek(begin, 0, {zone:String}) - 1) * 24 + toHour(begin, {zone:String}) + 1]) AS limit,
         arrayFirstIndex(level -> level >= limit, levels) AS place
-    FROM
-    (
-        SELECT
-            arrayJoin(arrayFilter(id -> has({series:Array(UInt64)}, id), clew_watched_series(
-                Environment, ServiceName, SpanName, IsRoot,
-                clew_is_entry_kind(SpanKind) OR (IsRoot AND ServiceName NOT IN (
-                    SELECT ServiceName FROM otel.clew_operations_1h
-                    WHERE Hour >= {start:DateTime} AND Hour < {end:DateTime} AND clew_is_entry_kind(SpanKind)))))) AS id,
-            Minute,
-            Count AS Requests,
-            Sketch AS States
-        FROM otel.clew_operations_1m
-        WHERE ServiceName IN {services:Array(String)} AND (empty({names:Array(String)}) OR SpanName IN {names:Array(String)})
-            AND Minute >= {start:DateTime} AND Minute < {end:DateTime}
-        UNION ALL
-        SELECT cityHash64('dependency', Environment, Source, Target), Minute, edges.Count, Sketch
-        FROM otel.clew_edges_1m AS edges
-        WHERE Source IN {services:Array(String)} AND Target IN {names:Array(String)}
-            AND Minute >= {start:DateTime} AND Minute < {end:DateTime} AND Type IN ('database', 'external', 'queue')
-            AND (Minute, Version) IN (
-                SELECT Minute, max(Version) FROM otel.clew_edges_1m
-                WHERE Minute >= {start:DateTime} AND Minute < {end:DateTime}
-                GROUP BY Minute)
-        UNION ALL
-        SELECT
-            cityHash64('defined', Environment, '', Transaction), clew_minute(Timestamp), count(),
-            quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(EntryDuration)
-        FROM otel.clew_occurrences FINAL
-        WHERE Transaction IN {names:Array(String)} AND Timestamp >= {start:DateTime} AND Timestamp < {end:DateTime}
-        GROUP BY Environment, Transaction, clew_minute(Timestamp)
-    )
-    WHERE has({series:Array(UInt64)}, id)
+    FROM replay_rows
     GROUP BY id, slot
 )
 GROUP BY series
