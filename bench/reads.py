@@ -176,15 +176,18 @@ def _compare(listed: list[dict[str, Any]], known: dict[str, Any]) -> None:
             print(f"{name}: {found.get(name)} where {counts} were sent", flush=True)
 
 
-def _measured(api: httpx.Client, up: Up, day: Day, call: Call, calls: int) -> Measured:
-    asked = window(day, call.hours) if call.hours else {}
+def asked(day: Day, call: Call) -> dict[str, str]:
+    """The parameters of the call's request."""
+    times = window(day, call.hours) if call.hours else {}
     if call.microseconds:
         end = (day.start + day.length) // 1000
-        asked = {
-            "start": str(end - int((call.hours or 0) / 24 * day.length / 1000)),
-            "end": str(end),
-        }
-    parameters = asked | dict(call.parameters)
+        start = end - int((call.hours or 0) / 24 * day.length / 1000)
+        times = {"start": str(start), "end": str(end)}
+    return times | dict(call.parameters)
+
+
+def _measured(api: httpx.Client, up: Up, day: Day, call: Call, calls: int) -> Measured:
+    parameters = asked(day, call)
     large = LARGE_TRACE in call.path
     before = up.memory()
     up.forget_most_memory()
