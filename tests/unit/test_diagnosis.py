@@ -210,6 +210,18 @@ def test_waiting_for_a_connection_is_the_process() -> None:
         assert (cause.kind, cause.target) == (kind, "postgresql/shop")
 
 
+@pytest.mark.parametrize("kind", ["database", "external"])
+def test_a_target_whose_calls_fail_has_its_kind(kind: str) -> None:
+    row: Any = {
+        "service": "orders", "operation": "", "target": "x", "type": kind,
+        "a": (50, 50, 5e8, 5e15, 50, 5e8, 25), "b": (500, 500, 5e9, 5e16, 500, 5e9, 5),
+    }  # fmt: skip
+    evidences = {name: Evidence() for name in WEIGHTS}
+    evidences["structure"] = structure_evidence([], [row], {})
+    (cause,) = rank(evidences, 1e9)
+    assert (cause.kind, cause.target) == (kind, "x")
+
+
 def test_some_calls_that_take_far_longer_are_a_change_and_a_single_one_is_not() -> None:
     def row(slow: int) -> Any:
         calls = [10e6] * (45 - slow) + [500e6] * slow

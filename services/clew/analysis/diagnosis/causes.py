@@ -104,18 +104,21 @@ def _cause(
 ) -> Cause:
     details = {name: part.details.get(service, []) for name, part in evidence.items()}
     strongest = max(parts, key=lambda name: parts[name])
-    kind, target = _kind(strongest, details)
+    kind, target = _kind(strongest, details, evidence["structure"].targets)
     return Cause(service, _operation(details), kind, target, score, confidence, parts)
 
 
 def _kind(
-    strongest: EvidenceName, details: Mapping[EvidenceName, list[dict[str, Any]]]
+    strongest: EvidenceName,
+    details: Mapping[EvidenceName, list[dict[str, Any]]],
+    targets: Mapping[str, str],
 ) -> tuple[CauseKind, str]:
     """The kind of a cause, and what is at the other end of it, if anything: a service, a database,
-    a host."""
+    a host. `targets`: the types of those whose calls fail."""
     for change in details["structure"]:
         if change["target"]:  # a target without spans fails
-            return _outside(change["target"]), change["target"]
+            is_database = targets.get(change["target"]) == "database"
+            return ("database" if is_database else "external"), change["target"]
     if strongest == "process":
         return "process", ""
     if strongest == "time":
@@ -145,10 +148,6 @@ def _waits_for_a_connection(change: Mapping[str, Any]) -> bool:
     """Whether it takes a connection longer to be there, and no statement: a pool of the process is
     empty."""
     return change["type"] == "database" and CONNECTS.search(change["operation"]) is not None
-
-
-def _outside(target: str) -> CauseKind:
-    return "external"
 
 
 def _operation(details: Mapping[EvidenceName, list[dict[str, Any]]]) -> str:

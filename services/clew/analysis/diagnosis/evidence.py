@@ -57,12 +57,14 @@ class Evidence:
     service and no longer do, as sure a sign as a log record that is missing, and as strong.
     `explained`: a part of the strengths was taken off, of which the greatest would have been so
     strong. `calls`: of the strengths, what comes of calling more. `errors`: how many traces more
-    than expected have a new error of the service."""
+    than expected have a new error of the service. `targets`: the types of targets whose calls
+    fail."""
 
     strengths: dict[str, float] = field(default_factory=dict)
     missing: dict[str, float] = field(default_factory=dict)
     calls: dict[str, float] = field(default_factory=dict)
     errors: dict[str, float] = field(default_factory=dict)
+    targets: dict[str, str] = field(default_factory=dict)
     explained: float = 0.0
     details: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -268,9 +270,10 @@ def structure_evidence(
                 _add_count(
                     evidence, row["service"], row["operation"], "", row["came"], row["expected"], z
                 )
-    for service, target, came, expected in _failures(times):
+    for service, target, type_, came, expected in _failures(times):
         z = _deviation(came, expected, 0.0)
         if z > Z and came >= MIN_TRACES:
+            evidence.targets[target] = type_
             _add_count(evidence, service, "", target, came, expected, z)
     for details in evidence.details.values():
         details.sort(key=lambda detail: -abs(detail["z"]))
@@ -314,19 +317,19 @@ def _small_deviation(came: float, expected: float, share: float) -> float:
     return difference / math.sqrt(1 + share + DISPERSION**2 * expected)
 
 
-def _failures(times: Iterable[DiagnosisTimesRow]) -> list[tuple[str, str, float, float]]:
-    """Failed calls out of a service to what has no spans: source, target, came, expected."""
-    sums: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0] * 4)
+def _failures(times: Iterable[DiagnosisTimesRow]) -> list[tuple[str, str, str, float, float]]:
+    """Failed calls out of a service to what has no spans: source, target, type, came, expected."""
+    sums: defaultdict[tuple[str, str, str], list[float]] = defaultdict(lambda: [0.0] * 4)
     for row in times:
         if row["type"] in OUTSIDE:
-            total = sums[row["service"], row["target"]]
+            total = sums[row["service"], row["target"], row["type"]]
             for place, (sums_of_set, column) in enumerate(
                 ((row["a"], 1), (row["a"], 6), (row["b"], 1), (row["b"], 6))
             ):
                 total[place] += sums_of_set[column]
     return [
-        (service, target, failed, before_failed / before * calls)
-        for (service, target), (calls, failed, before, before_failed) in sums.items()
+        (service, target, type_, failed, before_failed / before * calls)
+        for (service, target, type_), (calls, failed, before, before_failed) in sums.items()
         if before >= MIN_BASELINE_CALLS
     ]
 
