@@ -9,6 +9,7 @@ import pytest
 
 from clew.analysis import impact
 from clew.analysis.diagnosis.causes import THRESHOLD, WEIGHTS, rank
+from clew.analysis.diagnosis.diagnosis import with_file
 from clew.analysis.diagnosis.differences import differences, of_kind
 from clew.analysis.diagnosis.evidence import (
     Evidence,
@@ -237,6 +238,15 @@ def test_some_calls_that_take_far_longer_are_a_change_and_a_single_one_is_not() 
 def test_of_many_things_that_are_compared_one_differs_by_chance() -> None:
     assert least_z(1) == least_z(30) == 3
     assert 3.7 < least_z(500) < 3.9
+
+
+@pytest.mark.parametrize(
+    ("file", "place"), [("", "shop.Orders#53"), ("orders.py", "shop.Orders (orders.py:53)")]
+)
+def test_a_place_keeps_its_line_where_no_file_is_known(file: str, place: str) -> None:
+    change = {"kind": "record", "place": "shop.Orders#53", "example": "", "span_id": ""}
+    row: Any = {"record": ("info", "x", "5", "shop.Orders", file, "53"), "trace_id": "7"}
+    assert with_file(change, [row]) == change | {"place": place, "example": "7", "span_id": "5"}
 
 
 def _kind_of_record(came: int, expected: float, variance: float) -> Any:

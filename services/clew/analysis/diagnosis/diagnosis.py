@@ -184,7 +184,7 @@ def _documents(
     return documents
 
 
-def _with_file(
+def with_file(
     change: dict[str, Any], examples: Iterable[queries.DiagnosisExamplesRow]
 ) -> dict[str, Any]:
     """A change of log records with the file of its place, if an example has such a record; then its
@@ -192,7 +192,7 @@ def _with_file(
     for row in examples:
         _, _, span, function, file, line = row["record"]
         if change["place"] == f"{function or file}#{line}" and change["kind"] == "record":
-            place = code_place(function, file, line)
+            place = code_place(function, file, line) if file else change["place"]
             return {**change, "place": place, "example": row["trace_id"], "span_id": span}
     return change
 
@@ -225,7 +225,7 @@ def _document(
     details = {
         name: part.details.get(cause.service, [])[:MAX_DETAILS] for name, part in evidences.items()
     }
-    details["logs"] = logs = [_with_file(change, examples) for change in details["logs"]]
+    details["logs"] = logs = [with_file(change, examples) for change in details["logs"]]
     return {
         "service": cause.service,
         "operation": cause.operation,
