@@ -70,13 +70,13 @@ def diagnose(
 
     The traces are those of a transaction, of a service, of an operation, or of an alert; without
     any of them all traces. Without `start` the window begins where durations or failures last
-    became worse within three hours, or where the alert began, if there were traces before it;
+    became worse within three hours; of an alert where it began, unless that names no cause.
     `window_because` says which it is, or that no such time is found. Without a baseline it is the
     time before the window, eleven times as long, but at least 55 minutes and at most a day. If
     nothing differs by more than chance, `none_because` says so."""
     answer.rests_on_settled_traces()
     question = _population(answer, common, transaction, service, operation)
-    window = common.window
+    window, reason = common.window, ""
     is_given = "start" in request.query_params or common.position
     if alert is not None:
         record = stored_alert(answer, alert)
@@ -84,19 +84,19 @@ def diagnose(
         window = window if is_given else alert_window(record, window.end)
     if question.transaction is not None:
         question = of_definition(question, _definition(definitions, question.transaction))
-    reason = None
     if alert is None and not is_given:
-        window, reason = _worse_window(answer, question, window.end)
+        window, reason, _ = _worse_window(answer, question, window.end)
     chosen = baseline_window(window, baseline_start, baseline_end)
     question = _in_window(question, window, chosen)
     members = diagnosis.diagnose(answer, question)
-    if alert is not None and not is_given and members["impact"] is None:
-        question, reason = _at_last_change(answer, question, chosen, members["none_because"])
+    is_about_alert = alert is not None and not is_given
+    if is_about_alert and (later := _at_last_change(answer, question, chosen, members)):
+        question, reason = later
         members = diagnosis.diagnose(answer, question)
     return answer.document(
         window=_bounds(question.window),
         baseline=_bounds(question.baseline),
-        window_because=reason,
+        window_because=reason or None,
         **members | {"onset": rfc3339_of_seconds(members["onset"])},
     )
 
@@ -159,9 +159,9 @@ def alert_window(record: AlertRecord, now: int) -> Window:
     return Window(window.start, window.end)
 
 
-def _worse_window(answer: Answer, question: Question, end: int) -> tuple[Window, str]:
-    """From the last time at which traces became slower or failed more often to the end; and why it
-    is this one."""
+def _worse_window(answer: Answer, question: Question, end: int) -> tuple[Window, str, bool]:
+    """From the last time at which traces became slower or failed more often to the end; why it is
+    this one; and whether such a time was found."""
     searched = TimeRange(max(0, end - SEARCHED), end)
     slots = answer.rows(
         queries.DIAGNOSIS_SLOTS,
@@ -170,7 +170,7 @@ def _worse_window(answer: Answer, question: Question, end: int) -> tuple[Window,
     )
     began = onset.last_worsening(slots)
     if began is not None:
-        return Window(began * SECOND, end), "since then traces are slower or fail more often"
+        return Window(began * SECOND, end), "since then traces are slower or fail more often", True
     first = slots[0]["start"] * SECOND if slots else end - DEFAULT_WINDOW
     known = (
         f"{(end - first) / MINUTE:.0f} minutes of {sum(slot['traces'] for slot in slots)} traces"
@@ -182,16 +182,22 @@ def _worse_window(answer: Answer, question: Question, end: int) -> tuple[Window,
     )
     minutes = max(1, min(DEFAULT_WINDOW, (end - first) // 4) // MINUTE)
     last = "the last minute" if minutes == 1 else f"the last {minutes} minutes"
-    return Window(end - minutes * MINUTE, end), f"{reason}: asked is about {last}"
+    return Window(end - minutes * MINUTE, end), f"{reason}: asked is about {last}", False
 
 
 def _at_last_change(
-    answer: Answer, question: Question, baseline: Window | None, reason: str
-) -> tuple[Question, str]:
-    """The question of an alert that began when there was nothing to compare with, as when clew or
-    the service had just started, about the last change instead; and why."""
-    window, because = _worse_window(answer, question, question.window.end)
-    return _in_window(question, window, baseline), f"of the alert's own time {reason}; {because}"
+    answer: Answer, question: Question, baseline: Window | None, members: Mapping[str, Any]
+) -> tuple[Question, str] | None:
+    """The question of an alert about the last change, and why, if its own time names no cause: it
+    began for another reason, or when there was nothing to compare with, as when clew or the service
+    had just started. None if one is named, or if there is no other change to ask about."""
+    if members["causes"]:
+        return None
+    window, because, is_found = _worse_window(answer, question, question.window.end)
+    if members["impact"] is not None and not is_found:
+        return None
+    reason = f"of the alert's own time {members['none_because']}; {because}"
+    return _in_window(question, window, baseline), reason
 
 
 def _range(window: Window) -> TimeRange:

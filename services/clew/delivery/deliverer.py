@@ -29,7 +29,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 10.0, 600.0  # seconds between two attempts
 GIVE_UP_AFTER = 86_400.0  # seconds
 OLD_AFTER = 900.0  # seconds: what has waited for so long goes out with all others that have
 LOOK_EVERY = 60.0  # seconds, without a wake
-CAUSE_PATIENCE = 5.0  # seconds that a message waits for the cause of what it tells
+CAUSE_PATIENCE = 15.0  # seconds that a message waits for the cause of what it tells
 
 
 @dataclass

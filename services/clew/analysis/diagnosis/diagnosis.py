@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from clew.storage.sql import Query, sql_of
 MIN_TRACES = 20  # of each set
 DETAILED = 3  # causes with attribute values, versions, exceptions and examples
 MAX_DETAILS = 10  # of one kind of evidence
-# Files of libraries, whose log records say less of a service than its own.
+# Files of libraries, whose log records say less of a service than its own: these come first.
 FOREIGN = r"/(site|dist)-packages/|/lib/python3|/node_modules/"
 VALUES_CALLS = 20_000  # of a set, whose attributes are compared
 
@@ -225,7 +226,9 @@ def _document(
     details = {
         name: part.details.get(cause.service, [])[:MAX_DETAILS] for name, part in evidences.items()
     }
-    details["logs"] = logs = [with_file(change, examples) for change in details["logs"]]
+    logs = [with_file(change, examples) for change in details["logs"]]
+    logs.sort(key=lambda change: re.search(FOREIGN, change["place"]) is not None)
+    details["logs"] = logs
     return {
         "service": cause.service,
         "operation": cause.operation,

@@ -8,6 +8,7 @@ from typing import Any
 from clew.analysis.texts import instance_text, number_text
 from clew.analysis.watching.texts import amount_text
 
+MIN_APDEX = 0.01  # by which it fell, if it is said
 MAX_LENGTH = 300  # characters
 MAX_TEXT = 80  # of a log record
 
@@ -40,7 +41,7 @@ def impact_text(impact: Mapping[str, Any]) -> str:
     if failed["lower"] > 0:
         half = (failed["upper"] - failed["lower"]) / 2
         parts.append(f"{failed['value']:.0f} ± {half:.0f} more failed than usual")
-    if apdex["before"] is not None and apdex["after"] is not None:
+    if None not in apdex.values() and apdex["before"] - apdex["after"] >= MIN_APDEX:
         parts.append(f"Apdex {apdex['before']:.2f} → {apdex['after']:.2f}")
     parts.append(f"{impact['user_hours'] * 60:+.1f} min of waiting")
     if users and users["excess"] >= 1:
@@ -61,6 +62,8 @@ def _change(cause: Mapping[str, Any]) -> str:
         before, now = number_text(hottest["baseline_ms"]), number_text(hottest["ms"])
         times = f": {before} → {now} ms a call"
     match cause["kind"]:
+        case "link" if target == cause["service"]:
+            return f"gets its calls later: they wait before it runs{times}"
         case "link":
             return f"and {target} take longer to reach each other{times}"
         case "database" | "external":

@@ -346,7 +346,7 @@ class Diagnosis(Response):
     """The window that is explained."""
     window_because: str | None
     """Why it is this one: what was found in the last three hours, or that too little is known; null
-    if the request says it, or an alert before which there were traces."""
+    if the request says it, or an alert of whose own time a cause is named."""
     baseline: ComparedWindow
     """The window that it is compared with, without the explained one."""
     onset: Time

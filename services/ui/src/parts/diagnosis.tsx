@@ -11,6 +11,7 @@ import { clock } from "~/view/time"
 
 const PATH = "/api/v1/diagnose"
 const SHOWN = 3
+const MIN_APDEX = 0.01 // by which it fell, if it is said
 
 /** What is asked: a transaction in a window, or an alert. */
 export type Question = { transaction?: string; alert?: string; environment?: string; start?: string; end?: string }
@@ -62,7 +63,7 @@ function Answer({ answer }: { answer: Schemas["Diagnosis"] }) {
 function impactText({ traces, failed, apdex, users, value, budget_share: budget }: Schemas["Impact"]): string {
   const parts = [`${count(traces)} traces`]
   if (failed.lower > 0) parts.push(`${count(Math.round(failed.value))} more failed than usual`)
-  if (apdex.before !== null && apdex.after !== null) {
+  if (apdex.before !== null && apdex.after !== null && apdex.before - apdex.after >= MIN_APDEX) {
     parts.push(`Apdex ${digits(apdex.before)} before, ${digits(apdex.after)} now`)
   }
   if (users && users.excess >= 1) {

@@ -147,12 +147,14 @@ function TracesLink({ view, children }: { view: Problem; children: ReactNode }) 
 function Places({ view }: { view: Problem }) {
   const { alert } = view
   const { service, operation, transaction } = alert.labels
+  // What comes in from outside is a transaction of its own, named so.
+  const automatic = service && operation && `${service}: ${operation}`
   return (
     <ul className="examples">
-      {transaction && (
-        <li className="foreign">
-          <TransactionLink view={view} name={transaction} />
-        </li>
+      {transaction ? (
+        <TransactionLinks view={view} name={transaction} />
+      ) : (
+        automatic && <TransactionLinks view={view} name={automatic} isGuess />
       )}
       {service && (
         <li className="foreign">
@@ -175,22 +177,36 @@ function Places({ view }: { view: Problem }) {
   )
 }
 
-function TransactionLink({ view, name }: { view: Problem; name: string }) {
+/** The transaction in the problem's time, and why it is slow or fails since it last changed.
+ * `isGuess`: there may be none. */
+function TransactionLinks({ view, name, isGuess }: { view: Problem; name: string; isGuess?: boolean }) {
   const { start, end } = windowOf(view)
   const env = view.alert.labels.environment
   const { data: id } = useQuery(transactionNamed(name, { environment: env, start, end: end ?? "now" }))
   const text = `Transaction ${name}`
   if (!id) {
+    if (isGuess) return null
     return (
-      <Link to="/" search={{ start, end, env, q: name }}>
-        {text}
-      </Link>
+      <li className="foreign">
+        <Link to="/" search={{ start, end, env, q: name }}>
+          {text}
+        </Link>
+      </li>
     )
   }
   return (
-    <Link to="/transactions/$id" params={{ id }} search={{ start, end, env }}>
-      {text}
-    </Link>
+    <>
+      <li className="foreign">
+        <Link to="/transactions/$id" params={{ id }} search={{ start, end, env }}>
+          {text}
+        </Link>
+      </li>
+      <li>
+        <Link to="/transactions/$id" params={{ id }} search={{ end, env, tab: "why" }}>
+          Why, since its last change
+        </Link>
+      </li>
+    </>
   )
 }
 
