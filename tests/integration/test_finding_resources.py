@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from clew.analysis import queries
 from clew.analysis.findings.records import FindingRecords
 from clew.analysis.findings.rules import all_rules
 from clew.analysis.findings.step import Findings
@@ -36,7 +37,7 @@ def traces() -> Iterator[Span]:
 
 def insert_metrics(store: Store) -> None:
     """Of shop: a core in use, 10 % of the time in collections of 100 ms; memory that grows by 6 MB an hour,
-    over three hours; starts of three instances."""
+    over three hours, where another instance's rises and falls with the day; starts of three instances."""
     shop = "map('service.instance.id', 'shop-1', 'telemetry.sdk.language', 'python')"
     columns = "ServiceName, ResourceAttributes, MetricName, StartTimeUnix, TimeUnix, AggregationTemporality"
     minute = f"toDateTime({START} + 60 * number)"
@@ -52,6 +53,11 @@ def insert_metrics(store: Store) -> None:
         client.command(
             "INSERT INTO otel.otel_metrics_gauge (ServiceName, ResourceAttributes, MetricName, TimeUnix, Value) "
             f"SELECT 'shop', {shop}, 'process.memory.usage', toDateTime({START - 7200} + 60 * number), 1e8 + 1e5 * number FROM numbers(180)"
+        )
+        client.command(
+            "INSERT INTO otel.otel_metrics_gauge (ServiceName, ResourceAttributes, MetricName, TimeUnix, Value) "
+            f"SELECT 'shop', map('service.instance.id', 'shop-2'), 'process.memory.usage', toDateTime({START + 3600} - 600 * number) AS at, "
+            f"1e8 * (1 + 0.2 * cos(2 * pi() * (toUnixTimestamp(at) - {START}) / 86400 - pi() / 4)) FROM numbers(150)"
         )
         for number, second in enumerate(COLD):
             client.command(
@@ -73,7 +79,14 @@ def test_rules_that_ask_for_more_than_traces(store: Store, tmp_path: Path) -> No
     assert set(found) == RULES
     assert "uses 99% of one core in 12 of 12 slots" in found["cpu_saturated"].advice
     assert "for 9.9% of the time, 100 ms each" in found["gc_pauses"].advice
-    assert "has grown by 5.72 MiB an hour for 2.8 hours" in found["memory_leak"].advice
+    assert "(shop-1) has grown by 5.72 MiB an hour for 2.8 hours" in found["memory_leak"].advice
+    for hours, growing in (
+        (5, ["shop-1", "shop-2"]),
+        (29, ["shop-1"]),
+    ):  # with the day before or not
+        since, until = str(START - hours * 3600), str(START + 3600)
+        memory = statements.rows(queries.FINDING_MEMORY, since=since, until=until, limit=10)
+        assert [row["source"] for row in memory] == growing
     cold = found["cold_start"]
     assert (cold.service, cold.operation) == ("shop", "GET /list")
     assert "(3 in the last hour) take 500 ms, where p95 is 40 ms" in cold.advice

@@ -19,6 +19,7 @@ from clew.analysis.texts import instance_text, size_text
 from clew.analysis.traces.times import HOUR
 
 HOURS = 6
+BEFORE = 24  # hours: a day's rise and fall is no leak
 METRIC = "process.memory.usage"
 
 
@@ -27,18 +28,18 @@ class MemoryLeak(Rule):
 
     name = "memory_leak"
     title = "Memory leak"
-    meaning = f"The memory of an instance only grows, over the last {HOURS} hours."
+    meaning = f"The memory of an instance only grows, over the last {HOURS} hours, to more than in the {BEFORE} hours before."
     thresholds = {
         "growth (Theil–Sen)": f"{LEAK_SHARE:.0%} of its memory an hour, over {LEAK_HOURS:.0f} hours or more",
         "pairs of slots of ten minutes that rise": f"{LEAK_RISING:.0%}",
     }
-    wrong_when = "A cache fills, or the load grows: both look the same until they stop. It needs `process.memory.usage`, which clew's agent sends."
+    wrong_when = "A cache fills, or the load grows, for the first time: both look the same until they stop. It needs `process.memory.usage`, which clew's agent sends."
     mend = "Compare two heap snapshots (tracemalloc, heapdump): what there is more of in the second; bound caches; close what is opened."
     advice = "{service} ({instance}) has grown by {growth} an hour for {hours} hours, {share} of its memory. Compare two snapshots of its heap."
     saves_time = False
 
     def candidates(self, traffic: Traffic) -> Iterable[Candidate]:
-        for row in traffic.rows(queries.FINDING_MEMORY, HOURS * HOUR):
+        for row in traffic.rows(queries.FINDING_MEMORY, (HOURS + BEFORE) * HOUR):
             points = Points(
                 ResourcePoint(METRIC, row["source"], "", {}, at, value)
                 for at, value in row["values"]

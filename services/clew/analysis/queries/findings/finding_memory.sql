@@ -1,5 +1,7 @@
--- The memory of each instance in slots of ten minutes, of those that use more at the end than at the begin.
+-- The memory of each instance in slots of ten minutes of the last six hours, of those that use more at
+-- the end than at the begin of these, and than ever in the day before.
 WITH
+    toUnixTimestamp(toDateTime({until:DateTime64(9)}) - toIntervalHour(6)) AS recent,
     points AS
     (
         SELECT toString(ServiceName) AS service, toString(Instance) AS source, toUInt32(toStartOfInterval(TimeUnix, toIntervalMinute(10))) AS at, Value AS bytes
@@ -17,9 +19,11 @@ WITH
         WHERE service != '' AND isFinite(bytes)
         GROUP BY service, source, at
     )
-SELECT service, source, arraySort(groupArray((at, mean))) AS values
+SELECT service, source, arraySort(groupArrayIf((at, mean), at >= recent)) AS values
 FROM slots
 GROUP BY service, source
-HAVING count() >= 12 AND argMax(mean, at) > 1.02 * argMin(mean, at)
+HAVING
+    length(values) >= 12 AND argMax(mean, at) > 1.02 * values[1].2
+    AND argMax(mean, at) > maxIf(mean, at < recent)
 ORDER BY service, source
 LIMIT {limit:UInt32}
