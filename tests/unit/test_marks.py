@@ -59,7 +59,7 @@ def history(levels: Any, errors: Any = 0.0) -> History:
     nothing = np.zeros(HOURS)
     spread = 0.9 + 0.2 * np.array(LEVELS)
     failed = np.broadcast_to(np.asarray(errors, np.float64), (HOURS,)).copy()
-    return History(SHOP, int(START), count, failed, levels[:, None] * spread, *[nothing] * 3)
+    return History(SHOP, int(START), count, failed, levels[:, None] * spread, *[nothing] * 4)
 
 
 def usual(learned: Learned) -> float:

@@ -7,4 +7,4 @@ CREATE TABLE IF NOT EXISTS otel.clew_watched
 )
 ENGINE = ReplacingMergeTree(Version)
 ORDER BY Name
-SETTINGS index_granularity = 1024
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1
