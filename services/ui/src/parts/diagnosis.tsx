@@ -25,8 +25,9 @@ const diagnosis = (question: Question) =>
     queryFn: ({ signal }) => read(client.GET(PATH, { params: { query: question }, signal })),
   })
 
-export function Diagnosis({ question }: { question: Question }) {
-  const { data, error, isPending, refetch } = useQuery(diagnosis(question))
+/** `isAsked`: whether it is time to ask. */
+export function Diagnosis({ question, isAsked = true }: { question: Question; isAsked?: boolean }) {
+  const { data, error, isPending, refetch } = useQuery({ ...diagnosis(question), enabled: isAsked })
   return (
     <Panel
       title="Why"

@@ -34,7 +34,7 @@ function Content({ impact }: { impact: Impact }) {
   const others = impact.transactions.length - worse.length
   return (
     <>
-      <p>
+      <p className="foreign">
         Score {percent(impact.score)}
         <span className="muted"> {partsText(impact.parts)}</span>
         {touched.services.length > 0 && ` · services touched: ${touched.services.join(", ")}`}

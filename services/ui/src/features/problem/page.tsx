@@ -7,7 +7,7 @@ import type { Schemas } from "~/api/client"
 import { Actions } from "~/features/problem/actions"
 import { ProblemChart } from "~/features/problem/chart"
 import { ImpactPanel } from "~/features/problem/impact"
-import { pathOf, problem, type Problem, transactionNamed } from "~/features/problem/queries"
+import { pathOf, problem, type Problem, transactionNamed, useIsCostKnown } from "~/features/problem/queries"
 import { Scale } from "~/features/problem/scale"
 import { windowOf } from "~/features/problem/window"
 import type { Alert } from "~/features/problems/rows"
@@ -30,6 +30,7 @@ const TONES: Record<Notification["state"], string> = { sent: "", waiting: "warn"
 export function ProblemPage() {
   const { id } = route.useParams()
   const { data, error, refetch } = useLive(problem(id))
+  const isCostKnown = useIsCostKnown(id)
   if (!data || data.alert.id !== id) {
     return (
       <div className="page">
@@ -60,7 +61,7 @@ export function ProblemPage() {
       </div>
       <ProblemChart view={data} />
       <ImpactPanel id={id} />
-      {alert.episode > 0 && <Diagnosis question={{ alert: id }} />}
+      {alert.episode > 0 && <Diagnosis question={{ alert: id }} isAsked={isCostKnown} />}
       {data.members.length > 0 && <Group view={data} source={source} />}
       <div className="two-halves">
         <History view={data} source={source} />
@@ -182,7 +183,10 @@ function Places({ view }: { view: Problem }) {
 function TransactionLinks({ view, name, isGuess }: { view: Problem; name: string; isGuess?: boolean }) {
   const { start, end } = windowOf(view)
   const env = view.alert.labels.environment
-  const { data: id } = useQuery(transactionNamed(name, { environment: env, start, end: end ?? "now" }))
+  const { data: id } = useQuery({
+    ...transactionNamed(name, { environment: env, start, end: end ?? "now" }),
+    enabled: useIsCostKnown(view.alert.id),
+  })
   const text = `Transaction ${name}`
   if (!id) {
     if (isGuess) return null

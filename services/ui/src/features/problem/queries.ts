@@ -1,4 +1,4 @@
-import { queryOptions } from "@tanstack/react-query"
+import { queryOptions, useQuery } from "@tanstack/react-query"
 
 import { client, read, type Schemas, type Window } from "~/api/client"
 
@@ -22,6 +22,10 @@ export const impact = (id: string) =>
     queryFn: ({ signal }) =>
       read(client.GET("/api/v1/alerts/{alert_id}/impact", { params: { path: { alert_id: id } }, signal })),
   })
+
+/** Whether the answer about the cost is there, or failed. What can wait for it does: a browser sends
+ * six requests at once. */
+export const useIsCostKnown = (id: string) => !useQuery({ ...impact(id), enabled: false }).isPending
 
 /** The id of the transaction with this name, or null. */
 export const transactionNamed = (name: string, window: Window) =>
