@@ -72,6 +72,9 @@ def by_restored_default():
     time.sleep(60)
 
 def by_many_sigterms():
+    from opentelemetry import metrics
+    hang = lambda options: time.sleep(60) or []
+    metrics.get_meter("shop").create_observable_gauge("hangs", [hang])
     work(0)
     work(1)
     def insist():

@@ -130,6 +130,11 @@ def is_ending() -> bool:
     return _flushing.locked()
 
 
+def is_overdue() -> bool:
+    """Whether the flush at the end takes longer than it may: a callback of the service's hangs."""
+    return _flushing.locked() and not _is_flushed and _budget.remaining_ms() == 0
+
+
 def is_anything_pending() -> bool:
     """Whether spans or log records wait to be sent."""
     return any(batch._queue for batch in batches())

@@ -102,8 +102,11 @@ class Sigterm:
         return -1 if previous == self._write else previous
 
     def flush_and_die(self, _signum: int, _frame: Any) -> None:
-        """The handler. It stays until the flush is done, which takes CLEW_FLUSH_TIMEOUT at most:
-        a program that terminates its children and exits sends the daemonic ones SIGTERM twice."""
+        """The handler. It stays for CLEW_FLUSH_TIMEOUT, in which the flush is usually done: a
+        program that terminates its children and exits sends the daemonic ones SIGTERM twice. Then
+        the next signal is let through."""
+        if delivery.is_overdue():
+            _kill_by_default()
         delivery.flush(then=_kill_by_default)
 
     def resume(self) -> None:
@@ -141,7 +144,7 @@ class Sigterm:
                 continue
             time.sleep(_GRACE_S)
             if self._get(signal.SIGTERM) == self.flush_and_die:
-                delivery.flush(then=_kill_by_default)
+                self.flush_and_die(signal.SIGTERM, None)
         os.close(read)
 
     def _before_fork(self) -> None:
