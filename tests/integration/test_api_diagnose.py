@@ -221,6 +221,33 @@ def test_an_alert_that_fires_is_diagnosed_once(answers: Answers) -> None:
     assert view["notes"] == []
 
 
+def test_an_alert_without_a_cause_is_diagnosed_again_and_one_after_the_other(
+    answers: Answers,
+) -> None:
+    began = SHORT / SECOND + 180
+    verdict = Verdict("early", {"service": "kiosk", "operation": "GET /"}, began, True, window=60.0)
+    first = AlertRecord(verdict, "page", AlertState(State.FIRING, began, 1, began))
+    other = replace(first, verdict=replace(verdict, rule="early too"))
+    statements = settler_statements(answers.store)
+    now, done = [began - 30], threading.Semaphore(0)  # the window has nothing yet
+    diagnoser = Diagnoser(
+        statements, Notes(statements), lambda: (), lambda: now[0], lambda: done.release()
+    )
+    for record in (first, other):
+        diagnoser.ask(record)
+    diagnoser.start()
+    for _ in range(2):  # the second one when the rest after the first is over
+        assert done.acquire(timeout=60)
+    assert not diagnoser.expects(first.id, 1)
+    assert not diagnoser.sentences().keys() & {(first.id, 1), (other.id, 1)}
+    now[0] = began + 120
+    diagnoser.ask(replace(first, verdict=replace(verdict, rule="wakes it")))
+    for _ in range(3):
+        assert done.acquire(timeout=60)
+    diagnoser.close(5)
+    assert diagnoser.sentences().keys() >= {(first.id, 1), (other.id, 1)}
+
+
 def test_an_alert_before_which_there_was_nothing_asks_about_the_last_change(
     answers: Answers,
 ) -> None:

@@ -72,7 +72,13 @@ def test_the_excess_over_the_day_before(api: ApiClient) -> None:
     usual = 50 * (1 - 0.99**2)
     assert defined["users"] == {"touched": 50, "worse": 40, "excess": pytest.approx(40 - usual)}
     assert defined["parts"]["users"] == pytest.approx((40 - usual) / 50)
-    assert defined["value"] == {"lost": pytest.approx(390.0), "at_risk": 0.0}
+    # All are worth 10, so the interval is that of the failures.
+    assert defined["value"] == {
+        "lost": pytest.approx(390.0),
+        "lost_lower": pytest.approx(10 * failed["lower"]),
+        "lost_upper": pytest.approx(10 * failed["upper"]),
+        "at_risk": 0.0,
+    }
     # A percent of what occurs in 30 days at the day before's rate: 1,000 a day.
     assert defined["budget_share"] == pytest.approx(39 / (0.01 * 30_000), rel=0.01)
     assert defined["parts"].keys() == {"budget", "users", "value"}

@@ -390,6 +390,8 @@ METRIC_RULES = """
 rules:
   - {name: disk full, metric: disk.used, when: value > 0.9, over: 5m}
   - {name: disk full soon, metric: disk.used, forecast: {reaches: 1, within: 4d}}
+  - {name: clew's disk, select: {service: clew}, metric: disk.used, when: value > 0.9, over: 5m}
+  - {name: clew's spool, select: {service: "*"}, metric: clew.spool.share, when: value > 0.9, over: 5m}
   - {name: many, sql: "SELECT ServiceName AS service, count() AS value FROM otel.otel_traces GROUP BY 1", when: value > 30}
   - {name: broken, sql: "SELECT nothing FROM nowhere", when: value > 1}
 """
@@ -445,10 +447,19 @@ def test_metrics_forecasts_and_statements_are_judged(world: World, store: Store)
             "ARRAY JOIN ['a', 'b'] AS device",
             parameters={"now": int(world.now) + 50},
         )
+        client.command(
+            "INSERT INTO otel.otel_metrics_gauge (ServiceName, MetricName, TimeUnix, Value) "
+            "SELECT 'clew', metric, {now:UInt32}, 0.95 "
+            "FROM (SELECT arrayJoin(['disk.used', 'clew.spool.share']) AS metric)",
+            parameters={"now": int(world.now) + 50},
+        )
     world.start()
     world.minute()
     world.minute()
     records = world.records.all().values()
+    own = [each for each in records if each.labels.get("service") == "clew"]
+    assert {each.rule for each in own if each.state.is_open} == {"clew's disk", "clew's spool"}
+    records = [each for each in records if each not in own]
     firing = {(each.rule, each.labels.get("device", "")) for each in records if each.state.is_open}
     assert firing == {("disk full", "a"), ("disk full soon", "a"), ("many", "")}
     full, soon = (

@@ -101,7 +101,7 @@ def _set(rows: int) -> Any:
 def _occurrences(is_a: bool, number: int, bad: int) -> Any:
     return {
         "is_a": is_a, "occurrences": number, "failed": 0, "bad": bad, "users": 0, "users_worse": 0, "worse": 0, "users_by_count": ([], []),
-        "value": 0.0, "lost": 0.0, "at_risk": 0.0,
+        "value": 0.0, "value_squares": 0.0, "lost": 0.0, "at_risk": 0.0,
     }  # fmt: skip
 
 

@@ -77,14 +77,42 @@ def apdex(satisfied: float, tolerating: float, of_all: float) -> float | None:
 def value_excess(
     now: ImpactOccurrencesRow, before: ImpactOccurrencesRow | None
 ) -> dict[str, float]:
-    """What was lost, and what is at risk in occurrences that ended well but slowly, beyond the
-    baseline's share of the value; nothing without a baseline."""
+    """What was lost, with a 95 % interval, and what is at risk in occurrences that ended well but
+    slowly, beyond the baseline's share of the value; nothing without a baseline."""
     if before is None:
-        return {"lost": 0.0, "at_risk": 0.0}
+        return dict.fromkeys(("lost", "lost_lower", "lost_upper", "at_risk"), 0.0)
+    between = _value_lost(now, before)
     return {
-        name: _beyond(now[name], now["value"], before[name], before["value"])
-        for name in ("lost", "at_risk")
+        "lost": max(0.0, between.value),
+        "lost_lower": between.lower,
+        "lost_upper": between.upper,
+        "at_risk": _beyond(now["at_risk"], now["value"], before["at_risk"], before["value"]),
     }
+
+
+def _value_lost(now: ImpactOccurrencesRow, before: ImpactOccurrencesRow) -> Excess:
+    """The value lost more than expected. A share of values scatters like one of as many equal
+    values as Kish's effective size says: the square of their sum by the sum of their squares."""
+    trials, usual_trials = _effective_size(now), _effective_size(before)
+    if not (trials and usual_trials):
+        lost = now["lost"] - (
+            now["value"] * before["lost"] / before["value"] if usual_trials else 0
+        )
+        return Excess(lost, lost, lost)
+    worth = now["value"] / trials
+    equal = excess(
+        min(now["lost"] / worth, trials),
+        trials,
+        min(before["lost"] / before["value"], 1.0) * usual_trials,
+        usual_trials,
+    )
+    return Excess(worth * equal.value, worth * equal.lower, worth * equal.upper)
+
+
+def _effective_size(row: ImpactOccurrencesRow) -> float:
+    """How many equal values scatter like these; 0 where they have no positive sum."""
+    value, squares = row["value"], row["value_squares"]
+    return value * value / squares if value > 0 and squares > 0 else 0.0
 
 
 def users_excess(

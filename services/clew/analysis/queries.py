@@ -483,6 +483,7 @@ class ImpactOccurrencesRow(TypedDict):
     users_worse: int
     users_by_count: tuple[list[int], list[int]]
     value: float
+    value_squares: float
     lost: float
     at_risk: float
 

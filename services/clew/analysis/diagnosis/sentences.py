@@ -9,6 +9,7 @@ from clew.analysis.texts import instance_text, number_text
 from clew.analysis.watching.texts import amount_text
 
 MIN_APDEX = 0.01  # by which it fell, if it is said
+LEAST_VALUE = 0.005  # what is shown as 0.01
 MAX_LENGTH = 300  # characters
 MAX_TEXT = 80  # of a log record
 
@@ -46,9 +47,11 @@ def impact_text(impact: Mapping[str, Any]) -> str:
     parts.append(f"{impact['user_hours'] * 60:+.1f} min of waiting")
     if users and users["excess"] >= 1:
         parts.append(f"{users['excess']:.0f} of {users['touched']} users worse off than usual")
-    for name, text in (("lost", "value lost"), ("at_risk", "value at risk")):
-        if value and value[name] >= 0.005:
-            parts.append(f"{text} {value[name]:,.2f}")
+    if value and value["lost"] >= LEAST_VALUE:
+        half = (value["lost_upper"] - value["lost_lower"]) / 2
+        parts.append(f"value lost {value['lost']:,.2f} ± {half:,.2f}")
+    if value and value["at_risk"] >= LEAST_VALUE:
+        parts.append(f"value at risk {value['at_risk']:,.2f}")
     if impact["budget_share"]:
         parts.append(f"{impact['budget_share']:.1%} of the month's error budget")
     return ", ".join(parts)

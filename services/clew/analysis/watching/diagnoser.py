@@ -2,15 +2,16 @@
 
 The watcher only says what fired. What is found, the cause and what it cost so far, are notes on the
 episode, in one sentence each: messages carry them, and `GET /api/v1/alerts/{id}` the cause. A
-message waits a few seconds for them at most.
+message waits a few seconds for them at most. What names no cause is asked about again: just after
+the begin there may be too few traces.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from clew.analysis import diagnosis
 from clew.analysis.alerts.notes import Note, NoteKind, Notes
@@ -26,11 +27,23 @@ from clew.storage import StorageError
 logger = logging.getLogger(__name__)
 
 AUTHOR = "clew"
-MAX_WAITING = 20  # alerts that wait for their diagnosis; others have none in their messages
+MAX_WAITING = 200  # alerts that wait for their diagnosis; others have none
+# Seconds until one without a cause is diagnosed again: its episode lasts as long at least, unless a
+# rule says otherwise.
+RETRY_AFTER = (120.0, 420.0)
 REST = 9.0  # times as long as a diagnosis took until the next one: a tenth of a core
 LIMITS: Mapping[str, int | str] = {"max_execution_time": 5, "max_memory_usage": 1 << 30}
 
 Episode = tuple[str, int]  # an alert's id and the episode's number
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """An alert that waits for its diagnosis until a time, and how often it may wait again."""
+
+    record: AlertRecord
+    due: float
+    retry_after: Sequence[float] = RETRY_AFTER
 
 
 class Diagnoser:
@@ -50,7 +63,7 @@ class Diagnoser:
         self._now = now
         self._notify = notify
         self._lock = threading.Lock()
-        self._queue: deque[AlertRecord] = deque()
+        self._queue: list[_Waiting] = []
         self._worker = Worker(
             "diagnoser",
             self._work,
@@ -69,14 +82,16 @@ class Diagnoser:
         with self._lock:
             if len(self._queue) >= MAX_WAITING:
                 return
-            self._queue.append(record)
+            self._queue.append(_Waiting(record, self._now()))
         self._worker.wake()
 
     def expects(self, alert: str, episode: int) -> bool:
-        """Whether the cause of an episode may still be found."""
+        """Whether an episode has not been diagnosed yet."""
         with self._lock:
             return any(
-                (record.id, record.state.episode) == (alert, episode) for record in self._queue
+                (one.record.id, one.record.state.episode) == (alert, episode)
+                for one in self._queue
+                if one.retry_after is RETRY_AFTER
             )
 
     def sentences(self) -> dict[Episode, dict[str, str]]:
@@ -89,18 +104,28 @@ class Diagnoser:
         return result
 
     def _work(self, stop: Stop) -> float:
-        if not self._queue:
-            return float("inf")
-        record = self._queue[0]
+        if (pause := self._due_in()) > 0:
+            return pause
+        first = min(self._queue, key=lambda one: one.due)
+        cause = ""
         try:
-            self.diagnose(record)
+            cause = self.diagnose(first.record)
         except StorageError as error:
-            logger.warning("%s: not diagnosed: %s", record.id, error)
+            logger.warning("%s: not diagnosed: %s", first.record.id, error)
         finally:
             with self._lock:
-                self._queue.popleft()
+                self._queue.remove(first)
+                if first.retry_after and not cause:
+                    due = self._now() + first.retry_after[0]
+                    self._queue.append(replace(first, due=due, retry_after=first.retry_after[1:]))
             self._notify()
-        return 0.0 if self._queue else float("inf")
+        return self._due_in()
+
+    def _due_in(self) -> float:
+        """Seconds until the next alert is to be diagnosed."""
+        with self._lock:
+            due = min((one.due for one in self._queue), default=float("inf"))
+        return max(0.0, due - self._now())
 
     def diagnose(self, record: AlertRecord) -> str:
         """The first cause of an alert, which becomes a note on its episode like what the episode

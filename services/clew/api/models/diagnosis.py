@@ -66,7 +66,11 @@ class ValueImpact(Model):
     """Value of a defined transaction, beyond the baseline's share."""
 
     lost: float
-    """Value of occurrences that failed."""
+    """Value of occurrences that failed; at least 0."""
+    lost_lower: float
+    """Lower end of its 95 % interval, below 0 where it may be as usual."""
+    lost_upper: float
+    """Upper end of the interval."""
     at_risk: float
     """Value of occurrences that ended well but were slower than the baseline's p95."""
 

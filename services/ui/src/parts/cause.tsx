@@ -73,7 +73,7 @@ export function CauseItem({ cause, rank, window }: Props) {
             </Link>
           </li>
         )}
-        <FindingsOf service={cause.service} />
+        <FindingsOf service={cause.service} operation={cause.operation} since={window.start} />
       </ul>
     </li>
   )

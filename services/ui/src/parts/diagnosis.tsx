@@ -6,7 +6,7 @@ import { CauseItem } from "~/parts/cause"
 import { Panel } from "~/parts/panel"
 import { rankOf, serviceRanks } from "~/parts/service"
 import { Empty, Failure, Loading } from "~/parts/states"
-import { count, digits, money, percent } from "~/view/format"
+import { count, digits, money, moneyBetween, percent } from "~/view/format"
 import { clock } from "~/view/time"
 
 const PATH = "/api/v1/diagnose"
@@ -39,19 +39,26 @@ export function Diagnosis({ question, isAsked = true }: { question: Question; is
       ) : error ? (
         <Failure error={error} again={() => void refetch()} />
       ) : (
-        <Answer answer={data} />
+        <Answer answer={data} again={() => void refetch()} />
       )}
     </Panel>
   )
 }
 
-function Answer({ answer }: { answer: Schemas["Diagnosis"] }) {
+function Answer({ answer, again }: { answer: Schemas["Diagnosis"]; again: () => void }) {
   const ranks = serviceRanks(answer.causes.map((cause) => cause.service))
   return (
     <>
       {answer.window_because && <p className="muted foreign">{answer.window_because}</p>}
       {answer.impact && <p className="muted">{impactText(answer.impact)}</p>}
-      {answer.none_because && <Empty>No cause: {answer.none_because}.</Empty>}
+      {answer.none_because && (
+        <>
+          <Empty>No cause: {answer.none_because}.</Empty>
+          <button type="button" className="button" onClick={again}>
+            Ask again
+          </button>
+        </>
+      )}
       <ol className="why causes">
         {answer.causes.slice(0, SHOWN).map((cause) => (
           <CauseItem key={cause.service} cause={cause} rank={rankOf(ranks, cause.service)} window={answer.window} />
@@ -70,7 +77,7 @@ function impactText({ traces, failed, apdex, users, value, budget_share: budget 
   if (users && users.excess >= 1) {
     parts.push(`${count(Math.round(users.excess))} of ${count(users.touched)} users worse off than usual`)
   }
-  if (value && value.lost > 0) parts.push(`value lost ${money(value.lost)}`)
+  if (value && value.lost > 0) parts.push(`value lost ${moneyBetween(value.lost, value.lost_lower, value.lost_upper)}`)
   if (value && value.at_risk > 0) parts.push(`value at risk ${money(value.at_risk)}`)
   if (budget) parts.push(`${percent(budget)} of the month's error budget`)
   return parts.join(" · ")

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 
-import { bytes, change, count, digits, duration, measured, percent, rate } from "~/view/format"
+import { bytes, change, count, digits, duration, measured, moneyBetween, percent, rate, resourceName, roughPercent } from "~/view/format"
 
 describe("format", () => {
   it.each([
@@ -38,4 +38,11 @@ describe("format", () => {
     expect(measured(2, "s")).toBe("2 s")
     expect(measured(3, "{request}")).toBe("3")
   })
+})
+
+it("what only the size of matters has no tiny numbers", () => {
+  expect([0, 0.0000004, 0.002, 0.118].map(roughPercent)).toEqual(["0 %", "below 0.1 %", "0.2 %", "11.8 %"])
+  expect(["cpu_host", "connection_pool"].map(resourceName)).toEqual(["CPU host", "connection pool"])
+  expect(moneyBetween(867, 740, 994)).toBe("867 ± 127")
+  expect(moneyBetween(0, -10, 14)).toBe("0")
 })

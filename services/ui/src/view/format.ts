@@ -36,6 +36,12 @@ export function percent(share: number | null | undefined): string {
   return `${digits(share * 100)} %`.replace("-", "−")
 }
 
+/** A share of which only the size matters: 53 %, 0.2 %, below 0.1 %. */
+export const roughPercent = (share: number) => (share > 0 && share < 0.001 ? "below 0.1 %" : percent(share))
+
+/** The name of a resource in words: CPU host, connection pool. */
+export const resourceName = (name: string) => name.replaceAll("_", " ").replace(/^cpu/, "CPU")
+
 /** A change as a share: +310 %, −12 %, 0 %. */
 export function change(share: number | null | undefined): string {
   if (share === null || share === undefined || !Number.isFinite(share)) return "–"
@@ -52,6 +58,10 @@ export function rate(perSecond: number): string {
 }
 
 export const money = (value: number) => (Math.abs(value) >= 100_000 ? COMPACT : MONEY).format(value)
+
+/** An amount with half of its interval: 867 ± 24. */
+export const moneyBetween = (value: number, lower: number, upper: number) =>
+  value > 0 ? `${money(value)} ± ${digits((upper - lower) / 2)}` : money(value)
 
 /** The unit that the numbers of an axis are written with: a word would not fit. */
 export const axisUnit = (unit: string) => (["By", "s", "ms"].includes(unit) ? unit : "1")

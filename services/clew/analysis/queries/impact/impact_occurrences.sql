@@ -37,6 +37,7 @@ WITH
             countIf(clew_is_tolerating(duration) AND NOT has_failed) AS tolerating,
             countIf(NOT clew_is_good(has_failed, duration, latency)) AS bad,
             sum(worth) AS value,
+            sum(worth * worth) AS value_squares,
             sumIf(worth, has_failed) AS lost,
             sumIf(worth, NOT has_failed AND duration > slow) AS at_risk
         FROM chosen
@@ -57,6 +58,7 @@ SELECT
     countIf(user != '' AND by_user.worse > 0) AS users_worse,
     sumMapIf([n], [1::UInt64], user != '') AS users_by_count,
     sum(by_user.value) AS value,
+    sum(by_user.value_squares) AS value_squares,
     sum(by_user.lost) AS lost,
     sum(by_user.at_risk) AS at_risk
 FROM by_user

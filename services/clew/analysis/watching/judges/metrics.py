@@ -23,6 +23,7 @@ from clew.analysis.watching.texts import value_text
 
 FORECAST_DAYS = 28  # of hours, from which a forecast is made
 MIN_DAYS = 3  # with values, for a forecast to be made
+OWN_SERVICE, OWN_METRICS = "clew", "clew."  # what clew itself is called, and how its metrics begin
 
 
 def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
@@ -111,7 +112,8 @@ def _forecast(
 
 
 def stream_labels(rule: Rule, slot: MetricSlot) -> dict[str, str] | None:
-    """The labels of a stream; None if the rule selects others."""
+    """The labels of a stream; None if the rule selects others. A limit for all services does not
+    hold of clew itself: that is selected by its name, or by a metric that only it has."""
     labels = {
         "metric": rule.metric or "",
         "service": slot.service,
@@ -119,6 +121,10 @@ def stream_labels(rule: Rule, slot: MetricSlot) -> dict[str, str] | None:
         **dict(slot.labels),
     }
     if rule.select is not None and not rule.select.matches(labels):
+        return None
+    named = rule.select.service if rule.select is not None else None
+    is_own = slot.service == OWN_SERVICE and not labels["metric"].startswith(OWN_METRICS)
+    if is_own and not (named or "").strip("*"):
         return None
     return {name: value for name, value in labels.items() if value}
 

@@ -6,7 +6,7 @@ import { impact, pathOf } from "~/features/problem/queries"
 import { Panel } from "~/parts/panel"
 import { Empty, Failure, Loading } from "~/parts/states"
 import { type Column, Table } from "~/parts/table"
-import { count, digits, duration, money, percent } from "~/view/format"
+import { count, digits, duration, money, moneyBetween, percent, resourceName, roughPercent } from "~/view/format"
 import { useLive } from "~/view/view"
 
 type Impact = Schemas["AlertImpact"]
@@ -35,11 +35,11 @@ function Content({ impact }: { impact: Impact }) {
   return (
     <>
       <p className="foreign">
-        Score {percent(impact.score)}
-        <span className="muted"> {partsText(impact.parts)}</span>
+        <span title="1 − Π(1 − part)">Score {roughPercent(impact.score)}</span>
+        <span className="muted">{partsText(impact.parts)}</span>
         {touched.services.length > 0 && ` · services touched: ${touched.services.join(", ")}`}
         {touched.slos.length > 0 && ` · objectives of ${touched.slos.join(", ")}`}
-        {headroom && ` · ${percent(headroom.remaining)} of ${headroom.resource.replaceAll("_", " ")} left`}
+        {headroom && ` · ${resourceName(headroom.resource)} ${percent(headroom.remaining)} left`}
       </p>
       {worse.length > 0 && <Table name="Transactions that it touches" columns={COLUMNS} rows={worse} id={(one) => one.id} />}
       {others > 0 && <p className="muted">{count(others)} more transactions that it touches are as usual.</p>}
@@ -48,12 +48,12 @@ function Content({ impact }: { impact: Impact }) {
 }
 
 const partsText = (parts: Impact["parts"]) =>
-  `= 1 − Π(1 − part): ${Object.entries(NAMES)
+  Object.entries(NAMES)
     .flatMap(([key, name]) => {
       const part = parts[key as keyof typeof NAMES]
-      return part == null ? [] : [`${name} ${percent(part)}`]
+      return part == null ? [] : [` · ${name} ${roughPercent(part)}`]
     })
-    .join(", ")}`
+    .join("")
 
 const COLUMNS: Column<Transaction>[] = [
   {
@@ -65,7 +65,7 @@ const COLUMNS: Column<Transaction>[] = [
       </Link>
     ),
   },
-  { name: "score", head: "Score", align: "end", cell: (one) => percent(one.score) },
+  { name: "score", head: "Score", align: "end", cell: (one) => roughPercent(one.score) },
   { name: "failed", head: "Failed", align: "end", cell: (one) => betweenText(one.failed) },
   {
     name: "users",
@@ -73,7 +73,7 @@ const COLUMNS: Column<Transaction>[] = [
     align: "end",
     cell: (one) => (one.users ? `${count(Math.round(one.users.excess))} of ${count(one.users.touched)}` : ""),
   },
-  { name: "lost", head: "Value lost", align: "end", cell: (one) => (one.value ? money(one.value.lost) : "") },
+  { name: "lost", head: "Value lost", align: "end", cell: (one) => (one.value ? moneyBetween(one.value.lost, one.value.lost_lower, one.value.lost_upper) : "") },
   {
     name: "at-risk",
     head: "At risk",
@@ -85,7 +85,7 @@ const COLUMNS: Column<Transaction>[] = [
     name: "budget",
     head: "Budget of a month",
     align: "end",
-    cell: (one) => (one.budget_share === null ? "" : percent(one.budget_share)),
+    cell: (one) => (one.budget_share === null ? "" : roughPercent(one.budget_share)),
   },
   {
     name: "hours",

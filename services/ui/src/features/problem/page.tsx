@@ -7,13 +7,15 @@ import type { Schemas } from "~/api/client"
 import { Actions } from "~/features/problem/actions"
 import { ProblemChart } from "~/features/problem/chart"
 import { ImpactPanel } from "~/features/problem/impact"
-import { pathOf, problem, type Problem, transactionNamed, useIsCostKnown } from "~/features/problem/queries"
+import { pathOf, problem, type Problem, transactionNamed, useIsCostKnown, useTouched } from "~/features/problem/queries"
 import { Scale } from "~/features/problem/scale"
-import { windowOf } from "~/features/problem/window"
+import { firstSeen, HOUR_MS, windowOf } from "~/features/problem/window"
 import type { Alert } from "~/features/problems/rows"
 import { handledText, STATE_NAMES, StateMark, valueText } from "~/features/problems/texts"
+import { ResourcesPanel } from "~/features/service/resources"
 import { Diagnosis } from "~/parts/diagnosis"
 import { Fact } from "~/parts/fact"
+import { FindingsOf } from "~/parts/findings-of"
 import { Panel, type Source, StatementList } from "~/parts/panel"
 import { Since } from "~/parts/since"
 import { Empty, Failure, Loading } from "~/parts/states"
@@ -25,6 +27,8 @@ const route = getRouteApi("/problems/$id")
 
 // The rest of the explanation is written as numbers of its own.
 const NUMBERS = ["value", "expected", "usually", "requests", "window", "z", "past"]
+// What processes use is shown from so long before: memory that only grows is known after hours.
+const USE_MS = 6 * HOUR_MS
 const TONES: Record<Notification["state"], string> = { sent: "", waiting: "warn", dropped: "error" }
 
 export function ProblemPage() {
@@ -61,6 +65,7 @@ export function ProblemPage() {
       </div>
       <ProblemChart view={data} />
       <ImpactPanel id={id} />
+      <Used view={data} isAsked={isCostKnown} />
       {alert.episode > 0 && <Diagnosis question={{ alert: id }} isAsked={isCostKnown} />}
       {data.members.length > 0 && <Group view={data} source={source} />}
       <div className="two-halves">
@@ -75,6 +80,14 @@ export function ProblemPage() {
       )}
     </div>
   )
+}
+
+/** What limits the service of a problem about a metric. */
+function Used({ view, isAsked }: { view: Problem; isAsked: boolean }) {
+  const { service, metric } = view.alert.labels
+  if (!service || !metric || !isAsked) return null
+  const { start, end = "now" } = windowOf(view, USE_MS)
+  return <ResourcesPanel service={service} window={{ environment: view.alert.labels.environment, start, end }} />
 }
 
 function Head({ alert }: { alert: Alert }) {
@@ -148,6 +161,7 @@ function TracesLink({ view, children }: { view: Problem; children: ReactNode }) 
 function Places({ view }: { view: Problem }) {
   const { alert } = view
   const { service, operation, transaction } = alert.labels
+  const transactions = useTouched(alert.id)
   // What comes in from outside is a transaction of its own, named so.
   const automatic = service && operation && `${service}: ${operation}`
   return (
@@ -158,12 +172,20 @@ function Places({ view }: { view: Problem }) {
         automatic && <TransactionLinks view={view} name={automatic} isGuess />
       )}
       {service && (
-        <li className="foreign">
-          <TracesLink view={view}>
-            Traces of {service} {operation}
-          </TracesLink>
-        </li>
+        <>
+          <li className="foreign">
+            <TracesLink view={view}>
+              Traces of {service} {operation}
+            </TracesLink>
+          </li>
+          <li className="foreign">
+            <Link to="/services/$name" params={{ name: service }} search={windowOf(view, USE_MS)}>
+              Resources of {service}
+            </Link>
+          </li>
+        </>
       )}
+      <FindingsOf service={service} operation={operation} transactions={transactions} since={firstSeen(view)} />
       {alert.examples.map((trace, index) => (
         <li key={trace}>
           <Link to="/traces/$id" params={{ id: trace }}>

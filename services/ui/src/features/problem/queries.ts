@@ -27,6 +27,10 @@ export const impact = (id: string) =>
  * six requests at once. */
 export const useIsCostKnown = (id: string) => !useQuery({ ...impact(id), enabled: false }).isPending
 
+/** Ids of the transactions that the problem touches, once they are known. */
+export const useTouched = (id: string) =>
+  useQuery({ ...impact(id), enabled: false }).data?.transactions.map((one) => one.id)
+
 /** The id of the transaction with this name, or null. */
 export const transactionNamed = (name: string, window: Window) =>
   queryOptions({

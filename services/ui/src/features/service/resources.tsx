@@ -2,11 +2,12 @@
 import { Link } from "@tanstack/react-router"
 
 import { pathOf, type Resources, resources } from "~/features/service/queries"
+import type { Window } from "~/api/client"
 import { Instance } from "~/parts/instance"
 import { Panel } from "~/parts/panel"
 import { Empty, Failure, Loading } from "~/parts/states"
 import { type Column, Table } from "~/parts/table"
-import { bytes, count, digits, percent, rate, shortId } from "~/view/format"
+import { bytes, count, digits, percent, rate, resourceName, shortId } from "~/view/format"
 import { clock } from "~/view/time"
 import { useLive, useView } from "~/view/view"
 
@@ -16,10 +17,12 @@ type Bound = Resources["transactions"][number]
 const SHOWN = 8
 const FULL = 0.8 // a peak from which on what helps is said
 
-type Props = { service: string; withTransactions?: boolean }
+/** `window`: without one that of the bar. */
+type Props = { service: string; window?: Window; withTransactions?: boolean }
 
-export function ResourcesPanel({ service, withTransactions = false }: Props) {
-  const { window } = useView()
+export function ResourcesPanel({ service, window: given, withTransactions = false }: Props) {
+  const { window: ofBar } = useView()
+  const window = given ?? ofBar
   const { data, error, refetch } = useLive(resources(service, window))
   return (
     <Panel
@@ -48,7 +51,7 @@ function Content({ data, withTransactions }: { data: Resources; withTransactions
     <>
       {first ? (
         <p>
-          <span className="error">▲ {nameOf(first.name)} limits it</span>: {first.advice}.
+          <span className="error">▲ {resourceName(first.name)} limits it</span>: {first.advice}.
         </p>
       ) : (
         <p className="muted">Nothing limits it: no peak reached {percent(FULL)}.</p>
@@ -71,10 +74,8 @@ function Content({ data, withTransactions }: { data: Resources; withTransactions
   )
 }
 
-const nameOf = (name: string) => name.replaceAll("_", " ").replace(/^cpu/, "CPU")
-
 const COLUMNS: Column<Constraint>[] = [
-  { name: "name", head: "Resource", cell: (one) => <span title={one.advice}>{nameOf(one.name)}</span> },
+  { name: "name", head: "Resource", cell: (one) => <span title={one.advice}>{resourceName(one.name)}</span> },
   { name: "mean", head: "Used", align: "end", cell: (one) => percent(one.mean) },
   {
     name: "peak",
@@ -132,5 +133,5 @@ const WAITING: Column<Bound>[] = [
   },
   { name: "share", head: "Of its time", align: "end", cell: (one) => percent(one.critical_share) },
   { name: "traces", head: "Traces", align: "end", narrow: "hide", cell: (one) => count(one.traces) },
-  { name: "bound", head: "Limited by", narrow: "hide", cell: (one) => (one.bound_by ? nameOf(one.bound_by) : "") },
+  { name: "bound", head: "Limited by", narrow: "hide", cell: (one) => (one.bound_by ? resourceName(one.bound_by) : "") },
 ]
