@@ -34,8 +34,16 @@ class MemoryLeak(Rule):
         "pairs of slots of ten minutes that rise": f"{LEAK_RISING:.0%}",
     }
     wrong_when = "A cache fills, or the load grows, for the first time: both look the same until they stop. It needs `process.memory.usage`, which clew's agent sends."
-    mend = "Compare two heap snapshots (tracemalloc, heapdump): what there is more of in the second; bound caches; close what is opened."
-    advice = "{service} ({instance}) has grown by {growth} an hour for {hours} hours, {share} of its memory. Compare two snapshots of its heap."
+    mend = (
+        "Compare two snapshots of its heap, an hour apart: what there is more of in the second is kept. In Python "
+        '`tracemalloc.start(25)` at the start, then `take_snapshot().compare_to(first, "traceback")`, which names the lines; on '
+        "the JVM `jcmd PID GC.class_histogram`; in Node.js `--heapsnapshot-signal`; in Go `pprof -diff_base`. Bound caches; close what is opened."
+    )
+    advice = (
+        "{service} ({instance}) has grown by {growth} an hour for {hours} hours, {share} of its memory. Compare two snapshots of its heap, an hour apart, by the lines that allocate: "
+        "tracemalloc in Python, jcmd PID GC.class_histogram on the JVM, heap snapshots in Node.js, pprof in Go. What there is more of is kept by a cache "
+        "without a bound, a list of a module, or what is opened and not closed."
+    )
     saves_time = False
 
     def candidates(self, traffic: Traffic) -> Iterable[Candidate]:

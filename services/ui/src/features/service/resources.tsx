@@ -15,6 +15,7 @@ type Constraint = Resources["constraints"][number]
 type Bound = Resources["transactions"][number]
 
 const SHOWN = 8
+const MEMORY = "process.memory.usage"
 const FULL = 0.8 // a peak from which on what helps is said
 
 /** `window`: without one that of the bar. */
@@ -42,9 +43,10 @@ export function ResourcesPanel({ service, window: given, withTransactions = fals
 }
 
 function Content({ data, withTransactions }: { data: Resources; withTransactions: boolean }) {
-  const { bound_by, constraints, leaks, transactions } = data
+  const { bound_by, constraints, leaks, transactions, usages } = data
+  const memory = usages.filter(({ metric }) => metric === MEMORY)
   const first = constraints.find((one) => one.name === bound_by)
-  if (!constraints.length && !leaks.length) {
+  if (!constraints.length && !leaks.length && !memory.length) {
     return <Empty>No process, container or host of it sent a metric whose limit is known in this time.</Empty>
   }
   return (
@@ -56,13 +58,19 @@ function Content({ data, withTransactions }: { data: Resources; withTransactions
       ) : (
         <p className="muted">Nothing limits it: no peak reached {percent(FULL)}.</p>
       )}
-      <Table name="Resources" columns={COLUMNS} rows={constraints} id={(one) => one.name} />
+      {constraints.length > 0 && <Table name="Resources" columns={COLUMNS} rows={constraints} id={(one) => one.name} />}
+      {memory.map(({ mean, peak, source }) => (
+        <p key={source} className="foreign">
+          Memory of a process: {bytes(mean)} on average, at most {bytes(peak)} in <Instance id={source} />
+        </p>
+      ))}
       {leaks.length > 0 && (
         <ul className="said" aria-label="Memory that only grows">
           {leaks.map((leak) => (
             <li key={leak.source} className="foreign">
               <span className="warn">▲ Memory only grows</span>: {bytes(leak.bytes_per_hour)} an hour (
-              {percent(leak.share_per_hour)}) in <Instance id={leak.source} />, over {digits(leak.hours)} h
+              {percent(leak.share_per_hour)}) in <Instance id={leak.source} />, over {digits(leak.hours)} h. Two
+              snapshots of its heap, compared, say what is kept; the <Link to="/findings" search={{ q: "Memory leak" }}>finding</Link> says how.
             </li>
           ))}
         </ul>
