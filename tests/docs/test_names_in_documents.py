@@ -22,7 +22,7 @@ GUIDES = [
 PAGES = [*ROOT.glob("*.md"), ROOT / "tests" / "README.md", *(ROOT / "docs").rglob("*.md")]
 # Files that exist only once clew or a build ran, patterns, and the file that must not exist.
 ELSEWHERE = re.compile(
-    r"[<*$~]|^/|^\.venv|^dist/|^spool/|^(manifest|endpoints)\.json$|NNNN|^clew/__init__\.py$"
+    r"[<*$~]|^/|^\.venv|^dist/|^spool/|^services/clew/web/static|^(manifest|endpoints)\.json$|NNNN|^clew/__init__\.py$"
 )
 SUFFIXES = {
     ".py",
@@ -136,9 +136,10 @@ def known_words() -> frozenset[str]:
     """Every word of the sources, and the name of every file of SQL."""
     files = [
         path
-        for top in (*SOURCES, "deploy")
+        for top in (*SOURCES, "deploy", "tests/support")
         for path in (ROOT / top).rglob("*")
         if path.suffix in {".py", ".sql", ".proto", ".yaml", ".xml"}
+        and "node_modules" not in path.parts
     ]
     words = {word for path in files for word in re.findall(r"\w+", path.read_text())}
     return frozenset(words | {path.stem for path in files})
