@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import httpx
 
@@ -33,9 +33,10 @@ REFUSED = ("api_keys", "tls_cert", "tls_key")
 FAULTS = "payment_latency=0.1:400,payment_errors=0.05,inventory_n_plus_one=0.1,seed=7"
 RESOURCE = "service.version={version},deployment.environment.name=demo"
 FAULT_AFTER = 180.0  # seconds
-START_TIMEOUT = 60.0  # seconds
+START_TIMEOUT = 180.0  # seconds: a first start compiles, and other work may keep the machine busy
 STOP_TIMEOUT = 15.0
 REFRESH = 2.0
+TABLE_EVERY = 60.0  # seconds between two tables where the output is no terminal
 WINDOW = 300.0  # seconds that the table looks back at most
 
 Start = Callable[[str, list[str], Mapping[str, str]], subprocess.Popen[bytes]]
@@ -43,8 +44,9 @@ Start = Callable[[str, list[str], Mapping[str, str]], subprocess.Popen[bytes]]
 
 @dataclass
 class Shop:
-    """The shop's processes. With a `fault` it is a large shop, and `fault_at` is when the fault
-    begins, on the monotonic clock; `news` says so once it has begun."""
+    """The shop's processes, whose output is in `logs` beside `data`. With a `fault` it is a large
+    shop, and `fault_at` is when the fault begins, on the monotonic clock; `news` says so once it
+    has begun."""
 
     start: Start
     data: Path
@@ -65,7 +67,7 @@ class Shop:
             _say(f"starting {name}")
             self._start(name)
         for name, port in self.ports.items():
-            _wait_for_port(name, port)
+            _wait_for_port(name, port, self.data.parent / "logs" / f"{name}.log")
         if self.fault:
             self.fault_at = time.monotonic() + FAULT_AFTER
 
@@ -191,17 +193,22 @@ def _wait_for_endpoints(data: Path, platform: subprocess.Popen[bytes], log: Path
     last = log.read_text(errors="replace").rstrip().rpartition("\n")[2]
     if platform.poll() is not None and last.startswith("clew: "):
         raise UsageError(last.removeprefix("clew: "))
+    if platform.poll() is None:
+        raise UsageError(
+            f"clew was not ready after {START_TIMEOUT:g} seconds: start the demo again when the "
+            f"machine is less busy; its log is {log}"
+        )
     raise UsageError(f"clew did not start; {log} says why")
 
 
-def _wait_for_port(name: str, port: int) -> None:
+def _wait_for_port(name: str, port: int, log: Path) -> None:
     """By a bare connection: a request would be a trace."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.1)
-    raise UsageError(f"{name} did not start; its log says why")
+    raise UsageError(f"{name} did not listen after {START_TIMEOUT:g} seconds; {log} may say why")
 
 
 def _free_ports(count: int) -> list[int]:
@@ -220,13 +227,15 @@ def _watch(
     stopped: list[int],
 ) -> None:
     began = time.time()
+    screen = Screen(_addresses(endpoints, shop, data), sys.stdout)
     with httpx.Client(base_url=endpoints["api"], timeout=10) as api:
         while not stopped and (seconds is None or time.time() - began < seconds):
             since = max(began, time.time() - WINDOW)
             with contextlib.suppress(httpx.HTTPError):
                 answer = api.get("/api/v1/transactions", params={"start": _rfc3339(since)})
                 if answer.is_success:
-                    _show(endpoints, shop, data, answer.json()["transactions"])
+                    news = shop.fault and (shop.news or "begins after three minutes")
+                    screen.show(news, answer.json()["transactions"])
             with contextlib.suppress(httpx.HTTPError):
                 shop.tick()
             deadline = time.monotonic() + REFRESH
@@ -234,27 +243,71 @@ def _watch(
                 time.sleep(0.1)
 
 
-def _show(
-    endpoints: dict[str, str], shop: Shop, data: Path, transactions: list[dict[str, Any]]
-) -> None:
-    if sys.stdout.isatty():
-        print("\x1b[H\x1b[2J", end="")
-    print(f"web UI     {endpoints['api']}")
-    print(f"API        {endpoints['api']}   try {endpoints['api']}/api/v1/transactions")
-    print(f"OTLP       {endpoints['otlp_http']} (HTTP)   {endpoints['otlp_grpc']} (gRPC)")
+def _addresses(endpoints: dict[str, str], shop: Shop, data: Path) -> list[str]:
+    api = endpoints["api"]
+    lines = [
+        f"web UI     {api}",
+        f"API        {api}   try {api}/api/v1/transactions",
+        f"OTLP       {endpoints['otlp_http']} (HTTP)   {endpoints['otlp_grpc']} (gRPC)",
+    ]
     if endpoints["clickhouse"]:
-        print(f"ClickHouse {endpoints['clickhouse']}   read only: SQL, Grafana, BI tools")
-    print(f"the shop   http://127.0.0.1:{shop.ports['storefront']}   logs in {data / 'logs'}")
-    if shop.fault:
-        print(f"fault      {shop.news or 'begins after three minutes'}")
-    print()
-    print(f"{'business transaction':<44}{'per second':>12}{'errors':>10}{'p95 ms':>10}")
-    for transaction in transactions:
-        print(
+        lines.append(f"ClickHouse {endpoints['clickhouse']}   read only: SQL, Grafana, BI tools")
+    lines.append(
+        f"the shop   http://127.0.0.1:{shop.ports['storefront']}   logs in {data / 'logs'}"
+    )
+    return lines
+
+
+class Screen:
+    """Prints the addresses, the fault and the table of transactions.
+
+    A terminal is drawn anew each time. Elsewhere, as in a log, the addresses stand once, the fault
+    when it changes, and the table when a transaction is new and every TABLE_EVERY seconds."""
+
+    def __init__(self, addresses: list[str], output: TextIO) -> None:
+        self._addresses = addresses
+        self._output = output
+        self._news = ""
+        self._names: set[str] = set()
+        self._table_at = 0.0
+
+    def show(self, news: str, transactions: list[dict[str, Any]]) -> None:
+        """`news`: what is to be said about the fault, '' without one."""
+        if self._output.isatty():
+            lines = ["\x1b[H\x1b[2J" + self._addresses[0], *self._addresses[1:]]
+            lines += [f"fault      {news}"] if news else []
+            self._print([*lines, "", *_table(transactions), "", "Ctrl-C stops it all"])
+        else:
+            self._print(self._changes(news, transactions))
+
+    def _changes(self, news: str, transactions: list[dict[str, Any]]) -> list[str]:
+        lines, self._addresses = self._addresses, []
+        if news != self._news:
+            self._news = news
+            lines = [*lines, f"fault      {news}"]
+        names = {transaction["name"] for transaction in transactions}
+        now = time.monotonic()
+        if names - self._names or (names and now - self._table_at >= TABLE_EVERY):
+            self._names |= names
+            self._table_at = now
+            lines = [*lines, "", *_table(transactions)]
+        return lines
+
+    def _print(self, lines: list[str]) -> None:
+        if lines:
+            print(*lines, sep="\n", file=self._output, flush=True)
+
+
+def _table(transactions: list[dict[str, Any]]) -> list[str]:
+    heading = f"{'business transaction':<44}{'per second':>12}{'errors':>10}{'p95 ms':>10}"
+    return [
+        heading,
+        *(
             f"{transaction['name'][:43]:<44}{transaction['per_second']:>12.2f}"
             f"{transaction['error_rate']:>10.1%}{transaction['duration_ms']['p95']:>10.1f}"
-        )
-    print("\nCtrl-C stops it all" if sys.stdout.isatty() else "", flush=True)
+            for transaction in transactions
+        ),
+    ]
 
 
 def _rfc3339(seconds: float) -> str:

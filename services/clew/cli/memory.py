@@ -20,11 +20,10 @@ def release_code() -> None:
 
     The engine's start runs through most of its code, and most of it once: about 80 MB less stay
     resident. Does nothing where the system is not Linux."""
+    libc = ctypes.CDLL(None)
     with suppress(OSError):
         for start, end in _unchanged():
-            ctypes.CDLL(None).madvise(
-                ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED
-            )
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
 
 
 def _unchanged() -> Iterator[tuple[int, int]]:
