@@ -175,6 +175,9 @@ def _serve(variant: str, flags: list[str]) -> int:
     class Never(Settler):
         def start(self) -> None: ...
 
+        def is_behind(self) -> bool:
+            return True  # or a catch-up would ask a hundred times a second whether it has settled
+
     changed: dict[str, Any] = {}
     module = "clew.cli.platform"
     if variant == "base":
