@@ -96,18 +96,20 @@ def main() -> None:
 
 
 def build(day: Day, directory: Path) -> None:
-    """Write the day into a data directory with a `clew up` of its own, and have it settled; what
-    it is stands in dataset.json there. A directory that has one is only settled."""
+    """Write the day into a data directory with a `clew up` of its own, and have another one settle
+    it; what it is stands in dataset.json there. A directory that has one is only settled. While so
+    much comes in, a settler would leave out traces."""
     directory.mkdir(parents=True, exist_ok=True)
     described = directory / "dataset.json"
     if described.exists():
         day = read(described)
+    else:
+        with Up(directory, "unsettled") as up:
+            sent = write(day, up.endpoints["otlp_http"], up.endpoints["api"])
+        asked = {"spans": day.spans, "hours": day.hours, "seed": day.seed, "start": day.start}
+        described.write_text(json.dumps(asked | {"sent": sent}))
     with Up(directory) as up:
         define(up.endpoints["api"])
-        if not described.exists():
-            sent = write(day, up.endpoints["otlp_http"], up.endpoints["api"])
-            asked = {"spans": day.spans, "hours": day.hours, "seed": day.seed, "start": day.start}
-            described.write_text(json.dumps(asked | {"sent": sent}))
         wait_until_settled(up.endpoints["api"], day)
         time.sleep(SETTLED_AGAIN_AFTER)
         up.settle()

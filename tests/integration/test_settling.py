@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from clew.analysis.steps import Interval
+from clew.analysis.traces import cursor as cursors
 from clew.analysis.traces import settler as settlers
 from clew.analysis.traces.attributes import HOUR_VALUES, Attributes, ValueQuota
 from clew.analysis.traces.edges import Edges
@@ -498,6 +499,20 @@ def test_the_thread_settles_new_traces_and_continues_after_a_restart(
         settler.wake()
         time.sleep(1)
     assert rows(store, "SELECT max(Version) AS v FROM otel.clew_settled") == newest_version
+
+
+def test_a_backlog_is_settled_without_long_rests(
+    store: Store, loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settlers, "MIN_REST", 3600.0)
+    monkeypatch.setattr(cursors, "PASS_TRACES", 5)
+    monkeypatch.setattr(cursors, "RECENT_SECONDS", 0)
+    spans = tangles(10, 30, 6)
+    for third in range(3):  # each in a second of its own, and so in a pass of its own
+        loader.spans([span for span in spans if int(span.trace, 16) % 3 == third])
+        time.sleep(1.1)
+    with running(store):
+        wait_for(lambda: len(settled(store)) == len(traces_of(spans)))
 
 
 @pytest.mark.usefixtures("short_rests")

@@ -6,6 +6,8 @@ from clew.analysis.traces.cursor import (
     MAX_ONE_IN,
     PASS_TRACES,
     QUIET_SECONDS,
+    RECENT_SECONDS,
+    RECENT_TRACES,
     SAMPLING_MEMORY,
     InsertCursor,
 )
@@ -34,6 +36,25 @@ def test_a_backlog_is_settled_in_several_passes() -> None:
     assert cursor.is_behind
     cursor.advance(window, 200, 200)
     assert (cursor.oldest_possible, cursor.settled_up_to) == (104, 104)
+    # However long the passes take, no trace is left out while the backlog shrinks.
+    now = 200.0
+    while cursor.is_behind:
+        now += 600
+        window = cursor.window(now, [each for each in pending if each[0] >= cursor.settled_up_to])
+        cursor.advance(window, now, now)
+        assert window.one_in == 1
+
+
+def test_a_backlog_is_caught_up_with_unless_many_traces_arrive() -> None:
+    now, backlog = 200, [(second, PASS_TRACES) for second in range(100, 110)]
+    for arriving, is_catching_up in ((0, True), (RECENT_TRACES, False), (RECENT_TRACES - 1, True)):
+        cursor = InsertCursor(0)
+        pending = [*backlog, (now - RECENT_SECONDS, RECENT_TRACES), (now - 5, arriving)]
+        assert cursor.window(now, pending).until == 101
+        assert (cursor.is_behind, cursor.is_catching_up) == (True, is_catching_up)
+    cursor = InsertCursor(0)
+    cursor.window(now, [(100, PASS_TRACES - 1)])
+    assert (cursor.is_behind, cursor.is_catching_up) == (False, False)
 
 
 def test_under_overload_a_share_of_the_traces_is_settled() -> None:

@@ -39,6 +39,7 @@ POLL_SECONDS = 5.0  # on a server, where other processes insert too
 MIN_REST = 3.0  # seconds after a pass: the smallest pass takes 0.3 s, for planning
 WORTHWHILE = 6_000  # traces; after a longer rest than MIN_REST a pass has fewer than these
 REST_FACTOR = 4  # of the CPU time that a pass took: at most a fifth of one core
+CATCH_UP_FACTOR = 1  # while a backlog is caught up with: at most half a core
 LEASE_SECONDS = 120.0
 LEASE_CONTEST = 0.5  # seconds in which other processes may claim the same lease
 PASS_ATTEMPTS = 3  # before the traces that make a pass fail are searched
@@ -326,6 +327,8 @@ class Settler:
         counts: while others want the CPU too, a pass takes long, and costs no more."""
         if self._store.embedded:
             seconds = min(seconds, process_time() - self._cpu_before)
+        if self._cursor is not None and self._cursor.is_catching_up:
+            return CATCH_UP_FACTOR * seconds
         is_late = self._cursor is not None and self._cursor.is_behind
         gathering = WORTHWHILE / max(self._traces_per_second, 1e-3)
         rest = MIN_REST if is_late else max(MIN_REST, min(self._rest, gathering))
