@@ -105,11 +105,11 @@ def build(day: Day, directory: Path) -> None:
         day = read(described)
     else:
         with Up(directory, "unsettled") as up:
+            define(up.endpoints["api"])
             sent = write(day, up.endpoints["otlp_http"], up.endpoints["api"])
         asked = {"spans": day.spans, "hours": day.hours, "seed": day.seed, "start": day.start}
         described.write_text(json.dumps(asked | {"sent": sent}))
     with Up(directory) as up:
-        define(up.endpoints["api"])
         wait_until_settled(up.endpoints["api"], day)
         time.sleep(SETTLED_AGAIN_AFTER)
         up.settle()
