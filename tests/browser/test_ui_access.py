@@ -27,6 +27,7 @@ def test_axe_finds_nothing_serious(visit: Visit, site: Any, scheme: str) -> None
         if path == "/traces/{trace}":
             page.locator(".line").nth(1).click()
             visitor.settle()
+        assert page.title() == f"{page.locator('main h1').inner_text()} · clew", path
         page.evaluate(AXE.read_text())
         results = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         serious |= {

@@ -172,9 +172,7 @@ def _worse_window(answer: Answer, question: Question, end: int) -> tuple[Window,
     if began is not None:
         return Window(began * SECOND, end), "since then traces are slower or fail more often", True
     first = slots[0]["start"] * SECOND if slots else end - DEFAULT_WINDOW
-    known = (
-        f"{(end - first) / MINUTE:.0f} minutes of {sum(slot['traces'] for slot in slots)} traces"
-    )
+    known = f"{sum(slot['traces'] for slot in slots)} traces in {(end - first) / MINUTE:.0f} min"
     reason = (
         f"no time is found from which on traces are slower or fail more often, in {known}"
         if onset.comparable(slots)
@@ -182,7 +180,7 @@ def _worse_window(answer: Answer, question: Question, end: int) -> tuple[Window,
     )
     minutes = max(1, min(DEFAULT_WINDOW, (end - first) // 4) // MINUTE)
     last = "the last minute" if minutes == 1 else f"the last {minutes} minutes"
-    return Window(end - minutes * MINUTE, end), f"{reason}: asked is about {last}", False
+    return Window(end - minutes * MINUTE, end), f"{reason}: the answer is about {last}", False
 
 
 def _at_last_change(

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router"
 import type { ReactNode } from "react"
 
 import { Problem } from "~/api/client"
+import { Heading } from "~/parts/heading"
 
 export function Loading({ rows = 3, name }: { rows?: number; name: string }) {
   return (
@@ -67,7 +68,7 @@ function described(error: Error): { title: string; detail: string; canRepeat: bo
 export function NoPage() {
   return (
     <div className="page">
-      <h1>There is no such page</h1>
+      <Heading text="There is no such page" />
       <p>
         <Link to="/">To the transactions</Link>
       </p>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 
-import { bytes, change, count, digits, duration, measured, moneyBetween, percent, rate, resourceName, roughPercent } from "~/view/format"
+import { budgetLeft, bytes, change, count, digits, duration, measured, moneyBetween, percent, rate, resourceName, roughPercent } from "~/view/format"
 
 describe("format", () => {
   it.each([
@@ -45,4 +45,8 @@ it("what only the size of matters has no tiny numbers", () => {
   expect(["cpu_host", "connection_pool"].map(resourceName)).toEqual(["CPU host", "connection pool"])
   expect(moneyBetween(867, 740, 994)).toBe("867 ± 127")
   expect(moneyBetween(0, -10, 14)).toBe("0")
+})
+
+it("error budgets", () => {
+  expect([0.125, 0, -8.63].map(budgetLeft)).toEqual(["12.5 % left", "0 % left", "863 % over"])
 })

@@ -39,6 +39,9 @@ export function percent(share: number | null | undefined): string {
 /** A share of which only the size matters: 53 %, 0.2 %, below 0.1 %. */
 export const roughPercent = (share: number) => (share > 0 && share < 0.001 ? "below 0.1 %" : percent(share))
 
+/** What is left of an error budget: 12 % left, 863 % over. */
+export const budgetLeft = (left: number) => (left < 0 ? `${percent(-left)} over` : `${percent(left)} left`)
+
 /** The name of a resource in words: CPU host, connection pool. */
 export const resourceName = (name: string) => name.replaceAll("_", " ").replace(/^cpu/, "CPU")
 

@@ -5,6 +5,7 @@ import { Actions } from "~/features/finding/actions"
 import { type Finding, finding, pathOf } from "~/features/finding/queries"
 import { perDayText, savedText, StateMark } from "~/features/findings/texts"
 import { Fact } from "~/parts/fact"
+import { Heading } from "~/parts/heading"
 import { Panel, type Source, StatementList } from "~/parts/panel"
 import { Since } from "~/parts/since"
 import { Failure, Loading } from "~/parts/states"
@@ -54,9 +55,7 @@ export function FindingPage() {
 function Head({ finding }: { finding: Finding }) {
   return (
     <div className="page-head">
-      <h1 className="foreign">
-        {finding.title}: {finding.service} {finding.operation}
-      </h1>
+      <Heading text={`${finding.title}: ${finding.service} ${finding.operation}`} foreign />
       <dl className="facts">
         <Fact name="state">
           <StateMark state={finding.state} />

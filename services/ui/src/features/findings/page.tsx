@@ -5,6 +5,7 @@ import { useMemo } from "react"
 import { type Finding, listOptions, listQuery, PATH } from "~/features/findings/queries"
 import { readSearch, type Search } from "~/features/findings/search"
 import { contains, perDayText, savedText, StateMark } from "~/features/findings/texts"
+import { Heading } from "~/parts/heading"
 import { Panel } from "~/parts/panel"
 import { SearchField } from "~/parts/search-field"
 import { rankOf, Service, serviceRanks } from "~/parts/service"
@@ -30,7 +31,7 @@ export function FindingsPage() {
   return (
     <div className="page">
       <div className="page-head">
-        <h1>Findings</h1>
+        <Heading text="Findings" />
       </div>
       <div className="controls">
         <SearchField value={search.q} onChange={(q) => set({ q })} name="Filter findings" />

@@ -5,6 +5,7 @@ import { useRouter } from "@tanstack/react-router"
 import { type FormEvent, useState } from "react"
 
 import { Problem, problem } from "~/api/client"
+import { Heading } from "~/parts/heading"
 import { Failure } from "~/parts/states"
 
 export function LoginPage() {
@@ -26,7 +27,7 @@ export function LoginPage() {
   }
   return (
     <div className="page login">
-      <h1>Log in</h1>
+      <Heading text="Log in" />
       {window.isSecureContext ? (
         <form onSubmit={(event) => void submit(event)}>
           <input name="username" autoComplete="username" value="clew" readOnly hidden />

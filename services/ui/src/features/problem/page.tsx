@@ -16,6 +16,7 @@ import { ResourcesPanel } from "~/features/service/resources"
 import { Diagnosis } from "~/parts/diagnosis"
 import { Fact } from "~/parts/fact"
 import { FindingsOf } from "~/parts/findings-of"
+import { Heading } from "~/parts/heading"
 import { Panel, type Source, StatementList } from "~/parts/panel"
 import { Since } from "~/parts/since"
 import { Empty, Failure, Loading } from "~/parts/states"
@@ -94,7 +95,7 @@ function Head({ alert }: { alert: Alert }) {
   const handled = handledText(alert)
   return (
     <div className="page-head">
-      <h1 className="foreign">{alert.headline || alert.rule}</h1>
+      <Heading text={alert.headline || alert.rule} foreign />
       <dl className="facts">
         <Fact name="state">
           <StateMark alert={alert} />

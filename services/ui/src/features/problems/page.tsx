@@ -7,6 +7,7 @@ import { listOptions, listQuery, PATH, status } from "~/features/problems/querie
 import { contains, type Row, rowsOf } from "~/features/problems/rows"
 import { readSearch, type Search } from "~/features/problems/search"
 import { About, handledText, isOpen, StateMark, unwatchedText, valueText } from "~/features/problems/texts"
+import { Heading } from "~/parts/heading"
 import { Panel } from "~/parts/panel"
 import { SearchField } from "~/parts/search-field"
 import { type ServiceRanks, serviceRanks } from "~/parts/service"
@@ -46,7 +47,7 @@ export function ProblemsPage() {
   if (data && !isPlaceholderData && !data.alerts.length && !isFiltered) {
     return (
       <div className="page">
-        <h1>Problems</h1>
+        <Heading text="Problems" />
         <Wellness />
         <NoProblems />
       </div>
@@ -55,7 +56,7 @@ export function ProblemsPage() {
   return (
     <div className="page">
       <div className="page-head">
-        <h1>Problems</h1>
+        <Heading text="Problems" />
       </div>
       <Wellness />
       <Filters search={search} set={set} />

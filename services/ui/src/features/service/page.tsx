@@ -3,6 +3,7 @@ import { getRouteApi, Link } from "@tanstack/react-router"
 
 import { ResourcesPanel } from "~/features/service/resources"
 import { FindingsOf } from "~/parts/findings-of"
+import { Heading } from "~/parts/heading"
 import { Panel } from "~/parts/panel"
 
 const route = getRouteApi("/services/$name")
@@ -12,7 +13,7 @@ export function ServicePage() {
   return (
     <div className="page">
       <div className="page-head">
-        <h1 className="foreign">{name}</h1>
+        <Heading text={name} foreign />
       </div>
       <ResourcesPanel service={name} withTransactions />
       <Panel title="Where to look">

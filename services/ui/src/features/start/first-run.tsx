@@ -5,6 +5,7 @@ import { Link } from "@tanstack/react-router"
 import { client, read } from "~/api/client"
 import { setup } from "~/api/setup"
 import { Copy } from "~/parts/copy"
+import { Heading } from "~/parts/heading"
 import { Failure, Loading } from "~/parts/states"
 import { Status } from "~/parts/status"
 import { count } from "~/view/format"
@@ -31,7 +32,7 @@ export function FirstRun() {
   const header = data.api_keys ? "\nOTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20<key>" : ""
   return (
     <div className="page first-run">
-      <h1>Send your first trace</h1>
+      <Heading text="Send your first trace" />
       <ol className="steps">
         <li>
           <h2>A Python service</h2>

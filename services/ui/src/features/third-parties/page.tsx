@@ -2,6 +2,7 @@
 import { Link } from "@tanstack/react-router"
 
 import { type Dependency, PATH, thirdParties } from "~/features/third-parties/queries"
+import { Heading } from "~/parts/heading"
 import { Panel } from "~/parts/panel"
 import { Empty, Failure, Loading } from "~/parts/states"
 import { type Column, Table } from "~/parts/table"
@@ -17,7 +18,7 @@ export function ThirdPartiesPage() {
   return (
     <div className="page">
       <div className="page-head">
-        <h1>Third parties</h1>
+        <Heading text="Third parties" />
       </div>
       <Panel
         title="External hosts"

@@ -16,6 +16,7 @@ import { rowsOf, type Search, toggled } from "~/features/trace/search"
 import { Waterfall, type Zoom } from "~/features/trace/waterfall"
 import { Copy } from "~/parts/copy"
 import { focusOn } from "~/parts/focus"
+import { Heading } from "~/parts/heading"
 import { SqlButton } from "~/parts/panel"
 import { SearchField } from "~/parts/search-field"
 import { serviceRanks } from "~/parts/service"
@@ -320,10 +321,10 @@ function Head({ id, read }: { id: string; read: Read }) {
   const { tree } = read
   const { outline } = tree
   const { data } = useQuery(occurrencesOf(id))
-  const root = outline.size ? outline.names[outline.name[0] ?? 0] : ""
+  const root = (outline.size && outline.names[outline.name[0] ?? 0]) || ""
   return (
     <div className="page-head trace-head">
-      <h1 className="foreign">{root}</h1>
+      <Heading text={root} foreign />
       <span className="strong">{duration(tree.duration)}</span>
       <span className="muted">
         {count(tree.spanCount)} spans, {tree.services.length} services

@@ -7,6 +7,7 @@ import type { Schemas } from "~/api/client"
 import { found, PATH, searchQuery } from "~/features/traces/queries"
 import { readSearch, type Search } from "~/features/traces/search"
 import { Chip } from "~/parts/chip"
+import { Heading } from "~/parts/heading"
 import { Panel } from "~/parts/panel"
 import { rankOf, Service, serviceRanks } from "~/parts/service"
 import { Empty, Failure, Loading } from "~/parts/states"
@@ -36,7 +37,7 @@ export function TracesPage() {
   return (
     <div className="page">
       <div className="page-head">
-        <h1>Traces</h1>
+        <Heading text="Traces" />
       </div>
       <Filters key={JSON.stringify(search)} search={search} set={set} />
       <Panel

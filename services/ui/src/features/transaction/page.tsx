@@ -21,9 +21,10 @@ import { WhySlow } from "~/features/transaction/why-slow"
 import { Diagnosis } from "~/parts/diagnosis"
 import { Fact } from "~/parts/fact"
 import { focusOn } from "~/parts/focus"
+import { Heading } from "~/parts/heading"
 import { Failure, Loading } from "~/parts/states"
 import { type ServiceRanks, serviceRanks } from "~/parts/service"
-import { count, duration, money, percent, rate } from "~/view/format"
+import { budgetLeft, count, duration, money, percent, rate } from "~/view/format"
 import { useChangeView, useLive, useView } from "~/view/view"
 
 const route = getRouteApi("/transactions/$id")
@@ -155,7 +156,7 @@ function Head({ transaction }: { transaction: Schemas["Transaction"] }) {
   const { duration_ms, slo, value } = transaction
   return (
     <div className="page-head">
-      <h1 className="foreign">{transaction.name}</h1>
+      <Heading text={transaction.name} foreign />
       <dl className="facts">
         <Fact name="p95">
           <Of chosen={{ min: duration_ms.p95 ?? undefined, sort: "duration" }}>{duration(duration_ms.p95)}</Of>
@@ -189,7 +190,7 @@ function Head({ transaction }: { transaction: Schemas["Transaction"] }) {
         {slo && (
           <Fact name="error budget">
             <span className={slo.error_budget_left < 0 ? "error" : ""}>
-              {percent(slo.error_budget_left)} left
+              {budgetLeft(slo.error_budget_left)}
             </span>
             {slo.good < slo.total && (
               <span className="muted"> · <Of chosen={{ slo: "bad" }}>{count(slo.total - slo.good)} bad</Of></span>

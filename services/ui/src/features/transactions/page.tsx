@@ -6,13 +6,14 @@ import type { Schemas } from "~/api/client"
 import { FirstRun } from "~/features/start/first-run"
 import { listOptions, listQuery, PATH } from "~/features/transactions/queries"
 import { BASELINES, type Baseline } from "~/features/transactions/search"
+import { Heading } from "~/parts/heading"
 import { SearchField } from "~/parts/search-field"
 import { Panel } from "~/parts/panel"
 import { Empty, Failure, Loading } from "~/parts/states"
 import { Sparkline } from "~/parts/sparkline"
 import { Status, type StatusName } from "~/parts/status"
 import { type Column, Table } from "~/parts/table"
-import { change, count, duration, money, percent, rate } from "~/view/format"
+import { budgetLeft, change, count, duration, money, percent, rate } from "~/view/format"
 import { LIVE_MS, useLive, useView } from "~/view/view"
 
 const route = getRouteApi("/")
@@ -59,7 +60,7 @@ export function TransactionsPage() {
   return (
     <div className="page">
       <div className="page-head">
-        <h1>Business transactions</h1>
+        <Heading text="Business transactions" />
       </div>
       <div className="controls">
         <SearchField value={search.q} onChange={(q) => set({ q })} name="Filter transactions" />
@@ -246,5 +247,5 @@ function Change({ row }: { row: Transaction }) {
 }
 
 function Slo({ slo }: { slo: NonNullable<Transaction["slo"]> }) {
-  return <span className={slo.error_budget_left < 0 ? "error" : ""}>{percent(slo.error_budget_left)} left</span>
+  return <span className={slo.error_budget_left < 0 ? "error" : ""}>{budgetLeft(slo.error_budget_left)}</span>
 }
