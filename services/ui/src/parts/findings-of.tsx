@@ -3,7 +3,7 @@ import { queryOptions, useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 
 import { client, read } from "~/api/client"
-import { type Place, telling } from "~/parts/telling"
+import { headline, type Place, telling } from "~/parts/telling"
 
 const SHOWN = 3
 const ASKED = 100 // the most expensive ones
@@ -25,8 +25,7 @@ export function FindingsOf(place: Place) {
     .map(({ finding, isNew }) => (
       <li key={finding.id} className="foreign">
         <Link to="/findings/$id" params={{ id: finding.id }}>
-          Finding: {finding.title}, {place.service === finding.service ? "" : `${finding.service} `}
-          {finding.operation}
+          Finding: {headline(finding, place)}
         </Link>
         {isNew && <span className="muted"> new since then</span>}
       </li>

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 
-import { telling } from "~/parts/telling"
+import { headline, telling } from "~/parts/telling"
 
 type Findings = Parameters<typeof telling>[0]
 
@@ -38,4 +38,11 @@ test("of other services only what came with it and is in a transaction that it t
 
 test("without a time nothing is new, and the most expensive come first", () => {
   expect(names({ service: "orders" })).toEqual(["costly", "new", "same"])
+})
+
+test("a finding of a whole service has no operation", () => {
+  const leak = { title: "Memory leak", service: "orders", operation: "" } as Findings[number]
+  expect(headline(leak, { service: "orders" })).toBe("Memory leak")
+  expect(headline(leak, {})).toBe("Memory leak, orders")
+  expect(headline({ ...leak, operation: "GET /" }, {})).toBe("Memory leak, orders GET /")
 })

@@ -27,3 +27,9 @@ export function telling(
     .sort((one, other) => other.weight - one.weight)
     .map(({ finding, isNew }) => ({ finding, isNew }))
 }
+
+/** What a finding is and where, as far as the place does not say it. */
+export function headline({ title, service, operation }: Finding, place: Place): string {
+  const where = [place.service === service ? "" : service, operation].filter(Boolean).join(" ")
+  return where ? `${title}, ${where}` : title
+}
