@@ -1,8 +1,8 @@
 // What limits a service: how full each of its resources was, what is left, and what helps.
 import { Link } from "@tanstack/react-router"
 
-import { pathOf, type Resources, resources } from "~/features/service/queries"
 import type { Window } from "~/api/client"
+import { pathOf, type Resources, resources } from "~/features/service/queries"
 import { Instance } from "~/parts/instance"
 import { Panel } from "~/parts/panel"
 import { Empty, Failure, Loading } from "~/parts/states"
