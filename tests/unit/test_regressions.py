@@ -97,6 +97,20 @@ def test_a_shift_is_found_and_explained(
     assert (finding.as_large, finding.past) == (0, HISTORY)
 
 
+def test_a_measure_is_judged_though_another_one_stands_out(
+    residuals: np.ndarray, history: regressions.History
+) -> None:
+    slower = residuals.copy()
+    slower[2, NOW - 12 :] += [0.3, 0.3, 0.6, 0.3]
+    current = regressions.shifts(slower, REQUESTS, history, [NOW - 1, NOW])
+    for names, measure in (({"p50", "p95"}, "p95"), ({"p50"}, "p50")):
+        named = current.only(names)
+        over = regressions.every_hour(named)[:, -1]
+        expected = np.zeros_like(slower)
+        (finding,) = regressions.findings(named, over, expected, slower, REQUESTS, history)
+        assert (finding.series, finding.measure) == (2, measure)
+
+
 def test_faster_is_no_regression(residuals: np.ndarray, history: regressions.History) -> None:
     faster = residuals.copy()
     faster[:, NOW - 24 :] -= 0.5

@@ -18,7 +18,7 @@ Hours with many requests count more, as far as requests limit what an hour's qua
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,11 @@ class Shifts:
 
     shift: Floats
     z: Floats
+
+    def only(self, names: Container[str]) -> Shifts:
+        """The same with nan in measures that are not named."""
+        is_named = np.array([name in names for name in MEASURES])
+        return Shifts(np.where(is_named, self.shift, np.nan), np.where(is_named, self.z, np.nan))
 
 
 def measures(quantiles: Floats, requests: Floats) -> Floats:

@@ -49,12 +49,12 @@ def compare(
 def findings(
     shift: Floats, z: Floats, old: Floats, new_requests: Floats, effect: float = EFFECT
 ) -> list[Finding]:
-    """What to say of the series whose new version is slower."""
+    """What to say of the series whose new version is slower: one of each measure, the clearest
+    first."""
     hours = new_requests.shape[1]
     result = []
     over = np.nan_to_num(np.where(shift >= np.log1p(effect), z / Z, 0.0))
-    for series in np.flatnonzero(over.max(axis=1) >= 1):
-        measure = int(over[series].argmax())
+    for series, measure in zip(*np.nonzero(over >= 1), strict=True):
         usual = float(np.nanmean(old[series, :, measure]))
         moved, score = float(shift[series, measure]), float(z[series, measure])
         margin = 2 * abs(moved / score)
@@ -76,7 +76,7 @@ def findings(
             deployment=0,
         )
         result.append(finding)
-    return result
+    return sorted(result, key=lambda finding: (finding.series, -finding.z))
 
 
 def more_failures(

@@ -32,7 +32,9 @@ class Shifted:
     requests: Floats
     deployments: Sequence[Deployment]
     versions: Sequence[VersionFinding] = ()
-    _cache: dict[tuple[Sensitivity, float], list[Finding]] = field(default_factory=dict)
+    _cache: dict[tuple[Sensitivity, float, frozenset[str]], list[Finding]] = field(
+        default_factory=dict
+    )
 
     @classmethod
     def compare(
@@ -73,21 +75,27 @@ class Shifted:
             None,
         )
 
-    def findings(self, sensitivity: Sensitivity, effect: float) -> list[Finding]:
-        """The series that are slower, of those that are judged."""
-        key = (sensitivity, effect)
+    def findings(
+        self, sensitivity: Sensitivity, effect: float, measures: frozenset[str]
+    ) -> list[Finding]:
+        """The series that are slower by one of `measures`, of those that are judged."""
+        key = (sensitivity, effect, measures)
         if key not in self._cache:
-            self._cache[key] = self._find(sensitivity, effect)
+            self._cache[key] = self._find(sensitivity, effect, measures)
         return self._cache[key]
 
     def at(self, place: int) -> float:
         """The begin of an hour, by its place in the arrays, in seconds since 1970."""
         return float(self.end - HOUR * (self.residuals.shape[1] - place))
 
-    def _find(self, sensitivity: Sensitivity, effect: float) -> list[Finding]:
+    def _find(
+        self, sensitivity: Sensitivity, effect: float, measures: frozenset[str]
+    ) -> list[Finding]:
         hours = self.residuals.shape[1]
         history = self.learned.shifts
-        current = regressions.shifts(self.residuals, self.requests, history, [hours - 1, hours])
+        current = regressions.shifts(
+            self.residuals, self.requests, history, [hours - 1, hours]
+        ).only(measures)
         over = regressions.every_hour(current, sensitivity, effect)[:, -1]
         began = np.array([self._began(place) for place in range(len(self.learned.series))])
         since: Ints = np.where(

@@ -95,7 +95,7 @@ def _compared(
     failures = old_failed, old_count, new_failed, new_count
     log_p = float(versions.more_failures(*(one.sum(1) for one in failures))[0])
     if log_p < 0:  # a normal deviate that is as rare
-        findings = [_failures(*failures, z=float(np.sqrt(-2 * log_p)))]
+        findings.insert(0, _failures(*failures, z=float(np.sqrt(-2 * log_p))))
     start, until = float(min(both)), float(max(both) + HOUR)
     return [
         VersionFinding(

@@ -24,23 +24,20 @@ def judge(rule: Rule, evidence: Evidence) -> Iterator[Verdict]:
     shifted = evidence.shifted
     if shifted is None:
         return
-    measures = {*rule.regression, "tail"} if "p95" in rule.regression else {*rule.regression}
+    measures = frozenset({*rule.regression, *(["tail"] if "p95" in rule.regression else [])})
     reported: set[int] = set()
     for one in shifted.versions:
         finding = one.finding
         series = evidence.named(shifted.learned.series[finding.series])
         change = finding.value / max(finding.expected, 1e-12) - 1
         is_large = finding.measure == "error_rate" or change >= (rule.effect or EFFECT)
-        if finding.measure in measures and is_large and _is_selected(rule, series):
+        is_news = finding.measure in measures and finding.series not in reported
+        if is_news and is_large and _is_selected(rule, series):
             reported.add(finding.series)
             yield _version_verdict(rule, series, one, evidence)
-    for finding in shifted.findings(rule.sensitivity, rule.effect or EFFECT):
+    for finding in shifted.findings(rule.sensitivity, rule.effect or EFFECT, measures):
         series = evidence.named(shifted.learned.series[finding.series])
-        if (
-            finding.measure in measures
-            and finding.series not in reported
-            and _is_selected(rule, series)
-        ):
+        if finding.series not in reported and _is_selected(rule, series):
             reported.add(finding.series)
             yield _verdict(rule, series, finding, shifted, evidence.at)
     for labels in evidence.tracked(rule.name):
