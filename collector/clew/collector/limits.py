@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -150,9 +150,8 @@ def default_spool_limit(directory: Path) -> int:
 
 def _bytes_in(directory: Path) -> int:
     used = 0
-    for path in directory.rglob("*"):
-        try:
-            used += path.stat().st_size
-        except FileNotFoundError:  # loaded and removed meanwhile
-            continue
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with suppress(FileNotFoundError):  # loaded and removed meanwhile
+                used += os.stat(os.path.join(folder, name)).st_size
     return used

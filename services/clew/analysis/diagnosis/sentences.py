@@ -48,8 +48,8 @@ def impact_text(impact: Mapping[str, Any]) -> str:
     if users and users["excess"] >= 1:
         parts.append(f"{users['excess']:.0f} of {users['touched']} users worse off than usual")
     if value and value["lost"] >= LEAST_VALUE:
-        half = (value["lost_upper"] - value["lost_lower"]) / 2
-        parts.append(f"value lost {value['lost']:,.2f} ± {half:,.2f}")
+        between = f"{value['lost_lower']:,.2f} to {value['lost_upper']:,.2f}"
+        parts.append(f"value lost {value['lost']:,.2f} ({between})")
     if value and value["at_risk"] >= LEAST_VALUE:
         parts.append(f"value at risk {value['at_risk']:,.2f}")
     if impact["budget_share"]:

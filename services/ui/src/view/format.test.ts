@@ -43,7 +43,7 @@ describe("format", () => {
 it("what only the size of matters has no tiny numbers", () => {
   expect([0, 0.0000004, 0.002, 0.118].map(roughPercent)).toEqual(["0 %", "below 0.1 %", "0.2 %", "11.8 %"])
   expect(["cpu_host", "connection_pool"].map(resourceName)).toEqual(["CPU host", "connection pool"])
-  expect(moneyBetween(867, 740, 994)).toBe("867 ± 127")
+  expect(moneyBetween(867, 740, 1100)).toBe("867 (740 to 1,100)")
   expect(moneyBetween(0, -10, 14)).toBe("0")
 })
 

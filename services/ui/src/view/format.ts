@@ -62,9 +62,9 @@ export function rate(perSecond: number): string {
 
 export const money = (value: number) => (Math.abs(value) >= 100_000 ? COMPACT : MONEY).format(value)
 
-/** An amount with half of its interval: 867 ± 24. */
+/** An amount with its interval, which need not be even around it: 867 (740 to 1,100). */
 export const moneyBetween = (value: number, lower: number, upper: number) =>
-  value > 0 ? `${money(value)} ± ${digits((upper - lower) / 2)}` : money(value)
+  value > 0 ? `${money(value)} (${digits(lower)} to ${digits(upper)})` : money(value)
 
 /** The unit that the numbers of an axis are written with: a word would not fit. */
 export const axisUnit = (unit: string) => (["By", "s", "ms"].includes(unit) ? unit : "1")
