@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from clew.api import traces as api_traces
 from clew.storage import Ingest, Store
 from support.api_client import ApiClient
 from support.loading import load
@@ -132,21 +133,28 @@ def test_a_window_that_ends_now_includes_clocks_that_are_ahead(
     assert len(api.get("/api/v1/traces", start="-1h", end=now)["traces"]) == 1
 
 
-@pytest.mark.parametrize("limit", [1, 3, 1000])
+@pytest.mark.parametrize(("limit", "rest_rows"), [(1, 300_000), (3, 300_000), (3, 1), (1000, 1)])
 def test_each_trace_stands_once_at_its_newest_matching_span(
-    loader: Loader, api: ApiClient, limit: int
+    loader: Loader, api: ApiClient, limit: int, rest_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whether the rest of the window is read at once, or is too large for that."""
+    monkeypatch.setattr(api_traces, "REST_ROWS", rest_rows)
     choice = random.Random(limit)
     spans = [
         _span(trace, 100 * trace + number, 0, choice.randint(0, 7 * 60) * MINUTE,
-              status=choice.choice((0, ERROR)))
+              status=status, attributes={"failed": "yes"} if status else {})
         for trace in range(1, 30)
         for number in range(choice.randint(1, 6))
+        for status in choice.choices((0, ERROR))
     ]  # fmt: skip
     loader.spans(spans)
     since, until = HOUR, 6 * HOUR + 90 * SECOND
     window = {"start": rfc3339(BEGAN + since), "end": rfc3339(BEGAN + until)}
-    for parameters, status in (({}, None), ({"status": "error"}, ERROR)):
+    for parameters, status in (
+        ({}, None),
+        ({"status": "error"}, ERROR),
+        ({"attr": "failed=yes"}, ERROR),
+    ):
         newest: dict[str, int] = {}
         for span in spans:
             if since <= span.start - BEGAN < until and status in (None, span.status):

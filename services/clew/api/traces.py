@@ -37,6 +37,7 @@ from clew.storage import (
     TRACES_IN_OCCURRENCES,
     TRACES_WITH_ENTRY,
     AttributeFilter,
+    TooManyRows,
     queries,
     span_filters,
 )
@@ -48,6 +49,7 @@ FIRST_STRETCH = 300 * SECOND
 GROWTH = 8
 MAX_GROWTH = 512
 BY_INDEX, BY_KEY = 2, 8  # see `newest_matches`
+REST_ROWS = 300_000
 NO_LIMIT = float("inf")
 CLOCK_AHEAD = 86400 * SECOND  # of a client, by which its spans may lie in the future
 NO_TRANSACTION: queries.TransactionNamesRow = {
@@ -273,6 +275,9 @@ def newest_matches(
     `margin`: where the key or the indexes of the table find such spans, a stretch is so many times
     as long as it must be if there are as many everywhere: the rows beside them cost little.
 
+    With the margin BY_INDEX the second stretch is all that is left, if the indexes find so few rows
+    there (REST_ROWS) that several stretches would cost more.
+
     With the margin BY_KEY the first page's statements read from a stretch's start to the window's
     end: that is little more to read, and no trace has to be looked up in later stretches."""
     position = (str(common.position.get("time", "")), str(common.position.get("id", "")))
@@ -280,22 +285,33 @@ def newest_matches(
     last = _last(common)
     seen: set[str] = set()
     stretch_end, length = common.window.end, FIRST_STRETCH
+    rest_rows: int | None = None  # that the rest of the window may have; None: read one stretch
     while stretch_end > common.window.start:
-        stretch = Window(max(common.window.start, stretch_end - length), stretch_end)
+        begin = stretch_end - length if rest_rows is None else common.window.start
+        stretch = Window(max(common.window.start, begin), stretch_end)
         end = last if to_end or stretch.end == common.window.end else stretch.end
-        since, until = sql_time(stretch.start), sql_time(end)
         matches: int | None = None  # None: the cursor's position is before the stretch
         limit = common.limit + len(seen) if to_end else common.limit
-        for rows in _pages(answer, spans, filters, parameters, since, until, position, limit):
-            matches = (matches or 0) + len(rows.keys() - seen)
-            later = _matching_later(
-                answer, spans, parameters, rows.keys() - seen, Window(end, last)
-            )
-            yield {id: time for id, time in rows.items() if id not in seen and id not in later}
-            seen |= rows.keys()
-        stretch_end = stretch.start
+        of_stretch = parameters | {"since": sql_time(stretch.start), "until": sql_time(end)}
+        pages = _pages(answer, spans, filters, of_stretch, position, limit, rest_rows)
+        try:
+            for rows in pages:
+                matches = (matches or 0) + len(rows.keys() - seen)
+                later = _matching_later(
+                    answer, spans, parameters, rows.keys() - seen, Window(end, last)
+                )
+                yield {id: time for id, time in rows.items() if id not in seen and id not in later}
+                seen |= rows.keys()
+        except TooManyRows:
+            if rest_rows is None:
+                raise
+            rest_rows = None
+            continue
         is_sparse = margin > 0 and matches is not None
         length *= _growth(matches or 0, common.limit, margin) if is_sparse else GROWTH
+        is_first = stretch_end == common.window.end
+        rest_rows = REST_ROWS if margin == BY_INDEX and is_first and not filters else None
+        stretch_end = stretch.start
 
 
 def _margin(
@@ -325,24 +341,17 @@ def _pages(
     spans: Sequence[str],
     filters: str,
     parameters: dict[str, Any],
-    since: str,
-    until: str,
     position: tuple[str, str],
     limit: int,
+    rows_read: int | None,
 ) -> Iterator[dict[str, int]]:
     """The traces of a stretch in pages, after a position if it lies in the stretch: their ids, each
-    with the start of its newest matching span in nanoseconds."""
-    after = position if "" < position[0] < until else None
-    while after is None or after[0] > since:
-        rows = _matching_rows(
-            answer,
-            [fragment + filters for fragment in spans],
-            after,
-            **parameters,
-            since=since,
-            until=until,
-            limit=limit + 1,
-        )
+    with the start of its newest matching span in nanoseconds. `parameters`: with `since` and
+    `until` of the stretch. `rows_read`: as in `_matching_rows`."""
+    after = position if "" < position[0] < parameters["until"] else None
+    while after is None or after[0] > parameters["since"]:
+        fragments = [fragment + filters for fragment in spans]
+        rows = _matching_rows(answer, fragments, after, limit + 1, rows_read, **parameters)
         yield {row["trace_id"]: row["newest"] for row in rows}
         if len(rows) <= limit:
             return
@@ -354,17 +363,19 @@ def _matching_rows(
     filters: Sequence[str],
     after: tuple[str, str] | None,
     limit: int,
+    rows_read: int | None,
     **parameters: Any,
 ) -> Sequence[queries.TraceSearchRow]:
-    """The rows of the search for each of the fragments, merged: at most `limit`."""
+    """The rows of the search for each of the fragments, merged: at most `limit`. `rows_read`: that
+    the first may read, or it raises TooManyRows."""
     rows: list[queries.TraceSearchRow] = []
+    query, page = queries.TRACE_SEARCH, parameters | {"limit": limit}
+    if after is not None:
+        query = queries.TRACE_SEARCH_AFTER
+        page |= {"after_time": after[0], "after_id": after[1]}
     for fragment in filters:
-        if after is None:
-            rows += answer.rows(queries.TRACE_SEARCH, fragment, **parameters, limit=limit)
-        else:
-            time, id = after
-            page = parameters | {"after_time": time, "after_id": id, "limit": limit}
-            rows += answer.rows(queries.TRACE_SEARCH_AFTER, fragment, **page)
+        rows += answer.rows(query, fragment, rows_read=rows_read, **page)
+        rows_read = None  # the others are never found by an index
     if len(filters) > 1:
         newest = {row["trace_id"]: row for row in sorted(rows, key=lambda row: row["newest"])}
         rows = sorted(
