@@ -43,6 +43,15 @@ def test_a_dependency_is_pinned(required: Requirement) -> None:
     assert required.specifier.contains(version, prereleases=True)
 
 
+@pytest.mark.parametrize(
+    "required", [one for one in REQUIRED if one.name.startswith("opentelemetry-")], ids=str
+)
+def test_a_range_of_opentelemetry_ends_with_the_pinned_release(required: Requirement) -> None:
+    """All of its packages have that release. A later patch of some pins what others do not have."""
+    ends = [one.version for one in required.specifier if one.operator == "<="]
+    assert ends == [PINS[canonicalize_name(required.name)]]
+
+
 def test_the_first_lines_say_how_the_file_is_written() -> None:
     assert CONSTRAINTS.startswith("# Every package"), "uv drops the comment: put it back"
     assert "uv pip compile" in CONSTRAINTS.partition("==")[0]

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from clew.agent.distributions import installed, normalized
 
-# The range of pyproject.toml, as 1.x; a test compares them.
+# The range of pyproject.toml, as 1.x; a test compares them. A later patch of NEWEST works too.
 OLDEST = (41, 1)
-NEWEST = 45
+NEWEST = (45, 1)
 _OFFSET = 21  # 1.45 is 0.66
 # What the agent itself stands on. An instrumentation of another release is its library's affair.
 _CORE = (
@@ -53,7 +53,7 @@ def clash() -> Clash | None:
     """The clash of the packages that are installed; None if they fit. Raises nothing."""
     try:
         packages = list(_packages())
-        outside = [package for package in packages if not _is_supported(package)]
+        outside = [package for package in packages if not _is_in_range(package.release)]
         if outside:
             return Clash(_outside_text(outside), is_fatal=True)
         releases = {package.release[0] for package in packages}
@@ -62,8 +62,8 @@ def clash() -> Clash | None:
         return None
 
 
-def _is_supported(package: _Package) -> bool:
-    return package.release >= OLDEST and package.release[0] <= NEWEST
+def _is_in_range(release: tuple[int, int]) -> bool:
+    return release >= OLDEST and release[0] <= NEWEST[0]
 
 
 def _packages() -> Iterator[_Package]:
@@ -75,7 +75,7 @@ def _packages() -> Iterator[_Package]:
     for key, version in sorted(installed().items()):
         name = key.replace("_", "-")
         release = _release(version) if name.startswith(_PREFIX) else None
-        if release is not None and OLDEST <= release <= (NEWEST, 99) and version.startswith("0."):
+        if release is not None and _is_in_range(release) and version.startswith("0."):
             yield _Package(name, version, release)
 
 
@@ -94,8 +94,9 @@ def _range(name: str) -> str:
     """The range of a package, as pip takes it."""
     is_stable = not installed()[normalized(name)].startswith("0.")
     if is_stable:
-        return f"{name}>=1.{OLDEST[0]}.{OLDEST[1]},<1.{NEWEST + 1}"
-    return f"{name}>=0.{OLDEST[0] + _OFFSET}b{OLDEST[1]},<0.{NEWEST + 1 + _OFFSET}"
+        return f"{name}>=1.{OLDEST[0]}.{OLDEST[1]},<=1.{NEWEST[0]}.{NEWEST[1]}"
+    oldest, newest = OLDEST[0] + _OFFSET, NEWEST[0] + _OFFSET
+    return f"{name}>=0.{oldest}b{OLDEST[1]},<=0.{newest}b{NEWEST[1]}"
 
 
 def _same_release(package: _Package, release: int) -> str:
@@ -110,7 +111,7 @@ def _outside_text(packages: list[_Package]) -> str:
     command = _pip(_range(package.name) for package in packages)
     return (
         f"{_list(packages)} outside of what clew works with (1.{OLDEST[0]}.{OLDEST[1]} to "
-        f"1.{NEWEST}, 0.{OLDEST[0] + _OFFSET}b{OLDEST[1]} to 0.{NEWEST + _OFFSET}"
+        f"1.{NEWEST[0]}, 0.{OLDEST[0] + _OFFSET}b{OLDEST[1]} to 0.{NEWEST[0] + _OFFSET}"
         f"{''.join(f'; {demand}' for demand in demands[:2])}): {command}"
     )
 
