@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from shop.model import PROCESSES, Shop
 
+from clew.shop import fleet
 from clew.shop.faults import BANK, KNOWN, NEW_VERSION, TENANT
 from clew.storage import Ingest, Store
 from support.watched_shop import WatchedShop
@@ -76,6 +77,32 @@ def test_a_fault_is_one_problem(store: Store, ingest: Ingest, tmp_path: Path, fa
     assert named == (NEW_VERSION if fault == "payments_bad_version" else None)
     # What had few failures is open for as long as its window reaches back, and told to nobody.
     assert all(record.because_of for record in watched.open())
+
+
+NO_LIMIT = {  # and which finding tells of it
+    "inventory_n_plus_one": "n_plus_one_queries",
+    "storefront_cache_off": "cacheable",
+}
+
+
+@pytest.mark.sampled(6)
+@pytest.mark.parametrize("fault", ["", *KNOWN])
+def test_the_limits_of_the_demo_tell_of_a_fault_without_a_past(
+    store: Store, ingest: Ingest, tmp_path: Path, fault: str
+) -> None:
+    start = int(time.time()) // 3600 * 3600 - 6 * 3600 + 600
+    leaks = fault == "orders_memory_leak"
+    since, end = 3, 20 if leaks else 10
+    shop = Shop(1, start, rate=20 if leaks else 5, plan=[(fault, since, end)])
+    rules = fleet.ALERTS.read_text()
+    watched = WatchedShop(store, ingest, tmp_path, shop, start, end, rules)
+    watched.watch_from(0, end)
+    fired = [message.minute for message in watched.messages()]
+    if not fault or fault in NO_LIMIT:
+        assert fired == []
+    else:
+        assert fired
+        assert since < fired[0] <= (end if leaks else since + 5)
 
 
 @pytest.mark.slow

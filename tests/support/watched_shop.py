@@ -38,10 +38,18 @@ class Message:
 
 
 class WatchedShop:
-    """Loads `minutes` of the shop. `start`: of its first minute, seconds since 1970."""
+    """Loads `minutes` of the shop. `start`: of its first minute, seconds since 1970. `more_rules`:
+    of the alerts file, beside who is told."""
 
     def __init__(
-        self, store: Store, ingest: Ingest, directory: Path, shop: Shop, start: float, minutes: int
+        self,
+        store: Store,
+        ingest: Ingest,
+        directory: Path,
+        shop: Shop,
+        start: float,
+        minutes: int,
+        more_rules: str = "",
     ) -> None:
         self._start = start
         self.now = start
@@ -53,7 +61,7 @@ class WatchedShop:
             loader.request("metrics", metrics_request(p for one in made for p in one.points))
         settle(Settling(store))
         rules = directory / "alerts.yaml"
-        rules.write_text(RULES)
+        rules.write_text(RULES + more_rules)
         statements = settler_statements(store)
         self.records = AlertRecords(statements)
         self.outbox = Outbox(statements)

@@ -99,6 +99,9 @@ def test_the_demo_takes_or_refuses_every_setting(setting: Setting) -> None:
         platform = _resolve(**demo.platform_environment(settings))
         transactions = settings.transactions or fleet.TRANSACTIONS.resolve()
         assert platform == replace(settings, transactions=transactions)
+        faulty = _resolve(**demo.platform_environment(settings, "bank_slow"))
+        alerts = settings.alerts or fleet.ALERTS.resolve()
+        assert faulty == replace(platform, alerts=alerts)
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def run(settings: Settings, *, rate: float, seconds: float | None, fault: str = 
     with _children(logs) as start:
         _say("starting clew")
         platform = start(
-            "clew", [sys.executable, "-m", "clew.cli", "up"], platform_environment(settings)
+            "clew", [sys.executable, "-m", "clew.cli", "up"], platform_environment(settings, fault)
         )
         endpoints = _wait_for_endpoints(settings.data, platform, logs / "clew.log")
         shop = Shop(start, place, endpoints["otlp_http"], fault)
@@ -169,11 +169,12 @@ def _children(logs: Path) -> Iterator[Start]:
                 child.wait()
 
 
-def platform_environment(settings: Settings) -> dict[str, str]:
-    """That of `clew up`: every setting as it was given to the demo, and the shop's transactions
-    where none are."""
-    transactions = settings.texts["transactions"] or str(fleet.TRANSACTIONS)
-    return {**os.environ, **variables(settings, transactions=transactions)}
+def platform_environment(settings: Settings, fault: str = "") -> dict[str, str]:
+    """That of `clew up`: every setting as it was given to the demo, where none are the shop's
+    transactions and, with a fault, its rules of alerts."""
+    own = {"transactions": str(fleet.TRANSACTIONS), "alerts": str(fleet.ALERTS) if fault else ""}
+    given = {name: settings.texts[name] or text for name, text in own.items()}
+    return {**os.environ, **variables(settings, **given)}
 
 
 def _wait_for_endpoints(data: Path, platform: subprocess.Popen[bytes], log: Path) -> dict[str, str]:

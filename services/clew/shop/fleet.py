@@ -20,6 +20,8 @@ LARGE = (BANK_PROCESS, SECOND_INSTANCE, NEW_PAYMENTS)
 
 # What a business transaction of the shop is.
 TRANSACTIONS = Path(__file__).with_name("transactions.yaml")
+# What is a problem of a shop that has no fault of its own.
+ALERTS = Path(__file__).with_name("alerts.yaml")
 
 
 class Command(NamedTuple):
