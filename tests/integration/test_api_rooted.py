@@ -4,13 +4,15 @@ of the window and the number of root spans."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clew.api import transactions
+from clew.api import rooted_traces, transactions
+from clew.api.parameters import Window
 from clew.api.rooted_traces import MAX_TRACES, RootedTraces
 from clew.storage import Ingest, Store
 from support.api_client import ApiClient
@@ -71,6 +73,43 @@ def test_rooted_traces_are_few_and_forgotten() -> None:
     assert traces.unknown({"a", "c"}) == {"c"}
     traces.add({str(number) for number in range(MAX_TRACES)})
     assert traces.unknown({"a", "0"}) == {"a"}
+
+
+def test_what_is_known_of_a_window_holds_of_what_lies_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    traces, day = RootedTraces(), Window(BEGAN, BEGAN + 24 * HOUR)
+    assert traces.known(day) is None
+    traces.add_window(day, 1000)
+    traces.add_window(Window(BEGAN, BEGAN + HOUR), 2000)  # hides nothing of the day
+    for window in (day, Window(BEGAN + HOUR, day.end)):
+        known = traces.known(window)
+        assert known is not None
+        assert (known.window, known.at) == (day, 1000)
+    assert traces.known(Window(BEGAN - 1, day.end)) is None
+    assert traces.known(Window(BEGAN, day.end + 1)) is None
+    monkeypatch.setattr(rooted_traces, "MAX_AGE", -1.0)
+    assert traces.known(day) is None
+
+
+def test_rows_from_before_the_last_list_are_not_looked_at(
+    store: Store, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as a row can be read soon enough after its insert."""
+    loader, api = Loader(ingest, tmp_path), ApiClient(store)
+    began = int(time.time()) * SECOND - 10 * MINUTE
+
+    def names() -> set[str]:
+        answer = api.get("/api/v1/transactions", start="-1h", end="now")
+        return {transaction["name"] for transaction in answer["transactions"]}
+
+    loader.spans([_root(1, began)])
+    assert names() == {"shop: POST /orders"}
+    loader.spans([_child(2, began)])
+    with monkeypatch.context() as patch:
+        patch.setattr(rooted_traces, "VISIBLE_WITHIN", -3600)
+        assert names() == {"shop: POST /orders"}
+    assert names() == {"shop: POST /orders", "stock: GET /stock"}
 
 
 def test_the_list_is_the_same_whatever_it_is_read_from(

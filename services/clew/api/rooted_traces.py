@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clew.api.parameters import SECOND, Window, sql_time
+from clew.storage import queries
+
+if TYPE_CHECKING:
+    from clew.api.answer import Answer
 
 MAX_TRACES = 20_000  # ids that are remembered: 2 MB
+MAX_ROOTLESS = 10_000  # traces that are looked at one by one for a root
 MAX_AGE = 600.0  # seconds; retention may have removed a root since
+AHEAD = 900 * SECOND  # of now, up to which traces are looked at; what is known is forgotten sooner
+VISIBLE_WITHIN = 600  # seconds after its InsertedAt, within which a row can be read
+
+
+@dataclass(frozen=True)
+class Known:
+    """Every trace whose entry lies in `window` and that could be read at `at`, in seconds since
+    1970, has a root."""
+
+    window: Window
+    at: int
 
 
 class RootedTraces:
@@ -17,13 +37,14 @@ class RootedTraces:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ids: set[str] = set()
+        self._known: Known | None = None
         self._since = time.monotonic()
 
     def unknown(self, trace_ids: set[str]) -> set[str]:
         """Those of the traces that are not known to have a root."""
         with self._lock:
             if time.monotonic() - self._since > MAX_AGE:
-                self._ids, self._since = set(), time.monotonic()
+                self._forget()
             return trace_ids - self._ids
 
     def add(self, trace_ids: set[str]) -> None:
@@ -31,3 +52,50 @@ class RootedTraces:
             if len(self._ids) + len(trace_ids) > MAX_TRACES:
                 self._ids = set()
             self._ids |= trace_ids
+
+    def known(self, window: Window) -> Known | None:
+        """What is known of all traces whose entry lies in the window."""
+        with self._lock:
+            known = self._known
+            if known is None or time.monotonic() - self._since > MAX_AGE:
+                return None
+            is_within = known.window.start <= window.start and window.end <= known.window.end
+            return known if is_within else None
+
+    def add_window(self, window: Window, at: int) -> None:
+        """All traces of the window that could be read at `at` have a root. What is known of a
+        longer window stays."""
+        with self._lock:
+            if self._known is None or window.seconds >= self._known.window.seconds:
+                self._known = Known(window, at)
+
+    def _forget(self) -> None:
+        self._ids, self._known, self._since = set(), None, time.monotonic()
+
+
+def may_have_rootless(answer: Answer, window: Window) -> bool:
+    """Whether a trace without a root span may have its entry in the window. False is certain."""
+    rooted_traces, now = answer.rooted_traces, int(time.time())
+    known = rooted_traces.known(window)
+    if known is not None:
+        looked_at, since = Window(window.start, known.window.end), known.at - VISIBLE_WITHIN
+    else:  # and a little further, so that what is asked next is known
+        until = now * SECOND + AHEAD
+        is_recent = now * SECOND - AHEAD < window.end < until
+        looked_at, since = Window(window.start, until if is_recent else window.end), 0
+    rows = answer.rows(
+        queries.ROOTLESS,
+        **looked_at.parameters,
+        inserted_since=sql_time(max(since, 0) * SECOND)[:19],
+        limit=MAX_ROOTLESS + 1,
+    )
+    if len(rows) > MAX_ROOTLESS:
+        return True
+    unknown = rooted_traces.unknown({row["trace_id"] for row in rows})
+    if unknown:
+        rooted = {row["trace_id"] for row in answer.rows(queries.ROOTED, trace_ids=sorted(unknown))}
+        rooted_traces.add(rooted)
+        if rooted != unknown:
+            return True
+    rooted_traces.add_window(looked_at, now)
+    return False

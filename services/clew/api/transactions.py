@@ -37,6 +37,7 @@ from clew.api.parameters import (
 )
 from clew.api.problems import Problem
 from clew.api.reference import routes
+from clew.api.rooted_traces import may_have_rootless
 from clew.api.selection import Entries, Processes, TraceSelection, find_processes, read_entries
 from clew.api.sorting import Order, SortValue, page_of, sort_parameter
 from clew.api.sparklines import Points, add_series
@@ -47,7 +48,6 @@ router = routes("transactions")
 
 QUANTILE_ERROR = 0.01  # relative error of the sketches that quantiles are computed from
 MAX_OVERFLOW = 100
-MAX_ROOTLESS = 10_000  # traces that are looked at one by one for a root
 MAX_TRANSACTIONS = 20_000  # automatic ones of a window, of which a page is chosen
 # Of up to so many root spans the list reads each (0.15 us), where the rollup by the minute would
 # take 30 ms; and of a window of up to so many seconds nothing else.
@@ -391,7 +391,7 @@ def _automatic_rows(
     answer: Answer, common: CommonParameters, *, has_others: bool
 ) -> Sequence[queries.TransactionsRow]:
     window = common.window
-    if has_others or _may_have_rootless(answer, window):
+    if has_others or may_have_rootless(answer, window):
         return _counted_rows(answer, common, "counted_all")
     try:
         if window.seconds <= RECENT:
@@ -419,19 +419,6 @@ def _counted_rows(
         **common.window.rollup_parameters,
         environment=common.environment,
     )
-
-
-def _may_have_rootless(answer: Answer, window: Window) -> bool:
-    """Whether a trace without a root span may have its entry in the window. False is certain."""
-    rows = answer.rows(queries.ROOTLESS, **window.parameters, limit=MAX_ROOTLESS + 1)
-    if len(rows) > MAX_ROOTLESS:
-        return True
-    unknown = answer.rooted_traces.unknown({row["trace_id"] for row in rows})
-    if not unknown:
-        return False
-    rooted = {row["trace_id"] for row in answer.rows(queries.ROOTED, trace_ids=sorted(unknown))}
-    answer.rooted_traces.add(rooted)
-    return rooted != unknown
 
 
 def _contains(transaction: Mapping[str, Any], text: str | None) -> bool:

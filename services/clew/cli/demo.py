@@ -172,9 +172,9 @@ def _children(logs: Path) -> Iterator[Start]:
 def platform_environment(settings: Settings, fault: str = "") -> dict[str, str]:
     """That of `clew up`: every setting as it was given to the demo, where none are the shop's
     transactions and, with a fault, its rules of alerts."""
-    own = {"transactions": str(fleet.TRANSACTIONS), "alerts": str(fleet.ALERTS) if fault else ""}
-    given = {name: settings.texts[name] or text for name, text in own.items()}
-    return {**os.environ, **variables(settings, **given)}
+    files = {"transactions": str(fleet.TRANSACTIONS), "alerts": str(fleet.ALERTS) if fault else ""}
+    chosen = {name: settings.texts[name] or file for name, file in files.items()}
+    return {**os.environ, **variables(settings, **chosen)}
 
 
 def _wait_for_endpoints(data: Path, platform: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
