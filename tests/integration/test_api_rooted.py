@@ -38,9 +38,11 @@ def _child(trace: int, began: int = BEGAN, process: Process = STOCK) -> Span:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("many", [0, 1000])
 def test_traces_without_a_root_are_counted_whenever_the_root_comes(
-    store: Store, ingest: Ingest, tmp_path: Path
+    store: Store, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
+    monkeypatch.setattr(rooted_traces, "MANY", many)
     loader, api = Loader(ingest, tmp_path), ApiClient(store)
     with store.client() as client:
         client.command("SYSTEM STOP MERGES otel.clew_traces")
@@ -95,7 +97,7 @@ def test_what_is_known_of_a_window_holds_of_what_lies_in_it(
 def test_rows_from_before_the_last_list_are_not_looked_at(
     store: Store, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As long as a row can be read soon enough after its insert."""
+    """Where there are many, as long as a row can be read soon enough after its insert."""
     loader, api = Loader(ingest, tmp_path), ApiClient(store)
     began = int(time.time()) * SECOND - 10 * MINUTE
 
@@ -103,6 +105,7 @@ def test_rows_from_before_the_last_list_are_not_looked_at(
         answer = api.get("/api/v1/transactions", start="-1h", end="now")
         return {transaction["name"] for transaction in answer["transactions"]}
 
+    monkeypatch.setattr(rooted_traces, "MANY", 0)
     loader.spans([_root(1, began)])
     assert names() == {"shop: POST /orders"}
     loader.spans([_child(2, began)])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MAX_TRACES = 20_000  # ids that are remembered: 2 MB
 MAX_ROOTLESS = 10_000  # traces that are looked at one by one for a root
+MANY = 1000  # rows of such traces, which are not looked at again; fewer are found in no time
 MAX_AGE = 600.0  # seconds; retention may have removed a root since
 AHEAD = 900 * SECOND  # of now, up to which traces are looked at; what is known is forgotten sooner
 VISIBLE_WITHIN = 600  # seconds after its InsertedAt, within which a row can be read
@@ -63,10 +64,10 @@ class RootedTraces:
             return known if is_within else None
 
     def add_window(self, window: Window, at: int) -> None:
-        """All traces of the window that could be read at `at` have a root. What is known of a
-        longer window stays."""
+        """All traces of the window that could be read at `at` have a root. What is known of one
+        that is as long stays."""
         with self._lock:
-            if self._known is None or window.seconds >= self._known.window.seconds:
+            if self._known is None or window.seconds > self._known.window.seconds:
                 self._known = Known(window, at)
 
     def _forget(self) -> None:
@@ -97,5 +98,6 @@ def may_have_rootless(answer: Answer, window: Window) -> bool:
         rooted_traces.add(rooted)
         if rooted != unknown:
             return True
-    rooted_traces.add_window(looked_at, now)
+    if len(rows) >= MANY:
+        rooted_traces.add_window(looked_at, now)
     return False
