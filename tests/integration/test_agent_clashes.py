@@ -102,12 +102,12 @@ def test_the_minority_is_to_follow_unless_somebody_requires_it(packages: Path) -
     assert clash is not None
     assert not clash.is_fatal
     assert clash.text.startswith("opentelemetry-sdk 1.44.0 is of another release")
-    assert clash.text.endswith("install 'opentelemetry-sdk==1.45.*'")
+    assert clash.text.endswith("install 'opentelemetry-sdk>=1.45.0,<=1.45.1'")
 
     _metadata(packages, "google_adk", "1.0", "opentelemetry-sdk<=1.44.9")
     clash = versions.clash()
     assert clash is not None
-    assert clash.text.endswith("install clew 'opentelemetry-sdk==1.44.*'")
+    assert clash.text.endswith("install clew 'opentelemetry-sdk>=1.44.0,<1.45'")
     assert "google-adk requires opentelemetry-sdk<=1.44.9" in clash.text
 
 
@@ -116,7 +116,7 @@ def test_an_instrumentation_of_another_release_is_named(packages: Path) -> None:
     clash = _clash(packages, "1.45.1", "0.66b1", **others)
     assert clash is not None
     assert clash.text.startswith("opentelemetry-instrumentation-flask 0.64b0 is of another")
-    assert clash.text.endswith("'opentelemetry-instrumentation-flask>=0.66b0,<0.67'")
+    assert clash.text.endswith("'opentelemetry-instrumentation-flask>=0.66b0,<=0.66b1'")
 
 
 def test_metadata_that_cannot_be_understood_is_no_clash(packages: Path) -> None:

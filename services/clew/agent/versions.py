@@ -100,10 +100,16 @@ def _range(name: str) -> str:
 
 
 def _same_release(package: _Package, release: int) -> str:
-    """A requirement of one release of a package, as pip takes it."""
-    if not package.version.startswith("0."):
-        return f"{package.name}==1.{release}.*"
-    return f"{package.name}>=0.{release + _OFFSET}b0,<0.{release + _OFFSET + 1}"
+    """A requirement of one release of a package, as pip takes it: of the newest release no later
+    version than clew asks for."""
+    is_stable = not package.version.startswith("0.")
+    number = release + _OFFSET
+    oldest = f"1.{release}.0" if is_stable else f"0.{number}b0"
+    if release == NEWEST[0]:
+        below = f"<=1.{release}.{NEWEST[1]}" if is_stable else f"<=0.{number}b{NEWEST[1]}"
+    else:
+        below = f"<1.{release + 1}" if is_stable else f"<0.{number + 1}"
+    return f"{package.name}>={oldest},{below}"
 
 
 def _outside_text(packages: list[_Package]) -> str:
