@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import pytest
@@ -54,7 +55,9 @@ def _trace(number: int) -> str:
     return f"{number + 1:032x}"
 
 
-def _checkouts(count: int, processes: tuple[Process, ...] = (WEB, PAYMENTS)) -> list[Span]:
+def _checkouts(
+    count: int, processes: tuple[Process, ...] = (WEB, PAYMENTS), length: int = LENGTH
+) -> list[Span]:
     """Checkouts spread over the window: a root, and a child in every further process."""
     return [
         Span(
@@ -65,7 +68,7 @@ def _checkouts(count: int, processes: tuple[Process, ...] = (WEB, PAYMENTS)) -> 
             events=(Event(start, "exception", exception(f"Error{number}", "no")),),
         )
         for number in range(count)
-        for start in [BEGAN + number * LENGTH // count]
+        for start in [BEGAN + number * length // count]
         for place, process in enumerate(processes)
     ]  # fmt: skip
 
@@ -120,11 +123,52 @@ def test_both_kinds_of_logs_are_shown_when_both_are_many(loader: Loader, api: Ap
     assert [log["linked_by"] for log in answer["logs"]] == ["trace"] * 25 + ["resource"] * 25
 
 
-def test_errors_of_a_frequent_transaction_are_shown_wherever_they_are(
+@pytest.mark.parametrize("most", [None, 10], ids=["traces that fit", "too many traces"])
+@pytest.mark.parametrize(
+    ("errors", "warnings", "others"),
+    [(0, 0, 0), (0, 0, 5), (3, 0, 400), (30, 30, 30), (3, 200, 20), (900, 5, 5)],
+)
+def test_the_gravest_records_of_a_long_window_are_shown(
+    loader: Loader,
+    api: ApiClient,
+    monkeypatch: pytest.MonkeyPatch,
+    errors: int,
+    warnings: int,
+    others: int,
+    most: int | None,
+) -> None:
+    """Slots of the window are read; what is graver than they have lies outside."""
+    if most is not None:
+        monkeypatch.setattr("clew.api.joined.MAX_TRACES", most)
+        monkeypatch.setattr("clew.api.joined.MAX_LOGGED", most)
+    levels = ["ERROR"] * errors + ["WARN"] * warnings + ["INFO"] * others
+    day, count = 48 * LENGTH, 288
+    loader.spans(_checkouts(count, (WEB,), day))
+    random = Random(len(levels))
+    loader.logs(
+        Log(
+            BEGAN + number * day // count + random.randrange(10 * MILLISECOND), WEB, level,
+            f"{place}", trace=_trace(number) if link == "trace" else "",
+        )
+        for link in ("trace", "resource")
+        for place, level in enumerate(levels)
+        for number in [random.randrange(count)]
+    )  # fmt: skip
+    logs = _joined(api, end=rfc3339(BEGAN + day))["logs"]
+    for link in ("trace", "resource"):
+        shown = [log["severity"] for log in logs if log["linked_by"] == link]
+        if most is None or link == "resource":
+            assert shown == levels[:25]
+        else:
+            grave = [level for level in levels if level != "INFO"]
+            assert shown[: len(grave)] == grave[:25], "the others are from slots alone"
+
+
+def test_each_record_of_a_frequent_transaction_in_a_short_window(
     loader: Loader, api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Slices of the window are read; errors lie outside them."""
-    monkeypatch.setattr("clew.api.selection.MAX_TRACES", 10)
+    """Parts of its slots are read; errors lie outside them."""
+    monkeypatch.setattr("clew.api.joined.MAX_TRACES", 10)
     loader.spans(_checkouts(60))
     loader.logs(
         Log(
@@ -136,7 +180,7 @@ def test_errors_of_a_frequent_transaction_are_shown_wherever_they_are(
     logs = _joined(api)["logs"]
     assert [log["body"] for log in logs[:3]] == ["47", "27", "7"]
     assert {log["level"] for log in logs[:3]} == {"error"}
-    assert 3 < len(logs) < 50
+    assert len(logs) == 50
 
 
 def test_the_limit_holds_for_each_list(loader: Loader, api: ApiClient) -> None:

@@ -24,14 +24,19 @@ class Breakdown(NamedTuple):
 
 
 def read_breakdown(
-    answer: Answer, selection: TraceSelection, p95_ms: float | None, count: int, limit: int
+    answer: Answer,
+    selection: TraceSelection,
+    p95_ms: float | None,
+    count: int,
+    traces: int,
+    limit: int,
 ) -> Breakdown:
     """Where the time of the settled traces went.
 
-    `count`: how many traces the transaction has, which decides whether all are read or slices of
-    the window. `p95_ms`: the transaction's p95 in the window; slower traces are the slow ones.
-    `limit`: of each list."""
-    slices = selection.slice_parameters(count)
+    `count`: how often the transaction ran; `traces`: how many it has, which decides whether all are
+    read or slices of the window. `p95_ms`: the transaction's p95 in the window; slower traces are
+    the slow ones. `limit`: of each list."""
+    slices = selection.slice_parameters(traces)
     parameters = selection.parameters | slices
     parameters["slower_than"] = NEVER if p95_ms is None else p95_ms * 1e6
     rows = answer.rows(queries.BREAKDOWN, **parameters, limit=limit + 2)

@@ -21,13 +21,13 @@ TraceIds = Sequence[str]
 def read_example_traces(
     answer: Answer,
     selection: TraceSelection,
-    count: int,
+    traces: int,
     p99_ms: float | None,
     limit: int,
     transaction_id: str,
     entries: Entries | None,
 ) -> dict[str, list[queries.TracesByIdRow]]:
-    """Summaries of at most `limit` example traces of each kind. `entries`: of the `count` traces,
+    """Summaries of at most `limit` example traces of each kind. `entries`: of the so many traces,
     None if they are too many to be read.
 
     Of many traces, only those that took about the p99 or longer can be slowest (the p99 has an
@@ -39,7 +39,7 @@ def read_example_traces(
         row = answer.first_row(
             queries.TRANSACTION_TRACES,
             **selection.parameters,
-            **selection.slice_parameters(count),
+            **selection.slice_parameters(traces),
             slow=slow_ns,
         )
         if row is not None:

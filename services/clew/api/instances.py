@@ -291,7 +291,7 @@ def _view(
     oldest = sorted(summaries, key=lambda id: (summaries[id]["start"], id))[:max_traces]
     processes, breakdown, exceptions, traces = answer.in_parallel(
         lambda: find_processes(answer, selection),
-        lambda: read_breakdown(answer, selection, None, len(ids), limit),
+        lambda: read_breakdown(answer, selection, None, len(ids), len(ids), limit),
         lambda: read_exceptions(answer, selection, limit),
         lambda: answer.in_parallel(*(partial(_trace_document, answer, id) for id in oldest)),
     )

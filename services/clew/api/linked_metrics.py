@@ -70,7 +70,7 @@ class LinkedSeries:
 def read_linked_metrics(
     answer: Answer,
     selection: TraceSelection,
-    count: int,
+    traces: int,
     processes: Processes,
     step: int,
     latency: list[dict[str, Any]],
@@ -82,7 +82,7 @@ def read_linked_metrics(
     correlate most with the transaction's latency. Of series without a correlation, one of each
     metric comes before the second of any.
 
-    `count`: how many traces the transaction has. `step`: seconds between points. `latency`: the
+    `traces`: how many the transaction has. `step`: seconds between points. `latency`: the
     points of the transaction's series; a series' `correlation` is Pearson's with their p95, None if
     there are too few points or no change. `attributes`: a series with one of these attributes
     belongs to the transaction. `limit`: of series. `trace_ids`: of all traces, if they are known
@@ -115,7 +115,7 @@ def read_linked_metrics(
         ("exemplars_sums", sums, [list(_sum_points(row, step)) for row in sums]),
     ]
     by_exemplar = _linked_by_exemplars(
-        answer, selection, count, trace_ids, {form: rows for form, rows, _ in kinds}
+        answer, selection, traces, trace_ids, {form: rows for form, rows, _ in kinds}
     )
     for _, rows, points in kinds:
         series = [
@@ -131,7 +131,7 @@ def read_linked_metrics(
 def _linked_by_exemplars(
     answer: Answer,
     selection: TraceSelection,
-    count: int,
+    traces: int,
     trace_ids: Collection[str] | None,
     rows_by_form: Mapping[str, Sequence[MetricRow]],
 ) -> set[int]:
@@ -146,7 +146,7 @@ def _linked_by_exemplars(
     forms = [
         form for form, rows in rows_by_form.items() if any(row["has_exemplars"] for row in rows)
     ]
-    parameters = selection.parameters | selection.slice_parameters(count)
+    parameters = selection.parameters | selection.slice_parameters(traces)
     form = forms[0] if len(forms) == 1 else "exemplars_all"
     parameters["forms"] = {**selection.forms, "exemplars": form}
     linked = answer.rows(

@@ -63,14 +63,14 @@ class TraceSelection:
             "forms": self.forms,
         }
 
-    def slice_parameters(self, count: int) -> dict[str, Any]:
-        """Parameters that select about MAX_TRACES of `count` traces: of each `stride` nanoseconds
+    def slice_parameters(self, traces: int) -> dict[str, Any]:
+        """Parameters that select about MAX_TRACES of so many traces: of each `stride` nanoseconds
         of the window the first `part`. `sliced` is False if all traces are selected."""
         length = self.window.end - self.window.start
-        if count <= MAX_TRACES:
+        if traces <= MAX_TRACES:
             return {"stride": length, "part": length, "sliced": False}
         stride = -(-length // SLICES)
-        return {"stride": stride, "part": stride * MAX_TRACES // count, "sliced": True}
+        return {"stride": stride, "part": stride * MAX_TRACES // traces, "sliced": True}
 
     @property
     def forms(self) -> Forms:
@@ -122,9 +122,9 @@ class Entries:
         return Entries(**columns)
 
 
-def read_entries(answer: Answer, selection: TraceSelection, count: int) -> Entries | None:
-    """The entries of the selection's `count` traces; None if they are too many to be read."""
-    if count > MAX_TRACES:
+def read_entries(answer: Answer, selection: TraceSelection, traces: int) -> Entries | None:
+    """The entries of the selection's so many traces; None if they are too many to be read."""
+    if traces > MAX_TRACES:
         return None
     return Entries.from_columns(answer.columns(queries.ENTRY_ROWS, **selection.parameters))
 

@@ -172,7 +172,7 @@ def _automatic_view(
     points = [defined_transactions.series_point(row) for row in series if row["time"]]
     if entries is None:
         entries = read_entries(answer, selection, transaction["count"])
-    return _view(answer, common, selection, transaction, points, entries, [])
+    return _view(answer, common, selection, transaction, points, transaction["count"], entries, [])
 
 
 def _series_rows(
@@ -242,8 +242,9 @@ def _defined_view(
     transaction = defined_transactions.transaction_document(row, definition, common.window)
     points = [defined_transactions.series_point(row) for row in series]
     attributes = defined_transactions.metric_attributes(definition)
-    entries = read_entries(answer, selection, row["count"])
-    return _view(answer, common, selection, transaction, points, entries, attributes)
+    traces = sum(row["traces"] for row in series)
+    entries = read_entries(answer, selection, traces)
+    return _view(answer, common, selection, transaction, points, traces, entries, attributes)
 
 
 def _view(
@@ -252,11 +253,13 @@ def _view(
     selection: TraceSelection,
     transaction: dict[str, Any],
     series: list[dict[str, Any]],
+    traces: int,
     entries: Entries | None,
     attributes: list[tuple[str, str]],
 ) -> dict[str, Any]:
-    """The document of a transaction with its series. `entries`: of its traces, None if they are
-    too many to be read. `attributes`: those by which metrics belong to the transaction."""
+    """The document of a transaction with its series, of so many traces. `entries`: of its traces,
+    None if they are too many to be read. `attributes`: those by which metrics belong to the
+    transaction."""
     window, count, durations = common.window, transaction["count"], transaction["duration_ms"]
     limit = common.limit
 
@@ -266,7 +269,7 @@ def _view(
             lambda: read_linked_metrics(
                 answer,
                 selection,
-                count,
+                traces,
                 processes,
                 window.step,
                 series,
@@ -274,15 +277,15 @@ def _view(
                 limit,
                 entries.trace_id if entries and window.seconds <= RECENT else None,
             ),
-            lambda: read_logs(answer, selection, count, processes, limit),
+            lambda: read_logs(answer, selection, traces, processes, limit),
         )
         return processes, metrics, logs
 
-    (processes, metrics, logs), breakdown, traces, exceptions = answer.in_parallel(
+    (processes, metrics, logs), breakdown, examples, exceptions = answer.in_parallel(
         read_of_processes,
-        lambda: read_breakdown(answer, selection, durations["p95"], count, limit),
+        lambda: read_breakdown(answer, selection, durations["p95"], count, traces, limit),
         lambda: read_example_traces(
-            answer, selection, count, durations["p99"], limit, transaction["id"], entries
+            answer, selection, traces, durations["p99"], limit, transaction["id"], entries
         ),
         lambda: read_exceptions(answer, selection, limit),
     )
@@ -296,7 +299,7 @@ def _view(
         quantile_error=QUANTILE_ERROR,
         series=series,
         **breakdown.members,
-        traces=traces,
+        traces=examples,
         logs=logs,
         exceptions=exceptions,
         metrics=metrics,

@@ -170,6 +170,7 @@ DEFINED_INSTANCES = Query[DefinedInstancesRow](STORAGE, "defined_instances")
 class DefinedSeriesRow(TypedDict):
     time: str
     count: int
+    traces: int
     errors: int
     quantiles: list[float | None]
 
