@@ -38,11 +38,17 @@ def _child(trace: int, began: int = BEGAN, process: Process = STOCK) -> Span:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("many", [0, 1000])
+@pytest.mark.parametrize(("many", "most"), [(0, 10_000), (1000, 10_000), (0, 0)])
 def test_traces_without_a_root_are_counted_whenever_the_root_comes(
-    store: Store, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
+    store: Store,
+    ingest: Ingest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    many: int,
+    most: int,
 ) -> None:
     monkeypatch.setattr(rooted_traces, "MANY", many)
+    monkeypatch.setattr(rooted_traces, "MAX_ROOTLESS", most)
     loader, api = Loader(ingest, tmp_path), ApiClient(store)
     with store.client() as client:
         client.command("SYSTEM STOP MERGES otel.clew_traces")
@@ -75,6 +81,36 @@ def test_rooted_traces_are_few_and_forgotten() -> None:
     assert traces.unknown({"a", "c"}) == {"c"}
     traces.add({str(number) for number in range(MAX_TRACES)})
     assert traces.unknown({"a", "0"}) == {"a"}
+
+
+def test_many_traces_are_compared_once_and_not_again_where_some_have_no_root(
+    store: Store, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rooted_traces, "MAX_ROOTLESS", 0)
+    loader, api = Loader(ingest, tmp_path), ApiClient(store)
+    window = {"start": rfc3339(BEGAN - MINUTE), "end": rfc3339(BEGAN + MINUTE)}
+
+    def compared() -> bool:
+        statements = api.get("/api/v1/transactions", **window, explain="true")["sql"]
+        return any(
+            "HAVING min(EntryKey)" in text and text.rstrip().endswith("LIMIT 1")
+            for text in statements
+        )
+
+    with store.client() as client:
+        client.command("SYSTEM STOP MERGES otel.clew_traces")
+    try:
+        loader.spans([_child(1)])
+        loader.spans([_root(1)])
+        assert compared()
+        with monkeypatch.context() as patch:
+            patch.setattr(rooted_traces, "VISIBLE_WITHIN", -3600)  # what is there is old
+            assert not compared()
+        loader.spans([_child(2)])
+        assert [compared(), compared()] == [True, False]
+    finally:
+        with store.client() as client:
+            client.command("SYSTEM START MERGES otel.clew_traces")
 
 
 def test_what_is_known_of_a_window_holds_of_what_lies_in_it(

@@ -39,13 +39,13 @@ class RootedTraces:
         self._lock = threading.Lock()
         self._ids: set[str] = set()
         self._known: Known | None = None
+        self._are_some_rootless = False  # when many were last compared
         self._since = time.monotonic()
 
     def unknown(self, trace_ids: set[str]) -> set[str]:
         """Those of the traces that are not known to have a root."""
         with self._lock:
-            if time.monotonic() - self._since > MAX_AGE:
-                self._forget()
+            self._forget_what_is_old()
             return trace_ids - self._ids
 
     def add(self, trace_ids: set[str]) -> None:
@@ -57,8 +57,9 @@ class RootedTraces:
     def known(self, window: Window) -> Known | None:
         """What is known of all traces whose entry lies in the window."""
         with self._lock:
+            self._forget_what_is_old()
             known = self._known
-            if known is None or time.monotonic() - self._since > MAX_AGE:
+            if known is None:
                 return None
             is_within = known.window.start <= window.start and window.end <= known.window.end
             return known if is_within else None
@@ -70,8 +71,21 @@ class RootedTraces:
             if self._known is None or window.seconds > self._known.window.seconds:
                 self._known = Known(window, at)
 
-    def _forget(self) -> None:
-        self._ids, self._known, self._since = set(), None, time.monotonic()
+    def may_compare_many(self) -> bool:
+        """Whether it is worth the time: where some traces never get a root it is not."""
+        with self._lock:
+            self._forget_what_is_old()
+            return not self._are_some_rootless
+
+    def add_rootless(self) -> None:
+        """Some of many have no root."""
+        with self._lock:
+            self._are_some_rootless = True
+
+    def _forget_what_is_old(self) -> None:
+        if time.monotonic() - self._since > MAX_AGE:
+            self._ids, self._known, self._are_some_rootless = set(), None, False
+            self._since = time.monotonic()
 
 
 def may_have_rootless(answer: Answer, window: Window) -> bool:
@@ -84,13 +98,14 @@ def may_have_rootless(answer: Answer, window: Window) -> bool:
         until = now * SECOND + AHEAD
         is_recent = now * SECOND - AHEAD < window.end < until
         looked_at, since = Window(window.start, until if is_recent else window.end), 0
-    rows = answer.rows(
-        queries.ROOTLESS,
-        **looked_at.parameters,
-        inserted_since=sql_time(max(since, 0) * SECOND)[:19],
-        limit=MAX_ROOTLESS + 1,
-    )
+    parameters = looked_at.parameters | {"inserted_since": sql_time(max(since, 0) * SECOND)[:19]}
+    rows = answer.rows(queries.ROOTLESS, **parameters, limit=MAX_ROOTLESS + 1)
     if len(rows) > MAX_ROOTLESS:
+        if rooted_traces.may_compare_many():
+            if not answer.rows(queries.UNROOTED, **parameters):
+                rooted_traces.add_window(looked_at, now)
+                return False
+            rooted_traces.add_rootless()
         return True
     unknown = rooted_traces.unknown({row["trace_id"] for row in rows})
     if unknown:

@@ -1295,3 +1295,10 @@ class TransactionsRecentRow(TypedDict):
 
 
 TRANSACTIONS_RECENT = Query[TransactionsRecentRow](STORAGE, "transactions_recent")
+
+
+class UnrootedRow(TypedDict):
+    trace_id: str
+
+
+UNROOTED = Query[UnrootedRow](STORAGE, "unrooted")
