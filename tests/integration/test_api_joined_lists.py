@@ -164,11 +164,12 @@ def test_the_gravest_records_of_a_long_window_are_shown(
             assert shown[: len(grave)] == grave[:25], "the others are from slots alone"
 
 
+@pytest.mark.parametrize("most", [10, 60])
 def test_each_record_of_a_frequent_transaction_in_a_short_window(
-    loader: Loader, api: ApiClient, monkeypatch: pytest.MonkeyPatch
+    loader: Loader, api: ApiClient, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    """Parts of its slots are read; errors lie outside them."""
-    monkeypatch.setattr("clew.api.joined.MAX_TRACES", 10)
+    """Of more traces than `most` parts of its slots are read first; errors lie outside them."""
+    monkeypatch.setattr("clew.api.joined.MAX_TRACES", most)
     loader.spans(_checkouts(60))
     loader.logs(
         Log(
@@ -177,10 +178,31 @@ def test_each_record_of_a_frequent_transaction_in_a_short_window(
         )
         for number in range(60)
     )  # fmt: skip
-    logs = _joined(api)["logs"]
+    logs = _joined(api, limit=100)["logs"]
     assert [log["body"] for log in logs[:3]] == ["47", "27", "7"]
     assert {log["level"] for log in logs[:3]} == {"error"}
-    assert len(logs) == 50
+    assert len(logs) == 60
+
+
+@pytest.mark.parametrize("began", [0, 4_294_899_000 * SECOND], ids=["first", "last"])
+def test_log_records_at_the_edges_of_time(loader: Loader, api: ApiClient, began: int) -> None:
+    loader.spans(
+        [
+            Span(
+                _trace(1),
+                f"{1:016x}",
+                "",
+                WEB,
+                "POST /checkout",
+                SERVER,
+                began,
+                began + MILLISECOND,
+            )
+        ]
+    )
+    loader.logs([Log(began + MILLISECOND, WEB, "INFO", "text", trace=_trace(1))])
+    window = {"start": rfc3339(began), "end": rfc3339(began + 10 * MINUTE)}
+    assert [log["body"] for log in _joined(api, **window)["logs"]] == ["text"]
 
 
 def test_the_limit_holds_for_each_list(loader: Loader, api: ApiClient) -> None:

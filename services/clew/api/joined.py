@@ -44,10 +44,13 @@ def read_logs(
         return answer.rows(queries.LOG_KEYS, **parameters | others | {"forms": forms})
 
     slots: Sequence[int] = _all_slots(parameters)
+    part = SLOT
     is_sample = len(slots) > SLOTS + 4 or traces > MAX_TRACES
     if is_sample:
         slots = _spread_slots(window)
-    keys = read({"log_records": "log_records_slots"}, **_slot_parameters(window, slots, traces))
+        part = _part(window, slots, traces)
+    slot_times = [sql_time(slot)[:19] for slot in slots]
+    keys = read({"log_records": "log_records_slots"}, slots=slot_times, part=part)
     least = [_least_unread(keys, link, limit) for link in LINKS]
     if is_sample and min(least) < NO_LEVEL:
         form = "logged_all"
@@ -75,13 +78,10 @@ def _spread_slots(window: Window) -> list[int]:
     return sorted({time // SLOT * SLOT for time in (*ends, window.end - 1)})
 
 
-def _slot_parameters(window: Window, slots: Sequence[int], traces: int) -> dict[str, Any]:
-    """`part`: of each slot, so that about MAX_TRACES of the window's traces begin in all."""
+def _part(window: Window, slots: Sequence[int], traces: int) -> int:
+    """Nanoseconds of each slot, so that about MAX_TRACES of the window's traces begin in them."""
     traces_in_slots = max(1.0, traces * len(slots) * SLOT / (window.end - window.start))
-    return {
-        "slots": [sql_time(slot)[:19] for slot in slots],
-        "part": round(SLOT * min(1.0, MAX_TRACES / traces_in_slots)),
-    }
+    return round(SLOT * min(1.0, MAX_TRACES / traces_in_slots))
 
 
 def _link(key: queries.LogKeysRow) -> str:
@@ -91,11 +91,10 @@ def _link(key: queries.LogKeysRow) -> str:
 def _least_unread(keys: Sequence[queries.LogKeysRow], link: str, limit: int) -> int:
     """The least level of which records outside of the slots could be shown."""
     levels = [key["severity"] for key in keys if _link(key) == link]
-    shown = limit - min(
-        len(keys) - len(levels), limit // 2
-    )  # at most: the other link has its share
+    others = len(keys) - len(levels)
+    most = limit - min(others, limit // 2)  # that can be shown: the other link has its share
     for least, read in pairwise((NO_LEVEL, ERROR, WARNING, ANY_LEVEL)):
-        if sum(level >= read for level in levels) > shown:
+        if sum(level >= read for level in levels) > most:
             return least
     return ANY_LEVEL
 
