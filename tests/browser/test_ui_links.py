@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from conftest import PHONE
 from support import problems, repeated
 from support.ui_pages import PAGES
 
@@ -192,6 +193,20 @@ def test_a_link_shows_the_same_in_another_browser(visit: Visit, site: Any, name:
         visitor.settle()
         assert page.url == url
         assert _tree(visitor) == tree
+
+
+def test_a_span_of_a_link_is_in_sight_above_its_details(visit: Visit, site: Any) -> None:
+    page = visit(viewport=PHONE).open(f"/traces/{site.seeded.deep}")
+    page.get_by_role("treegrid", name="Spans").focus()
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("span="))
+    other = visit(viewport=PHONE)
+    page = other.open(page.url.removeprefix(site.url))
+    line = page.locator(".line.selected").bounding_box()
+    details = page.get_by_role("complementary", name="Span").bounding_box()
+    assert line["y"] + line["height"] <= details["y"]
+    assert page.evaluate("document.documentElement.scrollHeight <= window.innerHeight")
 
 
 def _tree(visitor: Any) -> str:

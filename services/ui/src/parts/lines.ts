@@ -3,7 +3,7 @@ import { type RefObject, useCallback, useLayoutEffect, useState } from "react"
 
 const SPARE = 6 // lines above and below
 
-/** First and last line (exclusive) to draw, of lines of one height in a scrolling element. */
+/** First and last line (exclusive) to draw, of lines of one height in a scrolling element, and how many have room. */
 export function useLines(scroller: RefObject<HTMLElement | null>, count: number, height: number) {
   const [[top, room], setPlace] = useState([0, 0])
   const look = useCallback(() => {
@@ -23,5 +23,5 @@ export function useLines(scroller: RefObject<HTMLElement | null>, count: number,
     }
   }, [scroller, look])
   const first = Math.max(0, Math.min(top, count) - SPARE)
-  return { first, last: Math.min(count, top + room + SPARE) }
+  return { first, last: Math.min(count, top + room + SPARE), room }
 }

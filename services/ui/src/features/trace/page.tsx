@@ -109,6 +109,13 @@ function Opened({ id, read, isWhole, wanted, lookUp, again }: OpenedProps) {
   const ranks = useMemo(() => serviceRanks(outline.services), [outline])
   const { selected, setOpening, named } = useSelected(read, search.span, wanted, lookUp, set)
   const [active, setActive] = useState(() => (tree.span === null ? 0 : lineOf(items, tree.span)))
+  const [activeIn, setActiveIn] = useState(items)
+  if (activeIn !== items) {
+    // Its row stays the active one where lines come or go above it: log records are read last.
+    setActiveIn(items)
+    const line = lineOf(items, activeIn.row[active] ?? 0)
+    if (line >= 0) setActive(line)
+  }
   const [side, setSide] = useSideWidth()
   const whole = Math.max(tree.duration, 1e-6)
   const zoom = useMemo(() => ({ from: search.from ?? 0, to: search.to ?? whole }), [search.from, search.to, whole])

@@ -33,9 +33,9 @@ type Props = {
 export function Waterfall(props: Props) {
   const { items, active, onActive, onSelect, onToggle, isOpen, outline } = props
   const scroller = useRef<HTMLDivElement>(null)
-  const { first, last } = useLines(scroller, items.length, LINE)
+  const { first, last, room } = useLines(scroller, items.length, LINE)
 
-  // The active line is in sight, also after a search or when the page is opened with a span.
+  // The active line is in sight, also after a search, when the page is opened with a span and above its details.
   useEffect(() => {
     const element = scroller.current
     if (!element || active < 0) return
@@ -43,7 +43,7 @@ export function Waterfall(props: Props) {
     if (top < element.scrollTop || bottom > element.scrollTop + element.clientHeight) {
       element.scrollTop = top - element.clientHeight / 3
     }
-  }, [active])
+  }, [active, room])
 
   const pressed = (event: KeyboardEvent) => {
     const row = items.row[active] ?? 0
