@@ -151,8 +151,8 @@ def test_no_pip_or_a_managed_environment_gets_the_command(
 ) -> None:
     monkeypatch.setattr(install, "missing_packages", lambda: [PACKAGE])
     monkeypatch.setattr(install, "_pip", lambda *_: pytest.fail("pip was run"))
-    release = distributions.installed()["opentelemetry_instrumentation"].split(".")
-    text = f"'opentelemetry-instrumentation-a>=0.{int(release[1][:2])}b0,"
+    release = distributions.installed()["opentelemetry_instrumentation"]
+    text = f"'opentelemetry-instrumentation-a>=0.{release.split('.')[1][:2]}b0,<={release}'"
 
     (tmp_path / "EXTERNALLY-MANAGED").touch()
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)

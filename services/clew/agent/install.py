@@ -58,7 +58,8 @@ def main() -> None:
 
 
 def requirement(package: MissingPackage) -> str:
-    """What pip is to install: of the release that the other OpenTelemetry packages have."""
+    """What pip is to install: of the release that the other OpenTelemetry packages have, and no
+    later patch, which would need others that they are not."""
     release = installed().get("opentelemetry_instrumentation", "")
     numbers = re.match(r"(\d+)\.(\d+)", release)
     if package.oldest:
@@ -66,7 +67,7 @@ def requirement(package: MissingPackage) -> str:
     if numbers is None:
         return package.package
     major, minor = int(numbers[1]), int(numbers[2])
-    return f"{package.package}>={major}.{minor}b0,<{major}.{minor + 1}"
+    return f"{package.package}>={major}.{minor}b0,<={release}"
 
 
 def obstacle() -> str:
