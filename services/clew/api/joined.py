@@ -92,9 +92,9 @@ def _least_unread(keys: Sequence[queries.LogKeysRow], link: str, limit: int) -> 
     """The least level of which records outside of the slots could be shown."""
     levels = [key["severity"] for key in keys if _link(key) == link]
     others = len(keys) - len(levels)
-    most = limit - min(others, limit // 2)  # that can be shown: the other link has its share
+    maximum = limit - min(others, limit // 2)  # of those shown: the other link has its share
     for least, read in pairwise((NO_LEVEL, ERROR, WARNING, ANY_LEVEL)):
-        if sum(level >= read for level in levels) > most:
+        if sum(level >= read for level in levels) > maximum:
             return least
     return ANY_LEVEL
 
